@@ -10,8 +10,8 @@ import (
 
 // credentials are what a hello says beside the name.
 type credentials struct {
-	resume          string // of a visitor
-	token, password wire.Secret
+	resume                 string // of a visitor
+	token, password, place wire.Secret
 }
 
 // isSecret reports whether they are those of an account.
@@ -38,6 +38,13 @@ func (c *Client) SetToken(token wire.Secret) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.options.Token, c.options.Password = token, ""
+}
+
+// SetPlace sets Options.Place from the next Connect of a client of New on.
+func (c *Client) SetPlace(place wire.Secret) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.options.Place = place
 }
 
 // SetTrust says which certificates of the server count from the next Connect of a client

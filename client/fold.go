@@ -175,12 +175,14 @@ func (m *folded) apply(does *effect, reader string) bool {
 			m.message.Content = c.Content
 		}
 	case wire.TypeDelete:
-		m.message.Deleted, m.message.Content, m.message.Reactions, m.message.Pinned = true, "", nil, false
+		m.message.Deleted, m.message.Content, m.message.Reactions, m.message.Pinned, m.message.PinnedAt = true, "", nil, false, 0
 	case wire.TypePin:
 		if does.seq <= m.pinned {
 			return false
 		}
-		m.pinned, m.message.Pinned = does.seq, c.On
+		if m.pinned, m.message.Pinned, m.message.PinnedAt = does.seq, c.On, 0; c.On {
+			m.message.PinnedAt = does.seq
+		}
 	case wire.TypeReact:
 		return m.react(does.seq, c, c.Username == reader)
 	default:

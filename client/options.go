@@ -52,13 +52,18 @@ type Options struct {
 	// Username. A Password is used once: the client goes on with the token of the new
 	// device. Both are sent to other machines only over encrypted connections.
 	Token, Password wire.Secret
+	// Place is a secret that stays the same for one server, whichever account signs in
+	// here: wire.MinPlace to wire.MaxPlace random bytes, or none. It goes with a Token or
+	// a Password. An account that has signed in with it before is not slowed down by
+	// others behind the same address that guess its password.
+	Place wire.Secret
 	// Insecure allows sending secrets to other machines without encryption.
 	Insecure bool
 	// OnToken is called with the token of the new device, once, if Password is used.
 	// Whoever saves it needs no password the next time. It keeps to the rules of
 	// OnState, but Dial calls it before it returns.
 	OnToken func(wire.Secret)
-	// OnState, OnPresence, OnTyping and OnRoomState are called in order by the client's own
+	// OnState, OnPresence, OnTyping, OnRoomState and OnNotifications are called in order by the client's own
 	// goroutine: they must not block nor call methods that wait for the server.
 	OnState    func(State)
 	OnPresence func(Presence)
@@ -68,6 +73,9 @@ type Options struct {
 	// on another device: its state, or that it is Gone. Me returns the states to
 	// start with, also after each time that the client was Offline.
 	OnRoomState func(wire.RoomState)
+	// OnNotifications reports that the account wants to be notified of something else, perhaps
+	// by another device. The levels of rooms may have changed with it: Me has them.
+	OnNotifications func(Notifications)
 	// Trust says which certificates of the server count. The zero Trust accepts those of
 	// the system's authorities. With an address without TLS it must be zero.
 	Trust dial.Trust

@@ -23,9 +23,20 @@ func (c *Client) Account() (wire.Account, bool) {
 type Me struct {
 	Account wire.Account
 	Rooms   []wire.RoomState // that it is a member of, sorted by name
+	Notifications
+}
+
+// Notifications are what an account wants to be notified of. Its clients apply them.
+type Notifications struct {
 	// Keywords are words and phrases that notify the account as mentions do; case does not matter.
 	Keywords []string
 	Quiet    *wire.Quiet // when not to disturb it; nil is never
+	// Level is that of rooms for which it has chosen none; direct rooms have NotifyAll.
+	Level kaban.NotifyLevel
+}
+
+func notificationsOf(e *wire.Event) Notifications {
+	return Notifications{Keywords: e.Keywords, Quiet: e.Quiet, Level: e.Level}
 }
 
 // Me returns the account and all rooms that it is a member of, with what is unread
@@ -40,7 +51,7 @@ func (c *Client) Me(ctx context.Context) (me Me, err error) {
 			me.Account = *e.Account
 		}
 		if after == "" {
-			me.Keywords, me.Quiet = e.Keywords, e.Quiet
+			me.Notifications = notificationsOf(e)
 		}
 		me.Rooms = append(me.Rooms, e.States...)
 		n := len(e.States)

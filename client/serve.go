@@ -247,6 +247,10 @@ func (c *Client) take(l *link, e *wire.Event) {
 		if c.options.OnRoomState != nil {
 			c.options.OnRoomState(*e.State)
 		}
+	case wire.TypeNotifications:
+		if c.options.OnNotifications != nil {
+			c.options.OnNotifications(notificationsOf(e))
+		}
 	case wire.TypePresence:
 		c.mu.Lock()
 		joined := c.rooms[e.Room] != nil

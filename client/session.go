@@ -172,7 +172,7 @@ func (c *Client) tell(s State) {
 // connect makes one attempt under each of the names until one is free.
 func (c *Client) connect(ctx context.Context) (l *link, err error) {
 	c.mu.Lock()
-	as := credentials{resume: c.welcome.Session, token: c.options.Token, password: c.options.Password}
+	as := credentials{resume: c.welcome.Session, token: c.options.Token, password: c.options.Password, place: c.options.Place}
 	names, first := c.names, !c.greeted
 	if as.isSecret() && len(names) > 1 {
 		names = names[:1]
@@ -252,6 +252,9 @@ func (c *Client) greet(conn net.Conn, name kaban.Username, as credentials) (*lin
 	l := newLink(c, conn)
 	l.username = name
 	hello := wire.Request{Type: wire.TypeHello, Username: name, Resume: as.resume, Token: as.token, Password: as.password}
+	if as.isSecret() {
+		hello.Place = as.place
+	}
 	if as.token != "" { // it says the name
 		hello.Username, hello.Password = kaban.Username{}, ""
 	}

@@ -43,7 +43,7 @@ func TestCaseOfFields(t *testing.T) {
 		TypeSearch: `"query":"x"`,
 	}
 	later := map[Type][]string{
-		TypeHello: {"token", "password"}, TypeCreate: {"kind", "topic", "flags"}, TypeBan: {"until_ms"}, TypeRole: {"role"},
+		TypeHello: {"token", "password", "place"}, TypeCreate: {"kind", "topic", "flags"}, TypeBan: {"until_ms"}, TypeRole: {"role"},
 		TypeTopic: {"topic"}, TypeSet: {"kind", "flags", "history", "archived"}, TypeNotify: {"level"},
 		TypeSend: {"reply_to"}, TypeHistory: {"replies_to"}, TypeEdit: {"target", "base"}, TypeDelete: {"target"},
 		TypeReact: {"target", "emoji", "on"}, TypePin: {"target", "on"}, TypeSearch: {"query", "zone"}, TypeAway: {"away", "text", "until_ms"},
@@ -166,7 +166,7 @@ func TestThePostNamesTheFirstFault(t *testing.T) {
 
 // An empty secret is a fault, and no visitor's hello.
 func TestHelloWithAnEmptySecret(t *testing.T) {
-	for _, f := range []string{"token", "password"} {
+	for _, f := range []string{"token", "password", "place"} {
 		for _, v := range []string{`""`, `null`, `1`, `{}`} {
 			line := fmt.Sprintf(`{"type":"hello","version":1,"username":"ann",%q:%s}`, f, v)
 			if got := faultOf(t, line); got != "bad_field "+f {

@@ -56,6 +56,7 @@ func drawRequest(t *rapid.T, kind Type) Request {
 			q.Username, q.Resume = drawName(t, "username"), rapid.StringN(0, 30, maxToken).Draw(t, "resume")
 		case 1:
 			q.Username, q.Password = drawName(t, "username"), Secret(rapid.StringN(1, 300, MaxPassword).Draw(t, "password"))
+			q.Place = Secret(rapid.SampledFrom([]string{"", strings.Repeat("p", MinPlace), strings.Repeat("é", MaxPlace/2)}).Draw(t, "place"))
 		case 2:
 			q.Token = Secret(rapid.StringN(1, 100, MaxToken).Draw(t, "token"))
 		}
@@ -223,7 +224,7 @@ func drawState(t *rapid.T) RoomState {
 func drawEvent(t *rapid.T) Event {
 	text := func(label string) string { return rapid.StringN(0, 20, -1).Draw(t, label) }
 	e := Event{Type: rapid.SampledFrom([]Type{
-		TypeWelcome, TypeWatching, TypeOK, TypeCreated, TypeMe, TypeState, TypeMembers, TypeHistory, TypeFound, TypeMessage, TypeParted, TypeMember, TypeInbox,
+		TypeWelcome, TypeWatching, TypeOK, TypeCreated, TypeMe, TypeNotifications, TypeState, TypeMembers, TypeHistory, TypeFound, TypeMessage, TypeParted, TypeMember, TypeInbox,
 	}).Draw(t, "type")}
 	if e.HasRef = e.Type != TypeMessage && e.Type != TypeMember && rapid.Bool().Draw(t, "has ref"); e.HasRef {
 		e.Ref = text("ref")
@@ -245,8 +246,11 @@ func drawEvent(t *rapid.T) Event {
 		e.Room = text("room")
 	case TypeParted:
 		e.Room, e.Removal = text("room"), Removal(text("reason"))
-	case TypeMe:
-		e.Account, e.More, e.States = account(), rapid.Bool().Draw(t, "more"), rapid.SliceOfN(rapid.Custom(drawState), 0, 5).Draw(t, "states")
+	case TypeMe, TypeNotifications:
+		if e.Type == TypeMe {
+			e.Account, e.More, e.States = account(), rapid.Bool().Draw(t, "more"), rapid.SliceOfN(rapid.Custom(drawState), 0, 5).Draw(t, "states")
+		}
+		e.Level = kaban.NotifyLevel(rapid.IntRange(0, 3).Draw(t, "level"))
 		for range rapid.IntRange(0, 3).Draw(t, "keywords") {
 			e.Keywords = append(e.Keywords, text("keyword"))
 		}
@@ -328,6 +332,9 @@ func drawFolded(t *rapid.T) Message {
 	text := func(label string) string { return rapid.StringN(0, 20, -1).Draw(t, label) }
 	m := drawMessage(t)
 	m.Replies, m.Pinned = rapid.Uint64Range(0, MaxNumber).Draw(t, "replies"), rapid.Bool().Draw(t, "pinned")
+	if m.Pinned {
+		m.PinnedAt = rapid.Uint64Range(0, MaxNumber).Draw(t, "pinned at")
+	}
 	for range rapid.IntRange(0, 3).Draw(t, "reactions") {
 		r := Reaction{Emoji: text("emoji"), Count: rapid.IntRange(1, 1e9).Draw(t, "count"), Me: rapid.Bool().Draw(t, "me")}
 		for range rapid.IntRange(0, MaxReactors).Draw(t, "usernames") {

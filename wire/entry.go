@@ -33,9 +33,10 @@ type Message struct {
 	Edited  Edited // the last edit
 	Deleted bool
 	// What follows is in pages of history only.
+	Pinned    bool
+	PinnedAt  uint64     // the seq of the pin; 0 if it is not pinned, or the server does not say
 	Reactions []Reaction // the order is that of the first of each that is there
 	Replies   uint64     // the number of messages that answer it, deleted ones included
-	Pinned    bool
 }
 
 // Edited is the edit that wrote the present content of a message. The zero value is none.
@@ -132,6 +133,7 @@ func (m *Message) append(dst []byte) []byte {
 	if m.Pinned {
 		dst = appendBool(dst, fPinned, true)
 	}
+	dst = appendPositive(dst, fPinnedAt, m.PinnedAt)
 	return dst
 }
 

@@ -3,6 +3,8 @@ package wire
 import (
 	"strconv"
 	"time"
+
+	"kaban"
 )
 
 // Event is a frame from a server to a client. Its Type determines which fields are
@@ -43,21 +45,22 @@ type Event struct {
 
 	Change *Change // member, topic, room, edit, delete, react, pin
 
-	Entries      []Entry     // history, oldest first
-	First, Last  uint64      // history: the seqs that the page covers; 0 if it is empty
-	AsOf         uint64      // history: the seq up to which its messages have been changed
-	Rooms        []RoomInfo  // rooms
-	Hits         []Hit       // found, newest first
-	Partial      bool        // found: there may be hits that the server did not look at
-	States       []RoomState // me
-	Keywords     []string    // me, on the first page
-	Quiet        *Quiet      // me, on the first page; nil is never
-	State        *RoomState  // state
-	Mentions     []Mention   // inbox, newest first
-	Next         uint64      // inbox, found: Request.Before of the next page; 0 if there is none
-	Usernames    []string    // members, typing
-	People       []Member    // members: "members", in the order of Usernames; or nil
-	Joined, Left []string    // presence
+	Entries      []Entry           // history, oldest first
+	First, Last  uint64            // history: the seqs that the page covers; 0 if it is empty
+	AsOf         uint64            // history: the seq up to which its messages have been changed
+	Rooms        []RoomInfo        // rooms
+	Hits         []Hit             // found, newest first
+	Partial      bool              // found: there may be hits that the server did not look at
+	States       []RoomState       // me
+	Keywords     []string          // notifications; me, on the first page
+	Quiet        *Quiet            // as Keywords; nil is never
+	Level        kaban.NotifyLevel // as Keywords; 0 if it is not said
+	State        *RoomState        // state
+	Mentions     []Mention         // inbox, newest first
+	Next         uint64            // inbox, found: Request.Before of the next page; 0 if there is none
+	Usernames    []string          // members, typing
+	People       []Member          // members: "members", in the order of Usernames; or nil
+	Joined, Left []string          // presence
 
 	Code        Code          // error
 	Text        string        // error: "message", for people
@@ -141,6 +144,8 @@ func (e *Event) Append(dst []byte) []byte {
 		dst = e.appendFound(dst)
 	case TypeState:
 		dst = e.State.append(append(dst, ','))
+	case TypeNotifications:
+		dst = e.appendNotifications(dst)
 	case TypeMembers:
 		dst = e.appendMembers(dst)
 	case TypePresence:
@@ -221,13 +226,21 @@ func (e *Event) appendMe(dst []byte) []byte {
 	dst = appendList(dst, fRooms, e.States, func(s *RoomState, dst []byte) []byte {
 		return append(s.append(append(dst, '{')), '}')
 	})
+	return appendMore(e.appendNotifications(dst), e.More)
+}
+
+// appendNotifications appends what an account wants to be notified of.
+func (e *Event) appendNotifications(dst []byte) []byte {
 	if len(e.Keywords) > 0 {
 		dst = appendTexts(dst, fKeywords, e.Keywords)
 	}
 	if e.Quiet != nil {
 		dst = e.Quiet.append(appendField(dst, fQuiet))
 	}
-	return appendMore(dst, e.More)
+	if e.Level != 0 {
+		dst = appendText(dst, fLevel, e.Level.String())
+	}
+	return dst
 }
 
 // appendMembers appends the members of a room. A server without accounts has only

@@ -81,6 +81,7 @@ const (
 	fMe
 	fReplies
 	fPinned
+	fPinnedAt
 	fAsOf
 	fUnreadFrom
 	fNext
@@ -99,6 +100,7 @@ const (
 	fFrom
 	fTo
 	fDays
+	fPlace
 	fieldCount
 )
 
@@ -116,11 +118,11 @@ var fieldNames = [fieldCount]string{
 	fGone: "gone", fSubject: "subject", fChange: "change", fFirst: "first", fLast: "last", fOnline: "online",
 	fWeb: "web", fTarget: "target", fBase: "base", fEmoji: "emoji", fOn: "on", fReplyTo: "reply_to",
 	fRepliesTo: "replies_to", fEdited: "edited", fDeleted: "deleted", fReactions: "reactions", fCount: "count",
-	fMe: "me", fReplies: "replies", fPinned: "pinned", fAsOf: "as_of", fNext: "next", fCause: "cause",
+	fMe: "me", fReplies: "replies", fPinned: "pinned", fPinnedAt: "pinned_at", fAsOf: "as_of", fNext: "next", fCause: "cause",
 	fUnreadFrom: "unread_from",
 	fQuery:      "query", fZone: "zone", fHits: "hits", fSnippet: "snippet", fMarks: "marks", fPartial: "partial",
 	fAway: "away", fText: "text", fStatus: "status", fKeywords: "keywords", fQuiet: "quiet", fFrom: "from", fTo: "to",
-	fDays: "days",
+	fDays: "days", fPlace: "place",
 }
 
 // firstTyped is the first field that came after the first version. A client of then may
@@ -131,14 +133,14 @@ const firstTyped = fToken
 // have. An entry that is no message is one whatever its fields are.
 var (
 	typedRequests = [len(typeNames)][]field{
-		TypeHello: {fToken, fPassword}, TypeCreate: {fKind, fTopic, fFlags}, TypeBan: {fUntil}, TypeRole: {fRole},
+		TypeHello: {fToken, fPassword, fPlace}, TypeCreate: {fKind, fTopic, fFlags}, TypeBan: {fUntil}, TypeRole: {fRole},
 		TypeTopic: {fTopic}, TypeSet: {fKind, fFlags, fHistory, fArchived}, TypeNotify: {fLevel},
 		TypeSend: {fReplyTo}, TypeHistory: {fRepliesTo}, TypeEdit: {fTarget, fBase}, TypeDelete: {fTarget},
 		TypeReact: {fTarget, fEmoji, fOn}, TypePin: {fTarget, fOn}, TypeAway: {fAway, fText, fUntil},
 		TypeSearch: {fQuery, fZone},
 	}
 	typedEvents = [len(typeNames)][]field{
-		TypeWelcome: {fAccount, fToken, fWeb}, TypeMe: {fAccount, fKeywords, fQuiet}, TypeMessage: {fAccount, fReplyTo, fEdited, fDeleted},
+		TypeWelcome: {fAccount, fToken, fWeb}, TypeMe: {fAccount, fKeywords, fQuiet, fLevel}, TypeNotifications: {fKeywords, fQuiet, fLevel}, TypeMessage: {fAccount, fReplyTo, fEdited, fDeleted},
 		TypeHistory: {fFirst, fLast, fAsOf}, TypeFound: {fHits, fNext, fPartial},
 		TypeInbox: {fMentions, fNext},
 		TypeState: {fKind, fTitle, fTopic, fRole, fFlags, fRead, fUnread, fUnreadFrom, fMentions, fNotify, fGone},
@@ -177,6 +179,8 @@ func requestField(name []byte) (field, bool) {
 		return fToken, true
 	case "password":
 		return fPassword, true
+	case "place":
+		return fPlace, true
 	case "kind":
 		return fKind, true
 	case "topic":
@@ -306,6 +310,8 @@ func eventField(name []byte) (field, bool) {
 		return fToken, true
 	case "password":
 		return fPassword, true
+	case "place":
+		return fPlace, true
 	case "kind":
 		return fKind, true
 	case "topic":
@@ -380,6 +386,8 @@ func eventField(name []byte) (field, bool) {
 		return fReplies, true
 	case "pinned":
 		return fPinned, true
+	case "pinned_at":
+		return fPinnedAt, true
 	case "as_of":
 		return fAsOf, true
 	case "next":

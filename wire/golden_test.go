@@ -53,6 +53,9 @@ var goldenEvents = []Event{
 	}},
 	{Type: TypeMe, Account: &Account{Username: "ann", Role: kaban.RoleGuest}, Keywords: []string{"deploy", "on \"call\""}, Quiet: &Quiet{From: "22:00", To: "07:00", Zone: "Europe/Berlin", Days: []string{"sat", "sun"}, Until: 1_800_000_000_000}},
 	{Type: TypeMe, Quiet: &Quiet{Until: 1_800_000_000_000}},
+	{Type: TypeMe, Account: &Account{Username: "ann", Role: kaban.RoleMember}, Level: kaban.NotifyAll},
+	{Type: TypeNotifications, Keywords: []string{"deploy"}, Quiet: &Quiet{Until: 1_800_000_000_000}, Level: kaban.NotifyNone},
+	{Type: TypeNotifications},
 	{Type: TypeMe},
 	{Type: TypeInbox, Mentions: []Mention{
 		{Room: "ops", Seq: 7, ID: "m-7", Username: "ann", Account: "A1", Content: "@ci \"look\"", Time: time.UnixMilli(1_800_000_000_007).UTC(), Cause: CauseName},
@@ -89,7 +92,7 @@ var goldenEvents = []Event{
 	{Type: TypeHistory, Room: "lobby", First: 1, Last: 9, AsOf: 12, Entries: []Entry{
 		asOf(12, messageEntry(Message{Seq: 1, ID: "x", Username: "ann", Content: "one", Time: noon, Reactions: []Reaction{
 			{Emoji: "👍", Count: 7, Me: true, Usernames: []string{"ann", "bob", "cid", "dan", "eve"}}, {Emoji: "❤️", Count: 1, Usernames: []string{"ann"}}, {Emoji: "🎉", Count: 3},
-		}, Replies: 2, Pinned: true})),
+		}, Replies: 2, Pinned: true, PinnedAt: 11})),
 		asOf(12, messageEntry(Message{Seq: 4, ID: "y", Username: "ci", Account: "A2", Bot: true, ReplyTo: 1, Content: "two", Time: noon, Edited: Edited{6, noon}, Replies: 1})),
 		asOf(12, messageEntry(Message{Seq: 9, ID: "z", Username: "ann", ReplyTo: 4, Time: noon, Deleted: true})),
 	}},
@@ -158,6 +161,7 @@ func goldenRequests(t testing.TB) []Request {
 		{Type: TypeHello, Token: "T0KEN"},
 		{Type: TypeHello, Username: ann, Token: "T0KEN"},
 		{Type: TypeHello, Username: ann, Password: "\"correct\" horse"},
+		{Type: TypeHello, Token: "kaban_device_x", Place: "a-secret-that-this-terminal-keeps"},
 		{Type: TypeMe, AfterName: "lobby", Limit: 10, Ref: []byte("r")},
 		{Type: TypeMe},
 		{Type: TypeInbox, Before: 1_800_000_000_000_042, HasBefore: true, Limit: 10, Ref: []byte("r")},
@@ -435,7 +439,8 @@ func compareWithStandard(t *testing.T, line []byte, q *Request) {
 		t.Fatalf("%q has id %q and content %q, the reader returned %q and %q", line, standard["id"], standard["content"], q.ID, q.Message.Content())
 	}
 	if (q.Type == TypeTopic || q.Topic != "") && standard["topic"] != q.Topic || q.Reason != "" && standard["reason"] != q.Reason ||
-		q.Token != "" && standard["token"] != string(q.Token) || q.Password != "" && standard["password"] != string(q.Password) {
+		q.Token != "" && standard["token"] != string(q.Token) || q.Password != "" && standard["password"] != string(q.Password) ||
+		q.Place != "" && standard["place"] != string(q.Place) {
 		t.Fatalf("%q has other texts than %s", line, q.Append(nil))
 	}
 	if strings.ContainsFunc(q.Topic+q.Reason, unicode.IsControl) {

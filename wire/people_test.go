@@ -82,6 +82,7 @@ func TestHostileFields(t *testing.T) {
 	lines := map[string]string{ // %s is the field
 		"token":      `{"type":"hello","version":1,%s}`,
 		"password":   `{"type":"hello","version":1,"username":"ann",%s}`,
+		"place":      `{"type":"hello","version":1,"username":"ann",%s}`,
 		"level":      `{"type":"notify","room":"lobby",%s}`,
 		"seq":        `{"type":"read","room":"lobby",%s}`,
 		"until_ms":   `{"type":"ban",` + common + `"username":"bob",%s}`,
@@ -118,7 +119,7 @@ func TestHostileFields(t *testing.T) {
 			t.Errorf("%s: the text is %q", line, text)
 		}
 	}
-	texts := []string{"token", "password", "level", "role", "history", "kind", "topic", "reason", "username", "id", "room", "epoch", "emoji", "content"}
+	texts := []string{"token", "password", "place", "level", "role", "history", "kind", "topic", "reason", "username", "id", "room", "epoch", "emoji", "content"}
 	for _, field := range texts {
 		for _, value := range notStrings {
 			refused(field, value, CodeBadField)
@@ -158,6 +159,8 @@ func TestHostileFields(t *testing.T) {
 	refused("room", `""`, CodeBadRoom)
 	refused("token", `""`, CodeBadField)
 	refused("password", `""`, CodeBadField)
+	refused("place", `""`, CodeBadField)
+	refused("place", `"`+strings.Repeat("x", MinPlace-1)+`"`, CodeBadField)
 	for _, room := range []string{`@`, `@lobby`, `@ABCDEFGHIJKLMNOPQRSTUVWXYZ`, `@abcdefghijklmnopqrstuvwxy1`, `@abcdefghijklmnopqrstuvwxyzz`, `＠abcdefghijklmnopqrstuvwxyz`, `@abcdefghijklm\nopqrstuvwxy`} {
 		refused("room", `"`+room+`"`, CodeBadRoom)
 	}
@@ -182,6 +185,7 @@ func TestLimitsOfRequests(t *testing.T) {
 	}{
 		{"token", `{"type":"hello","version":1,"token":"%s"}`, func(n int) string { return strings.Repeat("x", n) }, 256, "token", true},
 		{"password", `{"type":"hello","version":1,"username":"ann","password":"%s"}`, func(n int) string { return strings.Repeat("é", n/2) + strings.Repeat("x", n%2) }, 1024, "password", true},
+		{"place", `{"type":"hello","version":1,"token":"x","place":"%s"}`, func(n int) string { return strings.Repeat("x", n) }, 128, "place", true},
 		{"topic", `{"type":"topic","room":"lobby","id":"1","topic":"%s"}`, long, 512, "topic", false},
 		{"topic of a new room", `{"type":"create","room":"lobby","kind":"public","topic":"%s"}`, long, 512, "topic", false},
 		{"reason", `{"type":"kick","room":"lobby","id":"1","username":"bob","reason":"%s"}`, long, 256, "reason", false},

@@ -116,13 +116,15 @@ func (d *decoder) event(e *Event) {
 		e.Room = d.str(fRoom, true)
 	case TypeMe:
 		e.Account, e.More = d.account(), d.boolean(fMore)
-		e.Keywords, e.Quiet = d.strs(fKeywords, false), d.quiet()
+		d.notifications(e)
 		d.objects(fRooms, true, func(d *decoder) { e.States = append(e.States, d.state()) })
 	case TypeInbox:
 		e.More, e.Next = d.boolean(fMore), d.count(fNext, false)
 		d.objects(fMentions, true, func(d *decoder) { e.Mentions = append(e.Mentions, d.mention()) })
 	case TypeFound:
 		d.found(e)
+	case TypeNotifications:
+		d.notifications(e)
 	case TypeState:
 		state := d.state()
 		e.Room, e.State = state.Room, &state
@@ -194,12 +196,18 @@ func (d *decoder) element() Entry {
 	return Entry{Seq: seq}
 }
 
+// notifications reads what an account wants to be notified of.
+func (d *decoder) notifications(e *Event) {
+	e.Keywords, e.Quiet = d.strs(fKeywords, false), d.quiet()
+	e.Level, _ = kaban.ParseNotifyLevel(d.str(fLevel, false))
+}
+
 func (d *decoder) message() Message {
 	deleted := d.boolean(fDeleted)
 	m := Message{
 		Seq: d.count(fSeq, true), ID: d.str(fID, true), Username: d.str(fUsername, true), Account: d.str(fAccount, false),
 		Bot: d.boolean(fBot), ReplyTo: d.count(fReplyTo, false), Deleted: deleted, Time: d.time(),
-		Replies: d.count(fReplies, false), Pinned: d.boolean(fPinned),
+		Replies: d.count(fReplies, false), Pinned: d.boolean(fPinned), PinnedAt: d.count(fPinnedAt, false),
 	}
 	if !deleted {
 		m.Content = d.str(fContent, true)

@@ -125,6 +125,9 @@ func (r *Reader) decodeHello(d *decoder, q *Request) {
 	if q.Token != "" && q.Password != "" {
 		d.badField(fPassword, "token and password exclude each other")
 	}
+	if q.Place = Secret(d.token(fPlace, MaxPlace)); q.Place != "" && len(q.Place) < MinPlace {
+		d.badField(fPlace, fmt.Sprintf("a secret of fewer than %d bytes could be guessed", MinPlace))
+	}
 	identified := q.Token != "" || r.bareHello && q.Password == ""
 	name, ok := d.get(fUsername, kindString, !identified)
 	if d.bad != nil {

@@ -23,6 +23,7 @@ type Request struct {
 	Resume   string // hello; the session of an earlier welcome, or ""
 	Token    Secret // hello; or ""
 	Password Secret // hello; or ""; excludes Token
+	Place    Secret // hello; or "": MinPlace to MaxPlace bytes
 
 	// Room is the room of all types but hello, direct, rooms, me, inbox, away, ping and pong. A search
 	// need not have one.
@@ -182,6 +183,7 @@ func (r *Request) appendHello(dst []byte) []byte {
 	dst = appendNonEmpty(dst, fUsername, r.Username.String())
 	dst = appendNonEmpty(dst, fToken, string(r.Token))
 	dst = appendNonEmpty(dst, fPassword, string(r.Password))
+	dst = appendNonEmpty(dst, fPlace, string(r.Place))
 	return appendNonEmpty(dst, fResume, r.Resume)
 }
 

@@ -34,6 +34,9 @@ const (
 	MaxToken = 256
 	// MaxPassword is the longest password in bytes.
 	MaxPassword = 1024
+	// MinPlace and MaxPlace bound the secret of a place, in bytes.
+	MinPlace = 32
+	MaxPlace = 128
 	// MaxTopic is the longest topic of a room in code points.
 	MaxTopic = 512
 	// MaxReason is the longest reason of an act of moderation, or of a deletion, in code
@@ -116,6 +119,7 @@ const (
 	TypeMember
 	TypeRoom
 	TypeState
+	TypeNotifications
 	TypeFound
 	TypePresence
 	TypeError
@@ -123,56 +127,57 @@ const (
 )
 
 var typeNames = [...]string{
-	TypeUnknown:  "unknown",
-	TypeHello:    "hello",
-	TypeJoin:     "join",
-	TypeSend:     "send",
-	TypeEdit:     "edit",
-	TypeDelete:   "delete",
-	TypeReact:    "react",
-	TypePin:      "pin",
-	TypeHistory:  "history",
-	TypeSearch:   "search",
-	TypePart:     "part",
-	TypeRooms:    "rooms",
-	TypeMembers:  "members",
-	TypePing:     "ping",
-	TypePong:     "pong",
-	TypeMe:       "me",
-	TypeCreate:   "create",
-	TypeDirect:   "direct",
-	TypeInvite:   "invite",
-	TypeKick:     "kick",
-	TypeBan:      "ban",
-	TypeUnban:    "unban",
-	TypeMute:     "mute",
-	TypeUnmute:   "unmute",
-	TypeRole:     "role",
-	TypeTopic:    "topic",
-	TypeSet:      "set",
-	TypeRead:     "read",
-	TypeUnread:   "unread",
-	TypeNotify:   "notify",
-	TypeWatch:    "watch",
-	TypeUnwatch:  "unwatch",
-	TypeInbox:    "inbox",
-	TypeAway:     "away",
-	TypeTyping:   "typing",
-	TypeWelcome:  "welcome",
-	TypeJoined:   "joined",
-	TypeWatching: "watching",
-	TypeAck:      "ack",
-	TypeOK:       "ok",
-	TypeCreated:  "created",
-	TypeParted:   "parted",
-	TypeMessage:  "message",
-	TypeMember:   "member",
-	TypeRoom:     "room",
-	TypeState:    "state",
-	TypeFound:    "found",
-	TypePresence: "presence",
-	TypeError:    "error",
-	TypeGoodbye:  "goodbye",
+	TypeUnknown:       "unknown",
+	TypeHello:         "hello",
+	TypeJoin:          "join",
+	TypeSend:          "send",
+	TypeEdit:          "edit",
+	TypeDelete:        "delete",
+	TypeReact:         "react",
+	TypePin:           "pin",
+	TypeHistory:       "history",
+	TypeSearch:        "search",
+	TypePart:          "part",
+	TypeRooms:         "rooms",
+	TypeMembers:       "members",
+	TypePing:          "ping",
+	TypePong:          "pong",
+	TypeMe:            "me",
+	TypeCreate:        "create",
+	TypeDirect:        "direct",
+	TypeInvite:        "invite",
+	TypeKick:          "kick",
+	TypeBan:           "ban",
+	TypeUnban:         "unban",
+	TypeMute:          "mute",
+	TypeUnmute:        "unmute",
+	TypeRole:          "role",
+	TypeTopic:         "topic",
+	TypeSet:           "set",
+	TypeRead:          "read",
+	TypeUnread:        "unread",
+	TypeNotify:        "notify",
+	TypeWatch:         "watch",
+	TypeUnwatch:       "unwatch",
+	TypeInbox:         "inbox",
+	TypeAway:          "away",
+	TypeTyping:        "typing",
+	TypeWelcome:       "welcome",
+	TypeJoined:        "joined",
+	TypeWatching:      "watching",
+	TypeAck:           "ack",
+	TypeOK:            "ok",
+	TypeCreated:       "created",
+	TypeParted:        "parted",
+	TypeMessage:       "message",
+	TypeMember:        "member",
+	TypeRoom:          "room",
+	TypeState:         "state",
+	TypeNotifications: "notifications",
+	TypeFound:         "found",
+	TypePresence:      "presence",
+	TypeError:         "error",
+	TypeGoodbye:       "goodbye",
 }
 
 // String returns the name of the type on the wire, or "unknown".
@@ -277,6 +282,8 @@ func typeOf(name []byte) Type {
 		return TypeRoom
 	case "state":
 		return TypeState
+	case "notifications":
+		return TypeNotifications
 	case "found":
 		return TypeFound
 	case "presence":

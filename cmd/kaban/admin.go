@@ -135,7 +135,7 @@ func (f *adminFlags) exists() error {
 // openHere opens a data directory that no server uses, and returns its API.
 func openHere(ctx context.Context, data string, links *linkFlags) (_ http.RoundTripper, closeAll func() error, err error) {
 	log := slog.New(slog.DiscardHandler)
-	kept, err := openStore(data, log)
+	kept, err := openStore(data, ledgerIn(data), log)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -14,9 +14,11 @@ import (
 	"github.com/schollz/progressbar/v3"
 
 	"kaban/internal/backup"
+	service "kaban/internal/chat" // chat is a command here
 	"kaban/internal/display"
 	"kaban/internal/hook"
 	"kaban/internal/index"
+	"kaban/internal/ledger"
 	"kaban/internal/store"
 )
 
@@ -132,6 +134,11 @@ func (c *backupCommand) Run(std streams) (err error) {
 		return errors.Join(lost, os.Remove(c.File))
 	}
 	fmt.Fprintf(std.err, "kaban: %s has %s, checked; \"kaban restore\" restores it\n", c.File, totals(report))
+	if !c.Whole { // the server itself sees to its own directory of backups
+		if err := shipLedger(c.Data, c.File); err != nil {
+			return err
+		}
+	}
 	if lost != nil {
 		return fmt.Errorf("%w; the backup has everything before them", lost)
 	}
@@ -150,9 +157,11 @@ func checkFolderOf(file string) error {
 
 type restoreCommand struct {
 	dataFlags
-	File    string  `arg:"" help:"The backup, or a directory of scheduled backups: then the newest of them."`
-	At      *string `placeholder:"TIME" help:"Of a directory of backups, the newest that is at least as old as this: an age such as 12h or 7d, or a date such as 2026-11-25 or 2026-11-25T14:30."`
-	Replace bool    `help:"Replace the database in the data directory. It is kept under another name."`
+	File    string   `arg:"" help:"The backup, or a directory of scheduled backups: then the newest of them."`
+	At      *string  `placeholder:"TIME" help:"Of a directory of backups, the newest that is at least as old as this: an age such as 12h or 7d, or a date such as 2026-11-25 or 2026-11-25T14:30."`
+	Replace bool     `help:"Replace the database in the data directory. It is kept under another name."`
+	Ledger  []string `placeholder:"DIR" help:"Another erasure ledger, a directory kaban-erased; may be given several times. Those beside the backup and in the data directory are used anyway."`
+	Damaged bool     `name:"ignore-ledger-damage" help:"Restore even if lines of the erasure ledger cannot be read: what they name comes back."`
 }
 
 // Run puts a backup into the data directory.
@@ -169,14 +178,19 @@ func (c *restoreCommand) Run(std streams) error {
 	for _, line := range choice {
 		fmt.Fprintln(std.err, "kaban:", line)
 	}
-	var kept string
-	var report *store.Report
+	ledgers, err := c.ledgers(file)
+	if err != nil {
+		return err
+	}
+	var done restored
+	var bad ledger.Bad
 	err = spin(progress(std.err, -1, "restoring", ""), func() (err error) {
-		kept, report, err = restore(ctx, c.Data, file, c.Replace)
+		replay := store.Replay{Messages: ledger.Messages(ledgers, &bad), By: service.OperatorIdentity()}
+		done, err = restore(ctx, c.Data, file, c.Replace, &replay)
 		return err
 	})
-	if kept != "" {
-		fmt.Fprintf(std.err, "kaban: the previous database is kept as %s\n", kept)
+	if done.Kept != "" {
+		fmt.Fprintf(std.err, "kaban: the previous database is kept as %s\n", done.Kept)
 	}
 	if choice != nil && isOfBackup(err, file) {
 		return fmt.Errorf("%w; --at TIME chooses an older backup", err)
@@ -184,8 +198,11 @@ func (c *restoreCommand) Run(std streams) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(std.err, "kaban: restored %s to %s: %s, checked; returning clients are told to start over\n", file, c.Data, totals(report))
-	return nil
+	fmt.Fprintf(std.err, "kaban: restored %s to %s: %s, checked; returning clients are told to start over\n", file, c.Data, totals(done.Report))
+	for _, line := range replayReport(ledgers, &done.Replayed, bad.Lines) {
+		fmt.Fprintln(std.err, "kaban:", line)
+	}
+	return keepLedger(c.Data, ledgers)
 }
 
 // file returns the file of the backup that is meant. For a directory, choice says which

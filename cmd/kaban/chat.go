@@ -128,6 +128,10 @@ func (c *chatCommand) fullScreen(ctx context.Context, std streams) error {
 			options, err := c.signIn(server, client.Options{}, nil)
 			return options.Token, err
 		},
+		Place: func(server string) wire.Secret {
+			saved, _, _ := savedCredentials().Of(server) // Token returns the error
+			return saved.Place
+		},
 		Trust:   c.trust,
 		Devices: c.devices, SetName: c.setName,
 		Explain: func(server string, err error) string { return unreachable(server, err).Error() },

@@ -48,6 +48,7 @@ func (f *connectFlags) signIn(server string, options client.Options, stdin io.Re
 	if err != nil || !ok || f.Username != "" && !isSameName(f.Username, saved.Username) {
 		return options, err
 	}
+	options.Place = saved.Place
 	return options.WithToken(string(saved.Token)), nil
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strings"
 )
 
 // hookCommand manages incoming webhooks.
@@ -23,6 +24,7 @@ type hookRow struct {
 	Room     string `json:"room"`
 	Username string `json:"username"`
 	Speaker  bool   `json:"speaker"`
+	Paused   bool   `json:"paused"`
 	Created  string `json:"created"`
 	Path     string `json:"path"` // of a new one
 }
@@ -55,11 +57,14 @@ func (c *hookList) Run(std streams) error {
 		return list(ctx, a, "/v1/admin/hooks", "hooks", nil,
 			[]string{"ID", "ROOM", "USERNAME", "SINCE"}, "there are no hooks; \"kaban hook add ROOM\" creates one",
 			func(h *hookRow) []string {
-				speaks := ""
+				var notes []string
 				if h.Speaker {
-					speaks = "speaker"
+					notes = append(notes, "speaker")
 				}
-				return []string{h.ID, h.Room, h.Username, when(h.Created), speaks}
+				if h.Paused {
+					notes = append(notes, "paused (its maker is suspended)")
+				}
+				return []string{h.ID, h.Room, h.Username, when(h.Created), strings.Join(notes, ", ")}
 			})
 	})
 }

@@ -91,7 +91,7 @@ func (l *lag) note(e *client.Entry, n *notices) {
 	l.told = e.AsOf > 0
 	if e.Message != nil {
 		m := *e.Message
-		m.Reactions, m.Replies, m.Pinned = nil, 0, false
+		m.Reactions, m.Replies, m.Pinned, m.PinnedAt = nil, 0, false, 0
 		e.Message = &m
 	}
 }

@@ -37,6 +37,7 @@ type loginCommand struct {
 	Password bool   `help:"Ask for the password instead of a code that you confirm in a browser."`
 	passwordFlags
 	known     dial.Trust
+	place     wire.Secret
 	TokenFile string `placeholder:"FILE" help:"Keep a token that was made for this program, from the first line of a file; - is standard input."`
 	Name      string `placeholder:"TEXT" help:"The name of this device in the list of your devices. Default: the name of the machine."`
 }
@@ -56,9 +57,11 @@ func (c *loginCommand) Run(std streams) error {
 	if file.Path() == "" {
 		return credentials.ErrNoHome
 	}
-	if _, _, err := file.Of(server); err != nil { // before anybody types a password
+	before, _, err := file.Of(server)
+	if err != nil { // before anybody types a password
 		return err
 	}
+	c.place = cmp.Or(before.Place, credentials.NewPlace())
 	if err := c.rememberTrust(server); err != nil {
 		return err
 	}
@@ -66,7 +69,8 @@ func (c *loginCommand) Run(std streams) error {
 	if err != nil {
 		return err
 	}
-	account, err := c.check(ctx, server, found.Token)
+	found.Place = c.place
+	account, err := c.check(ctx, server, found)
 	if refused, ok := errors.AsType[*client.Error](err); ok && refused.Code == wire.CodeAuthFailed && c.TokenFile != "" {
 		return unknownToken(server, c.TokenFile)
 	}
@@ -98,9 +102,9 @@ func (c *loginCommand) signIn(ctx context.Context, server string, std streams) (
 	return found, err
 }
 
-// check signs in with a token and returns its account.
-func (f *serverFlags) check(ctx context.Context, server string, token wire.Secret) (wire.Account, error) {
-	session, err := f.dial(ctx, server, client.Options{}.WithToken(string(token)))
+// check signs in with a credential and returns its account.
+func (f *serverFlags) check(ctx context.Context, server string, saved credentials.Credential) (wire.Account, error) {
+	session, err := f.dial(ctx, server, client.Options{Place: saved.Place}.WithToken(string(saved.Token)))
 	if err != nil {
 		return wire.Account{}, err
 	}
@@ -135,10 +139,15 @@ func (c *loginCommand) byPassword(ctx context.Context, server string, std stream
 	if err != nil {
 		return "", "", err
 	}
-	options := client.Options{OnToken: func(t wire.Secret) { token = t }}.WithPassword(username, password)
+	options := client.Options{Place: c.place, OnToken: func(t wire.Secret) { token = t }}.WithPassword(username, password)
 	session, err := c.dial(ctx, server, options)
-	if refused, ok := errors.AsType[*client.Error](err); ok && refused.Code == wire.CodeAuthFailed {
+	refused, _ := errors.AsType[*client.Error](err)
+	switch {
+	case refused == nil:
+	case refused.Code == wire.CodeAuthFailed:
 		return "", "", fmt.Errorf("the server at %s does not accept the username %s with this password; check both, --username names another account (%s)", server, username, refused.Code)
+	case refused.Code == wire.CodeRateLimited:
+		return "", "", fmt.Errorf("too many wrong passwords of %s were sent to %s from this network; try again in %s, or sign in with a code from a browser: \"kaban login --server %s\" (%s)", username, server, max(refused.RetryAfter.Round(time.Second), time.Second), server, refused.Code)
 	}
 	if err != nil {
 		return "", "", unreachable(server, err)
@@ -313,7 +322,7 @@ func (c *whoamiCommand) Run(std streams) error {
 	case !ok:
 		return notSignedIn(server)
 	}
-	account, err := c.check(ctx, server, saved.Token)
+	account, err := c.check(ctx, server, saved)
 	if err != nil {
 		return unreachable(server, err)
 	}

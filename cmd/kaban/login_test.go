@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -15,6 +16,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -26,10 +28,12 @@ import (
 	"kaban/internal/conn"
 	"kaban/internal/credentials"
 	"kaban/internal/dispatch"
+	"kaban/internal/limit"
 	"kaban/internal/peer"
 	"kaban/internal/server"
 	"kaban/internal/store/memory"
 	"kaban/internal/web"
+	"kaban/wire"
 )
 
 const password = "correct horse battery"
@@ -46,6 +50,12 @@ type town struct {
 }
 
 func newTown(t *testing.T) *town {
+	t.Helper()
+	return newTownWith(t, account.Options{})
+}
+
+// newTownWith is newTown with some of the options of the accounts.
+func newTownWith(t *testing.T, options account.Options) *town {
 	t.Helper()
 	home := t.TempDir()
 	t.Setenv("HOME", home)
@@ -71,7 +81,8 @@ func newTown(t *testing.T) *town {
 		t.Fatal(err)
 	}
 	w := &town{t: t, addr: l.Addr().String(), rooms: rooms}
-	w.accounts = account.New(s, account.Options{Hashes: 1, OnRevoked: rooms.Revoke, OnChanged: rooms.AccountChanged, OnSettings: rooms.SettingChanged})
+	options.Hashes, options.OnRevoked, options.OnChanged, options.OnSettings = 1, rooms.Revoke, rooms.AccountChanged, rooms.SettingChanged
+	w.accounts = account.New(s, options)
 	served := make(chan error, 1)
 	front := server.New(server.Config{Accounts: w.accounts, Web: func() string { return w.web }}, rooms, m)
 	w.lines = front
@@ -259,6 +270,48 @@ func TestLoginWithASecret(t *testing.T) {
 	expect(t, exitFailed, "", at("whoami"), "signs in again", "auth_failed")
 	expect(t, exitFailed, "", at("send", "lobby", "x", "--username", "server"), "leave it out")
 	expect(t, exitFailed, "", at("send", "lobby", "x", "--username", "olga"), "you are signed in to", "as ann, and --username olga makes you a visitor; leave it out")
+}
+
+// A stranger at the same address that guesses all the time keeps nobody out that signs in
+// with a password at a terminal where they have signed in before, signed out or not. Another
+// terminal of theirs waits, and is told what helps.
+func TestAStrangerGuessesAllTheTime(t *testing.T) {
+	// The time stands still, so whoever has to wait waits for ever.
+	w := newTownWith(t, account.Options{SignIns: limit.NewSignIns(10, func() time.Duration { return 0 })})
+	login := []string{"login", "--username", "ann", "--password-file", file(t, password), "--server", w.addr}
+	expect(t, exitDone, "", login, "as ann")
+
+	refused, stop := make(chan error, 1), make(chan struct{})
+	var guessing sync.WaitGroup
+	guessing.Go(func() {
+		for guessed := false; ; {
+			_, err := client.Dial(t.Context(), w.addr, client.Options{}.WithPassword("ann", "wrong horse battery"))
+			if e, ok := errors.AsType[*client.Error](err); !guessed && (!ok || e.Code != wire.CodeAuthFailed) {
+				refused <- err
+				guessed = true
+			}
+			select {
+			case <-stop:
+				return
+			default:
+			}
+		}
+	})
+	defer guessing.Wait()
+	defer close(stop)
+	if e, ok := errors.AsType[*client.Error](<-refused); !ok || e.Code != wire.CodeRateLimited {
+		t.Fatalf("the stranger is not slowed down: %v", e)
+	}
+	expect(t, exitDone, "", login, "as ann")
+	expect(t, exitFailed, "", []string{"logout", "--server", w.addr}, "the token is deleted here")
+	if saved, ok, err := savedCredentials().Of(w.addr); ok || err != nil || saved.Token != "" || saved.Username != "" {
+		t.Errorf("after signing out: %+v, %v, %v", saved, ok, err)
+	}
+	expect(t, exitFailed, "", []string{"whoami", "--server", w.addr}, "not signed in")
+	expect(t, exitDone, "", login, "as ann")
+
+	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
+	expect(t, exitFailed, "", login, "rate_limited", "kaban login --server "+w.addr)
 }
 
 // An account reads without joining, and sends only where it is a member.

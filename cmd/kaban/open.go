@@ -39,12 +39,13 @@ func checkDirectory(data string) error {
 	return checkData("--data", data)
 }
 
-// openStore opens the store that --data names, which checkData has accepted.
-func openStore(data string, log *slog.Logger) (store.Store, error) {
+// openStore opens the store that --data names, which checkData has accepted. The book takes
+// what is deleted there.
+func openStore(data string, book store.Ledger, log *slog.Logger) (store.Store, error) {
 	if data == inMemory {
 		return memory.New(0), nil
 	}
-	s, err := sqlite.Open(context.Background(), data, sqlite.Options{Log: log})
+	s, err := sqlite.Open(context.Background(), data, sqlite.Options{Log: log, Ledger: book})
 	if err != nil {
 		return nil, ofData(data, err)
 	}
@@ -53,7 +54,7 @@ func openStore(data string, log *slog.Logger) (store.Store, error) {
 
 // openImporter opens the store in a data directory that no server is using.
 func openImporter(ctx context.Context, data string) (store.Importer, error) {
-	s, err := sqlite.Open(ctx, data, sqlite.Options{})
+	s, err := sqlite.Open(ctx, data, sqlite.Options{Ledger: ledgerIn(data)})
 	if err != nil {
 		return nil, ofData(data, err)
 	}
@@ -69,14 +70,17 @@ func openArchive(ctx context.Context, data string) (store.Archive, error) {
 	return a, nil
 }
 
-// restore puts a backup into a data directory. If replace is set it may have contents
-// already; restore returns where it keeps them.
-func restore(ctx context.Context, data, backup string, replace bool) (kept string, report *store.Report, err error) {
+// restored is what a restore has done.
+type restored = sqlite.Restored
+
+// restore puts a backup into a data directory, without what a ledger says was deleted since. If
+// replace is set it may have contents already, which it keeps.
+func restore(ctx context.Context, data, backup string, replace bool, replay *store.Replay) (done restored, err error) {
 	room := restoring{data, backup, disk.SpaceOf}
 	if err := room.check(); err != nil {
-		return "", nil, err
+		return restored{}, err
 	}
-	done, err := sqlite.Restore(ctx, data, backup, replace)
+	done, err = sqlite.Restore(ctx, data, backup, replace, replay)
 	switch {
 	case errors.Is(err, sqlite.ErrOccupied):
 		err = fmt.Errorf("%w; name an empty --data directory, or use --replace, which keeps the database that is there under another name", err)
@@ -88,7 +92,7 @@ func restore(ctx context.Context, data, backup string, replace bool) (kept strin
 	if err == nil {
 		err = index.Remove(data) // it is of the former database
 	}
-	return done.Kept, done.Report, err
+	return done, err
 }
 
 // hasStore reports whether there is a store in a directory.

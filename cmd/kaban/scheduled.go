@@ -26,6 +26,7 @@ type backupFlags struct {
 	BackupEvery time.Duration `placeholder:"TIME" env:"KABAN_BACKUP_EVERY" key:"backup.every" default:"0s" help:"Make a verified backup this often while the server runs, such as 24h; from 1m. 0s makes none. Default: ${default}."`
 	BackupKeep  int           `placeholder:"N" env:"KABAN_BACKUP_KEEP" key:"backup.keep" default:"7" help:"How many of these backups to keep. Older ones are removed after a newer one is complete. Default: ${default}."`
 	BackupDir   string        `placeholder:"DIR" env:"KABAN_BACKUP_DIR" key:"backup.dir" help:"Directory of these backups, for this server alone and best on another disk; created if it does not exist. By default it is backups in the data directory."`
+	LedgerKeep  time.Duration `placeholder:"TIME" env:"KABAN_LEDGER_KEEP" key:"backup.ledger_keep" default:"17520h" help:"How long to keep what names deleted messages, so that backups from before are restored without them: longer than any backup is kept anywhere. From 24h; 0s is for ever. Default: ${default}."`
 }
 
 // backupTable is what "kaban config print" says of the table [backup].
@@ -37,6 +38,10 @@ const standardBackups = "backups"
 // checkBackup refuses a schedule that cannot be meant.
 func (c *serveCommand) checkBackup() error {
 	switch {
+	case c.LedgerKeep != 0 && (c.LedgerKeep < minLedgerKeep || c.LedgerKeep > maxLedgerKeep):
+		return usagef("%s must be %v to %v, or 0s for ever, not %v", c.named("ledger-keep"), minLedgerKeep, maxLedgerKeep, c.LedgerKeep)
+	case c.LedgerKeep != 0 && c.BackupEvery != 0 && c.LedgerKeep/c.BackupEvery < time.Duration(c.BackupKeep):
+		return usagef("%s: the oldest of %d backups, one every %v, is older than %v, and restoring it would bring back what was deleted; keep the ledger longer", c.named("ledger-keep"), c.BackupKeep, c.BackupEvery, c.LedgerKeep)
 	case c.BackupEvery == 0 && c.BackupDir != "":
 		return usagef("%s: without a time between two backups there are none; set --backup-every, such as 24h", c.named("backup-dir"))
 	case c.BackupEvery == 0:

@@ -187,7 +187,7 @@ func reindexThere(ctx context.Context, transport http.RoundTripper, show func(in
 // reindexHere opens a data directory that no server uses.
 func (c *reindexCommand) reindexHere(ctx context.Context, show func(int64) error) (err error) {
 	log := slog.New(slog.DiscardHandler)
-	kept, err := openStore(c.Data, log)
+	kept, err := openStore(c.Data, ledgerIn(c.Data), log)
 	if err != nil {
 		return err
 	}

@@ -180,7 +180,7 @@ func (c *serveCommand) Run(std streams, args commandLine) error {
 		return err
 	}
 	defer closeAll(endpoints)
-	kept, err := openStore(c.Data, log.Logger)
+	kept, err := openStore(c.Data, c.book(log.Logger), log.Logger)
 	if err != nil {
 		return err
 	}

@@ -50,6 +50,7 @@ func newServices(ctx context.Context, data string, kept store.Store, d *dispatch
 	s.log = log
 	s.owned.Store(rooms.IsClaimed())
 	options.OnRevoked, options.OnChanged, options.OnSettings = rooms.Revoke, rooms.AccountChanged, s.settingChanged
+	options.OnNotifications = rooms.NotificationsChanged
 	s.accounts = account.New(kept, options)
 	return s, nil
 }

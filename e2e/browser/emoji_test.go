@@ -95,6 +95,13 @@ func TestEmojiPicker(t *testing.T) {
 	p.react(1, "👌🏾")
 	p.untilMarks(1, "what do you think? | mine 👍🏾 1 you | mine 👌🏾 1 you")
 
+	// Enter chooses what was typed, not what is rendered still.
+	p.tool(1, "Add a reaction")
+	p.search("thumbs")
+	p.active("👍🏾")
+	p.fast("🦔")
+	p.untilMarks(1, "what do you think? | mine 👍🏾 1 you | mine 👌🏾 1 you | mine 🦔 1 you")
+
 	// Closing goes back to the button, and a click beside it closes.
 	p.tool(1, "Add a reaction")
 	p.press(kb.Escape)

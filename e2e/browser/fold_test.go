@@ -142,7 +142,7 @@ func history(e *store.Entry) frame {
 		return f
 	}
 	if pinned(e) {
-		f["pinned"] = true
+		f["pinned"], f["pinned_at"] = true, e.State.Pinned.Seq
 	}
 	if e.State.Replies > 0 {
 		f["replies"] = e.State.Replies

@@ -265,4 +265,8 @@ func TestSearchForPeopleThatIsSlowOrFails(t *testing.T) {
 	p.text(`window.answer(), ''`)
 	p.until(`document.querySelector('.picker [role=alert]') !== null`)
 	p.until(offers + ` === 1`)
+
+	// Enter chooses nobody that is offered for an earlier text.
+	p.fast("carl")
+	p.until(`document.activeElement.value === 'carl' && !document.querySelector('.picker [role=alert]') && !document.querySelector('.chip') && ` + offers + ` === 1`)
 }

@@ -118,15 +118,27 @@ func TestPins(t *testing.T) {
 		olga.say(content)
 		olga.stored(content)
 	}
+	// The newest pin is the first, whatever the age of its message.
+	for _, content := range []string{"later 5", "later 2"} {
+		olga.tool(olga.seqOf(content), "Pin")
+		olga.settled()
+	}
+	const all = "later 2 | later 5 | the rules"
+	olga.until(pins+` === %s`, all)
 
 	ben := newPage(t, desktop)
 	ben.expectBreaks()
 	ben.signIn(s.url, "ben")
 	ben.sees("later 5")
 	ben.open(s.url + "/r/lobby#pins")
-	ben.until(pins + ` === 'the rules'`)
+	ben.until(pins+` === %s`, all)
 	ben.until(`document.querySelector('.pin strong').innerText === 'rules'`)
 	ben.picture("pins")
+	for range 2 {
+		ben.text(`[...document.querySelectorAll('.pin-tools button')].find((b) => b.innerText === 'Unpin').click(), ''`)
+		ben.settled()
+	}
+	ben.until(pins + ` === 'the rules'`)
 	ben.text(`document.querySelector('.pin-tools a').click(), ''`)
 	ben.until(`document.querySelector('#messages .marked')?.innerText.includes('the rules') && document.querySelector('.pins')`)
 	ben.text(`[...document.querySelectorAll('.pin-tools button')].find((b) => b.innerText === 'Unpin').click(), ''`)

@@ -222,6 +222,51 @@ func TestAnotherEpoch(t *testing.T) {
 	ben.writes("too late", answered)
 }
 
+// TestThreadOfAnotherEpoch replaces the messages while somebody writes in a thread, and while
+// the draft of another one waits. The texts stay, in the room: the same numbers are other
+// messages now.
+func TestThreadOfAnotherEpoch(t *testing.T) {
+	t.Parallel()
+	const answered = "The message you were replying to is gone: the server’s messages have been replaced. Your text is now a message of its own."
+	s := startServer(t, "")
+	s.say("carol", "lobby", "who is in?", "who is out?")
+	ben := newPage(t, desktop)
+	ben.expectBreaks()
+	ben.join(s.url, "ben")
+	thread := func(seq int, draft string) {
+		t.Helper()
+		ben.tool(seq, "Open thread")
+		ben.until(`location.hash === %s && document.activeElement.id === 'reply' && document.activeElement.value === %s`, fmt.Sprint("#thread/", seq), draft)
+	}
+	thread(1, "")
+	ben.write("me")
+	thread(2, "")
+	ben.write("not me")
+	// Within an epoch they stay where they are.
+	ben.run(chromedp.Reload())
+	ben.online()
+	ben.until(`document.querySelector('#reply')?.value === 'not me'`)
+	s.replace()
+	ben.writes("me\n\nnot me", answered)
+	s.say("carol", "lobby", "something else", "and more")
+	ben.sees("and more")
+	for seq := 1; seq <= 2; seq++ {
+		thread(seq, "")
+	}
+	ben.write("in the new one")
+	ben.open("about:blank")
+	s.replace()
+	s.say("carol", "lobby", "wholly different", "indeed")
+	// The address names the thread: a message with the same number is there.
+	ben.open(s.url + "/r/lobby#thread/2")
+	ben.online()
+	ben.writes("me\n\nnot me\n\nin the new one", answered)
+	ben.until(`document.querySelector('#reply')?.value === '' && %s === 'indeed'`, raw(inThread))
+	ben.run(chromedp.Reload())
+	ben.online()
+	ben.writes("me\n\nnot me\n\nin the new one", answered)
+}
+
 // TestChangeOfAnotherEpoch refuses what waits to be sent about a message that was
 // replaced while the page was closed.
 func TestChangeOfAnotherEpoch(t *testing.T) {

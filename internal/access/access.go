@@ -99,8 +99,10 @@ const (
 	ReadDevices
 	// RevokeDevice is to end one of one's own devices or tokens.
 	RevokeDevice
-	// ChangeProfile is to change one's own name, picture or credentials.
+	// ChangeProfile is to change one's own name, picture or notifications.
 	ChangeProfile
+	// ChangeCredentials is to change what one signs in with, or to let a device in.
+	ChangeCredentials
 	// MakeToken is to make a token for oneself.
 	MakeToken
 	// MakeBot is to make a bot of one's own, or a token for it.
@@ -113,6 +115,8 @@ const (
 	InviteMember
 	// InviteGuest is to make a link by which somebody becomes a guest.
 	InviteGuest
+	// RevokeInvite is to end a link that somebody else has made.
+	RevokeInvite
 	// CreateAccount is to make an account for somebody else.
 	CreateAccount
 	// Suspend is to keep an account from signing in.
@@ -132,7 +136,10 @@ const (
 	GiveBot
 	// ReadAudit is to read who administered what.
 	ReadAudit
-	// ChangeSettings is to change the settings of the server.
+	// ReadSettings is to read the settings of the server.
+	ReadSettings
+	// ChangeSettings is to change the settings of the server, or to attribute what a
+	// visitor has written to an account.
 	ChangeSettings
 	// ChangeSignOn is to change the provider of single sign-on.
 	ChangeSignOn
@@ -162,12 +169,12 @@ var actionTexts = [endOfActions]string{
 	SeeHooks: "see hooks", AddHook: "add a hook", RemoveHook: "remove a hook",
 	OpenDirect: "open a direct room", KnowPerson: "know a person", Block: "block",
 	ReadDevices: "read devices", RevokeDevice: "revoke a device",
-	ChangeProfile: "change the profile", MakeToken: "make a token", MakeBot: "make a bot",
+	ChangeProfile: "change the profile", ChangeCredentials: "change credentials", MakeToken: "make a token", MakeBot: "make a bot",
 	Claim: "claim the server", SignUp: "sign up", InviteMember: "invite a member to the server",
-	InviteGuest: "invite a guest to the server", CreateAccount: "create an account",
+	InviteGuest: "invite a guest to the server", RevokeInvite: "revoke an invite of somebody else", CreateAccount: "create an account",
 	Suspend: "suspend", Restore: "restore", Reset: "reset", ChangeRole: "change a role",
 	Remove: "remove", Erase: "erase", GiveBot: "give a bot away", ReadAudit: "read the audit",
-	ChangeSettings: "change settings", ChangeSignOn: "change single sign-on",
+	ReadSettings: "read settings", ChangeSettings: "change settings", ChangeSignOn: "change single sign-on",
 	ChangeRetention: "change retention", LinkIdentity: "link an identity", NameFile: "name a file of the server", Export: "export",
 }
 
@@ -210,6 +217,8 @@ const (
 	LastOwner
 	// LastOp: a private room would have no op.
 	LastOp
+	// InPersonOnly: the account may do it, but not by a program; see Identity.InPerson.
+	InPersonOnly
 
 	endOfVerdicts
 )
@@ -217,6 +226,7 @@ const (
 var verdictTexts = [endOfVerdicts]string{
 	Allowed: "allowed", NotFound: "not_found", NotJoined: "not_joined", Forbidden: "forbidden",
 	AuthRequired: "auth_required", RoomTaken: "room_taken", LastOwner: "last_owner", LastOp: "last_op",
+	InPersonOnly: "forbidden",
 }
 
 // Verdicts returns all verdicts.

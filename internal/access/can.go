@@ -15,45 +15,67 @@ const (
 	asMember                     // only somebody in the room may do it
 	orByOp                       // or an op that is not in the room
 	noAccount                    // it makes an account, so nobody needs one
+	inPerson                     // no program may do it, whatever its account may
 )
 
 var traits = [endOfActions]trait{
 	Know: ofRoom | reads | inArchive | evenBanned,
 	Read: ofRoom | reads | inArchive,
 	// Join checks archives, bans and credentials: a member may always subscribe.
-	Join:        ofRoom | reads | inArchive,
-	Mark:        ofRoom | inArchive | asMember,
-	Part:        ofRoom | inArchive | asMember,
-	Send:        ofRoom | speaks,
-	Post:        ofRoom | speaks,
-	Ring:        ofRoom | speaks | asMember,
-	React:       ofRoom | speaks | asMember,
-	Edit:        ofRoom | speaks | asMember,
-	Delete:      ofRoom | inArchive,
-	SetTopic:    ofRoom | speaks | asMember | orByOp,
-	Pin:         ofRoom | speaks | asMember | orByOp,
-	Invite:      ofRoom,
-	Kick:        ofRoom | byOp,
-	Ban:         ofRoom | byOp,
-	Unban:       ofRoom | byOp | evenBanned, // an admin lifts even a ban of the admin
-	Mute:        ofRoom | byOp,
-	Unmute:      ofRoom | byOp,
-	SetRoomRole: ofRoom,
-	SetFlags:    ofRoom | byOp,
-	SetHistory:  ofRoom | byOp,
-	MakePrivate: ofRoom | byOp,
-	Archive:     ofRoom | byOp,
-	Unarchive:   ofRoom | byOp | inArchive,
-	Appoint:     ofRoom | evenBanned, // else the ops of a room could shut admins out
-	SeeHooks:    ofRoom | reads | inArchive | evenBanned,
-	AddHook:     ofRoom,
-	RemoveHook:  ofRoom | inArchive | evenBanned, // as Appoint
-	KnowPerson:  reads,
-	ReadDevices: reads,
-	ReadAudit:   reads,
-	Export:      reads,
-	Claim:       noAccount,
-	SignUp:      noAccount,
+	Join:         ofRoom | reads | inArchive,
+	Mark:         ofRoom | inArchive | asMember,
+	Part:         ofRoom | inArchive | asMember,
+	Send:         ofRoom | speaks,
+	Post:         ofRoom | speaks,
+	Ring:         ofRoom | speaks | asMember,
+	React:        ofRoom | speaks | asMember,
+	Edit:         ofRoom | speaks | asMember,
+	Delete:       ofRoom | inArchive,
+	SetTopic:     ofRoom | speaks | asMember | orByOp,
+	Pin:          ofRoom | speaks | asMember | orByOp,
+	Invite:       ofRoom,
+	Kick:         ofRoom | byOp,
+	Ban:          ofRoom | byOp,
+	Unban:        ofRoom | byOp | evenBanned, // an admin lifts even a ban of the admin
+	Mute:         ofRoom | byOp,
+	Unmute:       ofRoom | byOp,
+	SetRoomRole:  ofRoom,
+	SetFlags:     ofRoom | byOp,
+	SetHistory:   ofRoom | byOp,
+	MakePrivate:  ofRoom | byOp,
+	Archive:      ofRoom | byOp,
+	Unarchive:    ofRoom | byOp | inArchive,
+	Appoint:      ofRoom | evenBanned | inPerson, // else the ops of a room could shut admins out
+	SeeHooks:     ofRoom | reads | inArchive | evenBanned,
+	AddHook:      ofRoom | inPerson,
+	RemoveHook:   ofRoom | inArchive | evenBanned | inPerson, // as Appoint
+	KnowPerson:   reads,
+	ReadDevices:  reads,
+	ReadAudit:    reads,
+	Export:       reads,
+	Claim:        noAccount,
+	SignUp:       noAccount,
+	ReadSettings: reads,
+
+	// What administers the server or makes a way into an account outlives a token: one that
+	// leaks from a script must not be worth that.
+	ChangeCredentials: inPerson,
+	MakeToken:         inPerson,
+	MakeBot:           inPerson,
+	RevokeInvite:      inPerson,
+	CreateAccount:     inPerson,
+	Suspend:           inPerson,
+	Restore:           inPerson,
+	Reset:             inPerson,
+	ChangeRole:        inPerson,
+	Remove:            inPerson,
+	Erase:             inPerson,
+	GiveBot:           inPerson,
+	ChangeSettings:    inPerson,
+	ChangeSignOn:      inPerson,
+	ChangeRetention:   inPerson,
+	LinkIdentity:      inPerson,
+	NameFile:          inPerson,
 }
 
 func (t trait) has(some trait) bool { return t&some != 0 }
@@ -65,13 +87,19 @@ func Can(action Action, f Facts) Verdict {
 		return Forbidden
 	}
 	t := traits[action]
-	if v := f.admit(action, t); v != Allowed {
+	v := f.admit(action, t)
+	switch {
+	case v != Allowed:
 		return v
+	case t.has(ofRoom):
+		v = f.inRoom(action, t)
+	default:
+		v = f.onServer(action)
 	}
-	if t.has(ofRoom) {
-		return f.inRoom(action, t)
+	if v == Allowed && t.has(inPerson) && !f.Who.InPerson {
+		return InPersonOnly
 	}
-	return f.onServer(action)
+	return v
 }
 
 // admit decides whether anything at all may be done with the server as it is, by an

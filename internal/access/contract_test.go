@@ -182,7 +182,7 @@ var roomRules = []roomRule{
 	{Unarchive, "op", "op", "-", "unbanned", none},
 	{Appoint, "admin inside has", "admin inside has", "-", "unarchived", person},
 	{SeeHooks, "op | admin", "op | admin", "-", "", none},
-	{AddHook, "op person", "op person", "-", "unarchived unbanned", none},
+	{AddHook, "op", "op", "-", "unarchived unbanned", none},
 	{RemoveHook, "op | admin", "op | admin", "-", "", none},
 }
 
@@ -214,7 +214,7 @@ func (k oneKind) verdict(action Action, f *Facts) Verdict {
 		return AuthRequired
 	case !isIn(f) && (action == Send || action == Part && visitor):
 		return NotJoined // as ever
-	case action == AddHook && words["free"](f) && words["admin"](f) && words["person"](f):
+	case action == AddHook && words["free"](f) && words["admin"](f):
 		return Allowed // a hook may make its room
 	case !k.known.holds(f):
 		return NotFound
@@ -285,7 +285,7 @@ func eachRoom(kind kaban.RoomKind, visit func(*Facts)) {
 func open() Facts {
 	return Facts{
 		Server: Server{Claim: Claimed, Admission: Open},
-		Who:    Identity{Active: true, Reach: ReachServer, Writes: true, Person: true},
+		Who:    Identity{Active: true, Reach: ReachServer, Writes: true, Person: true, InPerson: true},
 	}
 }
 
@@ -330,12 +330,37 @@ type cases struct {
 	total, wrong int
 }
 
+// What is asked in person is asked by a program, too.
 func (c *cases) check(action Action, f *Facts, want Verdict) {
 	c.t.Helper()
 	if got := Can(action, *f); got != want {
 		c.fail("%s with %+v:\ngot  %s\nwant %s", action, *f, got, want)
 	}
 	c.total++
+	if !f.Who.InPerson {
+		return
+	}
+	program := *f
+	program.Who.InPerson = false
+	if want == Allowed && notByPrograms(action, f) {
+		want = InPersonOnly
+	}
+	if got := Can(action, program); got != want {
+		c.fail("%s by a program with %+v:\ngot  %s\nwant %s", action, program, got, want)
+	}
+}
+
+// notByPrograms are the actions that the contract leaves to people: whatever administers
+// the server, and whatever gives power or makes a way in that outlives a token.
+func notByPrograms(action Action, f *Facts) bool {
+	switch action {
+	case ChangeCredentials, MakeToken, MakeBot, RevokeInvite, CreateAccount, Suspend, Restore, Reset, ChangeRole, Remove, Erase,
+		GiveBot, ChangeSettings, ChangeSignOn, ChangeRetention, LinkIdentity, NameFile, Appoint, AddHook, RemoveHook:
+		return true
+	case SetRoomRole: // an op by a program of an op, not of an admin
+		return f.Target.NewRoomRole == kaban.RoomRoleOp && f.Membership.Role != kaban.RoomRoleOp
+	}
+	return false
 }
 
 // checkAllowed is check without a code.

@@ -41,11 +41,12 @@ room. The column "outsider" shows a member of the server; guests and visitors ge
   room is hidden from them. Everybody else gets ` + "`not_found`" + ` or ` + "`forbidden`" + `, whether or not the room exists.
 - **Suspended** and removed accounts do nothing.
 - **Bots** do nothing that their owner could not do: they have at most the owner's role, share the owner's bans and mutes, and are
-  in a private or direct room only together with the owner. So nobody opens a direct room with a bot and without its owner. Bots
-  make no tokens and no bots.
-- **Hooks** post in the room they belong to, and do nothing else. In a room with ` + "`announce`" + `, they need to be speaker. Bots
-  and tokens add and remove none. An admin that adds a hook to a room that does not exist makes it.
-- **Tokens** for reading only change nothing. Tokens bound to rooms see no other rooms, create none, and do nothing on the server.
+  in a private or direct room only together with the owner. So nobody opens a direct room with a bot and without its owner.
+- **Hooks** post in the room they belong to, and do nothing else. In a room with ` + "`announce`" + `, they need to be speaker. An
+  admin that adds a hook to a room that does not exist makes it.
+- **Tokens** do in rooms and see on the server what their account may, but administer nothing and make no way into an account, over no
+  protocol: that is for people, with a device of theirs. Every bot has a token. Tokens for reading only change nothing. Tokens bound to rooms see
+  no other rooms, create none, and neither see nor do anything on the server.
 - **Files** of the server are named in its configuration and by commands in the data directory only: no role may name one
   over the network.
 - **Identities** of single sign-on are linked by signing in there, or by a command in the data directory: nobody makes a way into
@@ -93,6 +94,7 @@ var notes = []note{
 	{"⁶", "Not to somebody who has blocked the sender. In a direct room of more than two, blocks do not count.", func(f *Facts) { f.Target.Reachable = false }, nil},
 	{"⁷", "Only people with whom the account shares a room; others are hidden.", func(f *Facts) { f.Target.SharesRoom = false }, nil},
 	{"ᶜ", "With a bot only if its owner is one of the people.", func(f *Facts) { f.Target.OwnersIn = false }, nil},
+	{"ᵈ", "Not with a token, and so not by a bot.", func(f *Facts) { f.Who.InPerson = false }, nil},
 	{"⁸", "If the setting `create_rooms` allows it to members.", closedToMembers, func(_ kaban.RoomKind, action Action) bool {
 		return action == Create
 	}},
@@ -157,6 +159,7 @@ var serverColumns = []column{
 
 func own(f *Facts)      { f.Target.Author = true }
 func another(f *Facts)  { f.Target.Author = false }
+func toOp(f *Facts)     { f.Target.NewRoomRole = kaban.RoomRoleOp }
 func speaker(f *Facts)  { f.Target.NewRoomRole = kaban.RoomRoleSpeaker }
 func stepDown(f *Facts) { f.Target.Whom, f.Target.NewRoomRole = Self, f.Membership.Role-1 }
 
@@ -182,7 +185,8 @@ var roomRows = []row{
 	{"lift a ban", Unban, nil},
 	{"mute", Mute, nil},
 	{"lift a mute", Unmute, nil},
-	{"make somebody op, speaker or member", SetRoomRole, speaker},
+	{"make somebody speaker or member", SetRoomRole, speaker},
+	{"make a member op", SetRoomRole, toOp},
 	{"step down", SetRoomRole, stepDown},
 	{"set `announce` and `locked`", SetFlags, nil},
 	{"set `history`", SetHistory, nil},
@@ -214,10 +218,12 @@ var serverRows = []row{
 	{"see one's own devices and tokens", ReadDevices, nil},
 	{"revoke one's own devices and tokens", RevokeDevice, nil},
 	{"change one's own profile", ChangeProfile, nil},
+	{"change what one signs in with", ChangeCredentials, nil},
 	{"make a token", MakeToken, nil},
 	{"make a bot", MakeBot, nil},
 	{"invite a member", InviteMember, nil},
 	{"invite a guest", InviteGuest, nil},
+	{"revoke somebody else's invite", RevokeInvite, nil},
 	{"create an account", CreateAccount, nil},
 	{"suspend, remove or erase a guest or member", Suspend, account(kaban.RoleMember, 0)},
 	{"suspend, remove or erase an admin", Suspend, account(kaban.RoleAdmin, 0)},
@@ -231,6 +237,7 @@ var serverRows = []row{
 	{"step down", ChangeRole, myself},
 	{"give a bot to somebody", GiveBot, nil},
 	{"read the audit", ReadAudit, nil},
+	{"read the settings", ReadSettings, nil},
 	{"change settings", ChangeSettings, nil},
 	{"change single sign-on", ChangeSignOn, nil},
 	{"change retention", ChangeRetention, nil},

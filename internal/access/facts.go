@@ -87,6 +87,9 @@ type Identity struct {
 	Named bool
 	// Person is set for everybody but bots and hooks.
 	Person bool
+	// InPerson is set unless a program acts: whoever shows a token, as every bot does, or
+	// a hook. An account acts in person by one of its devices.
+	InPerson bool
 	// Hook is set for an incoming webhook, whose role is that of a visitor.
 	Hook bool
 	// Invited is set for somebody without an account that holds a valid invite link.

@@ -8,7 +8,7 @@ import (
 )
 
 // reading are the actions that change nothing.
-var reading = []Action{Know, Read, SeeHooks, KnowPerson, ReadDevices, ReadAudit, Export}
+var reading = []Action{Know, Read, SeeHooks, KnowPerson, ReadDevices, ReadAudit, ReadSettings, Export}
 
 func TestUnclaimedServerServesOnlyLoopback(t *testing.T) {
 	eachLaw(t, func(c *cases, f Facts) {

@@ -12,7 +12,7 @@ func Limit(bot, owner Facts) Facts {
 	f := bot
 	f.Who.Role = min(f.Who.Role, owner.Who.Role)
 	f.Who.Active = f.Who.Active && owner.Who.Active
-	f.Who.Person, f.Who.Operator, f.Who.Invited = false, false, false
+	f.Who.Person, f.Who.InPerson, f.Who.Operator, f.Who.Invited = false, false, false, false
 
 	place := owner.standpoint()
 	welcome := place.in

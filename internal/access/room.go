@@ -239,7 +239,11 @@ func (f *Facts) setRoomRole(s standpoint) Verdict {
 	case stepsDown:
 		return Allowed
 	}
-	return f.give(to)
+	v := f.give(to)
+	if v == Allowed && to == kaban.RoomRoleOp && own != kaban.RoomRoleOp && !f.Who.InPerson {
+		return InPersonOnly // as an admin, not as an op: that is to appoint
+	}
+	return v
 }
 
 // appoint decides about an admin that makes a member op. The person is in the room
@@ -265,14 +269,14 @@ func (f *Facts) give(role kaban.RoomRole) Verdict {
 
 // mayAddRoomOfHook reports whether a new hook may make its room.
 func (f *Facts) mayAddRoomOfHook() bool {
-	return f.Who.Role >= kaban.RoleAdmin && f.Who.Person && f.Who.Reach == ReachServer
+	return f.Who.Role >= kaban.RoleAdmin && f.Who.Reach == ReachServer
 }
 
 // mayManageHooks decides about the hooks of a room. An admin ends what posts in a room
 // without being in it, and lets nothing in there.
 func (f *Facts) mayManageHooks(action Action, s standpoint) bool {
 	if action == AddHook {
-		return s.rank == kaban.RoomRoleOp && f.Who.Person
+		return s.rank == kaban.RoomRoleOp
 	}
 	return s.rank == kaban.RoomRoleOp || s.kind != kaban.RoomDirect && f.Who.Role >= kaban.RoleAdmin
 }

@@ -8,11 +8,12 @@ var least = [endOfActions]kaban.Role{
 	CreatePrivate: kaban.RoleMember,
 	OpenDirect:    kaban.RoleGuest, KnowPerson: kaban.RoleGuest, Block: kaban.RoleGuest,
 	ReadDevices: kaban.RoleGuest, RevokeDevice: kaban.RoleGuest, ChangeProfile: kaban.RoleGuest,
-	MakeToken: kaban.RoleGuest, MakeBot: kaban.RoleMember,
-	InviteMember: kaban.RoleMember, InviteGuest: kaban.RoleAdmin, CreateAccount: kaban.RoleAdmin,
+	ChangeCredentials: kaban.RoleGuest,
+	MakeToken:         kaban.RoleGuest, MakeBot: kaban.RoleMember,
+	InviteMember: kaban.RoleMember, InviteGuest: kaban.RoleAdmin, RevokeInvite: kaban.RoleAdmin, CreateAccount: kaban.RoleAdmin,
 	Suspend: kaban.RoleAdmin, Restore: kaban.RoleAdmin, Reset: kaban.RoleAdmin,
 	ChangeRole: kaban.RoleGuest, Remove: kaban.RoleAdmin, Erase: kaban.RoleAdmin,
-	GiveBot: kaban.RoleAdmin, ReadAudit: kaban.RoleAdmin, ChangeSettings: kaban.RoleOwner,
+	GiveBot: kaban.RoleAdmin, ReadAudit: kaban.RoleAdmin, ReadSettings: kaban.RoleOwner, ChangeSettings: kaban.RoleOwner,
 	ChangeSignOn: kaban.RoleOwner, ChangeRetention: kaban.RoleOwner, LinkIdentity: kaban.RoleOwner,
 	NameFile: kaban.RoleOwner, Export: kaban.RoleAdmin,
 }
@@ -47,8 +48,6 @@ func (f *Facts) onServer(action Action) Verdict {
 			return NotFound
 		}
 		return allowIf(action != OpenDirect || target.Reachable && target.OwnersIn)
-	case MakeToken, MakeBot:
-		return allowIf(who.Person)
 	case InviteMember:
 		return allowIf(server.Admission != Closed && (server.MembersInvite || who.Role >= kaban.RoleAdmin))
 	case InviteGuest:

@@ -212,7 +212,8 @@ func (s *Service) SetRole(ctx context.Context, by Actor, username string, role k
 }
 
 // Remove ends an account for good. Its name stays taken, and its bots stop until
-// GiveBot. Links by which it has invited people are of no use any more. The actor may
+// GiveBot. Links by which it has invited people are of no use any more, and the incoming
+// webhooks that it has made have ended. The actor may
 // remove nobody above, and an owner may remove itself while there is another one.
 func (s *Service) Remove(ctx context.Context, by Actor, username string) error {
 	return s.administer(ctx, by, access.Remove, "account.remove", username, 0, func(c *change, a *people.Account) (string, error) {
@@ -221,6 +222,11 @@ func (s *Service) Remove(ctx context.Context, by Actor, username string) error {
 }
 
 func (c *change) remove(a *people.Account) error {
+	if a.Status != people.StatusRemoved {
+		if err := c.endHooks(a); err != nil {
+			return err
+		}
+	}
 	a.Status, a.Reason = people.StatusRemoved, ""
 	a.Notifications, a.Away = people.Notifications{}, nil
 	if err := c.ended(a.ID); err != nil {
@@ -279,6 +285,14 @@ func (s *Service) SetName(ctx context.Context, by Actor, username, name string) 
 			return name, nil
 		})
 	}
+	return s.changeProfile(ctx, by, "account.name", name, func(c *change, a *people.Account) {
+		a.Name = name
+		c.changed(a.ID)
+	})
+}
+
+// changeProfile changes the actor's own account, with a row of the audit.
+func (s *Service) changeProfile(ctx context.Context, by Actor, row, detail string, set func(*change, *people.Account)) error {
 	return s.update(ctx, by, func(c *change) error {
 		if err := c.may(access.ChangeProfile); err != nil {
 			return err
@@ -287,12 +301,11 @@ func (s *Service) SetName(ctx context.Context, by Actor, username, name string) 
 		if a.ID == "" {
 			return ErrNotFound
 		}
-		a.Name = name
+		set(c, &a)
 		if err := people.Accounts.Put(c.Tx, &a); err != nil {
 			return err
 		}
-		c.changed(a.ID)
-		return c.audit("account.name", a.Username, name)
+		return c.audit(row, a.Username, detail)
 	})
 }
 

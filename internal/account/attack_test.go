@@ -275,7 +275,7 @@ func TestTokensDoNotAdminister(t *testing.T) {
 	} {
 		wantError(t, name, do(), ErrProgram)
 	}
-	wantError(t, "an invite of somebody else", w.RevokeInvite(w.ctx, by, others.ID), ErrNotFound)
+	wantError(t, "an invite of somebody else", w.RevokeInvite(w.ctx, by, others.ID), ErrProgram)
 	mine, _, err := w.Invite(w.ctx, by, NewInvite{Role: kaban.RoleGuest})
 	w.must(err)
 	w.must(w.RevokeInvite(w.ctx, by, mine.ID))

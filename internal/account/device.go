@@ -203,6 +203,6 @@ func (c *change) dropTickets(account string) error {
 // view runs a function on one state. The change that it gets cannot write.
 func (s *Service) view(ctx context.Context, by Actor, run func(*change) error) error {
 	return s.documents.View(ctx, func(tx store.Tx) error {
-		return run(&change{Tx: tx, service: s, by: by, now: s.now(), reads: true})
+		return run(&change{Tx: tx, service: s, by: by, now: s.now()})
 	})
 }

@@ -55,7 +55,7 @@ func (s *Service) Erase(ctx context.Context, by Actor, username string) error {
 // account was not erased.
 func (s *Service) Erasure(ctx context.Context, by Actor, username string) (e people.Erasure, err error) {
 	err = s.view(ctx, by, func(c *change) error {
-		a, err := c.target(access.Erase, username, 0)
+		a, err := c.other(username)
 		if err != nil {
 			return err
 		}

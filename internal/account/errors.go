@@ -26,7 +26,8 @@ var (
 	ErrInsecure = errors.New("the connection is not encrypted")
 	// ErrNotFresh means that the person must sign in again before this action.
 	ErrNotFresh = errors.New("the action needs a fresh sign-in")
-	// ErrProgram means that a token is not enough for an action that its account may do.
+	// ErrProgram means that a token is not enough for an action that its account may do. A
+	// *RefusedError is one then.
 	ErrProgram = errors.New("a token does not administer the server")
 	// ErrBusy means that too many passwords wait for their check, or for too long.
 	ErrBusy = errors.New("too many sign-ins at once")
@@ -74,6 +75,14 @@ type RefusedError struct {
 }
 
 func (e *RefusedError) Error() string { return fmt.Sprintf("%s: %s", e.Action, e.Verdict) }
+
+// Unwrap makes a RefusedError an ErrProgram if it is one of a program only.
+func (e *RefusedError) Unwrap() error {
+	if e.Verdict == access.InPersonOnly {
+		return ErrProgram
+	}
+	return nil
+}
 
 // WaitError says when something that is limited may be tried again.
 type WaitError struct{ After time.Duration }

@@ -8,25 +8,19 @@ import (
 	"kaban/internal/store"
 )
 
-// mayHook returns nil if somebody that may manage the hooks of a room may do so with its
-// credential: no program changes them. On a server without an owner only the operator
-// manages any.
+// mayHook returns an error if the secret of the actor is not valid any more. On a server
+// without an owner only the operator manages hooks.
 func (c *change) mayHook() error {
 	if c.by.Operator {
 		return nil
 	}
-	if _, err := c.facts(); err != nil {
-		return err
-	}
-	if c.isProgram() {
-		return ErrProgram
-	}
-	return nil
+	_, err := c.facts()
+	return err
 }
 
 // KeepHook stores an incoming webhook, in the transaction of a caller that has decided
 // that the actor may add it, and also makes it a member of its room. Errors are
-// ErrProgram, ErrUnclaimed, ErrTooMany and people.ErrExists.
+// ErrUnclaimed, ErrTooMany and people.ErrExists.
 func (s *Service) KeepHook(tx store.Tx, by Actor, h *people.Hook) error {
 	c := &change{Tx: tx, service: s, by: by, now: s.now()}
 	if err := c.mayHook(); err != nil {
@@ -77,8 +71,26 @@ func (c *change) countHooks(room string) error {
 	return nil
 }
 
+// endHooks notes in the audit that the hooks end that an account has made which is removed.
+// Package chat lets no hook of such an account post, and removes it in TaskLeave, with the
+// entry that its room's members see.
+func (c *change) endHooks(a *people.Account) error {
+	all, _, err := people.Hooks.List(c.Tx, nil, nil, people.MaxHooks)
+	if err != nil {
+		return err
+	}
+	for i := range all {
+		if h := &all[i]; h.Creator == a.ID {
+			if err := c.audit("hook.remove", h.ID, h.Username+" in "+h.Room+", with "+a.Username); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // DropHook removes an incoming webhook, in the transaction of a caller that has decided
-// that the actor may remove it. Errors are ErrProgram, ErrUnclaimed and ErrNotFound.
+// that the actor may remove it. Errors are ErrUnclaimed and ErrNotFound.
 func (s *Service) DropHook(tx store.Tx, by Actor, h *people.Hook) error {
 	c := &change{Tx: tx, service: s, by: by, now: s.now()}
 	if err := c.mayHook(); err != nil {

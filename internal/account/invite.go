@@ -214,12 +214,16 @@ func (s *Service) Invites(ctx context.Context, by Actor) (infos []InviteInfo, er
 		if err := c.may(access.ReadDevices); err != nil {
 			return err
 		}
+		all, err := c.seesOthers()
+		if err != nil {
+			return err
+		}
 		invites, _, err := people.Invites.List(c.Tx, nil, nil, maxListed)
 		if err != nil {
 			return err
 		}
 		for i := range invites {
-			if c.now >= invites[i].Expires || !c.seesInvite(&invites[i]) {
+			if c.now >= invites[i].Expires || !all && invites[i].Creator != c.creator() {
 				continue
 			}
 			info, err := c.inviteInfo(&invites[i])
@@ -234,23 +238,38 @@ func (s *Service) Invites(ctx context.Context, by Actor) (infos []InviteInfo, er
 	return infos, err
 }
 
-func (c *change) seesInvite(i *people.Invite) bool {
-	admin := c.by.Principal.Role >= kaban.RoleAdmin && (c.reads || !c.isProgram())
-	return c.by.Operator || admin || i.Creator == c.by.Principal.Account.ID
+// seesOthers reports whether the actor may see what concerns others; see MayAdminister.
+func (c *change) seesOthers() (bool, error) {
+	err := c.may(access.ReadAudit)
+	if isRefusal(err) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
-// RevokeInvite ends an invite of the actor, or of anybody for admins.
+// RevokeInvite ends an invite of the actor, or of anybody for admins. Errors are
+// *RefusedError, and ErrNotFound for an invite that the actor may not know of.
 func (s *Service) RevokeInvite(ctx context.Context, by Actor, id string) error {
 	return s.update(ctx, by, func(c *change) error {
 		if err := c.may(access.ChangeProfile); err != nil {
 			return err
 		}
+		all, err := c.seesOthers()
+		if err != nil {
+			return err
+		}
 		invite, err := people.Invites.WithID(c.Tx, id)
+		others := invite.Creator != c.creator()
 		switch {
-		case errors.Is(err, people.ErrNotFound), err == nil && !c.seesInvite(&invite):
+		case errors.Is(err, people.ErrNotFound), err == nil && others && !all:
 			return notFound("invite", id, "kaban invite list")
 		case err != nil:
 			return err
+		}
+		if others {
+			if err := c.may(access.RevokeInvite); err != nil {
+				return err
+			}
 		}
 		if err := people.Invites.Delete(c.Tx, invite.Hash); err != nil {
 			return err
@@ -308,7 +327,7 @@ func (c *change) stands(i *people.Invite) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	f := access.Facts{Who: access.Identity{Active: true, Named: true, Person: !creator.Bot, Reach: access.ReachServer, Writes: true}}
+	f := access.Facts{Who: access.Identity{Active: true, Named: true, Person: !creator.Bot, InPerson: true, Reach: access.ReachServer, Writes: true}}
 	if f.Server, err = serverFacts(c.Tx); err != nil {
 		return false, err
 	}

@@ -316,6 +316,10 @@ func (m *model) giveBot(by, name string) {
 	switch {
 	case m.people[by].role < kaban.RoleAdmin:
 		m.want("give the bot", err, "forbidden")
+	case to != nil && to.status == people.StatusSuspended && name != "robot":
+		if _, ok := errors.AsType[*StateError](err); !ok {
+			m.t.Fatalf("give the bot to %s, who is suspended: %v", name, err)
+		}
 	case to == nil || to.status != people.StatusActive || name == "robot":
 		if !errors.Is(err, ErrNotFound) {
 			m.t.Fatalf("give the bot to %s: %v", name, err)

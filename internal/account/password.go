@@ -27,7 +27,7 @@ type passwordData struct {
 // ErrSuspended needs the right password. ErrBusy is no failure of the caller. Whoever
 // fails often gets a *WaitError; see limit.SignIns.
 func (s *Service) SignInWithPassword(ctx context.Context, username, password string, device Device) (Session, error) {
-	return s.proveWithPassword(ctx, username, password, device.Address, device.Browser, func(prove func(*change) (proof, error)) (Session, error) {
+	return s.proveWithPassword(ctx, username, password, device.Address, device.Place, func(prove func(*change) (proof, error)) (Session, error) {
 		return s.signIn(ctx, WayPassword, device, prove)
 	})
 }

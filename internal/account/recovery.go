@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"kaban"
+	"kaban/internal/access"
 	"kaban/internal/people"
 	"kaban/internal/store"
 )
@@ -114,7 +115,7 @@ func (s *Service) NewRecoveryCodes(ctx context.Context, by Actor) ([]string, err
 // RecoveryCodesLeft returns how many codes the actor has.
 func (s *Service) RecoveryCodesLeft(ctx context.Context, by Actor) (n int, err error) {
 	err = s.view(ctx, by, func(c *change) error {
-		if err := c.mayProfile(); err != nil {
+		if err := c.may(access.ReadDevices); err != nil {
 			return err
 		}
 		codes, _, err := people.Credentials.Of(c.Tx, c.by.Principal.Account.ID, people.CredentialRecovery, credentialPage)
@@ -128,7 +129,7 @@ func (s *Service) RecoveryCodesLeft(ctx context.Context, by Actor) (n int, err e
 // account, and uses the code up. Whoever fails often gets a *WaitError.
 func (s *Service) SignInWithRecoveryCode(ctx context.Context, username, code string, device Device) (_ Session, err error) {
 	defer func() { s.signIns.count(err) }()
-	attempt, err := s.begin(username, device.Address, device.Browser)
+	attempt, err := s.begin(username, device.Address, device.Place)
 	if err != nil {
 		return Session{}, err
 	}

@@ -67,7 +67,7 @@ func serverFacts(tx store.Tx) (access.Server, error) {
 func (c *change) actorFacts() (access.Identity, error) {
 	if c.by.Operator {
 		return access.Identity{
-			Role: kaban.RoleOwner, Active: true, Person: true, Operator: true,
+			Role: kaban.RoleOwner, Active: true, Person: true, InPerson: true, Operator: true,
 			Reach: access.ReachServer, Writes: true,
 		}, nil
 	}
@@ -84,7 +84,7 @@ func (c *change) actorFacts() (access.Identity, error) {
 	}
 	c.by.Principal = p
 	who := access.Identity{
-		Role: p.Role, Active: true, Named: true, Person: !p.Account.Bot, Writes: !p.ReadOnly,
+		Role: p.Role, Active: true, Named: true, Person: !p.Account.Bot, InPerson: p.Kind == people.SecretDevice, Writes: !p.ReadOnly,
 	}
 	if len(p.Rooms) == 0 {
 		who.Reach = access.ReachServer
@@ -171,41 +171,23 @@ func (c *change) verdict(action access.Action, f access.Facts) error {
 	if v := access.Can(action, f); v != access.Allowed {
 		return &RefusedError{action, v}
 	}
-	switch {
-	case c.by.Operator || c.reads || !administers(action):
-		return nil
-	case c.isProgram():
-		return ErrProgram
-	case empowers(action) && !c.service.Fresh(c.by.Principal):
+	if empowers(action) && !c.by.Operator && !c.service.Fresh(c.by.Principal) {
 		return ErrNotFresh
 	}
 	return nil
 }
 
-// isProgram reports whether the actor proved itself with a token. A program may see
-// what its account administers, but not change it: a token that leaks from a script
-// must not be worth the whole server.
-func (c *change) isProgram() bool {
-	return !c.by.Operator && c.by.Principal.Kind == people.SecretToken
-}
-
-// administers reports whether an action changes the server or somebody else's account,
-// or makes an account.
-func administers(action access.Action) bool {
+// empowers reports whether an action makes a way into somebody's account, gives power or ends
+// an account for good. A session that somebody has stolen must not be worth that, so it
+// takes a fresh sign-in. Whoever moderates is not held up, and a bot is of no use without
+// a token, which takes one.
+func empowers(action access.Action) bool {
 	switch action {
-	case access.CreateAccount, access.MakeBot, access.GiveBot, access.Suspend, access.Restore, access.Reset,
-		access.ChangeRole, access.Remove, access.Erase, access.ChangeSettings, access.ChangeSignOn, access.ChangeRetention:
+	case access.CreateAccount, access.GiveBot, access.Reset, access.ChangeRole, access.Remove, access.Erase,
+		access.ChangeSettings, access.ChangeSignOn, access.ChangeRetention:
 		return true
 	}
 	return false
-}
-
-// empowers reports whether an action that administers makes a way into an account, gives
-// power or ends an account for good. A session that somebody has stolen must not be worth
-// that, so it takes a fresh sign-in. Whoever moderates is not held up, and a bot is of no
-// use without a token, which takes one.
-func empowers(action access.Action) bool {
-	return action != access.Suspend && action != access.Restore && action != access.MakeBot
 }
 
 // target returns the account with a name if the actor may do something to it. One that
@@ -224,15 +206,28 @@ func (c *change) target(action access.Action, username string, newRole kaban.Rol
 	return a, err
 }
 
+// other returns the account with a name, for somebody that may see what concerns others.
+func (c *change) other(username string) (a people.Account, err error) {
+	if err := c.may(access.ReadAudit); err != nil {
+		return a, err
+	}
+	name, err := kaban.ParseUsername(username)
+	if err != nil {
+		return a, NoAccount(username)
+	}
+	a, err = people.Accounts.Named(c.Tx, name)
+	if errors.Is(err, people.ErrNotFound) {
+		err = NoAccount(username)
+	}
+	return a, err
+}
+
 // mayProfile returns nil if the actor, a person, may change its own credentials.
 func (c *change) mayProfile() error {
-	if err := c.may(access.ChangeProfile); err != nil {
-		return err
+	if c.by.Operator { // it has none
+		return &RefusedError{access.ChangeCredentials, access.Forbidden}
 	}
-	if c.by.Operator || c.by.Principal.Account.Bot {
-		return &RefusedError{access.ChangeProfile, access.Forbidden}
-	}
-	return nil
+	return c.may(access.ChangeCredentials)
 }
 
 // isRefusal reports whether an error is a decision of package access.

@@ -50,6 +50,9 @@ type Options struct {
 	// It may take as long as entries in the logs of rooms: there may be tasks for the
 	// account (people.Tasks).
 	OnChanged func(account string)
+	// OnNotifications is called, under the same terms, after an account has set what it wants to
+	// be notified of.
+	OnNotifications func(account string)
 	// OnSettings is called, under the same terms, after a setting changed.
 	OnSettings func(key string)
 }
@@ -118,8 +121,7 @@ type change struct {
 	service *Service
 	by      Actor
 	now     int64
-	reads   bool // it cannot write
-	rows    int  // of the audit
+	rows    int // of the audit
 	after   []func()
 	altered []string // accounts that changed announces
 }

@@ -257,7 +257,7 @@ type SettingInfo struct {
 func (s *Service) ListSettings(ctx context.Context, by Actor) (infos []SettingInfo, err error) {
 	err = s.view(ctx, by, func(c *change) error {
 		infos = nil
-		if err := c.may(access.ChangeSettings); err != nil {
+		if err := c.may(access.ReadSettings); err != nil {
 			return err
 		}
 		for _, known := range registry {

@@ -110,10 +110,10 @@ func (c *Caller) Host() string {
 type Device struct {
 	Name    string // such as "Firefox on Linux"; people can change it
 	Address string // without a port
-	// Browser is the secret of a cookie that the browser keeps; see NewBrowser. In one in
-	// which an account has signed in before, others' guesses do not slow it down. Empty is
-	// none.
-	Browser string
+	// Place is a secret that a browser (NewBrowser) or a client keeps, whoever signs in
+	// there. Where an account has signed in before, others' guesses do not slow it down.
+	// It proves no account. Empty is none.
+	Place string
 }
 
 // Limits of devices and their use.

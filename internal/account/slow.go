@@ -7,6 +7,7 @@ import (
 
 	"kaban"
 	"kaban/internal/limit"
+	"kaban/internal/people"
 )
 
 // attempt is a sign-in with something that can be guessed.
@@ -41,11 +42,19 @@ func (a *attempt) end(err error) {
 	}
 }
 
-// remember notes that an account has signed in from an address, and in a browser.
+// remember notes that an account has signed in from an address, and at a place.
 func (s *Service) remember(p *Principal, device Device) {
 	if s.options.SignIns != nil {
 		s.options.SignIns.Remember(s.counted(device.Address), guessedName(p.Account.Username))
-		s.options.SignIns.RememberAt(device.Browser, guessedName(p.Account.Username))
+		s.options.SignIns.RememberAt(device.Place, guessedName(p.Account.Username))
+	}
+}
+
+// RememberPlace notes where an account is that has signed in with the secret of a device:
+// see Device.Place. A program is nowhere that a person signs in.
+func (s *Service) RememberPlace(p *Principal, place string) {
+	if s.options.SignIns != nil && p.Kind == people.SecretDevice {
+		s.options.SignIns.RememberAt(place, guessedName(p.Account.Username))
 	}
 }
 

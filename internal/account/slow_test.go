@@ -91,18 +91,18 @@ func TestSecretsAndDelays(t *testing.T) {
 	}
 }
 
-// A stranger behind the same address keeps nobody out that has a browser in which they
-// have signed in before, or that is signed in.
+// A stranger behind the same address keeps nobody out that has a browser or a terminal in
+// which they have signed in before, or that is signed in.
 func TestStrangersAtTheSameAddress(t *testing.T) {
 	w := slowWorld(t)
 	const address = "192.0.2.7"
-	home := Device{Address: address, Browser: NewBrowser()}
+	home := Device{Address: address, Place: NewBrowser()}
 	session, err := w.SignInWithPassword(w.ctx, "alice", alicePassword, home)
 	if err != nil {
 		t.Fatal(err)
 	}
 	guess := func(browser string) error {
-		_, err := w.SignInWithPassword(w.ctx, "alice", "wrong horse battery", Device{Address: address, Browser: browser})
+		_, err := w.SignInWithPassword(w.ctx, "alice", "wrong horse battery", Device{Address: address, Place: browser})
 		return err
 	}
 	stranger := NewBrowser()
@@ -120,7 +120,7 @@ func TestStrangersAtTheSameAddress(t *testing.T) {
 	}
 	// Neither is a place to guess from.
 	for range 10 {
-		err = guess(home.Browser)
+		err = guess(home.Place)
 	}
 	if !is[*WaitError](err) {
 		t.Errorf("a known browser goes on guessing: %v", err)
@@ -130,6 +130,36 @@ func TestStrangersAtTheSameAddress(t *testing.T) {
 	}
 	if !is[*WaitError](err) {
 		t.Errorf("a device that is signed in goes on guessing: %v", err)
+	}
+}
+
+// A terminal that signs in with a device's secret is a place, whatever secret it keeps. A
+// program's token makes none.
+func TestRememberPlace(t *testing.T) {
+	w := slowWorld(t)
+	const address = "192.0.2.7"
+	session, err := w.SignInWithPassword(w.ctx, "alice", alicePassword, Device{Address: address})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, token, err := w.MakeToken(w.ctx, session.Principal.As(address), NewToken{Name: "program"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for secret, known := range map[string]bool{session.Secret: true, token: false} {
+		place := NewBrowser()
+		p, err := w.Authenticate(w.ctx, secret, address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.RememberPlace(&p, place)
+		for err = nil; !is[*WaitError](err); {
+			_, err = w.SignInWithPassword(w.ctx, "alice", "wrong horse battery", Device{Address: address})
+		}
+		_, err = w.SignInWithPassword(w.ctx, "alice", alicePassword, Device{Address: address, Place: place})
+		if known && err != nil || !known && !is[*WaitError](err) {
+			t.Errorf("with a %s: %v", p.Kind, err)
+		}
 	}
 }
 

@@ -264,7 +264,7 @@ func (s *Service) Bots(ctx context.Context, by Actor, owner string) (bots []peop
 		}
 		id := c.by.Principal.Account.ID
 		if owner != "" && owner != c.by.Principal.Account.Username {
-			a, err := c.target(access.GiveBot, owner, 0)
+			a, err := c.other(owner)
 			if err != nil {
 				return err
 			}

@@ -239,6 +239,11 @@ var rules = map[string]rule{
 		nil, nil,
 		"a schedule does not know how a backup is made",
 	},
+	"kaban/internal/ledger": {
+		[]string{"kaban/internal/failpoint", "kaban/internal/failpoint/disk", "kaban/internal/store"},
+		nil,
+		"the ledger does not know where deletions come from",
+	},
 	"kaban/internal/operator": {
 		nil,
 		[]string{"golang.org/x/sys"},

@@ -20,13 +20,16 @@ var operatorName, _ = kaban.ParseUsername("server")
 // Operator returns what a command in the data directory may do in rooms: what an owner
 // may that is in none of them.
 func (c *Chat) Operator() User {
-	return User{chat: c, peer: &kaban.Peer{Identity: kaban.Hook("operator", operatorName)}, operator: true}
+	return User{chat: c, peer: &kaban.Peer{Identity: OperatorIdentity()}, operator: true}
 }
+
+// OperatorIdentity returns the author of what the operator does.
+func OperatorIdentity() kaban.Identity { return kaban.Hook("operator", operatorName) }
 
 // operatorFacts are the facts about the operator.
 func operatorFacts() access.Identity {
 	return access.Identity{
-		Role: kaban.RoleOwner, Active: true, Named: true, Person: true, Operator: true, Reach: access.ReachServer, Writes: true,
+		Role: kaban.RoleOwner, Active: true, Named: true, Person: true, InPerson: true, Operator: true, Reach: access.ReachServer, Writes: true,
 	}
 }
 

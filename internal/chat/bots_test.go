@@ -2,6 +2,7 @@ package chat
 
 import (
 	"errors"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -166,4 +167,95 @@ func TestAnAppointmentIsAudited(t *testing.T) {
 			t.Errorf("the audit has %d rows, want %d", n, rows)
 		}
 	}
+}
+
+// A token does not appoint, nor does an admin's token that has joined make an op: that is
+// the admin's own right, and not one of the room. It goes on moderating, and the token of
+// an op makes ops.
+func TestTokensDoNotAppoint(t *testing.T) {
+	w := newTown(t, memory.New(0))
+	w.create("ann", "den", kaban.RoomPrivate)
+	w.create("ann", "hall", kaban.RoomPublic)
+	for _, room := range []string{"den", "hall"} {
+		want(t, "ann invites bob", w.do("ann", room, w.to("bob", access.Invite)), nil)
+	}
+	token := func(name string, rooms ...string) User {
+		return w.chat.With(w.user(name).Identity(), netip.Addr{}, &Credential{ID: "token", Rooms: rooms})
+	}
+	role := func(role kaban.RoomRole) Act {
+		return Act{Action: access.SetRoomRole, Subject: storetest.Username(t, "bob"), Role: role}
+	}
+	for _, room := range []string{"den", "hall"} {
+		for name, admin := range map[string]User{"adam": token("adam"), "adam in one room": token("adam", room)} {
+			want(t, name+"'s token appoints in "+room, w.doAs(admin, room, role(kaban.RoomRoleOp)), ErrProgram)
+		}
+	}
+	want(t, "adam joins", w.do("ann", "hall", w.to("adam", access.Invite)), nil)
+	want(t, "adam's token makes an op where it has joined", w.doAs(token("adam"), "hall", role(kaban.RoomRoleOp)), ErrProgram)
+	want(t, "adam's token makes a speaker", w.doAs(token("adam"), "hall", role(kaban.RoomRoleSpeaker)), nil)
+	want(t, "ann's token makes an op", w.doAs(token("ann", "hall"), "hall", role(kaban.RoomRoleOp)), nil)
+	want(t, "adam appoints", w.do("adam", "den", role(kaban.RoomRoleOp)), nil)
+}
+
+// A token that is bound to rooms gets the same answer about an id in every other one,
+// whether its account has used the id there, for the same or for something else, or not,
+// and whether there is such a room.
+func TestBoundTokensLearnNothingOfIDs(t *testing.T) {
+	w := newTown(t, memory.New(0))
+	w.create("ann", "den", kaban.RoomPrivate)
+	w.create("ann", "hall", kaban.RoomPublic)
+	den, ann := storetest.RoomName(t, "den"), w.user("ann")
+	message, err := kaban.NewMessage(ann.Identity().Name(), "hello", 100)
+	want(t, "a message", err, nil)
+	id := func(text string) kaban.MessageID {
+		id, err := kaban.ParseMessageID(text)
+		want(t, text, err, nil)
+		return id
+	}
+	post := func(u User, room kaban.RoomName, used string) error {
+		_, _, err := u.Post(t.Context(), room, id(used), "hello", 0)
+		return err
+	}
+	topic := func(u User, room kaban.RoomName, used string) error {
+		send, err := u.Act(nil, 0, Act{Action: access.SetTopic, Room: room, ID: id(used), Topic: "x"})
+		if err == nil {
+			_, err = u.Commit(t.Context(), send)
+		}
+		return err
+	}
+	ways := map[string]func(u User, room kaban.RoomName, used string) error{
+		"post": post, "topic": topic,
+		"send": func(u User, room kaban.RoomName, used string) error {
+			_, err := u.Recall(t.Context(), room, id(used), message, 0)
+			return err
+		},
+		"edit": func(u User, room kaban.RoomName, used string) error {
+			_, _, err := u.Change(t.Context(), room, id(used), Change{Kind: kaban.KindEdit, Target: 1, Content: "x"})
+			return err
+		},
+	}
+	want(t, "ann posts", post(ann, den, "posted"), nil)
+	want(t, "ann sets the topic", topic(ann, den, "acted"), nil)
+	for _, readOnly := range []bool{false, true} {
+		credential := &Credential{ID: "token", Rooms: []string{"hall"}, ReadOnly: readOnly}
+		bound := w.chat.With(ann.Identity(), netip.Addr{}, credential)
+		for way, do := range ways {
+			refused := ErrNotFound
+			switch {
+			case way == "send":
+				refused = ErrNotJoined
+			case readOnly:
+				refused = ErrForbidden
+			}
+			for _, room := range []string{"den", "nowhere"} {
+				for _, used := range []string{"posted", "acted", "new"} {
+					want(t, way+" of "+used+" in "+room, do(bound, storetest.RoomName(t, room), used), refused)
+				}
+			}
+		}
+	}
+	want(t, "ann's device repeats", post(ann, den, "posted"), nil)
+	bound := w.chat.With(ann.Identity(), netip.Addr{}, &Credential{ID: "token", Rooms: []string{"den"}})
+	want(t, "ann's token of the room repeats", post(bound, den, "posted"), nil)
+	want(t, "ann's token of the room conflicts", topic(bound, den, "posted"), ErrIDConflict)
 }

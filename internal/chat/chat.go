@@ -78,6 +78,10 @@ var (
 	ErrTooLate = errors.New("the end is after the year 9999")
 	// ErrForbidden says that the identity may not do this.
 	ErrForbidden = errors.New("not allowed")
+	// ErrProgram is the ErrForbidden of a token for what its account may do in person.
+	ErrProgram = fmt.Errorf("not with a token: %w", ErrForbidden)
+	// ErrPaused is the ErrForbidden of an incoming webhook whose maker is suspended.
+	ErrPaused = fmt.Errorf("the hook is paused: %w", ErrForbidden)
 	// ErrBotAlone is the ErrForbidden of a direct room with a bot and without its owner.
 	ErrBotAlone = fmt.Errorf("a bot without its owner: %w", ErrForbidden)
 	// ErrAuthRequired says that this takes an account.
@@ -219,6 +223,9 @@ func New(ctx context.Context, d *dispatch.Dispatcher, options Options) (*Chat, e
 	c.names.Expire(session.Expiry{Day: c.now, Elapsed: options.Clock, Renewed: c.renewed})
 	if err := c.upgrade(ctx); err != nil {
 		return nil, fmt.Errorf("have removed accounts leave their rooms: %w", err)
+	}
+	if err := c.orphanHooks(ctx); err != nil {
+		return nil, fmt.Errorf("find hooks of removed accounts: %w", err)
 	}
 	if err := c.runAllTasks(ctx); err != nil {
 		return nil, fmt.Errorf("finish what was left to be done in rooms: %w", err)
@@ -394,6 +401,8 @@ func refusalOf(v access.Verdict, action access.Action) error {
 		return ErrLastOp
 	case access.LastOwner:
 		return ErrLastOwner
+	case access.InPersonOnly:
+		return fmt.Errorf("%s: %w", action, ErrProgram)
 	}
 	return fmt.Errorf("%s: %w", action, ErrForbidden)
 }

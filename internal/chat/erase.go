@@ -214,7 +214,7 @@ func (c *Chat) eraseRoom(ctx context.Context, e *people.Erasure, name kaban.Room
 // undo returns an entry that takes another one back, if there is anything to take back. Its id
 // is the same whenever that is done.
 func (c *Chat) undo(room kaban.RoomName, e *store.Entry) (_ Send, ok bool, err error) {
-	d := kaban.Draft{Author: c.Operator().peer.Identity, Room: room}
+	d := kaban.Draft{Author: OperatorIdentity(), Room: room}
 	switch {
 	case e.Kind == kaban.KindMessage:
 		d.Kind, d.Target = kaban.KindDelete, e.Seq

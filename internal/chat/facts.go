@@ -81,7 +81,10 @@ func (u User) scene(tx store.Tx, name kaban.RoomName, exists, visits bool) (s sc
 	if err := u.chat.accountFacts(tx, &s); err != nil {
 		return scene{}, err
 	}
-	s.Who.Reach, s.Who.Writes = reach(u.credential, name.Key()), u.credential == nil || !u.credential.ReadOnly
+	s.Who.Reach = reach(u.credential, name.Key())
+	if u.credential != nil {
+		s.Who.Writes, s.Who.InPerson = !u.credential.ReadOnly, u.credential.Device
+	}
 	if s.account.Bot {
 		err = u.chat.limitBot(tx, &s, name, exists)
 	}
@@ -110,7 +113,7 @@ func readRoom(tx store.Tx, s *scene, name kaban.RoomName, exists bool) error {
 // visitorFacts adds the facts about a user without an account.
 func (u User) visitorFacts(tx store.Tx, s *scene, in bool) error {
 	s.Who = access.Identity{
-		Active: true, Named: !u.peer.IsZero(), Person: !u.isHook(), Hook: u.isHook(),
+		Active: true, Named: !u.peer.IsZero(), Person: !u.isHook(), InPerson: !u.isHook(), Hook: u.isHook(),
 		Writes: true,
 	}
 	if in {
@@ -134,7 +137,7 @@ func (u User) visitorFacts(tx store.Tx, s *scene, in bool) error {
 // accountFacts adds the facts about the scene's account.
 func (c *Chat) accountFacts(tx store.Tx, s *scene) error {
 	s.Who = access.Identity{
-		Role: s.account.Role, Active: s.account.Status == people.StatusActive, Named: true, Person: !s.account.Bot,
+		Role: s.account.Role, Active: s.account.Status == people.StatusActive, Named: true, Person: !s.account.Bot, InPerson: !s.account.Bot,
 		Reach: access.ReachServer, Writes: true,
 	}
 	s.Membership.Standing = access.Good

@@ -46,7 +46,7 @@ func NewHook(kept *people.Hook) (Hook, error) {
 	return h, nil
 }
 
-// FindHook returns the hook with a key, or ErrNotFound. The lookup is by the hash of
+// FindHook returns the hook with a key, ErrNotFound or ErrPaused. The lookup is by the hash of
 // the key, so its duration says nothing about other keys.
 func (c *Chat) FindHook(ctx context.Context, key string) (h Hook, err error) {
 	if key == "" || len(key) > maxHookKey {
@@ -60,6 +60,9 @@ func (c *Chat) FindHook(ctx context.Context, key string) (h Hook, err error) {
 		case err != nil:
 			return err
 		}
+		if err := hookStanding(tx, &kept); err != nil {
+			return err
+		}
 		h, err = NewHook(&kept)
 		return err
 	})
@@ -68,7 +71,8 @@ func (c *Chat) FindHook(ctx context.Context, key string) (h Hook, err error) {
 
 // Hook returns what an incoming webhook may do, under the name of one message. Whatever
 // that is, the message says that it is a program's. Whether the hook still exists is
-// decided in the commit of each message: ErrNotFound means that it was removed.
+// decided in the commit of each message: ErrNotFound means that it was removed, ErrPaused
+// that whoever made it is suspended.
 func (c *Chat) Hook(h Hook, name kaban.Username) User {
 	return User{
 		chat: c, peer: &kaban.Peer{Identity: kaban.Hook(h.ID, name)},
@@ -84,15 +88,45 @@ func (u User) hookRole(tx store.Tx) (kaban.RoomRole, error) {
 		return 0, ErrNotFound
 	case err != nil:
 		return 0, err
-	case kept.Speaker:
+	}
+	if err := hookStanding(tx, &kept); err != nil {
+		return 0, err
+	}
+	if kept.Speaker {
 		return kaban.RoomRoleSpeaker, nil
 	}
 	return kaban.RoomRoleMember, nil
 }
 
+// hookStanding returns nil if a hook works, as of a transaction. One ends with the account
+// that made it (ErrNotFound), and pauses while that is suspended (ErrPaused): its maker
+// knows the key. One of the operator has no account.
+func hookStanding(tx store.Tx, h *people.Hook) error {
+	if h.Creator == "" {
+		return nil
+	}
+	switch a, err := people.Accounts.Get(tx, h.Creator); {
+	case errors.Is(err, people.ErrNotFound):
+		return ErrNotFound
+	case err != nil:
+		return err
+	case a.Status == people.StatusRemoved:
+		return ErrNotFound
+	case a.Status == people.StatusSuspended:
+		return ErrPaused
+	}
+	return nil
+}
+
+// SeenHook is a hook as people see it.
+type SeenHook struct {
+	people.Hook
+	Paused bool // whoever made it is suspended
+}
+
 // Hooks returns the hooks of rooms whose hooks the user may see, in no particular order.
 // It returns ErrForbidden or ErrAuthRequired for somebody that sees those of no room.
-func (u User) Hooks(ctx context.Context) (seen []people.Hook, err error) {
+func (u User) Hooks(ctx context.Context) (seen []SeenHook, err error) {
 	err = u.chat.dispatcher.View(ctx, func(tx store.Tx) (err error) {
 		seen, err = u.hooks(tx)
 		return err
@@ -100,7 +134,7 @@ func (u User) Hooks(ctx context.Context) (seen []people.Hook, err error) {
 	return seen, u.chat.count(err)
 }
 
-func (u User) hooks(tx store.Tx) (seen []people.Hook, err error) {
+func (u User) hooks(tx store.Tx) (seen []SeenHook, err error) {
 	all, _, err := people.Hooks.List(tx, nil, nil, people.MaxHooks)
 	if err != nil {
 		return nil, err
@@ -115,8 +149,14 @@ func (u User) hooks(tx store.Tx) (seen []people.Hook, err error) {
 			}
 			rooms[all[i].Room] = sees
 		}
-		if sees {
-			seen = append(seen, all[i])
+		if !sees {
+			continue
+		}
+		switch err := hookStanding(tx, &all[i]); {
+		case err == nil, errors.Is(err, ErrPaused):
+			seen = append(seen, SeenHook{all[i], err != nil})
+		case !errors.Is(err, ErrNotFound):
+			return nil, err
 		}
 	}
 	if len(seen) > 0 {
@@ -199,20 +239,25 @@ func (u User) AddHook(ctx context.Context, h *people.Hook, keep func(store.Tx) e
 // room yet. drop removes the hook in the same transaction. It returns ErrNotFound and
 // ErrForbidden where the user may remove none.
 func (u User) RemoveHook(ctx context.Context, h *people.Hook, drop func(store.Tx) error) error {
-	room, err := kaban.ParseRoomName(h.Room)
-	if err != nil {
-		return err
-	}
-	decide := func(tx store.Tx) error {
+	return u.chat.endHook(ctx, h, func(tx store.Tx) error {
 		if err := u.mayHook(tx, access.RemoveHook, h.Room, true); err != nil {
 			return err
 		}
 		return drop(tx)
+	})
+}
+
+// endHook stores the entry by which a hook leaves its room, if there is such a room. drop
+// removes the hook in the same transaction.
+func (c *Chat) endHook(ctx context.Context, h *people.Hook, drop func(store.Tx) error) error {
+	room, err := kaban.ParseRoomName(h.Room)
+	if err != nil {
+		return err
 	}
-	if _, err := u.chat.dispatcher.Lookup(ctx, room); errors.Is(err, ErrNotFound) {
-		return u.chat.count(u.chat.dispatcher.Update(ctx, decide))
+	if _, err := c.dispatcher.Lookup(ctx, room); errors.Is(err, ErrNotFound) {
+		return c.count(c.dispatcher.Update(ctx, drop))
 	}
-	return u.chat.hookChange(ctx, h, people.ChangeLeft, decide)
+	return c.hookChange(ctx, h, people.ChangeLeft, drop)
 }
 
 func (c *Chat) hookChange(ctx context.Context, h *people.Hook, change string, decide func(store.Tx) error) error {

@@ -263,7 +263,7 @@ func (u User) Recall(ctx context.Context, room kaban.RoomName, id kaban.MessageI
 	refused := refusalOf(access.NotJoined, access.Send)
 	d := m.Draft(u.peer.Identity, room, id)
 	d.Target = replyTo
-	if _, err := u.chat.dispatcher.Lookup(ctx, room); errors.Is(err, ErrNotFound) {
+	if _, err := u.chat.dispatcher.Lookup(ctx, room); errors.Is(err, ErrNotFound) || err == nil && u.isBoundElsewhere(room) {
 		return u.postNowhere(ctx, d, refused, func() {})
 	} else if err != nil {
 		return Receipt{}, u.chat.count(err)

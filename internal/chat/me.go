@@ -89,14 +89,11 @@ type RoomState struct {
 	UnreadFrom uint64
 	Notify     kaban.NotifyLevel
 
-	hidden  uint64
+	left    uint64 // people.Member.Hidden
+	hidden  bool   // the account has left the room, a direct one, and nobody has said anything since
 	mark    store.Mark
 	counted bool // what there is up to the mark is known
 }
-
-// isHidden reports whether the account has left a direct room in which nothing was
-// said since.
-func (s *RoomState) isHidden() bool { return s.hidden > 0 && s.Head <= s.hidden }
 
 // Me is an account and a page of the rooms it is in.
 type Me struct {
@@ -149,7 +146,7 @@ func (u User) statesAfter(ctx context.Context, me *Me, after string, limit int) 
 			return err
 		}
 		for i := range members {
-			state, may, err := u.stateIn(tx, &members[i], &rooms[i], me.Account.Bot)
+			state, may, err := u.stateIn(tx, &members[i], &rooms[i], &me.Account)
 			if err != nil {
 				return err
 			}
@@ -162,7 +159,7 @@ func (u User) statesAfter(ctx context.Context, me *Me, after string, limit int) 
 	if err == nil {
 		err = u.addCounts(ctx, states)
 	}
-	return slices.DeleteFunc(states, func(s RoomState) bool { return s.isHidden() }), last, more, err
+	return slices.DeleteFunc(states, func(s RoomState) bool { return s.hidden }), last, more, err
 }
 
 // errElsewhere says that the credential has nothing to do with a room.
@@ -185,7 +182,7 @@ func (u User) State(ctx context.Context, name kaban.RoomName) (state RoomState, 
 		}
 		account, err := people.Accounts.Get(tx, u.account())
 		if err == nil {
-			state, in, err = u.stateIn(tx, &member, &room, account.Bot)
+			state, in, err = u.stateIn(tx, &member, &room, &account)
 		}
 		return err
 	})
@@ -194,17 +191,17 @@ func (u User) State(ctx context.Context, name kaban.RoomName) (state RoomState, 
 		err = u.addCounts(ctx, states)
 		state = states[0]
 	}
-	return state, in && !state.isHidden(), u.chat.count(err)
+	return state, in && !state.hidden, u.chat.count(err)
 }
 
 // stateIn returns what the documents say of a room for its member, if that may read it. All
 // people may read the rooms that they are in; a bot must not know more than its owner.
-func (u User) stateIn(tx store.Tx, m *people.Member, room *people.Room, bot bool) (s RoomState, may bool, err error) {
+func (u User) stateIn(tx store.Tx, m *people.Member, room *people.Room, account *people.Account) (s RoomState, may bool, err error) {
 	name, err := kaban.ParseAnyRoom(room.Name)
 	if err != nil {
 		return RoomState{}, false, err
 	}
-	if bot {
+	if account.Bot {
 		found, err := u.scene(tx, name, true, false)
 		if err != nil || access.Can(access.Read, found.Facts) != access.Allowed {
 			return RoomState{}, false, err
@@ -212,10 +209,10 @@ func (u User) stateIn(tx store.Tx, m *people.Member, room *people.Room, bot bool
 		limited := *m
 		m, limited.From = &limited, found.from
 	}
-	s = RoomState{Room: name, Kind: room.Kind, Topic: room.Topic, Role: m.Role, Flags: room.Flags, UnreadFrom: m.UnreadFrom, Notify: m.Notify, hidden: m.Hidden}
+	s = RoomState{Room: name, Kind: room.Kind, Topic: room.Topic, Role: m.Role, Flags: room.Flags, UnreadFrom: m.UnreadFrom, Notify: m.Notify, left: m.Hidden}
 	s.mark, s.counted = m.Mark(u.chat.dispatcher.Epoch())
 	if s.Notify == 0 {
-		s.Notify = kaban.NotifyMentions
+		s.Notify = account.DefaultLevel()
 	}
 	if room.Kind == kaban.RoomPrivate {
 		s.History = cmp.Or(room.History, people.HistoryAll)
@@ -266,6 +263,13 @@ func (u User) addCounts(ctx context.Context, states []RoomState) error {
 			fresh = append(fresh, s)
 		}
 		s.Head, s.Read, s.Unread = tallies[i].Head, s.mark.Seq, tallies[i].Unread(s.mark)
+		if s.left > 0 {
+			said, err := u.chat.saidSince(ctx, s.Room, &tallies[i], s.left)
+			if err != nil {
+				return err
+			}
+			s.hidden = !said
+		}
 	}
 	if len(fresh) > 0 {
 		u.storeCounts(ctx, fresh)

@@ -74,6 +74,16 @@ func (m mentions) Arrived(room kaban.RoomName, who *store.Mentions) {
 	m.chat.mentioned(room, who)
 }
 
+// Replaced implements dispatch.Mentions.
+func (m mentions) Replaced(room kaban.RoomName, author, content string) {
+	if !m.chat.IsClaimed() {
+		return // there are no accounts
+	}
+	if text := markup.FindMentions(content, MaxMentioned); len(text.Names) > 0 || text.Everyone || text.Here {
+		m.chat.unmentioned(room, author, &text)
+	}
+}
+
 // mentionFinder finds the accounts that the messages of a batch mention, in one transaction.
 type mentionFinder struct {
 	chat    *Chat
@@ -149,17 +159,23 @@ func (f *mentionFinder) reads(room kaban.RoomName, account string) (bool, error)
 	return reads, err
 }
 
+// mayRing reports whether somebody may ring a room.
+func (c *Chat) mayRing(tx store.Tx, author kaban.Identity, room kaban.RoomName) (bool, error) {
+	u := User{chat: c, peer: &kaban.Peer{Identity: author}}
+	if u.account() == "" {
+		return false, nil // visitors and hooks are never ops
+	}
+	s, err := u.scene(tx, room, true, false)
+	if err == nil {
+		err = u.seekReach(tx, &s)
+	}
+	return err == nil && access.Can(access.Ring, s.Facts) == access.Allowed, err
+}
+
 // ring adds everyone, or those that are here, if the author may ring them.
 func (f *mentionFinder) ring(w *store.Write, text *markup.Mentioned, m *store.Mentions) error {
-	u := User{chat: f.chat, peer: &kaban.Peer{Identity: w.Author}}
-	if u.account() == "" {
-		return nil // visitors and hooks are never ops
-	}
-	s, err := u.scene(f.tx, w.Room, true, false)
-	if err == nil {
-		err = u.seekReach(f.tx, &s)
-	}
-	if err != nil || access.Can(access.Ring, s.Facts) != access.Allowed {
+	may, err := f.chat.mayRing(f.tx, w.Author, w.Room)
+	if err != nil || !may {
 		return err
 	}
 	if m.Everyone = text.Everyone; !text.Here {

@@ -319,6 +319,25 @@ func TestThoseMentionedAreTold(t *testing.T) {
 		_, _, err := w.user("ann").Change(t.Context(), hall, w.id(), Change{Kind: kaban.KindEdit, Target: seq, Content: "hello @gus"})
 		want(t, "edit", err, nil)
 		check("edit", "gus")
+		change := func(what string, c Change, want ...string) {
+			t.Helper()
+			if c.Target = seq; c.Kind == 0 {
+				c.Kind, c.Content = kaban.KindEdit, what
+			}
+			if _, _, err := w.user("ann").Change(t.Context(), hall, w.id(), c); err != nil {
+				t.Fatal(err)
+			}
+			check(what, want...)
+		}
+		// Those that were mentioned until then are told, too.
+		change("hello @bob", Change{}, "bob", "gus")
+		change("`@bob` > @cat", Change{}, "bob")
+		change("hello", Change{})
+		say("ann", "@bob", "bob")
+		change("a deletion", Change{Kind: kaban.KindDelete}, "bob")
+		say("ann", "@everyone", "ann", "bob", "gus")
+		change("nobody", Change{}, "ann", "bob", "gus")
+		change("a deletion", Change{Kind: kaban.KindDelete})
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"kaban"
+	"kaban/internal/markup"
 	"kaban/internal/people"
 	"kaban/internal/store"
 )
@@ -24,10 +25,13 @@ type news struct {
 	group sync.WaitGroup
 }
 
-// audience are those to tell of a change: some, and those that it mentions.
+// audience are those to tell of a change: some, those that it mentions, and those that were
+// mentioned before.
 type audience struct {
 	whom
 	mentioned map[string]struct{} // accounts
+	named     map[string]struct{} // names that may be those of accounts
+	rang      map[string]struct{} // authors of what mentioned everybody, or those that were here
 }
 
 // whom is whom a change of a room concerns. A greater value includes a smaller one.
@@ -40,15 +44,42 @@ const (
 )
 
 // changed has the members of a room told that it is different now.
-func (c *Chat) changed(room kaban.RoomName) { c.spread(room, everybody, nil) }
+func (c *Chat) changed(room kaban.RoomName) { c.spread(room, everybody, none) }
 
 // grew has those told for whom a direct room comes back.
-func (c *Chat) grew(room kaban.RoomName) { c.spread(room, thoseAway, nil) }
+func (c *Chat) grew(room kaban.RoomName) { c.spread(room, thoseAway, none) }
 
 // mentioned has the accounts told that a message mentions.
-func (c *Chat) mentioned(room kaban.RoomName, m *store.Mentions) { c.spread(room, nobody, m) }
+func (c *Chat) mentioned(room kaban.RoomName, m *store.Mentions) {
+	c.spread(room, nobody, func(a *audience) { a.mentioned = include(include(a.mentioned, m.Accounts), m.Online) })
+}
 
-func (c *Chat) spread(room kaban.RoomName, to whom, m *store.Mentions) {
+// unmentioned has the accounts told that a message of an author mentioned until now. Most
+// edits leave no mention out; those are told the same again.
+func (c *Chat) unmentioned(room kaban.RoomName, author string, was *markup.Mentioned) {
+	c.spread(room, nobody, func(a *audience) {
+		a.named = include(a.named, was.Names)
+		if was.Everyone || was.Here {
+			a.rang = include(a.rang, []string{author})
+		}
+	})
+}
+
+// none adds nobody to an audience.
+func none(*audience) {}
+
+// include adds texts to a set.
+func include(set map[string]struct{}, texts []string) map[string]struct{} {
+	if set == nil && len(texts) > 0 {
+		set = make(map[string]struct{})
+	}
+	for _, text := range texts {
+		set[text] = struct{}{}
+	}
+	return set
+}
+
+func (c *Chat) spread(room kaban.RoomName, to whom, more func(*audience)) {
 	n := &c.news
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -64,25 +95,10 @@ func (c *Chat) spread(room kaban.RoomName, to whom, m *store.Mentions) {
 		n.due[room], n.order = due, append(n.order, room)
 	}
 	due.whom = max(due.whom, to)
-	due.add(m)
+	more(due)
 	if !n.busy {
 		n.busy = true
 		n.group.Go(c.spreadAll)
-	}
-}
-
-// add adds those that are mentioned.
-func (a *audience) add(m *store.Mentions) {
-	if m == nil {
-		return
-	}
-	if a.mentioned == nil {
-		a.mentioned = make(map[string]struct{})
-	}
-	for _, ids := range [...][]string{m.Accounts, m.Online} {
-		for _, id := range ids {
-			a.mentioned[id] = struct{}{}
-		}
 	}
 }
 
@@ -127,9 +143,12 @@ func (c *Chat) spreadAll() {
 // concerned returns the accounts to tell of a room that has changed.
 func (c *Chat) concerned(ctx context.Context, room kaban.RoomName, to *audience) (accounts []string, err error) {
 	if room.IsDirect() {
-		if accounts, err = c.uncover(ctx, room); err != nil || to.whom != everybody && len(to.mentioned) == 0 {
+		if accounts, err = c.uncover(ctx, room); err != nil || to.isFew() && len(to.mentioned)+len(to.named)+len(to.rang) == 0 {
 			return accounts, err
 		}
+	}
+	if err := c.resolve(ctx, room, to); err != nil {
+		return accounts, err
 	}
 	var online []string // of those that it may concern
 	if to.whom == everybody {
@@ -168,6 +187,41 @@ func (c *Chat) concerned(ctx context.Context, room kaban.RoomName, to *audience)
 	return accounts, err
 }
 
+// isFew reports whether only some members are told.
+func (a *audience) isFew() bool { return a.whom != everybody }
+
+// resolve adds those that were mentioned to an audience.
+func (c *Chat) resolve(ctx context.Context, room kaban.RoomName, to *audience) error {
+	if len(to.named)+len(to.rang) == 0 || !to.isFew() {
+		return nil
+	}
+	return c.dispatcher.View(ctx, func(tx store.Tx) error {
+		for id := range to.rang {
+			author, err := kaban.ParseIdentity(id, kaban.Username{})
+			if err != nil {
+				continue // a visitor
+			}
+			if may, err := c.mayRing(tx, author, room); err != nil {
+				return err
+			} else if may {
+				to.whom = everybody
+				return nil
+			}
+		}
+		f := mentionFinder{chat: c, tx: tx, named: make(map[string]string)}
+		for name := range to.named {
+			account, err := f.account(name)
+			if err != nil {
+				return err
+			}
+			if account != "" {
+				to.mentioned = include(to.mentioned, []string{account})
+			}
+		}
+		return nil
+	})
+}
+
 // online returns the accounts that have a connection.
 func (c *Chat) online() []string {
 	ids := c.names.Online()
@@ -185,26 +239,38 @@ func (c *Chat) isOnline(account string) bool {
 // uncover ends that a direct room is hidden from people that have left it, if
 // something was said there since. It returns their accounts.
 func (c *Chat) uncover(ctx context.Context, room kaban.RoomName) (accounts []string, err error) {
-	hidden := false
 	visit := func(do func(*people.Member) bool) func(store.Tx) error {
 		return func(tx store.Tx) error { return people.Members.All(tx, room.Key(), do) }
 	}
+	said := make(map[uint64]bool) // since the seqs at which somebody has left
 	err = c.dispatcher.View(ctx, visit(func(m *people.Member) bool {
-		hidden = hidden || m.Hidden > 0
-		return !hidden
+		if m.Hidden > 0 {
+			said[m.Hidden] = false
+		}
+		return true
 	}))
-	if err != nil || !hidden {
+	if err != nil || len(said) == 0 {
 		return nil, err
+	}
+	tallies, err := c.dispatcher.Tallies(ctx, "", []kaban.RoomName{room})
+	if err != nil {
+		return nil, err
+	}
+	any := false
+	for left := range said {
+		if said[left], err = c.saidSince(ctx, room, &tallies[0], left); err != nil {
+			return nil, err
+		}
+		any = any || said[left]
+	}
+	if !any {
+		return nil, nil
 	}
 	err = c.dispatcher.Update(ctx, func(tx store.Tx) error {
 		accounts = nil
-		head, err := tx.Head(room)
-		if err != nil {
-			return err
-		}
 		var failed error
 		err = visit(func(m *people.Member) bool {
-			if m.Hidden == 0 || head <= m.Hidden {
+			if !said[m.Hidden] {
 				return true
 			}
 			back := *m
@@ -215,4 +281,14 @@ func (c *Chat) uncover(ctx context.Context, room kaban.RoomName) (accounts []str
 		return errors.Join(err, failed)
 	})
 	return accounts, err
+}
+
+// saidSince reports whether there are messages in a room behind a seq. Other entries, such as
+// reactions, do not count. It blocks while the store is asked.
+func (c *Chat) saidSince(ctx context.Context, room kaban.RoomName, now *store.Tally, seq uint64) (bool, error) {
+	if now.Head <= seq {
+		return false, nil
+	}
+	then, err := c.dispatcher.CountTo(ctx, room, "", seq, store.Mark{})
+	return then.Messages < now.Messages, err
 }

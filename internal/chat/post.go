@@ -54,6 +54,10 @@ func (u User) postIn(ctx context.Context, room kaban.RoomName, known *dispatch.R
 	if err != nil {
 		return Receipt{}, err
 	}
+	if u.isBoundElsewhere(room) {
+		_, refused := u.rule(ctx, access.Post, room, false)
+		return u.postNowhere(ctx, message.Draft(u.peer.Identity, room, id), refused, func() {})
+	}
 	release := func() {}
 	if u.isVisitor() {
 		if release, err = c.names.Speak(u.Identity().Name()); err != nil {

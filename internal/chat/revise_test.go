@@ -370,3 +370,59 @@ func TestNewsAreGathered(t *testing.T) {
 		}
 	}
 }
+
+// A direct room that was hidden comes back with the next message, and not with a reaction to
+// an old one, a pin or a topic.
+func TestOnlyAMessageBringsADirectRoomBack(t *testing.T) {
+	drivers(t, func(t *testing.T, s store.Store) {
+		w := newTown(t, s)
+		ann, bob := w.user("ann"), w.user("bob")
+		room, err := ann.Direct(t.Context(), []kaban.Username{storetest.Username(t, "bob")})
+		want(t, "direct", err, nil)
+		first, err := w.post(ann, room.String(), "hello", 0)
+		want(t, "ann speaks", err, nil)
+		shown := func(what string, want bool) {
+			t.Helper()
+			me, err := bob.Me(t.Context(), "", 0)
+			if err != nil || (len(me.Rooms) > 0) != want {
+				t.Errorf("%s: bob's rooms are %+v, %v", what, me.Rooms, err)
+			}
+			if _, in, err := bob.State(t.Context(), room); in != want || err != nil {
+				t.Errorf("%s: bob is told of the room: %v, %v; want %v", what, in, err, want)
+			}
+		}
+		want(t, "bob hides it", bob.Part(t.Context(), room), nil)
+		shown("hidden", false)
+		for _, c := range []Change{react(first, "👍"), pin(first), edit(first, "hello!")} {
+			_, err := w.alter(ann, room.String(), c)
+			want(t, "change", err, nil)
+		}
+		want(t, "topic", w.do("ann", room.String(), Act{Action: access.SetTopic, Topic: "x"}), nil)
+		back, err := w.chat.uncover(t.Context(), room)
+		if err != nil || len(back) > 0 {
+			t.Errorf("it comes back for %q, %v", back, err)
+		}
+		shown("changes", false)
+		_, err = w.post(ann, room.String(), "still there?", 0)
+		want(t, "ann speaks", err, nil)
+		shown("a message", true)
+		for !w.uncovered("bob", room) { // the news do it, or this
+			_, err := w.chat.uncover(t.Context(), room)
+			want(t, "uncover", err, nil)
+		}
+		shown("uncovered", true)
+	})
+}
+
+// uncovered reports whether an account has not hidden a direct room.
+func (w *town) uncovered(name string, room kaban.RoomName) (is bool) {
+	w.t.Helper()
+	if err := w.chat.dispatcher.View(w.t.Context(), func(tx store.Tx) error {
+		m, in, err := people.Members.Find(tx, room.Key(), "id-"+name)
+		is = in && m.Hidden == 0
+		return err
+	}); err != nil {
+		w.t.Fatal(err)
+	}
+	return is
+}

@@ -256,6 +256,9 @@ func (u User) Commit(ctx context.Context, send Send) (Receipt, error) {
 func (u User) commit(ctx context.Context, send Send, done func()) (Receipt, error) {
 	room := send.Draft.Room
 	_, err := u.chat.dispatcher.Lookup(ctx, room)
+	if err == nil && u.isBoundElsewhere(room) {
+		err = ErrNotFound
+	}
 	if errors.Is(err, ErrNotFound) {
 		// What a credential or an account forbids everywhere is forbidden here too: the
 		// answer must not say which rooms there are.
@@ -278,7 +281,7 @@ func (u User) commit(ctx context.Context, send Send, done func()) (Receipt, erro
 func (u User) postNowhere(ctx context.Context, d kaban.Draft, refused error, done func()) (Receipt, error) {
 	refuse := func(store.Tx) error { return refused }
 	_, err := u.chat.dispatcher.Post(ctx, Send{Draft: d, Terms: &dispatch.Terms{Unlisted: true, Decide: refuse}}, done)
-	if ctx.Err() == nil || errors.Is(err, refused) {
+	if ctx.Err() == nil || err == nil || errors.Is(err, refused) {
 		err = refused
 	}
 	return Receipt{}, u.chat.count(err)

@@ -128,7 +128,9 @@ func (c *Chat) runTask(ctx context.Context, t *people.Task, a *people.Account) e
 	case people.TaskSucceed:
 		err = u.handOver(ctx)
 	case people.TaskLeave:
-		err = u.leaveAll(ctx)
+		if err = u.leaveAll(ctx); err == nil {
+			err = u.endHooks(ctx)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("%s rooms: %w", t.Kind, err)
@@ -448,6 +450,85 @@ func (u User) leaveAll(ctx context.Context) error {
 		}
 	}
 	return u.forgiveAll(ctx)
+}
+
+// endHooks removes the hooks that an account has made that was removed. Their rooms see it.
+func (u User) endHooks(ctx context.Context) error {
+	hooks, err := u.chat.hooksOf(ctx, func(_ store.Tx, creator string) (bool, error) { return creator == u.account(), nil })
+	if err != nil {
+		return err
+	}
+	for i := range hooks {
+		err := u.chat.endHook(ctx, &hooks[i], func(tx store.Tx) error {
+			kept, err := people.Hooks.Get(tx, hooks[i].Hash)
+			if errors.Is(err, people.ErrNotFound) {
+				return errDone
+			}
+			if err != nil {
+				return err
+			}
+			switch err := hookStanding(tx, &kept); {
+			case errors.Is(err, ErrNotFound):
+				return people.Hooks.Delete(tx, kept.Hash)
+			case err != nil:
+				return err
+			}
+			return errDone // its account is another one by now
+		})
+		if err = settled(err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// hooksOf returns the hooks of those creators that a function wants.
+func (c *Chat) hooksOf(ctx context.Context, wants func(tx store.Tx, creator string) (bool, error)) (hooks []people.Hook, err error) {
+	err = c.dispatcher.View(ctx, func(tx store.Tx) error {
+		hooks = nil
+		all, _, err := people.Hooks.List(tx, nil, nil, people.MaxHooks)
+		if err != nil {
+			return err
+		}
+		for i := range all {
+			wanted, err := wants(tx, all[i].Creator)
+			if err != nil {
+				return err
+			}
+			if wanted {
+				hooks = append(hooks, all[i])
+			}
+		}
+		return nil
+	})
+	return hooks, err
+}
+
+// orphanHooks gives the task to leave to accounts that an older version has removed, and
+// whose hooks it has left.
+func (c *Chat) orphanHooks(ctx context.Context) error {
+	orphans, err := c.hooksOf(ctx, func(tx store.Tx, creator string) (bool, error) {
+		if creator == "" {
+			return false, nil
+		}
+		a, err := people.Accounts.Get(tx, creator)
+		if errors.Is(err, people.ErrNotFound) {
+			return false, nil
+		}
+		return a.Status == people.StatusRemoved, err
+	})
+	if err != nil || len(orphans) == 0 {
+		return err
+	}
+	return c.dispatcher.Update(ctx, func(tx store.Tx) error {
+		for i := range orphans {
+			task := people.Task{Account: orphans[i].Creator, Kind: people.TaskLeave, ID: rand.Text(), Since: c.now()}
+			if err := people.Tasks.Put(tx, &task); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // refresh has a room that is in use know its revision.

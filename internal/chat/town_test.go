@@ -55,9 +55,9 @@ func newTown(t testing.TB, s store.Store) *town {
 
 func (w *town) user(name string) User {
 	if name == "robo" {
-		return w.chat.With(kaban.Bot("id-robo", storetest.Username(w.t, name)), netip.Addr{}, &Credential{ID: "device"})
+		return w.chat.With(kaban.Bot("id-robo", storetest.Username(w.t, name)), netip.Addr{}, &Credential{ID: "token"})
 	}
-	return w.chat.With(kaban.Account("id-"+name, storetest.Username(w.t, name)), netip.Addr{}, &Credential{ID: "device"})
+	return w.chat.With(kaban.Account("id-"+name, storetest.Username(w.t, name)), netip.Addr{}, &Credential{ID: "device", Device: true})
 }
 
 func (w *town) visitor(name string, at netip.Addr) User {
@@ -77,12 +77,17 @@ func (w *town) id() kaban.MessageID {
 // do carries out an act of somebody without a subscription.
 func (w *town) do(name, room string, a Act) error {
 	w.t.Helper()
+	return w.doAs(w.user(name), room, a)
+}
+
+func (w *town) doAs(u User, room string, a Act) error {
+	w.t.Helper()
 	a.Room, a.ID = storetest.RoomName(w.t, room), w.id()
-	send, err := w.user(name).Act(nil, 0, a)
+	send, err := u.Act(nil, 0, a)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	_, err = w.user(name).Commit(w.t.Context(), send)
+	_, err = u.Commit(w.t.Context(), send)
 	return err
 }
 

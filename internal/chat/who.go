@@ -67,6 +67,13 @@ func reach(c *session.Credential, room string) access.Reach {
 	return access.ReachElsewhere
 }
 
+// isBoundElsewhere reports whether the credential is bound to rooms, and not to this one.
+// There is no such room for it, not even to say that an id is used there already: what
+// is stored is acknowledged before any right is looked at, so it must not get that far.
+func (u User) isBoundElsewhere(room kaban.RoomName) bool {
+	return reach(u.credential, room.Key()) == access.ReachElsewhere
+}
+
 // isPlain reports whether a decision needs no document: the user has no account, the
 // server is open to visitors, and nobody has ever changed the rights in the room. The
 // room is nil if there is none.
@@ -78,7 +85,7 @@ func (u User) isPlain(name kaban.RoomName, r *dispatch.Room) bool {
 func (u User) plainFacts(exists, in bool) access.Facts {
 	f := access.Facts{
 		Server:     access.Server{Claim: access.Claimed, Admission: access.Open},
-		Who:        access.Identity{Active: true, Named: !u.peer.IsZero(), Person: true, Reach: access.ReachServer, Writes: true},
+		Who:        access.Identity{Active: true, Named: !u.peer.IsZero(), Person: true, InPerson: true, Reach: access.ReachServer, Writes: true},
 		Membership: access.Membership{Standing: access.Good},
 	}
 	if exists {

@@ -4,6 +4,7 @@ package credentials
 
 import (
 	"bytes"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -35,6 +36,8 @@ type Credential struct {
 	Web string
 	// CA and Pin are those of dial.Trust, as texts; "" for none.
 	CA, Pin string
+	// Place is that of client.Options. It stays after Delete.
+	Place wire.Secret
 }
 
 // File is the file with the credentials. The zero File has none and cannot be changed.
@@ -54,37 +57,47 @@ func (f File) Path() string { return f.path }
 
 // saved is a Credential in the file.
 type saved struct {
-	Username string `toml:"username"`
-	Token    string `toml:"token"`
+	Username string `toml:"username,omitempty"`
+	Token    string `toml:"token,omitempty"`
 	Device   bool   `toml:"device,omitempty"`
 	Web      string `toml:"web,omitempty"`
 	CA       string `toml:"ca,multiline,omitempty"`
 	Pin      string `toml:"pin,omitempty"`
+	Place    string `toml:"place,omitempty"`
 }
 
 // Of returns the credential for a server, an address in its usual form, and whether
-// there is one.
+// there is one. Without one it may have a Place.
 func (f File) Of(server string) (Credential, bool, error) {
 	all, err := f.load()
 	if err != nil {
 		return Credential{}, false, err
 	}
 	s, ok := all[server]
-	c := Credential{Username: s.Username, Token: wire.Secret(s.Token), Device: s.Device || s.Web != "", Web: s.Web, CA: s.CA, Pin: s.Pin}
+	c := Credential{Username: s.Username, Token: wire.Secret(s.Token), Device: s.Device || s.Web != "", Web: s.Web, CA: s.CA, Pin: s.Pin, Place: wire.Secret(s.Place)}
 	return c, ok && s.Token != "", nil
 }
 
 // Put saves the credential for a server.
 func (f File) Put(server string, c Credential) error {
 	return f.change(func(all map[string]saved) {
-		all[server] = saved{Username: c.Username, Token: string(c.Token), Device: c.Device, Web: c.Web, CA: c.CA, Pin: c.Pin}
+		all[server] = saved{Username: c.Username, Token: string(c.Token), Device: c.Device, Web: c.Web, CA: c.CA, Pin: c.Pin, Place: string(c.Place)}
 	})
 }
 
-// Delete forgets the credential for a server.
+// Delete forgets the credential for a server, but not the place, which signs in nobody.
 func (f File) Delete(server string) error {
-	return f.change(func(all map[string]saved) { delete(all, server) })
+	return f.change(func(all map[string]saved) {
+		place := all[server].Place
+		delete(all, server)
+		if place != "" {
+			all[server] = saved{Place: place}
+		}
+	})
 }
+
+// NewPlace returns a secret for Credential.Place, of 130 random bits.
+func NewPlace() wire.Secret { return wire.Secret("kaban_place_" + rand.Text()) }
 
 func (f File) change(do func(map[string]saved)) error {
 	if f.path == "" {

@@ -160,6 +160,8 @@ type batch struct {
 	simple  bool          // nothing but messages of members and posts without terms, and none is stale
 	// mentioning are those of writes that may mention somebody.
 	mentioning []*store.Write
+	// replaced are the messages with an "@" that writes have changed.
+	replaced []replaced
 }
 
 // pipelined is how many batches there are at a time: one is appended, one completed, and
@@ -265,6 +267,7 @@ func (c *committer) append(b *batch, sends []Send) {
 	b.sends, b.writes, b.results = sends, b.writes[:0], b.results[:0]
 	clear(b.mentioning)
 	b.mentioning = b.mentioning[:0]
+	b.replaced = b.replaced[:0]
 	b.simple = true
 	for i := range sends {
 		sends[i].Trace.Committing(len(sends))
@@ -301,6 +304,7 @@ func (c *committer) release(b *batch) {
 	clear(b.sends)
 	clear(b.writes)
 	clear(b.mentioning)
+	clear(b.replaced)
 	if cap(b.sends) > 4*maxBatch {
 		b.sends = nil
 	}

@@ -85,7 +85,7 @@ func element(e *chat.Entry, me string) wire.Entry {
 func Message(e *chat.Entry, me string) wire.Message {
 	m := message(e)
 	if e.State != nil {
-		m.Replies, m.Pinned, m.Reactions = e.State.Replies, e.State.Pinned.Seq != 0, reactions(e, me)
+		m.Replies, m.Pinned, m.PinnedAt, m.Reactions = e.State.Replies, e.State.Pinned.Seq != 0, e.State.Pinned.Seq, reactions(e, me)
 	}
 	return m
 }

@@ -163,7 +163,7 @@ func TestElementsOfChangedMessages(t *testing.T) {
 		var page wire.Event
 		Page(&page, []chat.Entry{stateful}, me)
 		m := page.Entries[0].Message
-		if diff := cmp.Diff(want, m.Reactions); diff != "" || m.Replies != 3 || !m.Pinned || m.Deleted || m.ReplyTo != 1 || m.Edited.Seq != 7 {
+		if diff := cmp.Diff(want, m.Reactions); diff != "" || m.Replies != 3 || !m.Pinned || m.PinnedAt != 8 || m.Deleted || m.ReplyTo != 1 || m.Edited.Seq != 7 {
 			t.Errorf("for %q: %+v (-want +got):\n%s", me, m, diff)
 		}
 	}

@@ -89,9 +89,9 @@ func (s *Service) Add(ctx context.Context, by By, n NewHook) (key string, h peop
 
 // List returns the hooks that a user may see, the oldest first. Errors are those of
 // chat.User.Hooks.
-func (s *Service) List(ctx context.Context, by chat.User) ([]people.Hook, error) {
+func (s *Service) List(ctx context.Context, by chat.User) ([]chat.SeenHook, error) {
 	hooks, err := by.Hooks(ctx)
-	slices.SortFunc(hooks, func(a, b people.Hook) int {
+	slices.SortFunc(hooks, func(a, b chat.SeenHook) int {
 		return cmp.Or(cmp.Compare(a.Created, b.Created), strings.Compare(a.ID, b.ID))
 	})
 	return hooks, err
@@ -105,7 +105,7 @@ func (s *Service) Remove(ctx context.Context, by By, id string) (people.Hook, er
 	if err != nil {
 		return people.Hook{}, err
 	}
-	hooks = slices.DeleteFunc(hooks, func(h people.Hook) bool { return id == "" || !strings.HasPrefix(h.ID, id) })
+	hooks = slices.DeleteFunc(hooks, func(h chat.SeenHook) bool { return id == "" || !strings.HasPrefix(h.ID, id) })
 	switch len(hooks) {
 	case 0:
 		return people.Hook{}, ErrNotFound
@@ -113,7 +113,7 @@ func (s *Service) Remove(ctx context.Context, by By, id string) (people.Hook, er
 	default:
 		return people.Hook{}, ErrAmbiguous
 	}
-	h := hooks[0]
+	h := hooks[0].Hook
 	err = by.User.RemoveHook(ctx, &h, func(tx store.Tx) error { return s.accounts.DropHook(tx, by.Actor, &h) })
 	switch {
 	case errors.Is(err, account.ErrNotFound): // somebody else has just removed it

@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"kaban"
@@ -27,18 +29,33 @@ type place struct {
 	accounts *account.Service
 	hooks    *hook.Service
 	posts    int
+	stop     func()
 }
 
 func newPlace(t *testing.T) *place {
 	t.Helper()
-	kept := memory.New(0)
-	d, err := dispatch.New(t.Context(), kept, dispatch.Options{})
-	must(t, err)
-	t.Cleanup(d.Close)
-	c, err := chat.New(t.Context(), d, chat.Options{})
-	must(t, err)
-	accounts := account.New(kept, account.Options{OnChanged: c.AccountChanged, OnSettings: c.SettingChanged})
-	return &place{t, kept, c, accounts, hook.New(accounts), 0}
+	p := &place{T: t, store: memory.New(0)}
+	p.start()
+	return p
+}
+
+// start starts the server over what is stored.
+func (p *place) start() {
+	p.Helper()
+	d, err := dispatch.New(p.Context(), p.store, dispatch.Options{})
+	must(p.T, err)
+	p.chat, err = chat.New(p.Context(), d, chat.Options{})
+	must(p.T, err)
+	p.stop = sync.OnceFunc(func() { p.chat.Close(); d.Close() })
+	p.Cleanup(p.stop)
+	p.accounts = account.New(p.store, account.Options{Hashes: 1, OnChanged: p.chat.AccountChanged, OnSettings: p.chat.SettingChanged})
+	p.hooks = hook.New(p.accounts)
+}
+
+func (p *place) restart() {
+	p.Helper()
+	p.stop()
+	p.start()
 }
 
 // operator returns a command in the data directory.
@@ -232,7 +249,7 @@ func TestWhoManagesHooks(t *testing.T) {
 		must(t, err)
 		id, err := s.Principal.Account.Identity()
 		must(t, err)
-		actors[role] = hook.By{User: p.chat.With(id, netip.Addr{}, &chat.Credential{ID: s.Principal.SecretID}), Actor: s.Principal.As("")}
+		actors[role] = hook.By{User: p.chat.With(id, netip.Addr{}, &chat.Credential{ID: s.Principal.SecretID, Device: true}), Actor: s.Principal.As("")}
 	}
 	key, h, err := p.hooks.Add(t.Context(), actors[kaban.RoleAdmin], named(t, "builds", "ci"))
 	must(t, err)
@@ -285,5 +302,130 @@ func TestBadHooks(t *testing.T) {
 	}
 	if all, err := p.hooks.List(t.Context(), p.chat.Operator()); err != nil || len(all) != 17 {
 		t.Errorf("%d hooks, %v", len(all), err)
+	}
+}
+
+const password = "correct horse battery"
+
+// op returns a member that is op of a new room, who makes a hook there, and its key.
+func (p *place) op(username, room string) (by hook.By, key string) {
+	p.Helper()
+	ctx := p.Context()
+	if _, has, err := p.accounts.Settings(ctx); err != nil || !has {
+		_, err := p.accounts.MakeOwner(ctx, "olga", password)
+		must(p.T, err)
+	}
+	_, _, err := p.accounts.AddAccount(ctx, account.Operator(), account.NewPerson{
+		NewAccount: account.NewAccount{Username: username, Password: password}, Role: kaban.RoleMember,
+	})
+	must(p.T, err)
+	session, err := p.accounts.SignInWithPassword(ctx, username, password, account.Device{})
+	must(p.T, err)
+	id, err := session.Principal.Account.Identity()
+	must(p.T, err)
+	by.Actor = session.Principal.As("")
+	by.User = p.chat.With(id, netip.Addr{}, &chat.Credential{ID: session.Principal.SecretID})
+	n := named(p.T, room, "ci")
+	must(p.T, by.User.Create(ctx, n.Room, chat.NewRoom{Kind: kaban.RoomPublic}))
+	key, _, err = p.hooks.Add(ctx, by, n)
+	must(p.T, err)
+	return by, key
+}
+
+// audited returns the subjects of an action in the audit.
+func (p *place) audited(action string) (subjects []string) {
+	p.Helper()
+	page, err := p.accounts.Audit(p.Context(), account.Operator(), account.AuditQuery{Action: action})
+	must(p.T, err)
+	for _, r := range page.Rows {
+		subjects = append(subjects, r.Subject)
+	}
+	return subjects
+}
+
+// A hook pauses while the account that made it is suspended, also over a restart. It is seen
+// to, and works again afterwards.
+func TestHooksOfASuspendedAccount(t *testing.T) {
+	p := newPlace(t)
+	_, key := p.op("ann", "builds")
+	operators, _, err := p.hooks.Add(t.Context(), p.operator(), named(t, "builds", "nightly"))
+	must(t, err)
+	must(t, p.post(key))
+	found, err := p.chat.FindHook(t.Context(), key)
+	must(t, err)
+	must(t, p.accounts.Suspend(t.Context(), account.Operator(), "ann", "on leave"))
+	for _, restarted := range []bool{false, true} {
+		if restarted {
+			p.restart()
+		}
+		if err := p.post(key); !errors.Is(err, chat.ErrPaused) || !errors.Is(err, chat.ErrForbidden) {
+			t.Errorf("restarted %v: a new request: %v", restarted, err)
+		}
+		if err := p.postAs(found, found.Username); !errors.Is(err, chat.ErrPaused) {
+			t.Errorf("restarted %v: one that was under way: %v", restarted, err)
+		}
+		must(t, p.post(operators))
+		all, err := p.hooks.List(t.Context(), p.chat.Operator())
+		if err != nil || len(all) != 2 || all[0].Paused != (all[0].Username == "ci") || all[1].Paused != (all[1].Username == "ci") {
+			t.Errorf("restarted %v: the list is %+v, %v", restarted, all, err)
+		}
+	}
+	must(t, p.accounts.Restore(t.Context(), account.Operator(), "ann"))
+	must(t, p.post(key))
+}
+
+// A hook ends with the account that made it, whenever the server stops: at once for whoever
+// has its key, and with an entry that its room sees, once.
+func TestHooksOfARemovedAccount(t *testing.T) {
+	for name, remove := range map[string]func(p *place) error{
+		"removed": func(p *place) error { return p.accounts.Remove(p.Context(), account.Operator(), "ann") },
+		"erased":  func(p *place) error { return p.accounts.Erase(p.Context(), account.Operator(), "ann") },
+		"removed before the server stops": func(p *place) error {
+			return account.New(p.store, account.Options{}).Remove(p.Context(), account.Operator(), "ann")
+		},
+		"removed by an older version": func(p *place) error {
+			return p.store.Update(p.Context(), func(tx store.Tx) error {
+				a, err := people.Accounts.Named(tx, storetest.Username(p.T, "ann"))
+				must(p.T, err)
+				a.Status = people.StatusRemoved
+				return people.Accounts.Put(tx, &a)
+			})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlace(t)
+			_, key := p.op("ann", "builds")
+			bob, bobs := p.op("bob", "tests")
+			found, err := p.chat.FindHook(t.Context(), key)
+			must(t, err)
+			must(t, remove(p))
+			for restarts := range 3 {
+				if err := p.post(key); !errors.Is(err, chat.ErrNotFound) {
+					t.Errorf("after %d restarts: a new request: %v", restarts, err)
+				}
+				if err := p.postAs(found, found.Username); !errors.Is(err, chat.ErrNotFound) {
+					t.Errorf("after %d restarts: one that was under way: %v", restarts, err)
+				}
+				must(t, p.post(bobs))
+				if all, err := p.hooks.List(t.Context(), p.chat.Operator()); err != nil || len(all) != 1 || all[0].Room != "tests" {
+					t.Errorf("after %d restarts: the list is %+v, %v", restarts, all, err)
+				}
+				p.restart()
+			}
+			left := slices.DeleteFunc(p.entries("builds"), func(e string) bool { return !strings.Contains(e, "member ci") || !strings.Contains(e, "left") })
+			if len(left) != 1 {
+				t.Errorf("the log has %q", p.entries("builds"))
+			}
+			if rows := p.audited("hook.remove"); name != "removed by an older version" && !slices.Equal(rows, []string{found.ID}) {
+				t.Errorf("the audit has %q, want %s", rows, found.ID)
+			}
+			must(t, p.store.View(t.Context(), func(tx store.Tx) error {
+				all, _, err := people.Hooks.List(tx, nil, nil, 10)
+				if len(all) != 1 || all[0].Creator != bob.Actor.Principal.Account.ID {
+					t.Errorf("stored are %+v", all)
+				}
+				return err
+			}))
+		})
 	}
 }

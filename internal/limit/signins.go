@@ -2,6 +2,7 @@ package limit
 
 import (
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -29,7 +30,14 @@ const (
 	// knownFor is how long it is remembered at least that an account has signed in
 	// from an address.
 	knownFor = 30 * 24 * time.Hour
+	// maxPlaces is how many places of an account are remembered, those used last. So
+	// nobody makes a server forget others' by signing in at many, and whoever steals
+	// their secrets has no more guesses than these places give.
+	maxPlaces = 16
 )
+
+// placeKeys are where an account has signed in, the latest first; 0 is none.
+type placeKeys [maxPlaces]Key
 
 // SignIns slows down guessing of secrets without locking the right person out.
 // There are three delays:
@@ -43,8 +51,8 @@ const (
 // The last two are not for an account at an address from which it has signed in
 // before, with any secret. So guesses from elsewhere concern nobody in their usual
 // places. A stranger behind the same address shares the first delay with them, unless
-// they show by a secret that they are a place of their own, such as a browser or a device
-// that is signed in: see BeginAt.
+// they show by a secret that they are at a place of their own, such as a browser, a terminal
+// or a device that is signed in: see BeginAt.
 //
 // A device's secret or a token cannot be guessed. A server looks it up first, and
 // lets the right one in whatever the delays. It calls Remember for the right one,
@@ -56,6 +64,7 @@ type SignIns struct {
 	pairs, accounts *backoff
 	addresses       atomic.Pointer[backoff] // nil: not limited
 	known           table[struct{}]
+	places          table[placeKeys] // by account
 	clock           func() time.Duration
 }
 
@@ -69,6 +78,7 @@ func NewSignIns(perMinute int, clock func() time.Duration) *SignIns {
 	}
 	s.Set(perMinute)
 	s.known.init(clock, knownFor)
+	s.places.init(clock, knownFor)
 	return s
 }
 
@@ -92,7 +102,7 @@ type Attempt struct {
 	of                     *SignIns
 	addresses              *backoff // of its time; nil: not limited
 	pair, address, account charge
-	hadTicket              bool
+	hadTicket, atPlace     bool
 }
 
 // Begin lets an attempt in, or returns how long to wait until the next. It must come
@@ -131,19 +141,46 @@ func (s *SignIns) Begin(addr netip.Addr, account string) (a Attempt, wait time.D
 // nobody else has the secret. Otherwise known is false, and Begin decides.
 func (s *SignIns) BeginAt(place, account string) (a Attempt, wait time.Duration, known bool) {
 	pair := placeKey(place, account)
-	if pair == 0 || !s.knows(pair) {
+	if pair == 0 || !s.knowsPlace(NameKey(account), pair) {
 		return Attempt{}, 0, false
 	}
-	a.of = s
+	a.of, a.atPlace = s, true
 	a.pair, wait = s.pairs.take(pair, 0)
 	return a, wait, true
 }
 
-// RememberAt remembers that an account has signed in at a place.
+// RememberAt remembers that an account has signed in at a place, and forgets the one of
+// its places used longest ago if there are too many.
 func (s *SignIns) RememberAt(place, account string) {
-	if pair := placeKey(place, account); pair != 0 {
-		s.remember(pair)
+	pair := placeKey(place, account)
+	if pair == 0 {
+		return
 	}
+	who := NameKey(account)
+	shard := s.places.of(who)
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	shard.tickLocked()
+	all := shard.atLocked(who)
+	i := slices.Index(all[:], pair)
+	if i < 0 {
+		i = maxPlaces - 1
+	}
+	copy(all[1:i+1], all[:i])
+	all[0] = pair
+}
+
+func (s *SignIns) knowsPlace(who, pair Key) bool {
+	shard := s.places.of(who)
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	shard.tickLocked()
+	for _, g := range []*generation[placeKeys]{&shard.young, &shard.older} {
+		if all := g.find(who); all != nil {
+			return slices.Contains(all[:], pair)
+		}
+	}
+	return false
 }
 
 // placeKey returns the key of an account at a place that a secret proves; 0 if there is
@@ -164,7 +201,9 @@ func (a *Attempt) Succeed() {
 	}
 	if pair := a.pair.key; pair != 0 {
 		a.of.pairs.reset(pair)
-		a.of.remember(pair)
+		if !a.atPlace {
+			a.of.remember(pair)
+		}
 	}
 	a.undoOthers()
 }

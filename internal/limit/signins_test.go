@@ -449,3 +449,34 @@ func TestPlacesAreSlowedByThemselves(t *testing.T) {
 		t.Errorf("delays after the right secret %v", got)
 	}
 }
+
+// An account has so many places. A new one makes room of the account's own places only, of
+// that used longest ago.
+func TestPlacesAreFew(t *testing.T) {
+	var h hand
+	s := NewSignIns(10, h.clock)
+	knows := func(place, account string) bool {
+		_, _, known := s.BeginAt(place, account)
+		return known
+	}
+	s.RememberAt("cookie", "bob")
+	for i := range maxPlaces {
+		s.RememberAt(fmt.Sprint("place ", i), "alice")
+	}
+	s.RememberAt("place 0", "alice")
+	for i := range 3 {
+		s.RememberAt(fmt.Sprint("new ", i), "alice")
+	}
+	for place, want := range map[string]bool{"place 0": true, "place 1": false, "place 2": false, "place 3": false, "place 4": true, "new 2": true} {
+		if got := knows(place, "alice"); got != want {
+			t.Errorf("%s: known is %v, want %v", place, got, want)
+		}
+	}
+	if !knows("cookie", "bob") {
+		t.Error("another account's place is forgotten")
+	}
+	h.advance(3 * knownFor)
+	if knows("place 0", "alice") {
+		t.Error("a place is known for ever")
+	}
+}

@@ -1,6 +1,7 @@
 package people
 
 import (
+	"cmp"
 	"encoding/json"
 	"slices"
 	"strconv"
@@ -44,6 +45,13 @@ type Account struct {
 type Notifications struct {
 	Keywords []string `json:"keywords,omitempty"`
 	Quiet    *Quiet   `json:"quiet,omitempty"`
+	// Level is that of rooms for which the account has chosen none; 0 is NotifyMentions.
+	Level kaban.NotifyLevel `json:"level,omitzero"`
+}
+
+// DefaultLevel is the level of rooms for which the account has chosen none.
+func (n *Notifications) DefaultLevel() kaban.NotifyLevel {
+	return cmp.Or(n.Level, kaban.NotifyMentions)
 }
 
 // Quiet is when an account is not to be disturbed: in some hours, until a moment, or both.

@@ -82,7 +82,7 @@ type Member struct {
 	From  uint64 `json:"from"`
 	Since int64  `json:"since"`
 	// Hidden is the last seq of a direct room when the member left it. The room is
-	// hidden from the member until there is a later one.
+	// hidden from the member until there is a later message.
 	Hidden uint64 `json:"hidden,omitempty"`
 	// Read is the seq up to which the member has read.
 	Read uint64 `json:"read,omitempty"`

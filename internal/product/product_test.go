@@ -15,9 +15,9 @@ var fronts = []struct {
 	rarity int
 }{
 	{"kaban-1", lines{}, 4},
-	{"websocket with a token", lines{overWebSocket: true}, 12},
+	{"websocket without a cookie", lines{overWebSocket: true}, 12},
 	{"websocket with a cookie", lines{overWebSocket: true, cookie: true}, 8},
-	{"API with a token", api{}, 4},
+	{"API with a header", api{}, 4},
 	{"API with a cookie", api{cookie: true}, 4},
 }
 
@@ -43,10 +43,10 @@ func TestAgrees(t *testing.T) {
 	})
 }
 
-// TestCredentialsAgree is TestAgrees with tokens that are restricted, and with bots.
+// TestCredentialsAgree is TestAgrees with tokens and with bots.
 func TestCredentialsAgree(t *testing.T) {
 	forFronts(t, func(w *world, tried func() bool) {
-		for c := reader; c < endOfCredentials; c++ {
+		for c := program; c < endOfCredentials; c++ {
 			each(c, func(s *scenario) {
 				if w.front.has(s) && tried() && tried() {
 					w.tryAll(s)

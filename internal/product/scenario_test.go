@@ -13,7 +13,8 @@ import (
 type credential uint8
 
 const (
-	device      credential = iota // or a token that is not restricted; nothing for a visitor
+	device      credential = iota // nothing for a visitor
+	program                       // a token that is not restricted
 	reader                        // a token that reads
 	bound                         // a token of the room
 	boundReader                   // a token of the room that reads
@@ -25,7 +26,7 @@ const (
 )
 
 var credentialTexts = [endOfCredentials]string{
-	device: "a device", reader: "a token that reads", bound: "a token of the room", boundReader: "a token of the room that reads",
+	device: "a device", program: "a token", reader: "a token that reads", bound: "a token of the room", boundReader: "a token of the room that reads",
 	elsewhere: "a token of another room", bot: "a bot", strayBot: "a bot without its owner",
 }
 
@@ -183,6 +184,7 @@ func (w *world) credential(s *scenario, room string) (ask string, leave func()) 
 		n.Rooms, n.ReadOnly = []string{room}, true
 	case elsewhere:
 		n.Rooms = []string{"lobby"}
+	case program:
 	}
 	w.secrets++
 	ask = fmt.Sprint(s.name(), "-", w.secrets)
@@ -216,7 +218,7 @@ func (w *world) addBots() {
 func (s *scenario) facts() access.Facts {
 	f := access.Facts{
 		Server: access.Server{Claim: access.Claimed, Local: true, Admission: access.Open, MembersCreate: true, MembersInvite: true},
-		Who:    access.Identity{Role: s.role, Active: true, Named: true, Person: true, Reach: access.ReachServer, Writes: true},
+		Who:    access.Identity{Role: s.role, Active: true, Named: true, Person: true, InPerson: s.credential == device, Reach: access.ReachServer, Writes: true},
 		Room:   access.NewRoom(s.kind, s.flags, s.kind != kaban.RoomDirect),
 		Membership: access.Membership{
 			Role: s.rank, Standing: s.standing,

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"hash/fnv"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -74,7 +75,7 @@ type world struct {
 	operator   hook.By
 	web        *web.Server
 	http       *http.Client
-	tokens     map[string]string // of programs
+	tokens     map[string]string // what is shown without a cookie: secrets of devices and tokens
 	cookies    map[string]string // of browsers
 	peers      map[string]*peer
 	rooms      int
@@ -181,9 +182,7 @@ func (w *world) populate() {
 	for _, name := range append([]string{"mia", "opal", "tina", "invited"}, targets...) {
 		w.add(name, kaban.RoleMember)
 	}
-	for name := range w.cookies {
-		_, w.tokens[name] = w.token(account.NewToken{Username: name})
-	}
+	maps.Copy(w.tokens, w.cookies)
 	w.addBots()
 	w.set("access", "open")
 }

@@ -390,3 +390,33 @@ func TestOnlyProxiesMayConnect(t *testing.T) {
 	f.manager.Close()
 	<-done
 }
+
+// Guesses at one address slow down a password that comes from there, but not where the
+// account has signed in before with the same place, be it with a password or a token.
+func TestPlaces(t *testing.T) {
+	const address = "192.0.2.7"
+	g := gate(t, limit.Config{}, peers.Policy{Insecure: true})
+	tokens := g.open("ann")
+	hello := func(secret, place string) *peer {
+		p := g.from(address)
+		if place != "" {
+			secret += fmt.Sprintf(`,"place":"%s of this terminal"`, strings.Repeat(place, 32))
+		}
+		p.say(`{"type":"hello","version":1,%s}`, secret)
+		return p
+	}
+	right := fmt.Sprintf(`"username":"ann","password":%q`, password)
+	hello(right, "p").expect("welcome")
+	hello(fmt.Sprintf(`"token":%q`, tokens["ann"]), "t").expect("welcome")
+	for guesses := 0; ; guesses++ {
+		if f := hello(`"username":"ann","password":"wrong horse battery"`, "").expect("error"); f["code"] == "rate_limited" {
+			break
+		} else if f["code"] != "auth_failed" || guesses > 20 {
+			t.Fatalf("guess %d: %s", guesses, f)
+		}
+	}
+	hello(right, "").limited()
+	hello(right, "x").limited()
+	hello(right, "p").expect("welcome")
+	hello(right, "t").expect("welcome")
+}

@@ -102,6 +102,7 @@ func (c *client) proceed(r *wire.Request) {
 func (c *client) signIn(r *wire.Request) {
 	accounts := c.server.config.Accounts
 	ref, name, token, password := slices.Clone(r.Ref), r.Username, string(r.Token), string(r.Password)
+	place := string(r.Place)
 	switch {
 	case !c.arrival.TakesSecrets:
 		c.replyError(ref, wire.CodeTLSRequired, "this connection is not encrypted, so it takes no secrets; connect with TLS")
@@ -122,9 +123,11 @@ func (c *client) signIn(r *wire.Request) {
 	address := c.arrival.Host()
 	c.handler.AskLong(func(ctx context.Context) {
 		if token != "" {
-			session.Principal, err = accounts.Authenticate(ctx, token, address)
+			if session.Principal, err = accounts.Authenticate(ctx, token, address); err == nil {
+				accounts.RememberPlace(&session.Principal, place)
+			}
 		} else {
-			session, err = accounts.SignInWithPassword(ctx, name.String(), password, account.Device{Name: deviceName, Address: address})
+			session, err = accounts.SignInWithPassword(ctx, name.String(), password, account.Device{Name: deviceName, Address: address, Place: place})
 		}
 	}, func() {
 		switch {
@@ -153,7 +156,9 @@ func (c *client) enterAccount(ref []byte, name kaban.Username, session *account.
 	}
 	from := c.arrival.Peer.Addr
 	c.arrival = nil
-	c.session = c.server.chat.Enter(c, id, from, &chat.Credential{ID: p.SecretID, Rooms: p.Rooms, ReadOnly: p.ReadOnly, Expires: p.Expires})
+	c.session = c.server.chat.Enter(c, id, from, &chat.Credential{
+		ID: p.SecretID, Rooms: p.Rooms, ReadOnly: p.ReadOnly, Device: p.Kind == people.SecretDevice, Expires: p.Expires,
+	})
 	// From here on a revocation reaches the connection. One that came before it is seen
 	// by looking once more.
 	c.handler.Ask(func(ctx context.Context) { *p, err = c.server.config.Accounts.Renew(ctx, *p) }, func() {

@@ -42,7 +42,7 @@ func (c *client) me(r *wire.Request) {
 		e.Account = &wire.Account{Username: me.Account.Username, Name: me.Account.Name, Role: me.Account.Role, Bot: me.Account.Bot}
 		e.More = me.More
 		if after == "" {
-			e.Keywords, e.Quiet = me.Account.Keywords, quietOf(me.Account.Quiet)
+			addNotifications(e, &me.Account.Notifications)
 		}
 		for i := range me.Rooms {
 			e.States = append(e.States, stateOf(&me.Rooms[i]))
@@ -63,6 +63,10 @@ func (c *client) me(r *wire.Request) {
 		c.handler.Spend(len(e.States))
 		c.reply(e)
 	})
+}
+
+func addNotifications(e *wire.Event, n *people.Notifications) {
+	e.Keywords, e.Quiet, e.Level = n.Keywords, quietOf(n.Quiet), n.DefaultLevel()
 }
 
 func quietOf(q *people.Quiet) *wire.Quiet {
@@ -94,10 +98,17 @@ type rooms struct {
 	// leaving is the key of a room whose own part is under way: an expulsion there
 	// needs no frame.
 	leaving string
-	// dirty are the rooms whose states the client has not been told yet.
+	// dirty are the rooms whose states the client has not been told yet. The zero room stands
+	// for what the account wants to be notified of.
 	dirty   []kaban.RoomName
 	telling bool // a state is being read
+	// gone are the keys of rooms that the client was last told are gone. A bot without
+	// its owner, and whoever hides a direct room, stay members, and hear it once.
+	gone map[string]struct{}
 }
+
+// maxGone is how many rooms a connection remembers to be gone; then it forgets all.
+const maxGone = 1000
 
 // needRooms makes c.rooms: an idle connection has none.
 func (c *client) needRooms() {
@@ -145,17 +156,53 @@ func (c *client) tellStates() {
 	room := r.dirty[0]
 	r.dirty, r.telling = r.dirty[1:], true
 	user := c.user()
+	if room.IsZero() {
+		c.tellNotifications(user)
+		return
+	}
 	var state chat.RoomState
 	var in bool
 	var err error
 	c.handler.Background(func(ctx context.Context) { state, in, err = user.State(ctx, room) }, func() {
 		r.telling = false
 		if c.session != nil && err == nil {
-			told := wire.RoomState{Room: room.String(), Gone: true}
 			if in {
-				told = stateOf(&state)
+				delete(r.gone, room.Key())
+				c.replyState(stateOf(&state))
+			} else if r.goes(room.Key()) {
+				c.replyState(wire.RoomState{Room: room.String(), Gone: true})
 			}
-			c.reply(&wire.Event{Type: wire.TypeState, State: &told})
+		}
+		c.tellStates()
+	})
+}
+
+// goes notes that a room is gone. It returns false if the client was told already.
+func (r *rooms) goes(key string) bool {
+	if _, told := r.gone[key]; told {
+		return false
+	}
+	if r.gone == nil || len(r.gone) >= maxGone {
+		r.gone = make(map[string]struct{})
+	}
+	r.gone[key] = struct{}{}
+	return true
+}
+
+func (c *client) replyState(state wire.RoomState) {
+	c.reply(&wire.Event{Type: wire.TypeState, State: &state})
+}
+
+// tellNotifications tells what the account wants to be notified of, as one of the states.
+func (c *client) tellNotifications(user chat.User) {
+	var n people.Notifications
+	var err error
+	c.handler.Background(func(ctx context.Context) { n, err = user.Notifications(ctx) }, func() {
+		c.rooms.telling = false
+		if c.session != nil && err == nil {
+			e := &wire.Event{Type: wire.TypeNotifications}
+			addNotifications(e, &n)
+			c.reply(e)
 		}
 		c.tellStates()
 	})

@@ -11,6 +11,7 @@ import (
 	"kaban/internal/chat"
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
+	"kaban/internal/people"
 	"kaban/internal/store"
 	"kaban/internal/store/memory"
 	"kaban/wire"
@@ -262,6 +263,42 @@ func TestStatesOfRooms(t *testing.T) {
 	bob.say(`{"type":"notify","room":"den","level":"none"}`)
 	phone.expect("state", "notify", "none")
 	bob.expect("ok")
+}
+
+// What an account wants to be notified of is told to all its devices, and to nobody else, and
+// decides about rooms for which it has chosen nothing.
+func TestNotificationsAreTold(t *testing.T) {
+	w := newTown(t)
+	ann, bob := w.enter("ann"), w.enter("bob")
+	phone := w.enter("bob")
+	ann.say(`{"type":"create","room":"den","kind":"private"}`)
+	ann.expect("created")
+	ann.say(`{"type":"invite","room":"den","id":"i","username":"bob"}`)
+	ann.expect("ack")
+	for _, device := range []*peer{bob, phone} {
+		device.expect("state", "room", "den", "notify", "mentions")
+	}
+	principal, err := w.accounts.Authenticate(t.Context(), w.tokens["bob"], "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := people.Notifications{Keywords: []string{"deploy"}, Quiet: &people.Quiet{Until: 5}, Level: kaban.NotifyAll}
+	if err := w.accounts.SetNotifications(t.Context(), principal.As(""), set); err != nil {
+		t.Fatal(err)
+	}
+	for _, device := range []*peer{bob, phone} {
+		device.expect("notifications", "keywords", []any{"deploy"}, "quiet", map[string]any{"until_ms": 5}, "level", "all")
+		device.say(`{"type":"me"}`)
+		me := device.expect("me", "level", "all")
+		if room := me["rooms"].([]any)[0].(map[string]any); room["notify"] != "all" {
+			t.Errorf("the room has the level %v", room["notify"])
+		}
+	}
+	ann.say(`{"type":"ping"}`)
+	ann.expect("pong") // and nothing before it
+	bob.say(`{"type":"notify","room":"den","level":"none"}`)
+	bob.expect("ok")
+	phone.expect("state", "notify", "none")
 }
 
 // A client that takes nothing for a while is told the states then, each room once, and

@@ -85,7 +85,7 @@ func startAll(t testing.TB, settings chat.Options, config conn.Config, s store.S
 	}
 	var front server.Config
 	if use != nil {
-		front.Accounts = account.New(s, account.Options{Hashes: 1, OnRevoked: rooms.Revoke, OnChanged: rooms.AccountChanged, OnSettings: rooms.SettingChanged})
+		front.Accounts = account.New(s, account.Options{Hashes: 1, OnRevoked: rooms.Revoke, OnChanged: rooms.AccountChanged, OnSettings: rooms.SettingChanged, OnNotifications: rooms.NotificationsChanged})
 		use(front.Accounts)
 	}
 	f := &fixture{t: t, addr: l.Addr().String(), manager: m, server: server.New(front, rooms, m), log: log, served: make(chan error, 1)}

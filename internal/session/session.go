@@ -30,14 +30,16 @@ type Credential struct {
 	// Rooms are the keys of the only rooms in which it is valid. Nil is all.
 	Rooms    []string
 	ReadOnly bool
+	// Device is set if a person signed in on a device, and not a program with a token.
+	Device bool
 	// Expires is when it expires, in Unix milliseconds; 0 is never.
 	Expires int64
 }
 
 // Owner is a connection that holds a name, or one of an account.
 type Owner interface {
-	// Changed is called when the state of a room has changed for the account. It must
-	// not block and may be called from any goroutine.
+	// Changed is called when the state of a room has changed for the account, or, with the zero
+	// room, what the account wants to be notified of. It must not block and may be called from any goroutine.
 	Changed(room kaban.RoomName)
 	// Revoke is called when the account or its credential is not valid any more. It
 	// must not block and may be called from any goroutine.

@@ -1,6 +1,8 @@
 package tui
 
 import (
+	tea "charm.land/bubbletea/v2"
+
 	"kaban"
 	"kaban/client"
 	"kaban/wire"
@@ -99,10 +101,10 @@ func (m *Model) labelOf(name string) string {
 }
 
 // takeMe takes the account and the rooms that it is in.
-func (m *Model) takeMe(e meEvent) {
+func (m *Model) takeMe(e meEvent) (ring tea.Cmd) {
 	if e.err != nil {
 		m.say("your rooms cannot be listed: " + reasonOf(e.err))
-		return
+		return nil
 	}
 	if m.account != nil {
 		m.account = &e.me.Account
@@ -112,6 +114,7 @@ func (m *Model) takeMe(e meEvent) {
 		m.states[state.Room] = state
 		if r := m.room(state.Room); r != nil {
 			r.flag = state.UnreadFrom
+			ring = tea.Batch(ring, m.countMentions(r, &state))
 		}
 	}
 	for _, p := range m.remembered { // in the order of the last time
@@ -126,13 +129,14 @@ func (m *Model) takeMe(e meEvent) {
 	if m.active == nil && len(m.rooms) > 0 {
 		m.enter(m.rooms[0])
 	}
+	return ring
 }
 
 // takeRoomState takes what has changed of a room, perhaps on another device.
-func (m *Model) takeRoomState(state wire.RoomState) {
+func (m *Model) takeRoomState(state wire.RoomState) (ring tea.Cmd) {
 	if state.Gone {
 		delete(m.states, state.Room)
-		return
+		return nil
 	}
 	if m.states == nil {
 		m.states = make(map[string]wire.RoomState)
@@ -146,23 +150,50 @@ func (m *Model) takeRoomState(state wire.RoomState) {
 		m.backend.join(r.name)
 	}
 	if r == nil || !r.joined {
-		return
+		return nil
 	}
 	r.flag = state.UnreadFrom
 	r.reported = max(r.reported, state.Read)
-	m.countMentions(r, &state)
+	ring = m.countMentions(r, &state)
 	if read := min(state.Read, r.head); read > r.read {
 		r.read = read
 		r.passUnknown()
 	}
+	return ring
 }
 
 // countMentions takes the server's count of the unread mentions in a room, unless more was
-// read than the server knows.
-func (m *Model) countMentions(r *room, state *wire.RoomState) {
-	if state.Read >= r.read && !m.sees(r) {
-		r.mention = min(state.Mentions, maxHits)
+// read than the server knows: then it counts again. The server knows who may mention everyone,
+// and whether one was there. If there are more than before, the message rings.
+func (m *Model) countMentions(r *room, state *wire.RoomState) (ring tea.Cmd) {
+	if !r.joined || state.Read < r.read || m.sees(r) {
+		return nil
 	}
+	before := r.mention
+	if r.mention = min(state.Mentions, maxHits); r.mention > before {
+		r.rings = max(r.rings, state.Head)
+	}
+	return m.ringMention(r)
+}
+
+// serverCounts reports whether the server counts the mentions in a room: it does for the
+// accounts that are in it.
+func (m *Model) serverCounts(r *room) bool {
+	_, is := m.states[r.name]
+	return is
+}
+
+// ringMention rings for a message that has arrived and that the server has counted as a
+// mention. Either may come first.
+func (m *Model) ringMention(r *room) tea.Cmd {
+	i := r.ringer
+	if i == nil || i.seq > r.rings {
+		return nil
+	}
+	if r.ringer = nil; m.level(r) != kaban.NotifyMentions {
+		return nil
+	}
+	return m.ringOnce(r, i)
 }
 
 // hasToken reports whether the person signs in to the server.

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"kaban"
+	"kaban/client"
 	"kaban/wire"
 )
 
@@ -20,6 +21,7 @@ func caught(t *testing.T) *desk {
 	d.keys("alt+1")
 	d.says("ops", "ben", "@ann: look")
 	d.says("ops", "ben", "never mind")
+	d.happens(roomStateEvent(wire.RoomState{Room: "ops", Kind: kaban.RoomPublic, Head: 2, Mentions: 1}))
 	d.says("kitchen", "cid", "cake")
 	d.keys("/inbox", "enter")
 	d.asks("inbox 1 0")
@@ -94,4 +96,65 @@ func TestMentionsOfBefore(t *testing.T) {
 	if got := d.room("ops").mention; got != 0 {
 		t.Errorf("%d mentions after reading elsewhere, want 0", got)
 	}
+}
+
+// For an account the server decides what mentions it, and what it rings for. The message and
+// its count come in any order.
+func TestMentionsThatTheServerCounts(t *testing.T) {
+	d := talking(t, 80, 16)
+	d.keys("/join ops", "enter")
+	state := wire.RoomState{Room: "ops", Kind: kaban.RoomPublic}
+	d.states["ops"] = state
+	d.joined("ops", 0)
+	d.keys("alt+1")
+	r := d.room("ops")
+	mentions := func(what string, want, rings int) {
+		t.Helper()
+		if r.mention != want || len(d.raw) != rings {
+			t.Errorf("%s: %d mentions, it rang %d times; want %d, %d", what, r.mention, len(d.raw), want, rings)
+		}
+	}
+	counts := func(head uint64, n int) {
+		state.Head, state.Mentions = head, n
+		d.happens(roomStateEvent(state))
+	}
+	d.says("ops", "ben", "@everyone, hi")
+	mentions("ben may not mention everyone", 0, 0)
+	counts(1, 0)
+	mentions("the server counts none", 0, 0)
+	d.says("ops", "ben", "@ann, hi")
+	mentions("before the server has counted", 0, 0)
+	counts(2, 1)
+	mentions("a mention", 1, 1)
+	counts(2, 1)
+	mentions("the same count", 1, 1)
+	counts(3, 2)
+	mentions("a count without its message", 2, 1)
+	d.says("ops", "ben", "@ann?")
+	mentions("a message after its count", 2, 2)
+	d.says("ops", "ben", "@here")
+	mentions("ann was not here", 2, 2)
+
+	// After a reconnection the rooms have what has come meanwhile.
+	state.Head, state.Mentions = 4, 3
+	d.happens(meEvent{me: client.Me{Account: *d.account, Rooms: []wire.RoomState{state}}})
+	mentions("after a reconnection", 3, 3)
+
+	// A room that is looked at has none, whatever the server counts.
+	d.keys("alt+2")
+	counts(4, 3)
+	mentions("a room that is seen", 0, 3)
+	// The server does not know yet what was read.
+	d.keys("alt+1")
+	d.says("ops", "ben", "@ann!")
+	counts(5, 4)
+	mentions("a count of what was read", 0, 3)
+	state.Read = 4
+	counts(5, 1)
+	mentions("a new count", 1, 4)
+
+	// A visitor counts itself.
+	d.states = nil
+	d.says("ops", "ben", "@all")
+	mentions("a visitor", 2, 5)
 }

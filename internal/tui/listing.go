@@ -405,7 +405,8 @@ func (m *Model) news(r *room) uint64 {
 	return r.unread()
 }
 
-// rings reports whether a message notifies the person, as far as the room's level says.
+// rings reports whether a message notifies the person as soon as it is there, as far as the
+// room's level says. If the server counts mentions, they do when it has.
 func (m *Model) rings(r *room, i *item) bool {
 	switch m.level(r) {
 	case kaban.NotifyNone:
@@ -413,5 +414,5 @@ func (m *Model) rings(r *room, i *item) bool {
 	case kaban.NotifyAll:
 		return !i.own
 	}
-	return i.mention
+	return i.mention && !m.serverCounts(r)
 }

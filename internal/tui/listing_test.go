@@ -202,8 +202,13 @@ func TestMutedRoomsAreQuiet(t *testing.T) {
 		d.raw = nil
 		r := d.room("ops")
 		r.see()
-		d.states["ops"] = wire.RoomState{Room: "ops", Kind: kaban.RoomPublic, Notify: test.level}
+		state := wire.RoomState{Room: "ops", Kind: kaban.RoomPublic, Notify: test.level, Read: r.read}
+		d.states["ops"] = state
 		d.says("ops", "ben", test.text)
+		if state.Head = r.head; test.text == "@ann" {
+			state.Mentions = 1
+			d.happens(roomStateEvent(state))
+		}
 		shown := strings.TrimSpace(strings.TrimPrefix(d.roomLine(r, 1, 20).text(), "2 ops"))
 		if shown != test.badge || (len(d.raw) > 0) != test.rings {
 			t.Errorf("%q in a room with %s: %q, rings %v; want %q, %v", test.text, test.level, shown, len(d.raw) > 0, test.badge, test.rings)

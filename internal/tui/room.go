@@ -65,6 +65,8 @@ type room struct {
 	mark    uint64
 	marked  bool
 	mention int    // unread messages that mention the person
+	ringer  *item  // the newest message that arrived unseen and seems to mention the person
+	rings   uint64 // the head when the server last counted more mentions
 	cleared uint64 // every entry up to here was cleared from the screen
 
 	// The view: the item, and its line, at the top, or, if following, the newest at
@@ -442,7 +444,7 @@ func (r *room) refuse(number uint64) *item {
 
 // see marks every entry as read.
 func (r *room) see() {
-	r.read, r.mention = max(r.read, r.head), 0
+	r.read, r.mention, r.ringer = max(r.read, r.head), 0, nil
 }
 
 // passUnknown moves the place and the line of unread messages past entries that do
@@ -466,15 +468,18 @@ func (r *room) past(seq uint64) uint64 {
 	return seq
 }
 
-// arrived counts an unread message.
-func (r *room) arrived(i *item) {
+// arrived counts an unread message. Its mention counts, too, if the server does not count them.
+func (r *room) arrived(i *item, mentions bool) {
 	if i.own {
 		return
 	}
 	if r.read+1 >= i.seq { // the first of them
 		r.mark, r.marked = r.read, true
 	}
-	if i.mention {
+	if !i.mention {
+		return
+	}
+	if r.ringer = i; mentions {
 		r.mention++
 	}
 }

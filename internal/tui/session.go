@@ -95,6 +95,9 @@ func (s *Session) connect(server string, names []string) {
 		}
 		s.client.SetToken(token)
 	}
+	if s.options.Place != nil {
+		s.client.SetPlace(s.options.Place(server))
+	}
 	if s.options.Trust != nil {
 		trust, err := s.options.Trust(server)
 		if err != nil {

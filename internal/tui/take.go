@@ -67,9 +67,9 @@ func (m *Model) take(e event) tea.Cmd {
 	case renamedEvent:
 		return m.takeRenamed(e)
 	case meEvent:
-		m.takeMe(e)
+		return m.takeMe(e)
 	case roomStateEvent:
-		m.takeRoomState(wire.RoomState(e))
+		return m.takeRoomState(wire.RoomState(e))
 	case actedEvent:
 		m.takeActed(e)
 	case openedEvent:
@@ -234,15 +234,23 @@ func (m *Model) takeMessage(e messageEvent) tea.Cmd {
 	if m.sees(r) {
 		r.see()
 	} else {
-		r.arrived(i)
+		r.arrived(i, !m.serverCounts(r))
 	}
+	if m.rings(r, i) {
+		return m.ringOnce(r, i)
+	}
+	return m.ringMention(r)
+}
+
+// ringOnce rings for a message, unless it is seen or something else has rung just now.
+func (m *Model) ringOnce(r *room, i *item) tea.Cmd {
 	t := m.threadOf(r)
 	isSeen := m.sees(r) || t != nil && t.fitsThread(i.seq, i.replyTo) && t.following && m.focused
-	if m.rings(r, i) && !m.rang && !isSeen {
-		m.rang = true
-		return m.ring(r, i)
+	if m.rang || isSeen {
+		return nil
 	}
-	return nil
+	m.rang = true
+	return m.ring(r, i)
 }
 
 // takeEntry adds an entry that is no message.
@@ -317,6 +325,7 @@ func (r *room) restartAs(epoch string) (gone string) {
 	r.fold, r.stale, r.passed = client.Fold{}, 0, nil
 	r.failures, r.notUntil = 0, time.Time{}
 	if r.epoch != epoch {
+		r.ringer, r.rings = nil, 0
 		gone = r.endWriting()
 	}
 	return gone

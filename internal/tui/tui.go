@@ -28,6 +28,8 @@ type Options struct {
 	Keep bool
 	// Token returns the token for a server, or "" for a visitor. Nil: always a visitor.
 	Token func(server string) (wire.Secret, error)
+	// Place returns the client.Options.Place for a server. Nil: always none.
+	Place func(server string) wire.Secret
 	// Trust says which certificates of a server count. Nil: those of the system's
 	// authorities.
 	Trust func(server string) (dial.Trust, error)

@@ -27,6 +27,7 @@ type Hook struct {
 	Room     string `json:"room" doc:"The room that it posts to."`
 	Username string `json:"username" doc:"The author of messages that name no other."`
 	Speaker  bool   `json:"speaker" doc:"It also posts where only ops and speakers do."`
+	Paused   bool   `json:"paused" doc:"It does not post, because the account that made it is suspended."`
 	Created  string `json:"created" format:"date-time" doc:"When it was made."`
 }
 
@@ -43,7 +44,8 @@ func (s *Server) listHooks(ctx context.Context, by *who, _ *nothing) (HookList, 
 	hooks, err := hook.New(s.config.Accounts).List(ctx, by.moderator())
 	list := HookList{Hooks: make([]Hook, len(hooks))}
 	for i := range hooks {
-		list.Hooks[i] = hookOf(&hooks[i])
+		list.Hooks[i] = hookOf(&hooks[i].Hook)
+		list.Hooks[i].Paused = hooks[i].Paused
 	}
 	return list, err
 }

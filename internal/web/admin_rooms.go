@@ -8,7 +8,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"kaban"
-	"kaban/internal/account"
 	"kaban/internal/chat"
 	"kaban/wire"
 )
@@ -79,9 +78,6 @@ func (s *Server) appointOp(ctx context.Context, by *who, in *struct {
 	member, err := kaban.ParseUsername(body.Username)
 	if err != nil {
 		return err
-	}
-	if by.isProgram() { // as for everything else that is administered
-		return account.ErrProgram
 	}
 	err = by.moderator().Appoint(ctx, room, member)
 	if errors.Is(err, chat.ErrNotFound) {

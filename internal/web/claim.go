@@ -38,7 +38,7 @@ func comesIn[I, O any](s *Server, api huma.API, op huma.Operation, do func(conte
 
 // device returns what signs in by a request.
 func (w *who) device(name string) account.Device {
-	return account.Device{Name: name, Address: w.address(), Browser: w.browserSecret()}
+	return account.Device{Name: name, Address: w.address(), Place: w.browserSecret()}
 }
 
 type claimBody struct {

@@ -50,6 +50,7 @@ func TestEnumsOfTheDocument(t *testing.T) {
 		"Claimed.ways":   ways, "Session.ways": ways, "GrantToken.token_type": {"Bearer"},
 		"list-users.status": statuses,
 		"RoomNews.kind":     textsOf[kaban.RoomKind](), "RoomNews.role": textsOf[kaban.RoomRole](), "RoomNews.notify": textsOf[kaban.NotifyLevel](),
+		"Notifications.level": textsOf[kaban.NotifyLevel](), "NotificationsBody.level": textsOf[kaban.NotifyLevel](),
 		"Quiet.days":       account.Days,
 		"RoomNews.history": {string(people.HistoryAll), string(people.HistoryJoined)},
 		"Mention.cause":    {string(wire.CauseName), string(wire.CauseEveryone), string(wire.CauseHere)},

@@ -3,6 +3,8 @@ package web
 import (
 	"context"
 
+	"kaban"
+	"kaban/internal/account"
 	"kaban/internal/people"
 )
 
@@ -19,10 +21,11 @@ type Quiet struct {
 type Notifications struct {
 	Keywords []string `json:"keywords" nullable:"false" maxItems:"20" doc:"Messages with one of them notify as mentions do; each has up to 64 characters."`
 	Quiet    *Quiet   `json:"quiet,omitempty" doc:"Do not disturb. Absent: never."`
+	Level    string   `json:"level" enum:"all,mentions,none" doc:"The level of rooms for which you have chosen none. Direct rooms have all."`
 }
 
 func notificationsOf(n *people.Notifications) Notifications {
-	body := Notifications{Keywords: orEmpty(n.Keywords)}
+	body := Notifications{Keywords: orEmpty(n.Keywords), Level: n.DefaultLevel().String()}
 	if q := n.Quiet; q != nil {
 		body.Quiet = &Quiet{q.From, q.To, q.Zone, q.Days, q.Until}
 	}
@@ -40,6 +43,7 @@ func (s *Server) getNotifications(ctx context.Context, by *who, _ *nothing) (Not
 type notificationsBody struct {
 	Keywords []string `json:"keywords,omitempty" nullable:"false" maxItems:"20" doc:"Words and phrases, each of up to 64 characters; case does not matter. Absent: none."`
 	Quiet    *Quiet   `json:"quiet,omitempty" doc:"Do not disturb. Absent: never."`
+	Level    string   `json:"level,omitempty" enum:"all,mentions,none" doc:"The level of rooms for which you have chosen none. Direct rooms have all. Absent: mentions."`
 }
 
 func (s *Server) setNotifications(ctx context.Context, by *who, in *JSON[notificationsBody]) (Notifications, error) {
@@ -48,6 +52,11 @@ func (s *Server) setNotifications(ctx context.Context, by *who, in *JSON[notific
 		return Notifications{}, err
 	}
 	n := people.Notifications{Keywords: body.Keywords}
+	if body.Level != "" {
+		if n.Level, err = kaban.ParseNotifyLevel(body.Level); err != nil {
+			return Notifications{}, &account.ValueError{What: "level", Reason: err.Error()}
+		}
+	}
 	if q := body.Quiet; q != nil {
 		n.Quiet = &people.Quiet{From: q.From, To: q.To, Zone: q.Zone, Days: q.Days, Until: q.Until}
 	}

@@ -172,5 +172,5 @@ func (f *fixture) user(s account.Session) chat.User {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	return f.chat.With(id, netip.Addr{}, &chat.Credential{ID: s.Principal.SecretID})
+	return f.chat.With(id, netip.Addr{}, &chat.Credential{ID: s.Principal.SecretID, Device: true})
 }

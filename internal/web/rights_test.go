@@ -19,7 +19,6 @@ type caller struct {
 	headers []string
 	who     access.Identity
 	self    string // the username
-	program bool   // it has a token
 }
 
 // asOperator makes a request over the admin socket.
@@ -54,10 +53,10 @@ func (f *fixture) callers(owner account.Session) []caller {
 	f.t.Helper()
 	ctx := f.t.Context()
 	by := owner.Principal.As("")
-	full := access.Identity{Active: true, Named: true, Person: true, Reach: access.ReachServer, Writes: true}
+	full := access.Identity{Active: true, Named: true, Person: true, InPerson: true, Reach: access.ReachServer, Writes: true}
 	of := func(name string, role kaban.Role, secret, self string, change func(*access.Identity)) caller {
-		c := caller{name: name, self: self, who: full, program: strings.Contains(name, "token") || name == "a bot"}
-		c.who.Role = role
+		c := caller{name: name, self: self, who: full}
+		c.who.Role, c.who.InPerson = role, !strings.Contains(name, "token") && name != "a bot"
 		if secret != "" {
 			c.headers = []string{"Authorization", "Bearer " + secret}
 		}
@@ -105,9 +104,7 @@ type note uint8
 
 const (
 	inDen       note = 1 << iota // it is about a private room that the caller is not in
-	needsFresh                   // a token is never fresh, whatever it may do
 	ofAccounts                   // the operator has no account
-	ofPersons                    // bots may not
 	ofAnyToken                   // whoever has a credential may
 	notOperator                  // another test is about the operator
 )
@@ -115,13 +112,13 @@ const (
 var rights = []right{
 	{"GET", "/v1/account", ``, access.ReadDevices, 200, 0, 0, ofAccounts | ofAnyToken},
 	{"PATCH", "/v1/account", `{"name":"X"}`, access.ChangeProfile, 200, 0, 0, ofAccounts},
-	{"GET", "/v1/account/recovery-codes", ``, access.ChangeProfile, 200, 0, 0, ofAccounts | ofPersons},
-	{"POST", "/v1/account/recovery-codes", ``, access.ChangeProfile, 200, 0, 0, needsFresh | ofAccounts | ofPersons},
+	{"GET", "/v1/account/recovery-codes", ``, access.ReadDevices, 200, 0, 0, ofAccounts},
+	{"POST", "/v1/account/recovery-codes", ``, access.ChangeCredentials, 200, 0, 0, ofAccounts},
 	{"GET", "/v1/blocks", ``, access.ReadDevices, 200, 0, 0, ofAccounts},
 	{"PUT", "/v1/blocks/TARGET", ``, access.Block, 204, kaban.RoleMember, 0, ofAccounts},
 	{"GET", "/v1/identities", ``, access.ReadDevices, 200, 0, 0, ofAccounts},
 	{"GET", "/v1/tokens", ``, access.ReadDevices, 200, 0, 0, notOperator},
-	{"POST", "/v1/tokens", `{"name":"x"}`, access.MakeToken, 201, 0, 0, needsFresh | notOperator},
+	{"POST", "/v1/tokens", `{"name":"x"}`, access.MakeToken, 201, 0, 0, notOperator},
 	{"GET", "/v1/bots", ``, access.ReadDevices, 200, 0, 0, 0},
 	{"POST", "/v1/bots", `{"username":"FRESH"}`, access.MakeBot, 201, 0, 0, notOperator},
 	{"GET", "/v1/invites", ``, access.ReadDevices, 200, 0, 0, 0},
@@ -146,10 +143,10 @@ var rights = []right{
 	{"PUT", "/v1/admin/users/TARGET/visitor", `{"visitor":"FRESH"}`, access.ChangeSettings, 204, kaban.RoleMember, 0, 0},
 	{"DELETE", "/v1/admin/users/TARGET", ``, access.Remove, 204, kaban.RoleMember, 0, 0},
 	{"POST", "/v1/admin/users/TARGET/erase", ``, access.Erase, 204, kaban.RoleMember, 0, 0},
-	{"GET", "/v1/admin/users/TARGET/erase", ``, access.Erase, 200, kaban.RoleMember, 0, 0},
+	{"GET", "/v1/admin/users/TARGET/erase", ``, access.ReadAudit, 200, kaban.RoleMember, 0, 0},
 	{"DELETE", "/v1/admin/users/TARGET", ``, access.Remove, 204, kaban.RoleOwner, 0, 0},
 	{"GET", "/v1/admin/audit", ``, access.ReadAudit, 200, 0, 0, 0},
-	{"GET", "/v1/admin/settings", ``, access.ChangeSettings, 200, 0, 0, 0},
+	{"GET", "/v1/admin/settings", ``, access.ReadSettings, 200, 0, 0, 0},
 	{"PUT", "/v1/admin/settings/create_rooms", `{"value":"member"}`, access.ChangeSettings, 204, 0, 0, 0},
 	{"PUT", "/v1/admin/settings/oidc.name", `{"value":"x"}`, access.ChangeSignOn, 204, 0, 0, 0},
 	{"PUT", "/v1/admin/settings/oidc.client_secret_file", `{"value":"/etc/passwd"}`, access.NameFile, 204, 0, 0, 0},
@@ -169,13 +166,8 @@ func (r *right) want(c *caller) access.Verdict {
 		f.Room, f.Membership.Standing = access.NewRoom(kaban.RoomPrivate, 0, false), access.Good
 		f.Target.RoomRole, f.Target.NewRoomRole = kaban.RoomRoleMember, kaban.RoomRoleOp
 	}
-	// A program sees what its account administers, and invites members and guests.
-	administers := r.method != "GET" && (strings.HasPrefix(r.path, "/v1/admin/") && r.action != access.InviteGuest || r.action == access.MakeBot)
 	switch v := access.Can(r.action, f); {
-	case r.notes&ofAccounts != 0 && c.who.Operator, r.notes&needsFresh != 0 && c.program,
-		r.notes&ofPersons != 0 && !c.who.Person:
-		return access.Forbidden
-	case c.program && administers && (v == access.Allowed || r.notes&inDen != 0): // whatever the room
+	case r.notes&ofAccounts != 0 && c.who.Operator:
 		return access.Forbidden
 	case r.notes&ofAnyToken != 0 && c.who.Role != 0:
 		return access.Allowed

@@ -110,7 +110,7 @@ func start(t *testing.T, config web.Config, s store.Store, settings ...chat.Opti
 	}
 	f.accounts = account.New(s, account.Options{
 		Now: f.clock.now, Elapsed: f.clock.elapsed,
-		Log: config.Log, OnRevoked: rooms.Revoke, OnChanged: rooms.AccountChanged, OnSettings: rooms.SettingChanged,
+		Log: config.Log, OnRevoked: rooms.Revoke, OnChanged: rooms.AccountChanged, OnSettings: rooms.SettingChanged, OnNotifications: rooms.NotificationsChanged,
 	})
 	config.Accounts = f.accounts
 	lines := server.New(server.Config{Accounts: f.accounts}, rooms, f.manager)

@@ -113,7 +113,10 @@ func (w *who) visitor(name kaban.Username) chat.User {
 
 // credential returns what the account has signed in with.
 func (w *who) credential() *chat.Credential {
-	return &chat.Credential{ID: w.principal.SecretID, Rooms: w.principal.Rooms, ReadOnly: w.principal.ReadOnly, Expires: w.principal.Expires}
+	p := &w.principal
+	return &chat.Credential{
+		ID: p.SecretID, Rooms: p.Rooms, ReadOnly: p.ReadOnly, Device: p.Kind == people.SecretDevice, Expires: p.Expires,
+	}
 }
 
 // resolve finds out who makes a request. A credential that is not accepted is a

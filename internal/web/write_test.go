@@ -175,7 +175,7 @@ func TestFoldedMessages(t *testing.T) {
 	page := f.get("/v1/rooms/den/messages?after=2", bearer(sessions[0])...)
 	body := regexp.MustCompile(`,"time":"[^"]*"|,"account":"[^"]*"`).ReplaceAllString(page.body, "")
 	for _, want := range []string{
-		`{"type":"message","seq":3,"id":"3","username":"max","content":"one, edited","edited":{"seq":6},"reactions":[{"emoji":"👍","count":2,"me":true,"usernames":["mia","max"]}],"replies":2,"pinned":true}`,
+		`{"type":"message","seq":3,"id":"3","username":"max","content":"one, edited","edited":{"seq":6},"reactions":[{"emoji":"👍","count":2,"me":true,"usernames":["mia","max"]}],"replies":2,"pinned":true,"pinned_at":10}`,
 		`{"type":"message","seq":4,"id":"4","username":"max","reply_to":3,"content":"two","reactions":[{"emoji":"🎉","count":1,"me":false,"usernames":["max"]}]}`,
 		`{"type":"message","seq":5,"id":"5","username":"mia","reply_to":3,"deleted":true}`,
 	} {

@@ -29,6 +29,7 @@ type writerStmts struct {
 	foldStmts
 	mentionStmts
 	writtenStmts
+	ledgerStmts
 	setHead, setRevision *sql.Stmt
 	walState             *sql.Stmt
 
@@ -60,7 +61,7 @@ func (w *writerStmts) prepare(ctx context.Context, c *conn) error {
 		&w.savepoint:      "SAVEPOINT decide",
 		&w.release:        "RELEASE decide",
 		&w.rollbackTo:     "ROLLBACK TO decide",
-	}, w.documentStmts.queries(), w.stateStmts.queries(), w.foldStmts.queries(), w.writtenStmts.queries(), w.mentionStmts.queries(), w.cutStmts.queries())
+	}, w.documentStmts.queries(), w.stateStmts.queries(), w.foldStmts.queries(), w.writtenStmts.queries(), w.mentionStmts.queries(), w.ledgerStmts.queries(), w.cutStmts.queries())
 }
 
 // batch is a transaction in progress: the changes to the database's memory that

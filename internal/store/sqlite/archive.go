@@ -164,7 +164,14 @@ func (a *Archive) Export(ctx context.Context, only []kaban.RoomName, to store.Re
 				return to.Damaged(&store.DamagedError{Room: r.name, Seq: e.Seq, Err: err})
 			}
 			return to.Record(record)
-		}, to.Damaged)
+		}, to.Damaged, func(first, last uint64) error {
+			for seq := first; seq <= last; seq++ {
+				if err := to.Damaged(&store.DamagedError{Room: r.name, Seq: seq, Err: errMissing}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
 		if err != nil {
 			return err
 		}
@@ -222,9 +229,10 @@ func recordOf(room kaban.RoomName, e *store.Entry) (*store.Record, error) {
 	}, nil
 }
 
-// eachOf calls visit with every entry of a room, and damaged with every entry that
-// cannot be read, until either returns an error.
-func (a *Archive) eachOf(ctx context.Context, r *room, visit func(*store.Entry) error, damaged func(error) error) error {
+// eachOf calls visit with every entry of a room, damaged with every entry that cannot be
+// read, and missing with every run of entries that are not there, until one of them returns
+// an error.
+func (a *Archive) eachOf(ctx context.Context, r *room, visit func(*store.Entry) error, damaged func(error) error, missing func(first, last uint64) error) error {
 	last := a.merged[r.id]
 	now := func(e *store.Entry) error { return visit(r.now(e)) }
 	for next := r.cut + 1; next <= last; {
@@ -242,6 +250,14 @@ func (a *Archive) eachOf(ctx context.Context, r *room, visit func(*store.Entry) 
 		case damage == nil:
 			next = last + 1
 			continue
+		case errors.Is(damage, errMissing):
+			if next, err = a.nextOf(ctx, r, bad, last); err != nil {
+				return err
+			}
+			if err := missing(bad, next-1); err != nil {
+				return err
+			}
+			continue
 		}
 		if err := damaged(&store.DamagedError{Room: r.name, Seq: bad, Err: damage}); err != nil {
 			return err
@@ -250,16 +266,30 @@ func (a *Archive) eachOf(ctx context.Context, r *room, visit func(*store.Entry) 
 	}
 	for i := range r.unmerged { // they follow the merged ones
 		e := &r.unmerged[i]
-		for last++; last < e.Seq; last++ {
-			if err := damaged(&store.DamagedError{Room: r.name, Seq: last, Err: errMissing}); err != nil {
+		if last++; last < e.Seq {
+			if err := missing(last, e.Seq-1); err != nil {
 				return err
 			}
+			last = e.Seq
 		}
 		if err := now(&e.Entry); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// nextOf returns the seq of the next merged entry of a room from one on, or last+1. Where the
+// file is so damaged that nobody can tell, it is the next one.
+func (a *Archive) nextOf(ctx context.Context, r *room, from, last uint64) (uint64, error) {
+	next, err := a.conn.number(ctx, fmt.Sprintf("SELECT coalesce(min(place), %[2]d + 1) & %[3]d FROM entries WHERE place BETWEEN %[1]d AND %[2]d", r.place(from), r.place(last), int64(maxSeq)))
+	switch {
+	case isDamage(err):
+		return from + 1, nil
+	case err != nil:
+		return 0, explain(a.path, err)
+	}
+	return max(uint64(next), from+1), nil
 }
 
 // now returns an entry of the room as all that is unmerged makes it. An edit has no content:

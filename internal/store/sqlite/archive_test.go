@@ -98,11 +98,11 @@ func TestBackUpOfARunningStoreAndRestore(t *testing.T) {
 		t.Errorf("a second backup to the same file: %v", err)
 	}
 	before, epoch := all(t, s, "lobby"), s.Epoch()
-	if _, err := Restore(t.Context(), dir, file, true); !errors.Is(err, ErrInUse) {
+	if _, err := Restore(t.Context(), dir, file, true, nil); !errors.Is(err, ErrInUse) {
 		t.Errorf("restore under a running store: %v", err)
 	}
 	closeStore(t, s)
-	outcome, err := Restore(t.Context(), dir, file, true)
+	outcome, err := Restore(t.Context(), dir, file, true, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +123,7 @@ func TestBackUpOfARunningStoreAndRestore(t *testing.T) {
 	// Restoring the same backup again starts another history.
 	epoch = s.Epoch()
 	closeStore(t, s)
-	if _, err := Restore(t.Context(), dir, file, true); err != nil {
+	if _, err := Restore(t.Context(), dir, file, true, nil); err != nil {
 		t.Fatal(err)
 	}
 	s = open(t, dir, Options{})
@@ -173,13 +173,13 @@ func TestDamagedBackupsAreNotRestored(t *testing.T) {
 		damage string
 		want   string
 	}{
-		"a gap":           {"DELETE FROM entries WHERE place & 0xFFFFFFFFFF = 50", "1 entries are missing between 1 and 100"},
-		"a lost end":      {"DELETE FROM entries WHERE place & 0xFFFFFFFFFF > 90", "the newest entry is 90, and it should be 100"},
-		"a lost start":    {"DELETE FROM entries WHERE place & 0xFFFFFFFFFF = 1", "the oldest entry is 2, and it should be 1"},
+		"a gap":           {"DELETE FROM entries WHERE place & 0xFFFFFFFFFF = 50", "missing: entry 50"},
+		"a lost end":      {"DELETE FROM entries WHERE place & 0xFFFFFFFFFF > 90", "missing: entries 91 to 100"},
+		"a lost start":    {"DELETE FROM entries WHERE place & 0xFFFFFFFFFF = 1", "missing: entry 1"},
 		"a lost room":     {"DELETE FROM rooms", "100 entries are of room 1, which does not exist"},
 		"a lost user":     {"PRAGMA foreign_keys = 0; DELETE FROM users", "refers to nothing"},
-		"a wrong head":    {"UPDATE rooms SET head = 101", "the newest entry is 100, and it should be 101"},
-		"no entries":      {"DELETE FROM entries", "the newest entry is 0, and it should be 100"},
+		"a wrong head":    {"UPDATE rooms SET head = 101", "missing: entry 101"},
+		"no entries":      {"DELETE FROM entries", "missing: entries 1 to 100"},
 		"newer":           {"PRAGMA user_version = 99", "newer version"},
 		"another program": {"PRAGMA application_id = 7", "it is the database of another program; name a file that"},
 		"a broken page":   {"", "cannot be restored"},
@@ -204,7 +204,7 @@ func TestDamagedBackupsAreNotRestored(t *testing.T) {
 				}
 			}
 			target := t.TempDir()
-			_, err := Restore(t.Context(), target, file, true)
+			_, err := Restore(t.Context(), target, file, true, nil)
 			wantError(t, err, c.want)
 			if files, _ := filepath.Glob(filepath.Join(target, databaseName+"*")); len(files) > 0 {
 				t.Errorf("it left %q behind", files)
@@ -235,13 +235,13 @@ func TestRestoreBesideADatabase(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := Restore(t.Context(), dir, file, false); !errors.Is(err, ErrOccupied) {
+			if _, err := Restore(t.Context(), dir, file, false, nil); !errors.Is(err, ErrOccupied) {
 				t.Errorf("got %v, want ErrOccupied", err)
 			}
 			if now, err := os.ReadFile(filepath.Join(dir, name)); err != nil || !slices.Equal(now, content) {
 				t.Errorf("a refused restore changed %s (%v)", name, err)
 			}
-			done, err := Restore(t.Context(), dir, file, true)
+			done, err := Restore(t.Context(), dir, file, true, nil)
 			if err != nil || done.Kept == "" {
 				t.Fatalf("got %+v, %v", done, err)
 			}
@@ -354,11 +354,79 @@ func TestArchiveConformance(t *testing.T) {
 				Open:    func(t *testing.T, dir string) store.Importer { return open(t, dir, options) },
 				Archive: func(t *testing.T, dir string) store.Archive { return archive(t, dir) },
 				Restore: func(t *testing.T, dir, backup string) {
-					if _, err := Restore(t.Context(), dir, backup, true); err != nil {
+					if _, err := Restore(t.Context(), dir, backup, true, nil); err != nil {
 						t.Fatal(err)
 					}
 				},
 			})
 		})
+	}
+}
+
+// A check names every run of entries that is missing, beside what else is damaged.
+func TestCheckNamesWhatIsMissing(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, Options{})
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 200)...)
+	mergeNow(t, s)
+	closeStore(t, s)
+	for name, c := range map[string]struct{ damage, want string }{
+		"runs": {
+			"DELETE FROM entries WHERE place & 0xFF IN (1, 2, 7, 50, 51, 52, 200)",
+			"missing: entries 1 to 2, entry 7, entries 50 to 52, entry 200",
+		},
+		"a run and damage": {
+			"DELETE FROM entries WHERE place & 0xFF = 9; UPDATE entries SET content = 'x' WHERE place & 0xFF IN (20, 30)",
+			"message 20 of lobby is damaged: its checksum does not match, and 1 more are damaged, and missing: entry 9",
+		},
+		"many runs": {
+			"DELETE FROM entries WHERE place & 1",
+			"entry 37, entry 39, 80 more runs",
+		},
+		"a head far off":   {"UPDATE rooms SET head = 1 << 39", "missing: entries 201 to 549755813888"},
+		"a head too small": {"UPDATE rooms SET head = 190", "the newest entry is 200, and it should be 190"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(copyFiles(t, dir), databaseName)
+			corrupt(t, file, c.damage)
+			if strings.Contains(name, "head") { // so that it is wrong and not only its checksum
+				sumAgain(t, file)
+			}
+			report, err := archive(t, filepath.Dir(file)).Check(t.Context())
+			if err != nil || len(report.Rooms) != 1 || !strings.Contains(report.Rooms[0].Trouble, c.want) {
+				t.Errorf("%+v, %v; want %q", report, err, c.want)
+			}
+		})
+	}
+}
+
+// A check finds what is kept of messages although nothing has a use for it.
+func TestCheckFindsWhatNothingUses(t *testing.T) {
+	dir := copyFiles(t, varied(t))
+	closeStore(t, open(t, dir, Options{}))
+	for name, c := range map[string]struct{ damage, want string }{
+		"a state of an edit":              {"UPDATE states SET place = (SELECT min(place) FROM entries WHERE kind = 2) WHERE place = (SELECT min(place) FROM states)", "1 states are of messages that do not exist"},
+		"a reaction of an edit":           {"UPDATE reactions SET place = (SELECT min(place) FROM entries WHERE kind = 2) WHERE seq = (SELECT min(seq) FROM reactions)", "1 reactions are of messages that do not exist"},
+		"a reaction of a deleted message": {"UPDATE reactions SET place = (SELECT place FROM states WHERE deleted <> 0) WHERE seq = (SELECT min(seq) FROM reactions)", "1 reactions are of messages that were deleted"},
+		"a reaction of nothing":           {"UPDATE reactions SET seq = 1 WHERE seq = (SELECT min(seq) FROM reactions)", "1 reactions are of entries that do not exist"},
+		"an edit of nothing":              {"UPDATE states SET edited = edited + 1 WHERE place = (SELECT min(place) FROM states WHERE edited <> 0)", "1 states are of changes that do not exist"},
+		"a deletion of nothing":           {"UPDATE states SET deleted = 1 WHERE place = (SELECT min(place) FROM states WHERE deleted = 0)", "1 states are of changes that do not exist"},
+		"a pin of nothing":                {"UPDATE states SET pinned = 1 WHERE place = (SELECT min(place) FROM states WHERE pinned = 0)", "1 states are of changes that do not exist"},
+		"replies":                         {"UPDATE states SET replies = replies + 1 WHERE place = (SELECT min(place) FROM states)", "1 states have a wrong number of replies"},
+		"a hash of a text as it was":      {"UPDATE originals SET place = (SELECT min(place) FROM entries WHERE kind = 1 AND place NOT IN (SELECT place FROM states)) WHERE place = (SELECT min(place) FROM originals)", "1 hashes are of texts"},
+		"a hash of a deleted text":        {"UPDATE originals SET place = (SELECT place FROM states WHERE deleted <> 0) WHERE place = (SELECT min(place) FROM originals)", "1 hashes are of texts"},
+		"a hash of nothing":               {"UPDATE originals SET place = 7 WHERE place = (SELECT min(place) FROM originals)", "1 hashes are of texts"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file := filepath.Join(copyFiles(t, dir), databaseName)
+			corrupt(t, file, c.damage)
+			report, err := archive(t, filepath.Dir(file)).Check(t.Context())
+			if err != nil || !slices.ContainsFunc(report.Problems, func(p string) bool { return strings.Contains(p, c.want) }) {
+				t.Errorf("%+v, %v; want %q", report, err, c.want)
+			}
+		})
+	}
+	if report, err := archive(t, dir).Check(t.Context()); err != nil || report.Err() != nil {
+		t.Errorf("without damage: %+v, %v", report, err)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"kaban/internal/failpoint"
 	"kaban/internal/failpoint/disk"
 	"kaban/internal/store"
 	"kaban/internal/store/journal"
@@ -259,13 +260,15 @@ var ErrOccupied = errors.New("there is a database already")
 type Restored struct {
 	Kept   string        // where the former database is; "" if there was none
 	Report *store.Report // of the restored data
+	store.Replayed
 }
 
-// Restore puts a backup, which it checks, into a data directory that no server is using.
+// Restore puts a backup, which it checks, into a data directory that no server is using,
+// without the messages that a ledger says were deleted since: the replay may be nil.
 // A database that is there already is an ErrOccupied unless it is to be replaced; then
 // it is kept under another name. Until Restore returns without an error, either the old
 // or the new database is in place.
-func Restore(ctx context.Context, dir, file string, replace bool) (done Restored, err error) {
+func Restore(ctx context.Context, dir, file string, replace bool, replay *store.Replay) (done Restored, err error) {
 	if dir, err = filepath.Abs(dir); err != nil {
 		return done, err
 	}
@@ -304,9 +307,15 @@ func Restore(ctx context.Context, dir, file string, replace bool) (done Restored
 	if done.Report, err = seal(ctx, draft, wholeIn(journalOf(file), file), nil); err != nil {
 		return done, errors.Join(fmt.Errorf("%s cannot be restored: %w", file, adviseRestore(err)), removeIfThere(draft))
 	}
+	if replay != nil {
+		if err := done.replay(ctx, draft, replay); err != nil {
+			return done, errors.Join(fmt.Errorf("delete what the erasure ledger names: %w", err), removeIfThere(draft))
+		}
+	}
 	if err := syncFile(draft); err != nil {
 		return done, err
 	}
+	failpoint.Point("restore.replayed")
 	aside := path + asideMark + time.Now().UTC().Format("20060102T150405.000")
 	for _, m := range moves(path, aside) {
 		err := os.Rename(m.from, m.to)

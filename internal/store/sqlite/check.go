@@ -44,11 +44,9 @@ func (a *Archive) Check(ctx context.Context) (report *store.Report, err error) {
 	for _, r := range a.sorted() {
 		e := extents[r.id]
 		delete(extents, r.id)
-		h := store.Health{Room: r.state(), Entries: e.count, Trouble: e.trouble(r.cut, r.head)}
-		if h.Trouble == "" {
-			if h.Trouble, err = a.checkEntries(ctx, r); err != nil {
-				return nil, err
-			}
+		h := store.Health{Room: r.state(), Entries: e.count}
+		if h.Trouble, err = a.checkEntries(ctx, r, e); err != nil {
+			return nil, err
 		}
 		report.Rooms = append(report.Rooms, h)
 	}
@@ -77,9 +75,11 @@ func (a *Archive) checkAll(ctx context.Context, extents map[int64]extent, report
 	return problems, nil
 }
 
-// checkEntries reads every entry of a room.
-func (a *Archive) checkEntries(ctx context.Context, r *room) (trouble string, err error) {
-	damaged, written := 0, make(map[string]uint64)
+// checkEntries reads every entry of a room, up to its head. There are entries of an extent.
+func (a *Archive) checkEntries(ctx context.Context, r *room, there extent) (trouble string, err error) {
+	written := make(map[string]uint64)
+	var broken, lost []string
+	damaged, holes := 0, 0
 	err = a.eachOf(ctx, r, func(e *store.Entry) error {
 		if e.Kind == kaban.KindMessage && e.Seq <= a.merged[r.id] {
 			written[e.Author]++
@@ -87,17 +87,45 @@ func (a *Archive) checkEntries(ctx context.Context, r *room) (trouble string, er
 		return nil
 	}, func(err error) error {
 		if damaged++; damaged == 1 {
-			trouble = err.Error()
+			broken = append(broken, err.Error())
+		}
+		return nil
+	}, func(first, last uint64) error {
+		if holes++; holes <= maxProblems {
+			lost = append(lost, seqs(first, last))
 		}
 		return nil
 	})
 	if damaged > 1 {
-		trouble += fmt.Sprintf(", and %d more are damaged", damaged-1)
+		broken = append(broken, fmt.Sprintf("%d more are damaged", damaged-1))
 	}
-	if err != nil || damaged > 0 {
-		return trouble, err
+	if holes > maxProblems {
+		lost = append(lost, fmt.Sprintf("%d more runs", holes-maxProblems))
+	}
+	if holes > 0 {
+		broken = append(broken, "missing: "+strings.Join(lost, ", "))
+	}
+	if there.last > r.head {
+		broken = append(broken, fmt.Sprintf("the newest entry is %d, and it should be %d", there.last, r.head))
+	}
+	if there.count > 0 && there.first <= r.cut {
+		broken = append(broken, fmt.Sprintf("the oldest entry is %d, and it should be %d", there.first, r.cut+1))
+	}
+	if r.cut > r.head {
+		broken = append(broken, fmt.Sprintf("it is cut up to %d, behind its newest entry, %d", r.cut, r.head))
+	}
+	if err != nil || len(broken) > 0 {
+		return strings.Join(broken, ", and "), err
 	}
 	return a.checkCounts(ctx, r, written)
+}
+
+// seqs names entries by their seqs.
+func seqs(first, last uint64) string {
+	if first == last {
+		return fmt.Sprintf("entry %d", first)
+	}
+	return fmt.Sprintf("entries %d to %d", first, last)
 }
 
 // extent are the entries of a room.
@@ -132,23 +160,6 @@ func (a *Archive) measure(ctx context.Context, extents map[int64]extent) error {
 		extents[room] = extents[room].with(count, uint64(first&maxSeq), uint64(last&maxSeq))
 	}
 	return closeRows(rows)
-}
-
-// trouble returns what is wrong with the entries of a room that was cut up to one.
-func (e extent) trouble(cut, head uint64) string {
-	switch {
-	case cut > head:
-		return fmt.Sprintf("it is cut up to %d, behind its newest entry, %d", cut, head)
-	case e.count == 0 && head == cut:
-		return ""
-	case e.last != head:
-		return fmt.Sprintf("the newest entry is %d, and it should be %d", e.last, head)
-	case e.first != cut+1:
-		return fmt.Sprintf("the oldest entry is %d, and it should be %d", e.first, cut+1)
-	case e.count != head-cut:
-		return fmt.Sprintf("%d entries are missing between %d and %d", head-cut-e.count, cut+1, head)
-	}
-	return ""
 }
 
 // checkFile returns the first problems that SQLite's own checks find.
@@ -286,6 +297,11 @@ func (a *Archive) checkStates(ctx context.Context) (problems []string, err error
 			m, err := scanMention(rows, &a.sum)
 			return m.place, err
 		},
+		"SELECT place, sum FROM unledgered": func(rows *sql.Rows) (place int64, err error) {
+			var value int64
+			err = rows.Scan(&place, &value)
+			return place, checked(err, a.sum.unledgered(place), value, "what the ledger lacks:", uint64(place&maxSeq))
+		},
 		"SELECT place, hash, older, sum FROM originals": func(rows *sql.Rows) (place int64, err error) {
 			o, value := new(original), int64(0)
 			err = rows.Scan(&place, &o.hash, &o.older, &value)
@@ -306,16 +322,57 @@ func (a *Archive) checkStates(ctx context.Context) (problems []string, err error
 	if n > 0 {
 		problems = append(problems, fmt.Sprintf("%d counts are of rooms that do not exist", n))
 	}
-	for _, table := range []string{"states", "reactions", "mentions"} {
-		n, err := a.conn.number(ctx, "SELECT count(*) FROM "+table+" s WHERE NOT EXISTS (SELECT 1 FROM entries e WHERE e.place = s.place AND e.kind = 1)")
+	for _, check := range uses {
+		n, err := a.conn.number(ctx, check.query)
 		if err != nil {
 			return problems, err
 		}
 		if n > 0 {
-			problems = append(problems, fmt.Sprintf("%d %s are of messages that do not exist", n, table))
+			problems = append(problems, fmt.Sprintf(check.problem, n))
 		}
 	}
 	return problems, nil
+}
+
+// uses count what is kept about entries although nothing has a use for it, or although the
+// entries say otherwise.
+var uses = []struct{ query, problem string }{
+	{"SELECT count(*) FROM states s WHERE " + ofNoMessage, "%d states are of messages that do not exist"},
+	{"SELECT count(*) FROM reactions s WHERE " + ofNoMessage, "%d reactions are of messages that do not exist"},
+	{"SELECT count(*) FROM mentions s WHERE " + ofNoMessage, "%d mentions are of messages that do not exist"},
+	{"SELECT count(*) FROM unledgered s WHERE " + ofNoMessage, "%d deletions for the ledger are of messages that do not exist"},
+	{
+		"SELECT count(*) FROM reactions r JOIN states s ON s.place = r.place WHERE s.deleted <> 0",
+		"%d reactions are of messages that were deleted",
+	},
+	{
+		"SELECT count(*) FROM reactions r WHERE" + noChange("r.place", "r.seq", kaban.KindReact),
+		"%d reactions are of entries that do not exist",
+	},
+	{
+		"SELECT count(*) FROM states s WHERE edited <> 0 AND" + noChange("s.place", "s.edited", kaban.KindEdit) +
+			" OR deleted <> 0 AND" + noChange("s.place", "s.deleted", kaban.KindDelete) +
+			" OR pinned <> 0 AND" + noChange("s.place", "s.pinned", kaban.KindPin),
+		"%d states are of changes that do not exist",
+	},
+	{
+		"SELECT count(*) FROM states s WHERE replies <> (SELECT count(*) FROM entries e WHERE e.kind = 1 AND e.target <> 0 AND e.place >> 40 = s.place >> 40 AND e.target = s.place & 0xFFFFFFFFFF)",
+		"%d states have a wrong number of replies",
+	},
+	{ // the hash of a message that was edited, or of an edit, until the message is deleted
+		"SELECT count(*) FROM originals o WHERE NOT EXISTS (SELECT 1 FROM entries e JOIN states s ON s.place = iif(e.kind = 1, e.place, e.place >> 40 << 40 | e.target)" +
+			" WHERE e.place = o.place AND e.kind IN (1, 2) AND s.edited <> 0 AND s.deleted = 0)",
+		"%d hashes are of texts that nobody edited or that were deleted",
+	},
+}
+
+// ofNoMessage is true for a row s of what is kept about messages if there is no such message.
+const ofNoMessage = "NOT EXISTS (SELECT 1 FROM entries e WHERE e.place = s.place AND e.kind = 1)"
+
+// noChange returns a condition: the entry with a seq is no change of that kind of the message
+// at a place.
+func noChange(place, seq string, kind kaban.Kind) string {
+	return fmt.Sprintf(" NOT EXISTS (SELECT 1 FROM entries e WHERE e.place = %[1]s >> 40 << 40 | %[2]s AND e.kind = %[3]d AND e.target = %[1]s & 0xFFFFFFFFFF)", place, seq, kind)
 }
 
 // eachRow calls visit with each row of a query, until it returns an error.

@@ -14,8 +14,8 @@ import (
 
 // cutStmts take entries away, with all that is known of them.
 type cutStmts struct {
-	cutBy, cutEdited, setCut                                       *sql.Stmt
-	cutEntries, cutStates, cutReactions, cutOriginals, cutMentions *sql.Stmt
+	cutBy, cutEdited, setCut                                                      *sql.Stmt
+	cutEntries, cutStates, cutReactions, cutOriginals, cutMentions, cutUnledgered *sql.Stmt
 }
 
 func (c *cutStmts) queries() map[**sql.Stmt]string {
@@ -29,6 +29,8 @@ func (c *cutStmts) queries() map[**sql.Stmt]string {
 		&c.cutReactions: "DELETE FROM reactions" + run,
 		&c.cutOriginals: "DELETE FROM originals" + run,
 		&c.cutMentions:  "DELETE FROM mentions INDEXED BY mentions_of_message" + run,
+		// What somebody has deleted seconds ago. A restored backup cuts it again.
+		&c.cutUnledgered: "DELETE FROM unledgered" + run,
 	}
 }
 
@@ -167,7 +169,7 @@ func (b *batch) cutFront(r *room, row roomRow, n uint64) error {
 	if err := b.cutHashes(first, last); err != nil {
 		return err
 	}
-	for _, stmt := range []*sql.Stmt{b.stmts.cutStates, b.stmts.cutReactions, b.stmts.cutOriginals, b.stmts.cutMentions, b.stmts.cutEntries} {
+	for _, stmt := range []*sql.Stmt{b.stmts.cutStates, b.stmts.cutReactions, b.stmts.cutOriginals, b.stmts.cutMentions, b.stmts.cutUnledgered, b.stmts.cutEntries} {
 		if _, err := stmt.ExecContext(b.ctx, first, last); err != nil {
 			return err
 		}

@@ -220,9 +220,9 @@ func TestCheckOfCuts(t *testing.T) {
 		{"UPDATE rooms SET cut_messages = 41", "checksum"},
 		{"UPDATE written SET cut_messages = 9", "checksum"},
 		{"UPDATE written SET cut = 0", "checksum"},
-		{"DELETE FROM entries WHERE place & 0xffff = 41", "the oldest entry is 42, and it should be 41"},
-		{"DELETE FROM entries WHERE place & 0xffff = 50", "1 entries are missing between 41 and 60"},
-		{"DELETE FROM entries WHERE place & 0xffff = 60", "the newest entry is 59, and it should be 60"},
+		{"DELETE FROM entries WHERE place & 0xffff = 41", "missing: entry 41"},
+		{"DELETE FROM entries WHERE place & 0xffff = 50", "missing: entry 50"},
+		{"DELETE FROM entries WHERE place & 0xffff = 60", "missing: entry 60"},
 		{"INSERT INTO entries SELECT place - 1, time, kind, user, username, 'x', content, target, sum FROM entries WHERE place & 0xffff = 41", "the oldest entry is 40, and it should be 41"},
 	} {
 		dir := copyFiles(t, original)

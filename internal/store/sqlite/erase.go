@@ -83,6 +83,10 @@ type eraser struct {
 
 	due atomic.Int64 // the newest published batch that has taken a text away
 
+	// Of the goroutine alone.
+	opened  bool  // the ledger has what was deleted before
+	cleaned int64 // what the batches up to this one have taken away is in no file
+
 	mu      sync.Mutex // guards all below
 	done    int64
 	swept   bool
@@ -178,6 +182,9 @@ func (s *Store) Erased() (done, due uint64) {
 func (d *database) eraseLoop() {
 	e := &d.eraser
 	failed, pause := false, eraseRetry
+	if d.ledger != nil {
+		nudge(e.wake)
+	}
 	for {
 		if !failed {
 			select {
@@ -208,9 +215,9 @@ func (d *database) eraseLoop() {
 		case errors.Is(err, store.ErrBroken), errors.Is(err, store.ErrClosed), errors.Is(err, errStopped):
 			return
 		case err != nil && !failed:
-			d.log.Warn("texts that were deleted or edited are still in files of the data directory; they are erased as soon as that is possible", "path", d.path, "error", err)
+			d.log.Warn("texts that were deleted or edited are not erased yet: they are still in files of the data directory, or the ledger does not name them; that is done as soon as it is possible", "path", d.path, "error", err)
 		case err == nil && failed:
-			d.log.Info("texts that were deleted or edited are erased from all files", "path", d.path)
+			d.log.Info("texts that were deleted or edited are erased from all files, and the ledger names them", "path", d.path)
 		}
 		if failed = err != nil; failed {
 			pause = min(2*pause, maxEraseRetry)
@@ -230,6 +237,12 @@ var (
 func (d *database) erase(ctx context.Context) error {
 	if broken := d.broken.Load(); broken != nil {
 		return *broken
+	}
+	if clean, due := d.isClean(); clean {
+		if err := d.record(ctx); err != nil {
+			return err
+		}
+		return d.noteErased(due)
 	}
 	if d.begun.Load() {
 		if err := d.failedJournal("make a segment of the journal", d.journal.PrepareTurn()); err != nil {
@@ -252,6 +265,11 @@ func (d *database) erase(ctx context.Context) error {
 	if err := d.mergeUntil(newest); err != nil {
 		return err
 	}
+	// The files do not wait for a ledger that cannot be written, perhaps on another disk.
+	unnamed := d.record(ctx)
+	if errors.Is(unnamed, store.ErrBroken) {
+		return unnamed
+	}
 	if err := d.sweepOnce(ctx); err != nil {
 		return err
 	}
@@ -271,7 +289,20 @@ func (d *database) erase(ctx context.Context) error {
 		}
 	}
 	d.letGo()
+	if d.eraser.cleaned = due; unnamed != nil {
+		return unnamed
+	}
 	return d.noteErased(due)
+}
+
+// isClean reports whether nothing of what was taken away is in any file, and up to which batch
+// that is. Then only the ledger may lack something.
+func (d *database) isClean() (clean bool, due int64) {
+	e := &d.eraser
+	e.mu.Lock()
+	done, swept := max(e.done, e.cleaned), e.swept
+	e.mu.Unlock()
+	return swept && e.due.Load() <= done, done
 }
 
 // mergeUntil merges all batches up to one, and notes that and the current segment.

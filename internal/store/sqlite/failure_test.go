@@ -281,7 +281,7 @@ func firstSchema(t *testing.T) (dir string) {
 // A restored backup of an older version has the newest schema.
 func TestRestoreFromTheFirstSchema(t *testing.T) {
 	dir := t.TempDir()
-	if _, err := Restore(t.Context(), dir, filepath.Join(firstSchema(t), databaseName), true); err != nil {
+	if _, err := Restore(t.Context(), dir, filepath.Join(firstSchema(t), databaseName), true, nil); err != nil {
 		t.Fatal(err)
 	}
 	if report, err := archive(t, dir).Check(t.Context()); err != nil || len(report.Problems) > 0 || len(report.Rooms) != 1 || report.Rooms[0].Entries != 3 {

@@ -408,7 +408,7 @@ func TestADamagedMessage(t *testing.T) {
 	}
 	_, err = archive(t, dir).Backup(t.Context(), filepath.Join(t.TempDir(), "backup.db"), nil)
 	wantError(t, err, "is damaged", "message 10 of lobby")
-	_, err = Restore(t.Context(), t.TempDir(), filepath.Join(dir, databaseName), true)
+	_, err = Restore(t.Context(), t.TempDir(), filepath.Join(dir, databaseName), true, nil)
 	wantError(t, err, "cannot be restored", "message 10 of lobby")
 }
 
@@ -510,7 +510,7 @@ func TestADamagedWALIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	rooms := report.Rooms
-	if _, err := Restore(t.Context(), dir, file, true); err != nil {
+	if _, err := Restore(t.Context(), dir, file, true, nil); err != nil {
 		t.Fatal(err)
 	}
 	s := open(t, dir, Options{})
@@ -525,7 +525,7 @@ func TestRestoreOfAnExportNamesImport(t *testing.T) {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		_, err := Restore(t.Context(), t.TempDir(), file, true)
+		_, err := Restore(t.Context(), t.TempDir(), file, true, nil)
 		wantError(t, err, "is an export", "kaban import")
 	}
 }

@@ -148,6 +148,9 @@ func (m *foldedMessage) apply(b *batch, e *unmergedEntry, at, place int64) (err 
 		if err = b.dropOriginals(at, before.Seq); err == nil {
 			_, err = b.stmts.dropReactions.ExecContext(b.ctx, at)
 		}
+		if err == nil {
+			_, err = b.stmts.addUnledgered.ExecContext(b.ctx, at, b.sum.unledgered(at))
+		}
 		m.changed = true
 	case kaban.KindReact: // is in a table of its own, and not in the state here
 		return b.react(e, at)

@@ -1,15 +1,18 @@
 package sqlite
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"kaban"
 	"kaban/internal/store"
@@ -271,7 +274,7 @@ func TestBackupWhileAServerStarts(t *testing.T) {
 		t.Fatalf("the backup has %+v, %v; want 6 entries", report, err)
 	}
 	to := t.TempDir()
-	if _, err := Restore(t.Context(), to, file, false); err != nil {
+	if _, err := Restore(t.Context(), to, file, false, nil); err != nil {
 		t.Fatal(err)
 	}
 	if got := all(t, open(t, to, Options{}), "lobby"); len(got) != 6 {
@@ -343,7 +346,7 @@ func TestBackupOfADamagedJournal(t *testing.T) {
 		}
 		doesNotStart(t, damaged, "the journal is damaged", path, "kaban backup", "kaban restore")
 		// As the error says, it is restored.
-		done, err := Restore(t.Context(), damaged, file, true)
+		done, err := Restore(t.Context(), damaged, file, true, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -356,6 +359,58 @@ func TestBackupOfADamagedJournal(t *testing.T) {
 		if err != nil || string(aside) != string(content) {
 			t.Errorf("message %d: the journal was not kept as it was: %v", i, err)
 		}
+	}
+}
+
+// A journal that grows because an archive holds it is a line in the log, and the end of that
+// another one, also if nothing is said meanwhile.
+func TestAJournalThatGrows(t *testing.T) {
+	var log bytes.Buffer
+	s := still(t, t.TempDir(), Options{largeJournal: 5 * journal.SegmentSize, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	log.Reset()
+	n := 0
+	logs := func(when string, want ...string) {
+		t.Helper()
+		mergeNow(t, s)
+		lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+		log.Reset()
+		if len(want) == 0 {
+			want = []string{""}
+		}
+		if len(lines) != len(want) || !strings.Contains(lines[0], want[0]) {
+			t.Errorf("%s: the log has %q, want %q", when, lines, want)
+		}
+	}
+	grow := func() {
+		t.Helper()
+		for range 6 {
+			for before := len(segmentsIn(t, s.journalDir)); len(segmentsIn(t, s.journalDir)) == before; n += 50 {
+				storetest.Append(t, s, long(t, "lobby", "ann", n, 50)...)
+			}
+		}
+	}
+	grow()
+	logs("nobody reads it")
+	hold, err := journal.Take(s.journalDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	logs("it is small")
+	grow()
+	logs("it grows", "keeps growing")
+	grow()
+	logs("it grows on")
+	if err := hold.Release(); err != nil {
+		t.Fatal(err)
+	}
+	s.startMerger()
+	for s.grown.Load() {
+		time.Sleep(time.Millisecond)
+	}
+	s.stopMerger()
+	logs("nobody reads it any more", "does not grow any more")
+	if size := s.Size().Files["journal"]; size >= s.largeJournal {
+		t.Errorf("it still has %d bytes", size)
 	}
 }
 
@@ -413,7 +468,7 @@ func TestBackupOfSlowBatchesBehindALostFrame(t *testing.T) {
 				t.Fatalf("the backup: %+v, %v; want one that has lost something and is sound", report, err)
 			}
 			wantError(t, report.Lost, c.word)
-			done, err := Restore(t.Context(), damaged, file, true)
+			done, err := Restore(t.Context(), damaged, file, true, nil)
 			if err != nil || done.Report.Lost != nil {
 				t.Fatalf("%+v, %v", done.Report, err)
 			}
@@ -440,7 +495,7 @@ func TestBackupOfSlowBatchesBehindALostFrame(t *testing.T) {
 	if err := copyFile(alone, s.path); err != nil {
 		t.Fatal(err)
 	}
-	_, err := Restore(t.Context(), t.TempDir(), alone, false)
+	_, err := Restore(t.Context(), t.TempDir(), alone, false, nil)
 	wantError(t, err, "cannot be restored", "its files are missing")
 }
 
@@ -457,7 +512,7 @@ func TestRestoreMovesTheJournalAside(t *testing.T) {
 	storetest.Append(t, s, numbered(t, "lobby", "ann", 3, 3)...)
 	want := all(t, s, "lobby")
 	crashed := copyFiles(t, dir)
-	done, err := Restore(t.Context(), crashed, file, true)
+	done, err := Restore(t.Context(), crashed, file, true, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -482,10 +537,10 @@ func TestRestoreMovesTheJournalAside(t *testing.T) {
 	if err := os.CopyFS(filepath.Join(alone, journalName), os.DirFS(s.journalDir)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Restore(t.Context(), alone, file, false); !errors.Is(err, ErrOccupied) {
+	if _, err := Restore(t.Context(), alone, file, false, nil); !errors.Is(err, ErrOccupied) {
 		t.Errorf("beside a journal alone: %v, want ErrOccupied", err)
 	}
-	if _, err := Restore(t.Context(), alone, file, true); err != nil {
+	if _, err := Restore(t.Context(), alone, file, true, nil); err != nil {
 		t.Fatal(err)
 	}
 	if got := all(t, open(t, alone, Options{}), "lobby"); !slices.Equal(got, want[:3]) {
@@ -508,24 +563,24 @@ func TestRestoreOfWhatWasReplaced(t *testing.T) {
 	}
 	want := all(t, s, "lobby")
 	crashed := copyFiles(t, dir)
-	first, err := Restore(t.Context(), crashed, file, true)
+	first, err := Restore(t.Context(), crashed, file, true, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	again, err := Restore(t.Context(), crashed, first.Kept, true)
+	again, err := Restore(t.Context(), crashed, first.Kept, true, nil)
 	if err != nil || again.Report.Rooms[0].Entries != 6 || again.Kept == first.Kept {
 		t.Fatalf("restore of %s: %+v, %v", first.Kept, again, err)
 	}
 	if got := all(t, open(t, crashed, Options{}), "lobby"); !slices.Equal(got, want) {
 		t.Errorf("%d entries were restored, want %d", len(got), len(want))
 	}
-	if _, err := Restore(t.Context(), t.TempDir(), again.Kept, false); err != nil { // a closed database, without a journal
+	if _, err := Restore(t.Context(), t.TempDir(), again.Kept, false, nil); err != nil { // a closed database, without a journal
 		t.Error(err)
 	}
 	if err := os.RemoveAll(journalOf(first.Kept)); err != nil {
 		t.Fatal(err)
 	}
-	_, err = Restore(t.Context(), t.TempDir(), first.Kept, false)
+	_, err = Restore(t.Context(), t.TempDir(), first.Kept, false, nil)
 	wantError(t, err, "cannot be restored", "its files are missing")
 }
 
@@ -562,7 +617,7 @@ func TestAnInterruptedRestoreIsRepeated(t *testing.T) {
 			} else {
 				t.Logf("the server does not start: %v", err)
 			}
-			done, err := Restore(t.Context(), dir, file, true)
+			done, err := Restore(t.Context(), dir, file, true, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -605,7 +660,7 @@ func TestRestoreOfACrashCopy(t *testing.T) {
 		t.Fatal(err)
 	}
 	to := t.TempDir()
-	done, err := Restore(t.Context(), to, filepath.Join(copied, databaseName), false)
+	done, err := Restore(t.Context(), to, filepath.Join(copied, databaseName), false, nil)
 	if err != nil || done.Report.Rooms[0].Entries != 15 {
 		t.Fatalf("%+v, %v", done.Report, err)
 	}
@@ -619,12 +674,12 @@ func TestRestoreOfACrashCopy(t *testing.T) {
 	appendSlowly(t, s, numbered(t, "lobby", "ann", 15, 1)...)
 	storetest.Append(t, s, numbered(t, "lobby", "ann", 16, 1)...)
 	later := filepath.Join(copyFiles(t, dir), databaseName)
-	_, err = Restore(t.Context(), t.TempDir(), later, false)
+	_, err = Restore(t.Context(), t.TempDir(), later, false, nil)
 	wantError(t, err, "cannot be restored", databaseName+"-wal", "kaban backup")
 	if err := os.Remove(later + "-wal"); err != nil {
 		t.Fatal(err)
 	}
-	_, err = Restore(t.Context(), t.TempDir(), later, false)
+	_, err = Restore(t.Context(), t.TempDir(), later, false, nil)
 	wantError(t, err, "cannot be restored", "but not the one before it")
 	// Without its journal it is refused.
 	if err := os.Mkdir(filepath.Join(to, "alone"), 0o700); err != nil {
@@ -634,7 +689,7 @@ func TestRestoreOfACrashCopy(t *testing.T) {
 	if err := copyFile(alone, filepath.Join(copyFiles(t, dir), databaseName)); err != nil {
 		t.Fatal(err)
 	}
-	_, err = Restore(t.Context(), t.TempDir(), alone, false)
+	_, err = Restore(t.Context(), t.TempDir(), alone, false, nil)
 	wantError(t, err, "cannot be restored", "its files are missing")
 }
 

@@ -375,8 +375,8 @@ func TestDamagedUnmergedEntries(t *testing.T) {
 		frame       change
 		check, open string
 	}{
-		"a gap":              {without(15), drop(15), "1 entries are missing between 1 and 18", "message 16 of lobby: it does not follow"},
-		"a lost start":       {without(13), drop(13), "1 entries are missing between 1 and 18", "message 14 of lobby: it does not follow"},
+		"a gap":              {without(15), drop(15), "missing: entry 15", "message 16 of lobby: it does not follow"},
+		"a lost start":       {without(13), drop(13), "missing: entry 13", "message 14 of lobby: it does not follow"},
 		"a lost room":        {"DELETE FROM rooms", func(_ *unmergedEntry, room *int64) bool { *room = 7; return true }, ", which does not exist", ", which does not exist"},
 		"a lost author":      {with(15, "user", "7"), edit(15, func(e *unmergedEntry) { e.user = 7 }), "message 15 of lobby is of user 7: it is missing", "message 15 of lobby is of user 7: it is missing"},
 		"an id that is old":  {with(15, "id", "'id-3'"), edit(15, func(e *unmergedEntry) { e.ID = "id-3" }), "entry 15 of room 1 has the id", ""},

@@ -46,13 +46,17 @@ import (
 type Options struct {
 	// Log receives what operators should know. Default: nothing is logged.
 	Log *slog.Logger
+	// Ledger keeps what was deleted. Without one nobody can tell when an older backup is
+	// restored.
+	Ledger store.Ledger
 
 	// For tests.
-	maxPages    int      // of the database; beyond that the disk counts as full
-	migrations  []string // instead of the embedded ones
-	walPages    int      // instead of checkpointPages
-	maxUnmerged int      // instead of unmergedEntries
-	mergeStep   int      // instead of mergeEntries
+	maxPages     int      // of the database; beyond that the disk counts as full
+	migrations   []string // instead of the embedded ones
+	walPages     int      // instead of checkpointPages
+	maxUnmerged  int      // instead of unmergedEntries
+	mergeStep    int      // instead of mergeEntries
+	largeJournal int      // instead of largeJournal
 }
 
 // Store is a handle on an open database. It implements store.Importer.

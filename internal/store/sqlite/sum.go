@@ -74,6 +74,13 @@ func (s *summer) erasing(e *erasingRow) int64 {
 	return s.sum()
 }
 
+// unledgered sums a row of unledgered.
+func (s *summer) unledgered(place int64) int64 {
+	s.begin()
+	s.number(place)
+	return s.sum()
+}
+
 // batch sums a row of unmerged.
 func (s *summer) batch(batch, time int64, entries []byte) int64 {
 	s.begin()

@@ -1,7 +1,7 @@
 // What is being written in each field: a text, and the message that it answers or edits.
 
-import type { Field, Room } from './state'
-import { keepDraft, type Composing } from './storage'
+import { Thread, type Field, type Room } from './state'
+import { keepDraft, takeStrayDrafts, type Composing } from './storage'
 
 /** How long a draft may go unsaved. Milliseconds. */
 const draftWait = 200
@@ -29,15 +29,28 @@ function keepSoon(field: Field): void {
 export function keepDrafts(): void {
   clearTimeout(keeping)
   keeping = undefined
-  for (const field of unkept) keepDraft(field.key, { text: field.draft.value, about: field.composing.value })
+  for (const field of unkept) keepDraft(field.key, { text: field.draft.value, about: field.composing.value, epoch: field.epoch })
   unkept.clear()
 }
 
 /**
  * Another epoch has begun: the number of the message that is answered or edited is another
- * message's. The text stays, as one of its own.
+ * message's. The text stays, as one of its own. So do the drafts of threads.
  */
-export function detach(field: Field, epoch: string): void {
+export function detachAll(room: Room, epoch: string): void {
+  detach(room, epoch)
+  const thread = room.thread.peek()
+  if (thread) detach(thread, epoch)
+  keepDrafts()
+  const texts = takeStrayDrafts(room.name, epoch)
+  // It is another thread now, also if its message has the same number.
+  if (thread && thread.epoch !== epoch) room.thread.value = new Thread(room, thread.seq)
+  if (texts.length === 0) return
+  draft(room, [room.draft.peek(), ...texts].filter((text) => text !== '').join('\n\n'))
+  if (room.composing.peek()?.type !== 'edit') composeFor(room, { type: 'lost', what: 'reply' })
+}
+
+function detach(field: Field, epoch: string): void {
   const about = field.composing.peek()
   if (!about || about.type === 'lost' || about.epoch === epoch) return
   if (about.type === 'edit') draft(field, [about.text, field.draft.peek()].filter((text) => text !== '').join('\n\n'))

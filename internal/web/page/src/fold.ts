@@ -25,12 +25,12 @@ export function fold(message: Message, event: Event, me: string): Message {
       return { ...message, asOf, edited: { seq: event.seq, time: event.time }, content: event.content ?? message.content }
     }
     case 'delete': {
-      const { reactions: _, pinned: __, ...rest } = message
+      const { reactions: _, pinned: __, pinned_at: ___, ...rest } = message
       return { ...rest, asOf, content: '', deleted: true }
     }
     case 'pin': {
-      const { pinned: _, ...rest } = message
-      return { ...rest, asOf, ...(event.on ? { pinned: true } : {}) }
+      const { pinned: _, pinned_at: __, ...rest } = message
+      return { ...rest, asOf, ...(event.on ? { pinned: true, pinned_at: event.seq } : {}) }
     }
     case 'react': {
       const { reactions: before = [], ...rest } = message

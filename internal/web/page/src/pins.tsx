@@ -16,12 +16,12 @@ import { Pin } from './symbols'
 import { dayOf, explain, fullTimeOf, t, timeOf } from './texts'
 import type { Pending } from './storage'
 
-/** Which messages of a room may be pinned: those that the server has found, and those that are loaded, the newest first. */
+/** Which messages of a room may be pinned: those that the server has found, and those that are loaded, in any order. */
 function candidates(room: Room): number[] {
   const seqs = new Set(room.pins.value?.hits.map((hit) => hit.seq))
   for (const seq of room.pinned) seqs.add(seq)
   for (const { seq, pinned } of room.log.messages) if (pinned) seqs.add(seq)
-  return [...seqs].sort((a, b) => b - a)
+  return [...seqs]
 }
 
 export function PinsView({ room }: { room: Room }) {
@@ -44,8 +44,10 @@ export function PinsView({ room }: { room: Room }) {
     const stored = room.log.quote(seq)
     const waiting = amends.get(seq)
     // A refused change says so here.
-    return stored?.pinned && !stored.deleted && (expected(stored, waiting).pinned || waiting?.some((p) => p.error)) ? [{ message: expected(stored, waiting), waiting }] : []
+    return stored?.pinned && !stored.deleted && (expected(stored, waiting).pinned || waiting?.some((p) => p.error)) ? [{ message: expected(stored, waiting), waiting, at: stored.pinned_at ?? 0 }] : []
   })
+  // The newest pin first.
+  shown.sort((a, b) => b.at - a.at || b.message.seq - a.message.seq)
   if (shown.length === 0 && unknown === undefined && pins && !pins.busy && !pins.problem) return <NoPins room={room} />
   return (
     <div class="pins">

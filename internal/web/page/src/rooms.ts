@@ -3,7 +3,7 @@
 
 import { batch } from '@preact/signals'
 import { RequestError } from './connection'
-import { detach } from './drafts'
+import { detachAll } from './drafts'
 import { loadNewest, loadShown } from './history'
 import { moveTo, transmitAll } from './outbox'
 import { isTemporary, type Cursor, type History, type Joined, type Refusal } from './protocol'
@@ -222,8 +222,6 @@ function entered(room: Room, joined: Joined): void {
     room.newest.value = Math.max(room.newest.value, joined.head)
     room.memberCount.value = joined.members
     room.joined.value = true
-    detach(room, joined.epoch)
-    if (room.thread.value) detach(room.thread.value, joined.epoch)
     if (!room.cursor) {
       room.cursor = { epoch: joined.epoch, seq: joined.head }
       const before = kept(room)
@@ -235,6 +233,7 @@ function entered(room: Room, joined: Joined): void {
       // the break was, with the unread line below.
       room.following = false
     }
+    detachAll(room, joined.epoch)
     if (room.unreadFrom.value !== undefined) drawLine(room)
     else if (room.unread.value > 0 && (allRead || room.line.value === noLine)) room.line.value = room.read.value
     room.changed()
@@ -269,7 +268,7 @@ export function resync(event: Refusal): void {
   batch(() => {
     room.clear()
     room.cursor = { epoch: event.epoch ?? room.cursor?.epoch ?? '', seq: event.head ?? 0 }
-    detach(room, room.cursor.epoch)
+    detachAll(room, room.cursor.epoch)
     room.head = room.newest.value = event.head ?? 0
     room.gapBefore.value = event.oldest ?? 0
     room.changed()

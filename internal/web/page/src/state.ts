@@ -42,6 +42,7 @@ export interface Field {
   readonly input: string
   /** Of its saved draft. */
   readonly key: string
+  readonly epoch?: string | undefined
   readonly draft: Signal<string>
   /** What it is for, if not for a new message. */
   readonly composing: Signal<Composing | undefined>
@@ -52,6 +53,8 @@ export class Thread implements Field {
   readonly log = new Log()
   readonly input = 'reply'
   readonly key: string
+  /** Of its draft; undefined if it was not known when that was begun. */
+  readonly epoch: string | undefined
   readonly draft: Signal<string>
   readonly composing: Signal<Composing | undefined>
   readonly loading = signal(false)
@@ -63,7 +66,8 @@ export class Thread implements Field {
   ) {
     // No name of a room has a #.
     this.key = `${room.name}#${seq}`
-    const { text, about } = draftOf(this.key)
+    const { text, about, epoch } = draftOf(this.key)
+    this.epoch = epoch ?? room.cursor?.epoch
     this.draft = signal(text)
     this.composing = signal(about)
   }
@@ -114,10 +118,8 @@ export class Room implements Field {
   held = false
   /** Where the unread line stands because the user has set that; 0 if it does not. */
   flagged = 0
-  /** How many unread messages mention the user. */
+  /** How many unread messages mention the user. The server counts them for accounts, the page for visitors. */
   readonly mentions = signal(0)
-  /** The server has counted them up to here. */
-  counted = 0
   readonly loadingOlder = signal(false)
   readonly loadingNewer = signal(false)
   readonly loadFailed = signal(false)

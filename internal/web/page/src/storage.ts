@@ -47,6 +47,8 @@ export type Composing =
 export interface Draft {
   text: string
   about: Composing | undefined
+  /** The epoch of the thread that it is in. */
+  epoch?: string | undefined
 }
 
 /** A message of the user's own, or a change of one, that has not been acknowledged. */
@@ -187,32 +189,53 @@ export function onPending(changed: (id: string, to: Pending | 'sent' | 'unwanted
 
 const draftKey = (room: string) => `draft.${room}`
 const aboutKey = (room: string) => `about.${room}`
+const epochKey = (room: string) => `epoch.${room}`
 
 export function draftOf(room: string): Draft {
   const from = get(own, draftKey(room)) === undefined ? shared : own
-  return { text: get(from, draftKey(room)) ?? '', about: parse<Composing>(get(from, aboutKey(room))) }
+  return { text: get(from, draftKey(room)) ?? '', about: parse<Composing>(get(from, aboutKey(room))), epoch: get(from, epochKey(room)) }
 }
 
-export function keepDraft(room: string, { text, about }: Draft): void {
+export function keepDraft(room: string, { text, about, epoch }: Draft): void {
   const before = get(own, draftKey(room))
   set(own, draftKey(room), text)
   set(own, aboutKey(room), about && JSON.stringify(about))
+  set(own, epochKey(room), epoch)
   // The draft of another tab stays.
   if (text === '' && before !== undefined && get(shared, draftKey(room)) !== before) return
   set(shared, draftKey(room), text === '' ? undefined : text)
   // An edit goes on only where it was begun: the next visit may be days later.
   set(shared, aboutKey(room), text !== '' && about?.type === 'reply' ? JSON.stringify(about) : undefined)
+  set(shared, epochKey(room), text === '' ? undefined : epoch)
+}
+
+/** Forgets the drafts of a room's threads that are of another epoch: their numbers are other messages'. Returns their texts. */
+export function takeStrayDrafts(room: string, epoch: string): string[] {
+  const begin = draftKey(`${room}#`)
+  const names = new Set([shared, own].flatMap((store) => keysOf(store, [begin])).map((key) => key.slice(draftKey('').length)))
+  const number = (name: string) => Number(name.slice(name.lastIndexOf('#') + 1))
+  const sorted = [...names].sort((a, b) => number(a) - number(b))
+  return sorted.flatMap((name) => {
+    const draft = draftOf(name)
+    if (draft.text === '' || draft.epoch === undefined || draft.epoch === epoch) return []
+    keepDraft(name, { text: '', about: undefined })
+    return [draft.text]
+  })
 }
 
 /** Forgets all drafts: they belong to somebody else. */
 export function forgetDrafts(): void {
-  for (const store of [shared, own]) {
-    try {
-      const keys = Array.from({ length: store().length }, (_, i) => store().key(i) ?? '')
-      for (const key of keys) if ([draftKey(''), aboutKey('')].some((begin) => key.startsWith(prefix + begin))) store().removeItem(key)
-    } catch {
-      // Then there are none.
-    }
+  for (const store of [shared, own]) for (const key of keysOf(store, [draftKey(''), aboutKey(''), epochKey('')])) set(store, key, undefined)
+}
+
+/** The keys with one of some beginnings, without the prefix. */
+function keysOf(store: () => Storage, begins: string[]): string[] {
+  try {
+    return Array.from({ length: store().length }, (_, i) => store().key(i) ?? '')
+      .filter((key) => begins.some((begin) => key.startsWith(prefix + begin)))
+      .map((key) => key.slice(prefix.length))
+  } catch {
+    return [] // then there are none
   }
 }
 
