@@ -324,7 +324,7 @@ func (p *place) op(username, room string) (by hook.By, key string) {
 	id, err := session.Principal.Account.Identity()
 	must(p.T, err)
 	by.Actor = session.Principal.As("")
-	by.User = p.chat.With(id, netip.Addr{}, &chat.Credential{ID: session.Principal.SecretID})
+	by.User = p.chat.With(id, netip.Addr{}, &chat.Credential{ID: session.Principal.SecretID, Device: true})
 	n := named(p.T, room, "ci")
 	must(p.T, by.User.Create(ctx, n.Room, chat.NewRoom{Kind: kaban.RoomPublic}))
 	key, _, err = p.hooks.Add(ctx, by, n)

@@ -235,6 +235,7 @@ func TestAlertsFire(t *testing.T) {
 	bad.disk.Free = bad.disk.Total / 100
 	bad.backups.Failures = 3
 	bad.search.Lag, bad.search.Behind = 10*time.Minute, 1000
+	bad.store.journal.Store(64 << 20)
 	bad.certificate = time.Now().Add(3 * 24 * time.Hour)
 	down, badAt, goodAt := l.Addr().String(), bad.scrape(false), good.scrape(false)
 	p := startPrometheus(t, fmt.Sprintf("%q", goodAt), fmt.Sprintf("%q", badAt), fmt.Sprintf("%q", down))

@@ -47,6 +47,13 @@ type trouble struct {
 	failing        atomic.Bool
 	appends, reads sync.RWMutex // held by a test to have calls wait
 	delay          atomic.Int64 // of appends
+	journal        atomic.Int64 // bytes that its files have more than they do
+}
+
+func (s *trouble) Size() store.Size {
+	size := s.Store.Size()
+	size.Files["journal"] += s.journal.Load()
+	return size
 }
 
 var errTrouble = errors.New("the test has the store fail")
@@ -143,7 +150,7 @@ func start(t testing.TB) *fixture {
 	})
 	f.sources = telemetry.Sources{
 		Version: "1.2.3", Connections: f.manager.Stats, Dispatcher: d.Stats, Lines: f.lines.Stats, Pages: f.web.Stats,
-		Chat: rooms.Counts, Accounts: f.accounts.Stats, Limits: f.limits.Exceeded, Store: kept.Size,
+		Chat: rooms.Counts, Accounts: f.accounts.Stats, Limits: f.limits.Exceeded, Store: f.store.Size,
 		Disk:        func() (disk.Space, error) { return f.disk, f.diskError },
 		Certificate: func() time.Time { return f.certificate }, Backups: func() backup.Status { return f.backups },
 		Search: func() index.Status { return f.search },

@@ -74,6 +74,9 @@ func (h *Hold) Release() error {
 	return err
 }
 
+// IsHeld reports whether a reader holds the journal.
+func (j *Journal) IsHeld() bool { return isHeld(j.dir) }
+
 // isHeld reports whether a reader holds the journal. It removes the files of those that
 // have ended without releasing it. If it cannot find out, it is held.
 func isHeld(dir string) bool {

@@ -29,8 +29,10 @@ type database struct {
 	walPages    int
 	maxUnmerged int
 	mergeStep   int
-	journalDir  string
-	ledger      store.Ledger // or nil
+	// largeJournal is from how many bytes on the journal is large.
+	largeJournal int64
+	journalDir   string
+	ledger       store.Ledger // or nil
 
 	sharing sync.Mutex // guards handles, and lets one of them close at a time
 	handles int        // those that are open
@@ -74,6 +76,7 @@ type database struct {
 	dead    chan struct{} // closed once the store is broken
 	begun   atomic.Bool   // the journal takes batches
 	scarce  atomic.Bool   // it had no room for the last one
+	grown   atomic.Bool   // the log says that the journal is large
 	shown   shown
 
 	mu        sync.RWMutex // guards all below
@@ -161,7 +164,7 @@ func newDatabase(dir string, options Options) *database {
 		path: filepath.Join(dir, databaseName), journalDir: filepath.Join(dir, journalName), ledger: options.Ledger, log: options.Log, now: clock,
 		walPages: or(options.walPages, checkpointPages), maxUnmerged: or(options.maxUnmerged, unmergedEntries), mergeStep: or(options.mergeStep, mergeEntries),
 		users: make(map[string]user), rooms: make(map[string]*room), reported: make(map[reported]struct{}),
-		readers: make(chan *reader, readers), dead: make(chan struct{}),
+		largeJournal: int64(or(options.largeJournal, largeJournal)), readers: make(chan *reader, readers), dead: make(chan struct{}),
 		eraser: eraser{wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1), changed: make(chan struct{})},
 	}
 	d.published = sync.NewCond(d.mu.RLocker())
@@ -318,6 +321,11 @@ func (d *database) leave() error {
 		return nil
 	}
 	err := d.endJournal(context.Background())
+	if err == nil { // a backup may be restored before this database is opened again
+		if failed := d.record(context.Background()); failed != nil {
+			d.log.Warn("the ledger does not name all messages that were deleted yet; it does after the next start", "path", d.path, "error", failed)
+		}
+	}
 	d.writing.Lock()
 	d.closed = true
 	d.writing.Unlock()

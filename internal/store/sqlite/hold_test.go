@@ -1,15 +1,18 @@
 package sqlite
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"kaban"
 	"kaban/internal/store"
@@ -356,6 +359,58 @@ func TestBackupOfADamagedJournal(t *testing.T) {
 		if err != nil || string(aside) != string(content) {
 			t.Errorf("message %d: the journal was not kept as it was: %v", i, err)
 		}
+	}
+}
+
+// A journal that grows because an archive holds it is a line in the log, and the end of that
+// another one, also if nothing is said meanwhile.
+func TestAJournalThatGrows(t *testing.T) {
+	var log bytes.Buffer
+	s := still(t, t.TempDir(), Options{largeJournal: 5 * journal.SegmentSize, Log: slog.New(slog.NewTextHandler(&log, nil))})
+	log.Reset()
+	n := 0
+	logs := func(when string, want ...string) {
+		t.Helper()
+		mergeNow(t, s)
+		lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+		log.Reset()
+		if len(want) == 0 {
+			want = []string{""}
+		}
+		if len(lines) != len(want) || !strings.Contains(lines[0], want[0]) {
+			t.Errorf("%s: the log has %q, want %q", when, lines, want)
+		}
+	}
+	grow := func() {
+		t.Helper()
+		for range 6 {
+			for before := len(segmentsIn(t, s.journalDir)); len(segmentsIn(t, s.journalDir)) == before; n += 50 {
+				storetest.Append(t, s, long(t, "lobby", "ann", n, 50)...)
+			}
+		}
+	}
+	grow()
+	logs("nobody reads it")
+	hold, err := journal.Take(s.journalDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	logs("it is small")
+	grow()
+	logs("it grows", "keeps growing")
+	grow()
+	logs("it grows on")
+	if err := hold.Release(); err != nil {
+		t.Fatal(err)
+	}
+	s.startMerger()
+	for s.grown.Load() {
+		time.Sleep(time.Millisecond)
+	}
+	s.stopMerger()
+	logs("nobody reads it any more", "does not grow any more")
+	if size := s.Size().Files["journal"]; size >= s.largeJournal {
+		t.Errorf("it still has %d bytes", size)
 	}
 }
 

@@ -18,8 +18,13 @@ type merger struct {
 	group sync.WaitGroup
 }
 
-// mergePause is how long the merger waits after a merge that failed.
+// mergePause is how long the merger waits after a merge that failed, and while the journal
+// is larger than it should be.
 const mergePause = time.Second
+
+// largeJournal is from how many bytes on the files of the journal are worth a line in the
+// log. Usually they are a tenth of it. While an archive holds them, they only grow.
+const largeJournal = 64 << 20
 
 func (d *database) startMerger() {
 	d.merger.wake, d.merger.stop = make(chan struct{}, 1), make(chan struct{})
@@ -55,8 +60,13 @@ func (d *database) mergeLoop() {
 	failing := false
 	for {
 		if !failing {
+			var later <-chan time.Time
+			if d.grown.Load() {
+				later = time.After(mergePause)
+			}
 			select {
 			case <-d.merger.wake:
+			case <-later:
 			case <-d.merger.stop:
 				return
 			}
@@ -99,6 +109,11 @@ func (d *database) mergeExcess() error {
 	}
 	if !d.begun.Load() {
 		return d.begin()
+	}
+	if d.grown.Load() {
+		if err := d.trimLater(); err != nil {
+			return err
+		}
 	}
 	err := d.journal.Prepare()
 	if err == nil {
@@ -184,7 +199,33 @@ func (d *database) trim() error {
 		d.log.Warn("files of the journal stay although they are merged", "path", d.path, "error", err)
 		return nil
 	}
+	if err == nil {
+		d.noteSize()
+	}
 	return err
+}
+
+// trimLater is trim for the merger while there is nothing to merge.
+func (d *database) trimLater() error {
+	d.writing.Lock()
+	defer d.writing.Unlock()
+	if d.closed {
+		return nil
+	}
+	return d.trim()
+}
+
+// noteSize logs that an archive keeps the journal from becoming smaller, and the end of that.
+func (d *database) noteSize() {
+	size, was := d.journal.Size(), d.grown.Load()
+	switch large := size >= d.largeJournal; {
+	case large && !was && d.journal.IsHeld():
+		d.grown.Store(true)
+		d.log.Warn("the journal keeps growing while a backup, an export or a check reads it: its files stay until that ends", "path", d.journalDir, "bytes", size)
+	case was && !large:
+		d.grown.Store(false)
+		d.log.Info("the journal does not grow any more", "path", d.journalDir, "bytes", size)
+	}
 }
 
 // readJournal returns what is not merged of the journal.

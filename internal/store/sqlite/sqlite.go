@@ -51,11 +51,12 @@ type Options struct {
 	Ledger store.Ledger
 
 	// For tests.
-	maxPages    int      // of the database; beyond that the disk counts as full
-	migrations  []string // instead of the embedded ones
-	walPages    int      // instead of checkpointPages
-	maxUnmerged int      // instead of unmergedEntries
-	mergeStep   int      // instead of mergeEntries
+	maxPages     int      // of the database; beyond that the disk counts as full
+	migrations   []string // instead of the embedded ones
+	walPages     int      // instead of checkpointPages
+	maxUnmerged  int      // instead of unmergedEntries
+	mergeStep    int      // instead of mergeEntries
+	largeJournal int      // instead of largeJournal
 }
 
 // Store is a handle on an open database. It implements store.Importer.
