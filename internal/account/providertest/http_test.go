@@ -214,32 +214,37 @@ func TestLinkOverHTTP(t *testing.T) {
 	}
 }
 
-// Groups give and take rooms, as entries of the server.
+// Groups give and take public rooms, as entries of the server, and no private ones.
 func TestRoomsOfGroups(t *testing.T) {
 	s := newSite(t)
 	owner := s.setUp()
 	id, err := owner.Principal.Account.Identity()
 	s.must(err)
-	room, err := kaban.ParseRoomName("den")
-	s.must(err)
 	u := s.chat.With(id, kaban.Peer{}.Address, &chat.Credential{ID: owner.Principal.SecretID, Device: true, Fresh: true})
-	s.must(u.Create(t.Context(), room, chat.NewRoom{Kind: kaban.RoomPrivate}))
 	_, _, err = s.service.AddAccount(t.Context(), account.Operator(), account.NewPerson{NewAccount: account.NewAccount{Username: "bob"}})
 	s.must(err)
 	bob, err := kaban.ParseUsername("bob")
 	s.must(err)
-	members := func() string {
-		m, err := u.Members(t.Context(), room, "", 0)
+	for name, given := range map[string]string{"den": "alice", "hall": "alice bob"} {
+		room, err := kaban.ParseRoomName(name)
 		s.must(err)
-		return strings.Join(m.Usernames, " ")
-	}
-	s.must(s.chat.Grant(t.Context(), bob, room, "dev", true))
-	if got := members(); got != "alice bob" {
-		t.Errorf("the members are %s", got)
-	}
-	s.must(s.chat.Grant(t.Context(), bob, room, "dev", false))
-	if got := members(); got != "alice" {
-		t.Errorf("the members are %s", got)
+		kind := kaban.RoomPublic
+		if name == "den" {
+			kind = kaban.RoomPrivate
+		}
+		s.must(u.Create(t.Context(), room, chat.NewRoom{Kind: kind}))
+		members := func(want string) {
+			t.Helper()
+			m, err := u.Members(t.Context(), room, "", 0)
+			s.must(err)
+			if got := strings.Join(m.Usernames, " "); got != want {
+				t.Errorf("the members of %s are %s, want %s", name, got, want)
+			}
+		}
+		s.must(s.chat.Grant(t.Context(), bob, room, "dev", true))
+		members(given)
+		s.must(s.chat.Grant(t.Context(), bob, room, "dev", false))
+		members("alice")
 	}
 }
 
