@@ -70,6 +70,8 @@ func TestEveryErrorHasItsCodeAndSaysWhatToDo(t *testing.T) {
 		{account.ErrInsecure, wire.CodeTLSRequired, "connect with TLS"},
 		{account.ErrNotFresh, wire.CodeForbidden, "fresh sign-in"},
 		{account.ErrProgram, wire.CodeForbidden, "sign in with a device"},
+		{chat.ErrProgram, wire.CodeForbidden, "sign in with a device"},
+		{&account.RefusedError{Action: access.Suspend, Verdict: access.InPersonOnly}, wire.CodeForbidden, "sign in with a device"},
 		{account.ErrNoWayIn, wire.CodeBadField, "make a passkey"},
 		{&account.WeakPasswordError{Reason: "it is one of the commonest"}, wire.CodeBadField, "commonest"},
 		{account.ErrUnclaimed, wire.CodeForbidden, "no owner yet"},

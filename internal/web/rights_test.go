@@ -144,6 +144,7 @@ var rights = []right{
 	{"DELETE", "/v1/admin/users/TARGET", ``, access.Remove, 204, kaban.RoleMember, 0, 0},
 	{"POST", "/v1/admin/users/TARGET/erase", ``, access.Erase, 204, kaban.RoleMember, 0, 0},
 	{"GET", "/v1/admin/users/TARGET/erase", ``, access.ReadAudit, 200, kaban.RoleMember, 0, 0},
+	{"GET", "/v1/admin/users/TARGET/erase/preview", ``, access.Erase, 200, kaban.RoleMember, 0, 0},
 	{"DELETE", "/v1/admin/users/TARGET", ``, access.Remove, 204, kaban.RoleOwner, 0, 0},
 	{"GET", "/v1/admin/audit", ``, access.ReadAudit, 200, 0, 0, 0},
 	{"GET", "/v1/admin/settings", ``, access.ReadSettings, 200, 0, 0, 0},
