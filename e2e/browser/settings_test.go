@@ -122,6 +122,15 @@ func TestAdministration(t *testing.T) {
 	p.picture("audit")
 	p.part("Server")
 	p.until(`document.querySelector('#setting-access')?.value === 'invite'`)
+	if !p.truth(`(() => {
+		const file = document.getElementById('setting-oidc.client_secret_file')
+		return file.readOnly && !file.form.querySelector('button') && file.form.innerText.includes('kaban settings set oidc.client_secret_file')
+	})()`) {
+		t.Error("the page offers to name a file of the server, or not the command that does")
+	}
+	if p.truth(`document.getElementById('setting-oidc.issuer').readOnly`) {
+		t.Error("the page does not offer what an owner may change")
+	}
 	p.fill("setting-oidc.max_age", "soon")
 	p.press(kb.Enter)
 	p.until(`document.querySelector('.part [role=alert]')`)

@@ -251,6 +251,8 @@ func (s *Service) Setting(ctx context.Context, key string) (value string, err er
 // SettingInfo is what people see of a setting.
 type SettingInfo struct {
 	Key, Value, Default, Help string
+	// Operator is set if only the operator gives it another value now. Owners may empty it.
+	Operator bool
 }
 
 // ListSettings returns all settings.
@@ -265,7 +267,11 @@ func (s *Service) ListSettings(ctx context.Context, by Actor) (infos []SettingIn
 			if err != nil {
 				return err
 			}
-			infos = append(infos, SettingInfo{known.key, value, known.fallback, known.help})
+			action, err := c.actionToFill(known.key)
+			if err != nil {
+				return err
+			}
+			infos = append(infos, SettingInfo{known.key, value, known.fallback, known.help, action == access.NameFile})
 		}
 		return nil
 	})
@@ -294,25 +300,35 @@ func (s *Service) Set(ctx context.Context, by Actor, key, value string) error {
 	})
 }
 
-// actionOf returns what it is to give a setting a value. The secret in a file of the server
-// goes to the provider. So whoever may not name the file does not choose, while it is
-// named, who gets what is in it.
+// actionOf returns what it is to give a setting a value.
 func (c *change) actionOf(key, value string) (access.Action, error) {
+	action, err := c.actionToFill(key)
+	if err != nil || action != access.NameFile {
+		return action, err
+	}
+	now, err := readSetting(c.Tx, key)
+	if value == "" || now == value {
+		action = access.ChangeSignOn
+	}
+	return action, err
+}
+
+// actionToFill returns what it is to give a setting another value than it has, and not the
+// empty one. The secret in a file of the server goes to the provider. So whoever may not
+// name the file does not choose, while it is named, who gets what is in it.
+func (c *change) actionToFill(key string) (access.Action, error) {
 	switch {
 	case !strings.HasPrefix(key, "oidc."):
 		return access.ChangeSettings, nil
-	case value == "" || key != settingSecretFile && key != settingIssuer:
-		return access.ChangeSignOn, nil
+	case key == settingSecretFile:
+		return access.NameFile, nil
+	case key == settingIssuer:
+		file, err := readSetting(c.Tx, settingSecretFile)
+		if err != nil || file != "" {
+			return access.NameFile, err
+		}
 	}
-	now, err := readSetting(c.Tx, key)
-	if err != nil || now == value {
-		return access.ChangeSignOn, err
-	}
-	file, err := readSetting(c.Tx, settingSecretFile)
-	if err != nil || key == settingIssuer && file == "" {
-		return access.ChangeSignOn, err
-	}
-	return access.NameFile, nil
+	return access.ChangeSignOn, nil
 }
 
 // roomsOf returns the rooms that a setting puts people in; none if the value is not valid.

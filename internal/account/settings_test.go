@@ -57,7 +57,7 @@ func TestSettings(t *testing.T) {
 		t.Errorf("settings are %+v", settings)
 	}
 	infos, err := w.ListSettings(w.ctx, alice)
-	if err != nil || len(infos) != len(registry) || infos[0] != (SettingInfo{"access", "signup", "open", registry[0].help}) {
+	if err != nil || len(infos) != len(registry) || infos[0] != (SettingInfo{"access", "signup", "open", registry[0].help, false}) {
 		t.Errorf("the list is %+v, %v", infos, err)
 	}
 	// Nor does an owner who opens the server again find it closed.
@@ -124,6 +124,35 @@ func TestOnlyTheOperatorNamesFiles(t *testing.T) {
 	w.must(w.Set(w.ctx, Operator(), issuer, "https://id.example"))
 	w.must(w.Set(w.ctx, alice, file, ""))
 	w.must(w.Set(w.ctx, alice, issuer, "https://other.example"))
+}
+
+// The list says of each setting whether an owner may give it another value now.
+func TestSettingsSayWhoChangesThem(t *testing.T) {
+	w := newWorld(t, nil)
+	alice := w.claim()
+	values := map[string]string{
+		"access": "closed", "create_rooms": "admin", "invite_members": "admin", "auto_join": "news", "oidc.issuer": "https://other.example",
+		"oidc.groups": "staff=admin", "oidc.link_by_email": "true", "oidc.create": "false", "oidc.max_age": "1h",
+	}
+	for _, file := range []string{"", "/etc/kaban/secret"} {
+		w.must(w.Set(w.ctx, Operator(), settingSecretFile, file))
+		infos, err := w.ListSettings(w.ctx, alice)
+		w.must(err)
+		for _, info := range infos {
+			value, ok := values[info.Key]
+			if !ok {
+				value = "other"
+			}
+			err := w.Set(w.ctx, alice, info.Key, value)
+			if forbidden := isRefusal(err); forbidden != info.Operator || !forbidden && err != nil {
+				t.Errorf("with the file %q, %s: the list says %v, and setting it %v", file, info.Key, info.Operator, err)
+			}
+			if want := info.Key == settingSecretFile || info.Key == settingIssuer && file != ""; info.Operator != want {
+				t.Errorf("with the file %q, %s: the list says %v", file, info.Key, info.Operator)
+			}
+			w.must(w.Set(w.ctx, Operator(), info.Key, info.Value))
+		}
+	}
 }
 
 func TestAgesThatAreNone(t *testing.T) {

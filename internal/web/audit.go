@@ -98,10 +98,11 @@ func (s *Server) noteExport(ctx context.Context, by *who, in *JSON[exportBody]) 
 
 // Setting is a setting of the server.
 type Setting struct {
-	Key     string `json:"key" doc:"The key."`
-	Value   string `json:"value" doc:"The value."`
-	Default string `json:"default" doc:"The value if nobody has changed it."`
-	Help    string `json:"help" doc:"For people: what it does and which values it takes."`
+	Key      string `json:"key" doc:"The key."`
+	Value    string `json:"value" doc:"The value."`
+	Default  string `json:"default" doc:"The value if nobody has changed it."`
+	Help     string `json:"help" doc:"For people: what it does and which values it takes."`
+	Operator bool   `json:"operator" doc:"Only \"kaban settings set\" on the server gives it another value now. An owner may empty it."`
 }
 
 // SettingList are all settings.

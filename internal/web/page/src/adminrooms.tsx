@@ -87,6 +87,8 @@ interface Hook {
   id: string
   room: string
   username: string
+  /** Whoever made it is suspended. Older servers do not say. */
+  paused?: boolean
   created: string
 }
 
@@ -108,7 +110,7 @@ export function Hooks() {
       <Waiting of={loaded} empty="noHooks" />
       <ul class="items">
         {loaded.value.value?.hooks.map((hook) => (
-          <Item key={hook.id} title={hook.username} text={`#${hook.room} · ${t('since', { time: dayIn(hook.created) })}`}>
+          <Item key={hook.id} title={hook.username} badge={hook.paused ? t('hookPaused') : undefined} text={`#${hook.room} · ${t('since', { time: dayIn(hook.created) })}`}>
             <Doing label={t('remove')} harsh does={() => call('DELETE', `v1/admin/hooks/${path(hook.id)}`)} done={loaded.reload} />
           </Item>
         ))}

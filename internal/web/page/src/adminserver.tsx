@@ -3,7 +3,7 @@
 import { useSignal } from '@preact/signals'
 import { call, mostListed, path } from './api'
 import { Failure, useSending } from './form'
-import { Confirm, useLoaded, Waiting } from './listing'
+import { Confirm, Doing, useLoaded, Waiting } from './listing'
 import { atLeast } from './rights'
 import { account } from './state'
 import { fullTimeOf, t } from './texts'
@@ -53,6 +53,8 @@ interface Setting {
   value: string
   default: string
   help: string
+  /** Only a command on the server gives it another value. Older servers do not say. */
+  operator?: boolean
 }
 
 export function ServerSettings() {
@@ -60,7 +62,7 @@ export function ServerSettings() {
   return (
     <>
       <Waiting of={loaded} />
-      {loaded.value.value?.settings.map((setting) => <OneSetting key={setting.key} setting={setting} />)}
+      {loaded.value.value?.settings.map((setting) => <OneSetting key={[setting.key, setting.value, setting.operator].join(' ')} setting={setting} reload={loaded.reload} />)}
     </>
   )
 }
@@ -85,7 +87,7 @@ const known: Record<string, { label: keyof Texts; help: keyof Texts; values?: Re
   'oidc.max_age': { label: 'oidcAge', help: 'oidcAgeHelp' },
 }
 
-function OneSetting({ setting }: { setting: Setting }) {
+function OneSetting({ setting, reload }: { setting: Setting; reload(): Promise<void> }) {
   const value = useSignal(setting.value)
   const saved = useSignal(setting.value)
   const sending = useSending(async () => {
@@ -93,7 +95,8 @@ function OneSetting({ setting }: { setting: Setting }) {
     saved.value = value.peek()
   })
   // Others may look, and only owners change them.
-  const mine = atLeast(account.value, 'owner')
+  const owner = atLeast(account.value, 'owner')
+  const mine = owner && setting.operator !== true
   const id = `setting-${setting.key}`
   const about = Object.hasOwn(known, setting.key) ? known[setting.key] : undefined
   return (
@@ -117,8 +120,14 @@ function OneSetting({ setting }: { setting: Setting }) {
           {t('save')}
         </button>
       )}
+      {owner && !mine && setting.value !== '' && <Doing label={t('remove')} harsh does={() => call('PUT', `v1/admin/settings/${path(setting.key)}`, { value: '' })} done={reload} />}
       <p class="quiet help" id={`${id}-help`}>
-        {about ? t(about.help) : setting.help}
+        {about ? t(about.help) : setting.help}{' '}
+        {owner && !mine && (
+          <>
+            {t('setOnServer')} <code>kaban settings set {setting.key} …</code>
+          </>
+        )}
       </p>
       <Confirm sending={sending} />
       <Failure sending={sending} />
