@@ -3,6 +3,7 @@ package chat
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"slices"
 	"strconv"
@@ -211,10 +212,11 @@ func (c *Chat) eraseRoom(ctx context.Context, e *people.Erasure, name kaban.Room
 	return c.putErasure(ctx, e)
 }
 
-// undo returns an entry that takes another one back, if there is anything to take back. Its id
-// is the same whenever that is done.
+// undo returns an entry that takes another one back, if there is anything to take back. Done
+// again, it changes nothing. Of a reaction it is the account's, whose ids may all be in use
+// for something else: it takes one that nobody could guess.
 func (c *Chat) undo(room kaban.RoomName, e *store.Entry) (_ Send, ok bool, err error) {
-	d := kaban.Draft{Author: OperatorIdentity(), Room: room}
+	d, id := kaban.Draft{Author: OperatorIdentity(), Room: room}, "erased-"+strconv.FormatUint(e.Seq, 10)
 	switch {
 	case e.Kind == kaban.KindMessage:
 		d.Kind, d.Target = kaban.KindDelete, e.Seq
@@ -231,10 +233,11 @@ func (c *Chat) undo(room kaban.RoomName, e *store.Entry) (_ Send, ok bool, err e
 			return Send{}, false, err
 		}
 		d.Kind, d.Target, d.Body = kaban.KindReact, e.Target, kaban.Switch(false, emoji)
+		id = "erased-" + rand.Text()
 	default:
 		return Send{}, false, nil
 	}
-	if d.ID, err = kaban.ParseMessageID("erased-" + strconv.FormatUint(e.Seq, 10)); err != nil {
+	if d.ID, err = kaban.ParseMessageID(id); err != nil {
 		return Send{}, false, err
 	}
 	return Send{Draft: d, Terms: &dispatch.Terms{Unlisted: room.IsDirect()}}, true, nil

@@ -201,6 +201,40 @@ func TestErasingGoesOn(t *testing.T) {
 	})
 }
 
+// Nobody keeps the server from erasing by the ids that they have used.
+func TestErasedWhateverTheIDs(t *testing.T) {
+	drivers(t, func(t *testing.T, s store.Store) {
+		w := newTown(t, s)
+		ann := kaban.Account("id-ann", storetest.Username(t, "ann"))
+		said := storetest.Draft(t, "lobby", "x", "s1", "secret")
+		said.Author = ann
+		storetest.Append(t, s, said)
+		for seq := range uint64(8) { // of whatever comes next
+			d := storetest.Draft(t, "lobby", "x", fmt.Sprint("erased-", seq), "secret")
+			d.Author = ann
+			storetest.Append(t, s, d)
+		}
+		react := storetest.Draft(t, "lobby", "x", "r1", kaban.Switch(true, "👍"))
+		react.Author, react.Kind = ann, kaban.KindReact
+		for react.Target = 1; react.Target < 8; react.Target++ {
+			react.ID = w.id()
+			if got := storetest.Append(t, s, react)[0]; got.Err != nil {
+				t.Fatal(got.Err)
+			}
+		}
+		for seq := range uint64(20) {
+			d := storetest.Draft(t, "lobby", "x", fmt.Sprint("erased-", 8+seq), "secret")
+			d.Author = ann
+			storetest.Append(t, s, d)
+		}
+		w.restart()
+		w.giveErasure(ann.ID())
+		if e := w.erasure(true); e.Messages != 29 {
+			t.Errorf("%+v", e)
+		}
+	})
+}
+
 // Erasing is done when nothing is left in the files of the search index either.
 func TestErasedFromIndex(t *testing.T) {
 	w := newErasing(t)

@@ -53,7 +53,7 @@ func (f *fixture) callers(owner account.Session) []caller {
 	f.t.Helper()
 	ctx := f.t.Context()
 	by := owner.Principal.As("")
-	full := access.Identity{Active: true, Named: true, Person: true, InPerson: true, Reach: access.ReachServer, Writes: true}
+	full := access.Identity{Active: true, Named: true, Person: true, InPerson: true, Fresh: true, Reach: access.ReachServer, Writes: true}
 	of := func(name string, role kaban.Role, secret, self string, change func(*access.Identity)) caller {
 		c := caller{name: name, self: self, who: full}
 		c.who.Role, c.who.InPerson = role, !strings.Contains(name, "token") && name != "a bot"
