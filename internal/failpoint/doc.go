@@ -10,6 +10,7 @@
 //	KABAN_FAULT_CLOCK=DURATION   shifts the clock of message times
 //	KABAN_FAULT_SPLIT=PREFIX     writes documents whose keys begin with PREFIX in a
 //	                             second transaction, right after the one they belong to
+//	KABAN_FAULT_HEAP=FILE        writes the heap to the file with SIGWINCH, and then a line
 //
 // and those of package disk.
 package failpoint

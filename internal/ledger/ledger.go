@@ -314,6 +314,7 @@ func add(dir, name string, text []byte) (err error) {
 	if err != nil {
 		return err
 	}
+	failpoint.Point("ledger.write")
 	if err = f.Truncate(size); err == nil {
 		_, err = f.WriteAt(text, size)
 	}

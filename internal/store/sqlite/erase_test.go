@@ -2,13 +2,17 @@ package sqlite
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"kaban"
 	"kaban/internal/store"
@@ -275,6 +279,92 @@ func TestErasedBehindReaders(t *testing.T) {
 				t.Fatal(err)
 			}
 			w.erased(s)
+		})
+	}
+}
+
+// logBook is a log in memory.
+type logBook struct {
+	mu   sync.Mutex // guards all below
+	text strings.Builder
+}
+
+func (l *logBook) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logBook) count(text string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Count(l.text.String(), text)
+}
+
+// On a full disk erasing waits, says so once, and once when it is over. Nothing is lost and
+// nothing is reported that is not done, wherever there is no room: in the database or for the ledger.
+func TestErasingOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	for _, what := range []string{"database", "ledger"} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			dir, log, b := t.TempDir(), new(logBook), &book{whole: true}
+			s := open(t, dir, Options{Ledger: b, Log: slog.New(slog.NewTextHandler(log, nil))})
+			w := newTown(t, dir, 21)
+			w.say(s, 300)
+			w.erased(s)
+			full := func(limit string, fails int) {
+				s.writing.Lock()
+				defer s.writing.Unlock()
+				b.mu.Lock()
+				defer b.mu.Unlock()
+				if what == "ledger" {
+					b.fails = fails
+				} else if err := s.writer.exec(t.Context(), "PRAGMA max_page_count = "+limit); err != nil {
+					t.Fatal(err)
+				}
+			}
+			w.say(s, 400)
+			full("1", 1<<30) // SQLite takes the size that the file has
+			takeOnly(w, s, 100)
+			const begun, over = "are not erased yet", "are erased from all files"
+			for range 3 { // beside those of the goroutine
+				err := s.erase(t.Context())
+				if what == "ledger" && !errors.Is(err, errBook) || what == "database" && !errors.Is(err, store.ErrFull) {
+					t.Fatalf("it does not fail as it should: %v", err)
+				}
+				if done, due := s.Erased(); done >= due {
+					t.Fatalf("it says that it is erased up to %d of %d", done, due)
+				}
+			}
+			waiting := make(chan error, 1)
+			var group sync.WaitGroup
+			group.Go(func() { waiting <- s.Erase(context.Background()) })
+			for log.count(begun) == 0 {
+				time.Sleep(time.Millisecond)
+			}
+			select {
+			case err := <-waiting:
+				t.Errorf("it is reported as erased: %v", err)
+			default:
+			}
+			full("1000000", 0)
+			group.Wait()
+			if err := <-waiting; err != nil {
+				t.Fatal(err)
+			}
+			w.erased(s)
+			for log.count(over) == 0 { // said after those that wait go on
+				time.Sleep(time.Millisecond)
+			}
+			if log.count(begun) != 1 || log.count(over) != 1 {
+				t.Errorf("it says %d times that it waits, and %d times that this is over", log.count(begun), log.count(over))
+			}
+			sameNames(t, "the ledger", b.named(t, s.Epoch()), deleted(t, s))
+			closeStore(t, s)
+			if report := reportOf(t, dir); report.Err() != nil {
+				t.Error(report.Err())
+			}
 		})
 	}
 }
