@@ -173,7 +173,7 @@ func TestScreenshotsOfWork(t *testing.T) {
 
 	p = enter("priya", narrow)
 	p.click("#input")
-	p.tool(int(notes), "Edit")
+	p.press(kb.ArrowUp)
 	p.write(" Thanks!")
 	p.shoot("web-edit")
 	p.press(kb.Escape)

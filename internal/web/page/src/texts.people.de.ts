@@ -204,7 +204,7 @@ export const people: Record<keyof typeof en, string> = {
   inThisBrowser: 'In diesem Browser',
   onAllDevices: 'Auf allen deinen Geräten',
   defaultLevel: 'Benachrichtige mich bei',
-  defaultLevelHelp: 'In Räumen, für die du nichts anderes gewählt hast. Direktnachrichten benachrichtigen dich immer.',
+  defaultLevelHelp: 'Wo du nichts anderes gewählt hast. Direktnachrichten benachrichtigen dich immer.',
   keywords: 'Stichwörter',
   keywordsHelp: 'Eine Nachricht mit einem dieser Wörter benachrichtigt dich wie eine Erwähnung.',
   keywordsFull: 'Das sind {count}, und mehr können es nicht sein.',
