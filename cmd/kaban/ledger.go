@@ -51,9 +51,11 @@ func (c *restoreCommand) ledgers(file string) (found []string, err error) {
 			found = append(found, dir)
 		}
 	}
-	_, err = ledger.Check(found)
-	if !errors.Is(err, ledger.ErrDamaged) || c.Damaged {
-		return found, err
+	switch _, err = ledger.Check(found); {
+	case err == nil, errors.Is(err, ledger.ErrDamaged) && c.Damaged:
+		return found, nil
+	case !errors.Is(err, ledger.ErrDamaged):
+		return nil, err
 	}
 	return nil, fmt.Errorf("nothing is restored, because what the damaged lines name would come back: %w; pass a good copy of the ledger with --ledger DIR and move the damaged file away, or use --ignore-ledger-damage", err)
 }

@@ -47,7 +47,7 @@ func TestAxeWithAccounts(t *testing.T) {
 		look("a member")
 		p.press(kb.Escape)
 		p.until(`!document.querySelector('dialog[open]')`)
-		for _, name := range []string{"This browser", "Profile", "Signing in", "Devices", "Tokens and bots", "Invites", "People", "Audit", "Server"} {
+		for _, name := range []string{"This browser", "Notifications", "Profile", "Signing in", "Devices", "Tokens and bots", "Invites", "People", "Audit", "Server"} {
 			p.part(name)
 			p.until(`!document.querySelector('.part').innerText.includes('Loading')`)
 			look("the settings: " + name)

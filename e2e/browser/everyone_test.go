@@ -228,10 +228,27 @@ func axeCore(t *testing.T) string {
 	return string(script) + "; ''"
 }
 
-// accessible fails the test for whatever axe-core finds in the page as it is.
+// accessible fails the test for whatever axe-core finds in the page as it is, in all its
+// languages.
 func (p *page) accessible(axe string, how screen, where string) {
 	p.t.Helper()
 	p.text(axe)
+	for _, language := range []string{"de", "en"} {
+		p.speak(language)
+		p.inspect(how, where+" in "+language)
+	}
+}
+
+// speak changes the language as another tab does, so that nothing opens or closes.
+func (p *page) speak(language string) {
+	p.t.Helper()
+	p.text(fmt.Sprintf(`localStorage.setItem('kaban.language', %[1]s), dispatchEvent(new StorageEvent('storage', {key: 'kaban.language', newValue: %[1]s, storageArea: localStorage})), ''`, quote(quote(language))))
+	p.until(`document.documentElement.lang === %s`, language)
+}
+
+// inspect runs axe-core.
+func (p *page) inspect(how screen, where string) {
+	p.t.Helper()
 	type finding struct {
 		ID, Impact, Help string
 		Nodes            []struct{ HTML, FailureSummary string }

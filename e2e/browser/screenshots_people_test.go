@@ -1,11 +1,8 @@
 package browser
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
 
-	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 )
 
@@ -19,10 +16,7 @@ func TestScreenshotsOfPeople(t *testing.T) {
 	shoot := func(p *page, name string) {
 		t.Helper()
 		p.text(`document.activeElement.blur(), ''`)
-		picture := result(p, "screenshot", chromedp.CaptureScreenshot())
-		if err := os.WriteFile(filepath.Join(*screenshots, name+".png"), picture, 0o644); err != nil {
-			t.Fatal(err)
-		}
+		p.shoot(name)
 	}
 	p := newPage(t, screen{width: 1200, height: 800})
 	p.expectBreaks()

@@ -1,12 +1,9 @@
 package browser
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
 
 	cdppage "github.com/chromedp/cdproto/page"
-	"github.com/chromedp/chromedp"
 )
 
 // TestScreenshots makes the pictures of the documentation: a team's conversation, on a
@@ -44,10 +41,7 @@ func TestScreenshots(t *testing.T) {
 		s.say("lena", "design", "@alice the new icons are in, have a look")
 		p.until(`document.querySelectorAll('.count').length === 2`)
 		p.text(`document.activeElement.blur(), ''`)
-		picture := result(p, "screenshot", chromedp.CaptureScreenshot())
-		if err := os.WriteFile(filepath.Join(*screenshots, shot.name+".png"), picture, 0o644); err != nil {
-			t.Fatal(err)
-		}
+		p.shoot(shot.name)
 		p.close() // so that the next page can have its name
 	}
 }

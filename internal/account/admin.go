@@ -285,6 +285,14 @@ func (s *Service) SetName(ctx context.Context, by Actor, username, name string) 
 			return name, nil
 		})
 	}
+	return s.changeProfile(ctx, by, "account.name", name, func(c *change, a *people.Account) {
+		a.Name = name
+		c.changed(a.ID)
+	})
+}
+
+// changeProfile changes the actor's own account, with a row of the audit.
+func (s *Service) changeProfile(ctx context.Context, by Actor, row, detail string, set func(*change, *people.Account)) error {
 	return s.update(ctx, by, func(c *change) error {
 		if err := c.may(access.ChangeProfile); err != nil {
 			return err
@@ -293,12 +301,11 @@ func (s *Service) SetName(ctx context.Context, by Actor, username, name string) 
 		if a.ID == "" {
 			return ErrNotFound
 		}
-		a.Name = name
+		set(c, &a)
 		if err := people.Accounts.Put(c.Tx, &a); err != nil {
 			return err
 		}
-		c.changed(a.ID)
-		return c.audit("account.name", a.Username, name)
+		return c.audit(row, a.Username, detail)
 	})
 }
 

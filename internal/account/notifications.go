@@ -12,7 +12,6 @@ import (
 	"golang.org/x/text/cases"
 	"golang.org/x/text/unicode/norm"
 
-	"kaban/internal/access"
 	"kaban/internal/people"
 )
 
@@ -42,22 +41,11 @@ func (s *Service) SetNotifications(ctx context.Context, by Actor, n people.Notif
 	if err := checkNotifications(&n); err != nil {
 		return err
 	}
-	return s.update(ctx, by, func(c *change) error {
-		if err := c.may(access.ChangeProfile); err != nil {
-			return err
-		}
-		a := c.by.Principal.Account
-		if a.ID == "" {
-			return ErrNotFound
-		}
+	return s.changeProfile(ctx, by, "account.notifications", "", func(c *change, a *people.Account) {
 		a.Notifications = n
-		if err := people.Accounts.Put(c.Tx, &a); err != nil {
-			return err
+		if hook, id := s.options.OnNotifications, a.ID; hook != nil {
+			c.after = append(c.after, func() { hook(id) })
 		}
-		if hook := s.options.OnNotifications; hook != nil {
-			c.after = append(c.after, func() { hook(a.ID) })
-		}
-		return c.audit("account.notifications", a.Username, "")
 	})
 }
 

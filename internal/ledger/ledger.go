@@ -133,7 +133,7 @@ func (b *Bad) Err() error {
 	if b.Lines == 0 {
 		return nil
 	}
-	return fmt.Errorf("%w: %w (%d lines in all)", ErrDamaged, b.First, b.Lines)
+	return fmt.Errorf("%w: %w (damaged lines: %d)", ErrDamaged, b.First, b.Lines)
 }
 
 // Messages returns the messages of some ledgers, one ledger after the other, and notes what

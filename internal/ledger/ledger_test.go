@@ -209,7 +209,7 @@ func TestDamage(t *testing.T) {
 		t.Errorf("%s, %v", content, err)
 	}
 	change(t, path, func(old string) string { return strings.Repeat("x", 100_000) + "\n" + old })
-	if _, err := Check([]string{dir}); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "(1 lines in all)") {
+	if _, err := Check([]string{dir}); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "(damaged lines: 1)") {
 		t.Errorf("a line that is too long: %v", err)
 	}
 }

@@ -136,7 +136,7 @@ func TestNotificationsOverHTTP(t *testing.T) {
 		t.Errorf("at first: %v", got)
 	}
 	quiet := frame{"from": "22:00", "to": "07:00", "zone": "UTC", "until_ms": 5.0}
-	set := frame{"keywords": []any{"deploy"}, "quiet": quiet}
+	set := frame{"keywords": []any{"deploy"}, "level": "all", "quiet": quiet}
 	for _, got := range []frame{ask("mia", http.MethodPut, set), ask("mia", http.MethodGet, nil)} {
 		if fmt.Sprint(got) != fmt.Sprint(set) {
 			t.Errorf("it is %v, want %v", got, set)

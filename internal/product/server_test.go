@@ -22,7 +22,7 @@ type actor struct {
 // and the operator.
 func (w *world) actors() (all []actor) {
 	w.t.Helper()
-	full := access.Identity{Active: true, Named: true, Person: true, InPerson: true, Reach: access.ReachServer, Writes: true}
+	full := access.Identity{Active: true, Named: true, Person: true, InPerson: true, Fresh: true, Reach: access.ReachServer, Writes: true}
 	visitor, operator := full, full
 	operator.Role, operator.Operator = kaban.RoleOwner, true
 	all = []actor{{"a visitor", http.Header{}, visitor}, {"the operator", nil, operator}}
@@ -100,6 +100,7 @@ func TestServerAgrees(t *testing.T) {
 			tried := sample(t, 2)
 			w.set("access", admission)
 			for _, by := range w.actors() {
+				w.tryPeople(admission, &by)
 				for _, d := range ofServer {
 					w.tryDeed(admission, &by, &d, 0)
 				}
@@ -116,17 +117,49 @@ func TestServerAgrees(t *testing.T) {
 	}
 }
 
+// tryPeople looks for accounts of every role in the list of people.
+func (w *world) tryPeople(admission string, by *actor) {
+	w.t.Helper()
+	for role := kaban.RoleGuest; role <= kaban.RoleOwner; role++ {
+		w.count++
+		name := fmt.Sprint("person", w.count)
+		w.add(name, role)
+		f := w.serverFacts(admission, by)
+		f.Target = access.Target{Whom: access.Other, Role: role, Reachable: true}
+		want := access.Can(access.KnowPerson, f)
+		path := "/v1/people?query=" + name
+		var got *reply
+		if by.who.Operator {
+			got = w.operate(http.MethodGet, path, nil)
+		} else {
+			got = w.request(by.header.Clone(), http.MethodGet, path, nil)
+		}
+		switch listed := strings.Contains(string(got.body), name); {
+		case by.who.Role == kaban.RoleVisitor && got.code(w) == code(access.AuthRequired):
+		case got.code(w) != "" || listed != (want == access.Allowed):
+			w.t.Errorf("%s: in the list of people is a %s: %t, want %v: %s", by.name, role, listed, want, got.body)
+		}
+	}
+}
+
+// serverFacts returns the facts about somebody on the server.
+func (w *world) serverFacts(admission string, by *actor) access.Facts {
+	w.t.Helper()
+	f := access.Facts{Server: access.Server{Claim: access.Claimed, Local: true, MembersCreate: true, MembersInvite: true}, Who: by.who}
+	var err error
+	if f.Server.Admission, err = access.ParseAdmission(admission); err != nil {
+		w.t.Fatal(err)
+	}
+	return f
+}
+
 // tryDeed does something to a new account with a role, or to no account if that is a
 // visitor's.
 func (w *world) tryDeed(admission string, by *actor, d *deed, target kaban.Role) {
 	w.t.Helper()
 	w.count++
 	name := fmt.Sprint("target", w.count)
-	f := access.Facts{Server: access.Server{Claim: access.Claimed, Local: true, MembersCreate: true, MembersInvite: true}, Who: by.who}
-	var err error
-	if f.Server.Admission, err = access.ParseAdmission(admission); err != nil {
-		w.t.Fatal(err)
-	}
+	f := w.serverFacts(admission, by)
 	if target != kaban.RoleVisitor {
 		w.add(name, target)
 		f.Target = access.Target{Whom: access.Other, Role: target, NewRole: d.newRole, OtherOwner: true, Reachable: true}

@@ -172,6 +172,45 @@ func TestABotLeavesWithItsOwner(t *testing.T) {
 	}
 }
 
+// A bot stays a member when its owner leaves. It hears once that the room is gone, and of
+// its state again when the owner is back.
+func TestABotHearsOnceThatARoomIsGone(t *testing.T) {
+	w := newTown(t)
+	if _, err := w.accounts.MakeBot(t.Context(), account.Operator(), account.NewBot{Username: "robo", Owner: "bob"}); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	if _, w.tokens["robo"], err = w.accounts.MakeToken(t.Context(), account.Operator(), account.NewToken{Username: "robo", Name: "test", Expires: time.Hour}); err != nil {
+		t.Fatal(err)
+	}
+	ann, robo := w.enter("ann"), w.enter("robo")
+	invite := func(room, name, id string) {
+		t.Helper()
+		ann.must(`{"type":"invite","room":"%s","id":"%s","username":"%s"}`, room, id, name)
+	}
+	ann.must(`{"type":"create","room":"den","kind":"private"}`)
+	ann.must(`{"type":"create","room":"hall","kind":"public"}`)
+	invite("den", "bob", "1")
+	invite("den", "robo", "2")
+	robo.expect("state", "room", "den", "role", "member")
+	for round := range 2 {
+		ann.must(`{"type":"kick","room":"den","id":"kick%d","username":"bob"}`, round)
+		for change := range 3 {
+			ann.must(`{"type":"topic","room":"den","id":"topic%d%d","topic":"plans"}`, round, change)
+		}
+		robo.expect("state", "room", "den", "gone", true)
+		invite("hall", "robo", fmt.Sprint("hall", round)) // whose state comes after those
+		if f, err := robo.next(); err != nil || f["type"] != "state" || f["room"] != "hall" {
+			t.Errorf("round %d: after it has heard that the room is gone, the bot gets %s, %v", round, f, err)
+		}
+		ann.must(`{"type":"kick","room":"hall","id":"out%d","username":"robo"}`, round)
+		robo.expect("state", "room", "hall", "gone", true)
+		invite("den", "bob", fmt.Sprint("back", round))
+		ann.must(`{"type":"topic","room":"den","id":"topic%d","topic":"together"}`, round)
+		robo.expect("state", "room", "den", "topic", "together")
+	}
+}
+
 // TestATokenExpiresWhileItIsConnected has hours pass on the clock that nobody can set.
 func TestATokenExpiresWhileItIsConnected(t *testing.T) {
 	t.Parallel()

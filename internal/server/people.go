@@ -102,7 +102,13 @@ type rooms struct {
 	// for what the account wants to be notified of.
 	dirty   []kaban.RoomName
 	telling bool // a state is being read
+	// gone are the keys of rooms that the client was last told are gone. A bot without
+	// its owner, and whoever hides a direct room, stay members, and hear it once.
+	gone map[string]struct{}
 }
+
+// maxGone is how many rooms a connection remembers to be gone; then it forgets all.
+const maxGone = 1000
 
 // needRooms makes c.rooms: an idle connection has none.
 func (c *client) needRooms() {
@@ -160,14 +166,31 @@ func (c *client) tellStates() {
 	c.handler.Background(func(ctx context.Context) { state, in, err = user.State(ctx, room) }, func() {
 		r.telling = false
 		if c.session != nil && err == nil {
-			told := wire.RoomState{Room: room.String(), Gone: true}
 			if in {
-				told = stateOf(&state)
+				delete(r.gone, room.Key())
+				c.replyState(stateOf(&state))
+			} else if r.goes(room.Key()) {
+				c.replyState(wire.RoomState{Room: room.String(), Gone: true})
 			}
-			c.reply(&wire.Event{Type: wire.TypeState, State: &told})
 		}
 		c.tellStates()
 	})
+}
+
+// goes notes that a room is gone. It returns false if the client was told already.
+func (r *rooms) goes(key string) bool {
+	if _, told := r.gone[key]; told {
+		return false
+	}
+	if r.gone == nil || len(r.gone) >= maxGone {
+		r.gone = make(map[string]struct{})
+	}
+	r.gone[key] = struct{}{}
+	return true
+}
+
+func (c *client) replyState(state wire.RoomState) {
+	c.reply(&wire.Event{Type: wire.TypeState, State: &state})
 }
 
 // tellNotifications tells what the account wants to be notified of, as one of the states.

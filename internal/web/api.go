@@ -51,13 +51,13 @@ type MemberList struct {
 
 // MessageList is a page of messages.
 type MessageList struct {
-	Room     string    `json:"room" doc:"The room's name."`
-	Epoch    string    `json:"epoch" doc:"Identifies the server's data."`
-	Messages []element `json:"messages" nullable:"false" doc:"Oldest first. Edits, deletions, reactions and pins are in the messages that they change, and no elements."`
-	First    uint64    `json:"first,omitempty" minimum:"1" doc:"The first seq that the page covers, which may be that of a change of a message. Absent if it covers none."`
-	Last     uint64    `json:"last,omitempty" minimum:"1" doc:"The last seq that the page covers. Absent if it covers none."`
-	AsOf     uint64    `json:"as_of,omitempty" minimum:"1" doc:"The messages are as the entries up to this seq have left them. Absent if the room is empty."`
-	More     bool      `json:"more" doc:"There are more in the requested direction."`
+	Room     string             `json:"room" doc:"The room's name."`
+	Epoch    string             `json:"epoch" doc:"Identifies the server's data."`
+	Messages []written[Message] `json:"messages" nullable:"false" doc:"Oldest first. Edits, deletions, reactions and pins are in the messages that they change, and no elements."`
+	First    uint64             `json:"first,omitempty" minimum:"1" doc:"The first seq that the page covers, which may be that of a change of a message. Absent if it covers none."`
+	Last     uint64             `json:"last,omitempty" minimum:"1" doc:"The last seq that the page covers. Absent if it covers none."`
+	AsOf     uint64             `json:"as_of,omitempty" minimum:"1" doc:"The messages are as the entries up to this seq have left them. Absent if the room is empty."`
+	More     bool               `json:"more" doc:"There are more in the requested direction."`
 }
 
 // number is an optional parameter.
@@ -285,11 +285,11 @@ func (s *Server) listMessages(ctx context.Context, in *messagesInput) (*output[M
 	elements := wire.Event{AsOf: page.AsOf}
 	frame.Page(&elements, page.Entries, by)
 	list := MessageList{
-		Room: page.Room.String(), Epoch: s.chat.Epoch(), Messages: make([]element, len(elements.Entries)),
+		Room: page.Room.String(), Epoch: s.chat.Epoch(), Messages: make([]written[Message], len(elements.Entries)),
 		First: page.First, Last: page.Last, AsOf: page.AsOf, More: page.More,
 	}
-	for i, e := range elements.Entries {
-		list.Messages[i] = element{e}
+	for i := range elements.Entries {
+		list.Messages[i] = written[Message]{&elements.Entries[i]}
 	}
 	return &output[MessageList]{list}, nil
 }

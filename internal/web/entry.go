@@ -4,22 +4,24 @@ import (
 	"reflect"
 
 	"github.com/danielgtaylor/huma/v2"
-
-	"kaban/wire"
 )
 
-// element is an entry in a page of messages, as kaban/1 has it.
-type element struct{ wire.Entry }
-
-// MarshalJSON implements json.Marshaler.
-func (e element) MarshalJSON() ([]byte, error) { return e.Append(nil), nil }
-
-// Schema implements huma.SchemaProvider.
-func (element) Schema(r huma.Registry) *huma.Schema {
-	return r.Schema(reflect.TypeFor[Message](), true, "Message")
+// written is a part of an answer as package wire writes it for kaban/1. D describes it in
+// the document.
+type written[D any] struct {
+	by interface{ Append(to []byte) []byte }
 }
 
-// Message describes an element in the document.
+// MarshalJSON implements json.Marshaler.
+func (w written[D]) MarshalJSON() ([]byte, error) { return w.by.Append(nil), nil }
+
+// Schema implements huma.SchemaProvider.
+func (written[D]) Schema(r huma.Registry) *huma.Schema {
+	described := reflect.TypeFor[D]()
+	return r.Schema(described, true, described.Name())
+}
+
+// Message describes an entry in a page of messages.
 type Message struct {
 	Type     string `json:"type" doc:"What it is: message, or a change of the room (member, topic, room), without content. A void is an entry that the server cannot show, without id and username, too. Types may be added. All count for the next page."`
 	Seq      uint64 `json:"seq" minimum:"1" doc:"The number of the entry in its room."`

@@ -3,13 +3,11 @@ package web
 import (
 	"context"
 	"net/http"
-	"reflect"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"kaban/internal/chat"
 	"kaban/internal/frame"
-	"kaban/wire"
 )
 
 // inboxOperations are those on what is new for one's own account.
@@ -17,18 +15,7 @@ func (s *Server) inboxOperations(api huma.API) {
 	asks(s, api, toAccounts, aboutPeople("get-inbox", http.MethodGet, "/v1/inbox", "See what is new: unread mentions, and the rooms with something unread"), s.getInbox)
 }
 
-// mention is an element of an inbox, as kaban/1 has it.
-type mention struct{ wire.Mention }
-
-// MarshalJSON implements json.Marshaler.
-func (m mention) MarshalJSON() ([]byte, error) { return m.Append(nil), nil }
-
-// Schema implements huma.SchemaProvider.
-func (mention) Schema(r huma.Registry) *huma.Schema {
-	return r.Schema(reflect.TypeFor[Mention](), true, "Mention")
-}
-
-// Mention describes an element of an inbox in the document.
+// Mention describes an element of an inbox.
 type Mention struct {
 	Room     string `json:"room" doc:"The room's name."`
 	Seq      uint64 `json:"seq" minimum:"1" doc:"The number of the message in its room."`
@@ -59,10 +46,10 @@ type RoomNews struct {
 
 // Inbox is what is new for an account.
 type Inbox struct {
-	Mentions []mention  `json:"mentions" nullable:"false" doc:"Unread messages that mention you, newest first."`
-	More     bool       `json:"more" doc:"There are more mentions."`
-	Next     uint64     `json:"next,omitempty" minimum:"1" doc:"The before of the next page. Absent on the last."`
-	Rooms    []RoomNews `json:"rooms" nullable:"false" maxItems:"500" doc:"Rooms with something unread, sorted by name; the first 500."`
+	Mentions []written[Mention] `json:"mentions" nullable:"false" doc:"Unread messages that mention you, newest first."`
+	More     bool               `json:"more" doc:"There are more mentions."`
+	Next     uint64             `json:"next,omitempty" minimum:"1" doc:"The before of the next page. Absent on the last."`
+	Rooms    []RoomNews         `json:"rooms" nullable:"false" maxItems:"500" doc:"Rooms with something unread, sorted by name; the first 500."`
 }
 
 type inboxInput struct {
@@ -86,11 +73,12 @@ func (s *Server) getInbox(ctx context.Context, by *who, in *inboxInput) (Inbox, 
 	if err != nil {
 		return Inbox{}, err
 	}
-	inbox := Inbox{Mentions: []mention{}, More: found.More, Next: found.Next(), Rooms: make([]RoomNews, len(rooms))}
+	inbox := Inbox{Mentions: []written[Mention]{}, More: found.More, Next: found.Next(), Rooms: make([]RoomNews, len(rooms))}
 	bytes := 0
-	for _, m := range frame.Mentions(found.Mentions) {
-		inbox.Mentions = append(inbox.Mentions, mention{m})
-		bytes += len(m.Content)
+	mentions := frame.Mentions(found.Mentions)
+	for i := range mentions {
+		inbox.Mentions = append(inbox.Mentions, written[Mention]{&mentions[i]})
+		bytes += len(mentions[i].Content)
 	}
 	for i := range rooms {
 		inbox.Rooms[i] = newsOf(&rooms[i])

@@ -1,6 +1,8 @@
 // Signing in and out over HTTP.
 
 import { call, APIError, type Server, type Session } from './api'
+import type { Notifications } from './protocol'
+import { notifications } from './quiet'
 import { base, outside } from './route'
 import { account, server } from './state'
 
@@ -49,4 +51,9 @@ export function providerLink(to: 'start' | 'link' | 'confirm' = 'start'): string
   const here = location.pathname.slice(base.length - 1)
   const next = outside(here.slice(1)) && here !== '/device' ? '/' : here
   return `${base}v1/oidc/${to}?next=${encodeURIComponent(next)}`
+}
+
+/** Replaces what the account wants to be notified of, on all its devices. */
+export async function saveNotifications(wanted: Notifications): Promise<void> {
+  notifications.value = await call<Notifications>('PUT', 'v1/account/notifications', wanted)
 }

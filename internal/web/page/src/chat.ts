@@ -5,10 +5,11 @@ import { learnServer, learnSession } from './account'
 import { call, problemOf, type Session } from './api'
 import type { Status } from './connection'
 import { deliver, receive, receiver } from './inbox'
-import { loadMine, receiveParted, receiveState } from './mine'
+import { loadMine, receiveNotifications, receiveParted, receiveState } from './mine'
 import { loadDirectory, loadMembersAgain, receivePresence } from './names'
 import { disown, discardAll, receiveAck, receiveError, settle } from './outbox'
 import { isEntry, type Event, type Refusal, type Welcome } from './protocol'
+import { notifications } from './quiet'
 import { announce, receiveEntry, saveReads, tellReads } from './reading'
 import { enterRoom, forget, resync, show } from './rooms'
 import * as route from './route'
@@ -181,6 +182,7 @@ export async function leave(to: 'name' | 'sign-in' = 'name'): Promise<void> {
 function forgetEverything(): void {
   discardAll()
   forgetDrafts()
+  notifications.value = {}
   for (const key of ['rooms', 'room', 'read', 'starred'] as const) save(key, undefined)
   state.rooms.value = [new Room('lobby')]
 }
@@ -260,6 +262,8 @@ function take(event: Event): void {
       return receiveEntry(event)
     case 'state':
       return receiveState(event)
+    case 'notifications':
+      return receiveNotifications(event)
     case 'parted':
       return receiveParted(event)
     case 'ack':

@@ -53,9 +53,15 @@ function Row({ member }: { member: Member }) {
       {member.bot && <span class="badge">{t('bot')}</span>}
       {name === username.value && <span class="quiet">{t('you')}</span>}
       {!isHere(member) && <span class="hidden">{t('offlineNow')}</span>}
+      {isHere(member) && member.away && <span class="badge">{t('awayNow')}</span>}
+      {member.status && (
+        <span class="quiet status" title={member.status} dir="auto">
+          {member.status}
+        </span>
+      )}
     </>
   )
-  const away = isHere(member) ? undefined : 'away'
+  const away = isHere(member) && !member.away ? undefined : 'away'
   // Visitors have no menu: there is nothing that they may do.
   if (!account.value) return <li class={away}>{inside}</li>
   return (

@@ -3,7 +3,8 @@
 
 import { batch } from '@preact/signals'
 import { loadMembersAgain } from './names'
-import type { Me, Mine, Parted, State } from './protocol'
+import type { Me, Mine, Notifications, Parted, State } from './protocol'
+import { notifications } from './quiet'
 import { ask } from './session'
 import { drop, enterRoom, goElsewhere } from './rooms'
 import * as state from './state'
@@ -19,6 +20,7 @@ export async function loadMine(): Promise<boolean> {
       all.push(...found.rooms)
       more = found.more && found.rooms.length > 0
       if (found.account) state.account.value = found.account
+      if (last === undefined) takeNotifications(found)
     }
   } catch {
     return false
@@ -64,7 +66,17 @@ function adopt(room: Room, mine: Mine): void {
   room.uncounted.value = Math.max(0, mine.head - mine.read - mine.unread)
   room.mentions.value = mine.mentions
   room.unreadFrom.value = mine.unread_from
-  room.counted = mine.head
+}
+
+function takeNotifications({ keywords, quiet, level }: Notifications): void {
+  notifications.value = { ...(keywords && { keywords }), ...(quiet && { quiet }), ...(level && { level }) }
+}
+
+/** The account wants to be notified of something else. The level concerns its rooms. */
+export function receiveNotifications(event: Notifications): void {
+  const before = notifications.peek().level
+  takeNotifications(event)
+  if (before !== event.level) void loadMine()
 }
 
 /** Something of a room has changed for the account. */

@@ -6,6 +6,7 @@ import iconFile from './icons/icon.svg'
 import unreadIconFile from './icons/icon-unread.svg'
 import { mentions } from './markup'
 import type { Message } from './protocol'
+import { hasKeyword, isQuiet, notifications } from './quiet'
 import { pathOf } from './route'
 import { attentive, badgeTotal, find, news, notifyWhen, room } from './state'
 import * as state from './state'
@@ -35,11 +36,11 @@ const sounded = new Map<string, number>()
 
 /** Notifies of a message if the user wants that and is not looking at the page. */
 export function notify(roomName: string, message: Message): void {
-  if (attentive.value || permission() !== 'granted') return
+  if (attentive.value || permission() !== 'granted' || isQuiet(notifications.value.quiet, Date.now())) return
   // An account chooses for each room; the setting of the browser turns all of it off.
   const level = state.account.value && notifyWhen.value !== 'never' ? find(roomName)?.notify.value : undefined
   const when = level === undefined ? notifyWhen.value : level === 'none' ? 'never' : level
-  if (when === 'never' || (when === 'mentions' && !mentions(message.content, state.username.value))) return
+  if (when === 'never' || (when === 'mentions' && !mentions(message.content, state.username.value) && !hasKeyword(message.content))) return
   const title = `${message.username} · ${find(roomName)?.title.value ?? roomName}`
   // One notification per room. Without `renotify` only the first one would make a sound.
   const now = Date.now()

@@ -15,7 +15,7 @@ import { useRestricted } from './restricted'
 import { may } from './rights'
 import { ask } from './session'
 import { account, factsOf, room as shown, subject, username, type Room } from './state'
-import { t } from './texts'
+import { t, untilOf } from './texts'
 import type { Texts } from './texts.en'
 
 /** A direct room has at most this many people, the user included. */
@@ -122,8 +122,14 @@ export function MemberCard() {
           <p class="quiet">
             {t(member.account ? member.role : 'visitor')}
             {' · '}
-            {t(member.online ? 'onlineNow' : 'offlineNow')}
+            {t(!member.online ? 'offlineNow' : member.away ? 'awayNow' : 'onlineNow')}
           </p>
+          {member.status && (
+            <p class="status" dir="auto">
+              {member.status}
+              {member.until_ms !== undefined && <span class="quiet"> · {t('bannedUntil', { time: untilOf(member.until_ms) })}</span>}
+            </p>
+          )}
         </div>
       </div>
       {self || !may('mute', factsOf(room)) ? <Actions room={room} member={member} self={self} /> : <OpActions room={room} member={member} />}

@@ -1,13 +1,16 @@
 // The profile of the account, and the people it has blocked.
 
-import { useSignal } from '@preact/signals'
+import { useSignal, type Signal } from '@preact/signals'
 import { call, path } from './api'
 import { Failure, Field, Submit, useSending } from './form'
 import { Doing, Item, useLoaded } from './listing'
 import { Avatar } from './nick'
 import type { Account } from './protocol'
-import { account } from './state'
-import { t } from './texts'
+import { loadMembers } from './names'
+import { ends, endOf } from './pause'
+import { ask } from './session'
+import { account, room, username } from './state'
+import { t, untilOf } from './texts'
 
 export function Profile() {
   const name = useSignal(account.peek()?.name ?? '')
@@ -38,8 +41,58 @@ export function Profile() {
           </p>
         )}
       </form>
+      <AwayForm />
       <Blocks />
     </>
+  )
+}
+
+/** What the account says of itself in lists of members. */
+function AwayForm() {
+  const saved = useSignal(false)
+  // The list of members is where the server says it.
+  const mine = room.value?.members.value?.find((m) => m.username === username.value)
+  return <AwayFields saved={saved} key={`${mine?.away} ${mine?.status} ${mine?.until_ms}`} away={mine?.away ?? false} text={mine?.status ?? ''} until={mine?.until_ms} />
+}
+
+function AwayFields({ saved, away: kept, text: keptText, until: keptUntil }: { saved: Signal<boolean>; away: boolean; text: string; until: number | undefined }) {
+  const away = useSignal(kept)
+  const text = useSignal(keptText)
+  const until = useSignal(keptUntil === undefined ? '' : 'kept')
+  const sending = useSending(async () => {
+    const status = text.peek().trim()
+    const end = until.peek() === 'kept' ? keptUntil : endOf(until.peek())
+    await ask<{ type: 'ok' }>({ type: 'away', away: away.peek(), ...(status === '' ? {} : { text: status }), ...(end === undefined ? {} : { until_ms: end }) })
+    saved.value = true
+    if (room.peek()) await loadMembers(room.peek()!)
+  })
+  return (
+    <form class="fields" onSubmit={sending.submit} onInput={() => (saved.value = false)}>
+      <Field name="status" label={t('status')} help={t('statusHelp')} value={text} sending={sending} maxLength={128} autocomplete="off" />
+      <label class="option">
+        <input type="checkbox" id="away" checked={away.value} onChange={(event) => (away.value = event.currentTarget.checked)} />
+        <span>{t('awayMe')}</span>
+      </label>
+      <label class="field">
+        <span>{t('statusUntil')}</span>
+        <select id="away-until" value={until.value} onChange={(event) => (until.value = event.currentTarget.value)}>
+          <option value="">{t('noEnd')}</option>
+          {keptUntil !== undefined && <option value="kept">{untilOf(keptUntil)}</option>}
+          {ends.map(([key, label]) => (
+            <option key={key} value={key}>
+              {t(label)}
+            </option>
+          ))}
+        </select>
+      </label>
+      <Failure sending={sending} />
+      <Submit sending={sending}>{t('save')}</Submit>
+      {saved.value && (
+        <p class="quiet" role="status">
+          {t('saved')}
+        </p>
+      )}
+    </form>
   )
 }
 

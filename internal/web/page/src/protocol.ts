@@ -88,6 +88,25 @@ export interface Account {
   online?: boolean
 }
 
+/** When an account is not to be disturbed: at some hours, until a moment, or both. */
+export interface Quiet {
+  /** Times of day, as 22:00. `to` is on the next day if it is not later. */
+  from?: string
+  to?: string
+  zone?: string
+  /** The days on which it begins; all if absent. */
+  days?: string[]
+  until_ms?: number
+}
+
+/** What an account wants to be notified of. */
+export interface Notifications {
+  keywords?: string[]
+  quiet?: Quiet
+  /** That of rooms for which it has chosen none. */
+  level?: Level
+}
+
 /** A place in a room's log. A seq of another epoch means nothing. */
 export interface Cursor {
   epoch: string
@@ -102,6 +121,7 @@ export type Request =
   | { type: 'me'; after?: string }
   | { type: 'create'; room: string; kind: 'public' | 'private'; topic?: string }
   | { type: 'direct'; usernames: string[] }
+  | { type: 'away'; away: boolean; text?: string; until_ms?: number }
   | { type: 'read' | 'unread'; room: string; seq: number }
   | { type: 'notify'; room: string; level: Level }
   | ((Act | Amend) & { room: string; id: string })
@@ -237,6 +257,10 @@ export interface Member {
   role: RoomRole
   online: boolean
   bot: boolean
+  /** The account says so, until `until_ms` if that is there. */
+  away?: boolean
+  status?: string
+  until_ms?: number
 }
 export interface Members {
   type: 'members'
@@ -278,7 +302,7 @@ export interface Mine {
   mentions: number
   notify: Level
 }
-export interface Me {
+export interface Me extends Notifications {
   type: 'me'
   account?: Account
   rooms: Mine[]
@@ -349,6 +373,7 @@ export type Event =
   | Goodbye
   | Me
   | State
+  | ({ type: 'notifications' } & Notifications)
   | Created
   | Parted
   | { type: 'ok'; ref?: string }

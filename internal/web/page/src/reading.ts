@@ -5,6 +5,7 @@ import { RequestError } from './connection'
 import { mentions, mentionsDirectly } from './markup'
 import { notify } from './notify'
 import { isAmendment, shown as asMessage, type LiveAmendment, type LiveEntry, type LiveMessage, type Message } from './protocol'
+import { hasKeyword } from './quiet'
 import { ask, send } from './session'
 import { account, attentive, covered, find, noLine, notice, rooms, spoken, username, type Room } from './state'
 import { keepReads } from './storage'
@@ -64,16 +65,17 @@ export function take(room: Room, message: Message): void {
   room.changed()
   if (!counts || message.deleted) return
   const mentioned = mentionsUser(room, message.content)
-  if (mentioned && message.seq > Math.max(room.read.value, room.counted)) room.mentions.value++
+  if (mentioned && !account.value && message.seq > room.read.value) room.mentions.value++
   if (!caughtUp) return
   if (shown) heard.push(message)
   // Among several, a mention matters most.
   if (!attentive.value && (mentioned || !due.has(room) || !mentionsUser(room, due.get(room)!.content))) due.set(room, message)
 }
 
-/** Whether a message is a mention that counts in a room: in a quiet one only the name itself. */
+/** Whether a message is as good as a mention in a room: in a quiet one only the name itself is one. */
 function mentionsUser(room: Room, content: string): boolean {
-  return room.notify.value === 'none' ? mentionsDirectly(content, username.value) : mentions(content, username.value)
+  if (room.notify.value === 'none') return mentionsDirectly(content, username.value)
+  return mentions(content, username.value) || hasKeyword(content)
 }
 
 /** A message is one of a thread. */
@@ -172,7 +174,8 @@ function counted(room: Room, seq: number): { messages: number; mentions: number 
     const { seq: at, change, username: author, content } = messages[i]!
     if (at > seq || change || author === username.value) continue
     n.messages++
-    if (room.mentions.value > 0 && mentionsUser(room, content)) n.mentions++
+    // Those of an account are the server's to count: it says how many are left.
+    if (room.mentions.value > 0 && !account.value && mentionsUser(room, content)) n.mentions++
   }
   return n
 }

@@ -11,6 +11,7 @@ import { leave } from './chat'
 import { Devices } from './devices'
 import { Invites } from './invites'
 import { Modal } from './modal'
+import { NotificationsOfAccount } from './notifications'
 import { choose, permission, type Permission } from './notify'
 import { Profile } from './profile'
 import type { Role } from './protocol'
@@ -47,6 +48,7 @@ interface Part {
 }
 const parts: Record<string, Part> = {
   browser: { title: 'partBrowser', least: 'guest', Content: Browser },
+  notifications: { title: 'notifications', least: 'guest', Content: Notifying },
   profile: { title: 'partProfile', least: 'guest', Content: Profile },
   security: { title: 'partSecurity', least: 'guest', Content: Security },
   devices: { title: 'partDevices', least: 'guest', Content: Devices },
@@ -91,10 +93,21 @@ export function Settings() {
   )
 }
 
-function Browser() {
+/** Of this browser, and of the account everywhere. */
+function Notifying() {
   return (
     <>
       <Notifications />
+      <h3>{t('onAllDevices')}</h3>
+      <NotificationsOfAccount />
+    </>
+  )
+}
+
+function Browser() {
+  return (
+    <>
+      {!account.value && <Notifications />}
       <fieldset>
         <legend>{t('typing')}</legend>
         <label class="option">
@@ -151,7 +164,7 @@ function Notifications() {
       ] as const)
   return (
     <fieldset>
-      <legend>{t('notifications')}</legend>
+      <legend>{t(account.value ? 'inThisBrowser' : 'notifications')}</legend>
       <p class="quiet">{t('notificationsHelp')}</p>
       {options.map(([when, label]) => (
         <label class="option" key={when}>

@@ -5,6 +5,7 @@ import type { ComponentChildren } from 'preact'
 import { closeDrawer, openDialog, openPanel, visit } from './focus'
 import { Sign } from './sign'
 import { Avatar } from './nick'
+import { quietNow } from './quiet'
 import { pathOf } from './route'
 import { preference } from './preference'
 import { part } from './rooms'
@@ -71,6 +72,11 @@ export function RoomList() {
         <bdi class="me-name" title={username.value}>
           {account.value?.name || username.value}
         </bdi>
+        {quietNow.value && (
+          <button type="button" class="icon" aria-label={t('quietNow')} title={t('quietNow')} onClick={() => openDialog('settings', 'notifications')}>
+            <Muted />
+          </button>
+        )}
         <button type="button" class="icon" aria-label={t('keys')} title={`${t('keys')} (?)`} onClick={() => openDialog('keys')}>
           <Keyboard />
         </button>

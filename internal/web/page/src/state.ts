@@ -118,10 +118,8 @@ export class Room implements Field {
   held = false
   /** Where the unread line stands because the user has set that; 0 if it does not. */
   flagged = 0
-  /** How many unread messages mention the user. */
+  /** How many unread messages mention the user. The server counts them for accounts, the page for visitors. */
   readonly mentions = signal(0)
-  /** The server has counted them up to here. */
-  counted = 0
   readonly loadingOlder = signal(false)
   readonly loadingNewer = signal(false)
   readonly loadFailed = signal(false)

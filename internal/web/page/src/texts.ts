@@ -1,7 +1,7 @@
 // Texts, dates and numbers in the language of the user.
 
 import { computed, signal } from '@preact/signals'
-import { load } from './storage'
+import { load, onKept } from './storage'
 import { de } from './texts.de'
 import { en, type Texts } from './texts.en'
 
@@ -19,7 +19,9 @@ function preferred(): string {
   return 'en'
 }
 
+/** Another tab may choose it. */
 export const language = signal(preferred())
+onKept('language', () => (language.value = preferred()))
 
 const texts = computed(() => languages[language.value]!.texts)
 const plurals = computed(() => new Intl.PluralRules(language.value))
@@ -109,6 +111,17 @@ let nextDay: ReturnType<typeof setTimeout> | undefined
 followDay()
 for (const name of ['focus', 'pageshow']) addEventListener(name, followDay)
 document.addEventListener('visibilitychange', followDay)
+
+const shortDay = computed(() => new Intl.DateTimeFormat(language.value, { weekday: 'short', timeZone: 'UTC' }))
+
+/** The short name of a day of the week, 0 for Monday. */
+export const weekdayOf = (day: number): string => shortDay.value.format(Date.UTC(2024, 0, 1 + day))
+
+/** A moment that is to come, in milliseconds since 1970: its time, and its day if that is another one. */
+export function untilOf(time: number): string {
+  const iso = new Date(time).toISOString()
+  return new Date(time).setHours(0, 0, 0, 0) === today.value ? timeOf(iso) : `${dayOf(iso)}, ${timeOf(iso)}`
+}
 
 /** The time zone of the user, by its IANA name. */
 export const zone = (): string => Intl.DateTimeFormat().resolvedOptions().timeZone
