@@ -23,6 +23,7 @@ type writerStmts struct {
 	addUnmerged, trimUnmerged *sql.Stmt
 	setProgress, setErasing   *sql.Stmt
 	readPage, writePage       *sql.Stmt
+	readPages                 *sql.Stmt
 	insertOne, insertMany     *sql.Stmt
 	cutStmts
 	stateStmts
@@ -49,6 +50,7 @@ func (w *writerStmts) prepare(ctx context.Context, c *conn) error {
 		&w.setProgress:  updateProgress,
 		&w.setErasing:   updateErasing,
 		&w.readPage:     "SELECT data FROM sqlite_dbpage WHERE pgno = ?",
+		&w.readPages:    readPagesQuery,
 		&w.writePage:    "UPDATE sqlite_dbpage SET data = ? WHERE pgno = ?",
 		&w.insertOne:    insertQuery + insertRow,
 		&w.insertMany:   insertQuery + times(insertRow, insertRows),

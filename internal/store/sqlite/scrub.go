@@ -3,6 +3,7 @@ package sqlite
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -127,6 +128,12 @@ func remains(number uint32, page []byte, pages uint32, free map[uint32]int) []by
 	return gap(number, page, pages)
 }
 
+// scrubStep is how many pages are read at a time when they are scrubbed.
+const scrubStep = 16
+
+// readPagesQuery takes scrubStep numbers, some of which may be the same.
+var readPagesQuery = "SELECT pgno, data FROM sqlite_dbpage WHERE pgno IN (" + times("?", scrubStep) + ")"
+
 // scrubPages overwrites what has no meaning in some pages, in one transaction.
 func (d *database) scrubPages(ctx context.Context, numbers []uint32, free map[uint32]int) error {
 	return d.writer.transact(ctx, func() error {
@@ -134,25 +141,60 @@ func (d *database) scrubPages(ctx context.Context, numbers []uint32, free map[ui
 		if err := d.writer.QueryRowContext(ctx, "PRAGMA page_count").Scan(&count); err != nil {
 			return err
 		}
-		for _, number := range numbers {
-			if number > count {
-				continue
-			}
-			var page []byte
-			if err := d.stmts.readPage.QueryRowContext(ctx, number).Scan(&page); err != nil {
+		numbers = slices.DeleteFunc(numbers, func(number uint32) bool { return number > count })
+		var s scrubber
+		for some := range slices.Chunk(numbers, scrubStep) {
+			if err := s.read(ctx, d.stmts.readPages, some, func(number uint32, page []byte) bool {
+				old := remains(number, page, count, free)
+				is := !isZero(old)
+				clear(old)
+				return is
+			}); err != nil {
 				return err
 			}
-			old := remains(number, page, count, free)
-			if isZero(old) {
-				continue
-			}
-			clear(old)
-			if _, err := d.stmts.writePage.ExecContext(ctx, page, number); err != nil {
-				return err
+			for one := range slices.Chunk(s.pages, 2) {
+				if _, err := d.stmts.writePage.ExecContext(ctx, one...); err != nil {
+					return err
+				}
 			}
 		}
 		return nil
 	})
+}
+
+// scrubber has some pages on their way.
+type scrubber struct {
+	numbers [scrubStep]any
+	buffer  []byte
+	pages   []any // the arguments of writePage for each
+}
+
+// read reads some pages, scrubStep at most, and keeps those that differ after a change.
+func (s *scrubber) read(ctx context.Context, stmt *sql.Stmt, numbers []uint32, change func(number uint32, page []byte) (differs bool)) error {
+	for i := range s.numbers {
+		s.numbers[i] = numbers[min(i, len(numbers)-1)]
+	}
+	rows, err := stmt.QueryContext(ctx, s.numbers[:]...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	s.buffer, s.pages = slices.Grow(s.buffer[:0], scrubStep*pageSize), s.pages[:0]
+	var number uint32 // outside of the loop, because Scan makes both escape
+	var data sql.RawBytes
+	for rows.Next() {
+		if err := rows.Scan(&number, &data); err != nil {
+			return err
+		}
+		at := len(s.buffer)
+		s.buffer = append(s.buffer, data...)
+		if page := s.buffer[at:]; change(number, page) {
+			s.pages = append(s.pages, page, number)
+		} else {
+			s.buffer = s.buffer[:at]
+		}
+	}
+	return closeRows(rows)
 }
 
 // sweepStep is how many pages of a file that is swept are read at a time.
