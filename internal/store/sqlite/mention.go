@@ -25,10 +25,10 @@ const (
 	// mentionsQuery reads what concerns an account in a run of places, the last rows of two runs
 	// of the key: those by its name, and those of many.
 	mentionsQuery = "SELECT * FROM (" + allMentions + " WHERE account = ?1 AND place BETWEEN ?2 AND ?3 ORDER BY place DESC LIMIT ?4)" +
-		" UNION ALL SELECT * FROM (" + allMentions + " WHERE account = '' AND place BETWEEN ?2 AND ?3 ORDER BY place DESC LIMIT ?4)"
-	// maxMentionRows is how many rows are read of each run: those of many may be two of a message,
-	// and some concern others.
-	maxMentionRows = 4 * store.MaxMentions
+		" UNION ALL SELECT * FROM (" + allMentions + " WHERE account = '' AND place BETWEEN ?2 AND ?3 ORDER BY place DESC LIMIT ?5)"
+	// How many rows are read of each: of a message there is one by name, and up to two of many.
+	maxRowsByName = store.MaxMentions + 1
+	maxRowsOfMany = 2*store.MaxMentions + 1
 )
 
 func (m *mentionStmts) queries() map[**sql.Stmt]string {
@@ -203,12 +203,12 @@ func (s *Store) mergedMentions(ctx context.Context, r *room, account string, aft
 // readMentions adds the messages of a run that have rows which concern an account. Of a long
 // run it adds the last ones, as many as have all of their rows among those that are read.
 func (r *reader) readMentions(in *room, account string, after, last uint64, into map[uint64]*mentioning) error {
-	rows, err := r.mentions.QueryContext(context.Background(), account, in.place(after+1), in.place(last), maxMentionRows)
+	rows, err := r.mentions.QueryContext(context.Background(), account, in.place(after+1), in.place(last), maxRowsByName, maxRowsOfMany)
 	if err != nil {
 		return unlessDamaged(err)
 	}
 	defer rows.Close()
-	byName, ofMany := lastRows{}, lastRows{}
+	byName, ofMany := lastRows{limit: maxRowsByName}, lastRows{limit: maxRowsOfMany}
 	for rows.Next() {
 		m, err := scanMention(rows, &r.authors.sum)
 		if m.Account == "" {
@@ -243,15 +243,15 @@ func (r *reader) readMentions(in *room, account string, after, last uint64, into
 
 // lastRows are the rows that were read of a run, from its end on.
 type lastRows struct {
-	n     int
-	place int64 // of the last one read
+	limit, n int
+	place    int64 // of the last one read
 }
 
 func (l *lastRows) add(place int64) { l.n, l.place = l.n+1, place }
 
 // cut returns the last place of which perhaps not all rows were read, 0 if all were.
 func (l *lastRows) cut() int64 {
-	if l.n < maxMentionRows {
+	if l.n < l.limit {
 		return 0
 	}
 	return l.place
