@@ -267,3 +267,84 @@ func (c *Chat) postAll(ctx context.Context, sends []Send, e *people.Erasure) err
 	}
 	return nil
 }
+
+// Erasable is what erasing would delete, up to a place.
+type Erasable struct {
+	Messages, Reactions, Rooms int64
+	// Next goes on from there; nil if that was all.
+	Next *ErasablePlace
+}
+
+// ErasablePlace is a place in a room: everything before it is counted.
+type ErasablePlace struct {
+	Room    string // its key
+	After   uint64 // the last entry of it that is counted
+	Counted bool   // the room has counted as one with anything to delete
+}
+
+// erasablePages is how many pages of history one call of Erasable looks at.
+const erasablePages = 20
+
+// Erasable counts what some authors have written and erasing them would delete: their messages,
+// and their reactions to messages of others. It looks at some thousand entries from a place on, or from the
+// beginning, and deletes nothing. Who may ask is for package account to say.
+func (c *Chat) Erasable(ctx context.Context, authors []string, from *ErasablePlace) (found Erasable, err error) {
+	at := ErasablePlace{}
+	if from != nil {
+		at = *from
+	}
+	pages := 0
+	for _, name := range c.allRooms() {
+		if name.Key() < at.Room {
+			continue
+		}
+		if name.Key() > at.Room {
+			at = ErasablePlace{Room: name.Key()}
+		}
+		for more := true; more; {
+			if pages++; pages > erasablePages {
+				found.Next = &at
+				return found, nil
+			}
+			if more, err = c.countErasable(ctx, name, authors, &at, &found); err != nil {
+				return Erasable{}, err
+			}
+		}
+	}
+	return found, nil
+}
+
+// countErasable counts a page behind a place, and reports whether there are more.
+func (c *Chat) countErasable(ctx context.Context, name kaban.RoomName, authors []string, at *ErasablePlace, found *Erasable) (more bool, err error) {
+	page, err := c.dispatcher.History(ctx, name, store.Page{After: at.After, Limit: erasePage})
+	if damaged, ok := errors.AsType[*store.DamagedError](err); ok && damaged.Seq > at.After {
+		at.After = damaged.Seq
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	before := found.Messages + found.Reactions
+	for i := range page.Entries {
+		e := &page.Entries[i]
+		switch {
+		case e.Kind != kaban.KindMessage || e.IsDeleted():
+		case slices.Contains(authors, e.Author):
+			found.Messages++
+		case e.State != nil:
+			for _, r := range e.State.Reactions {
+				for _, by := range r.People {
+					if slices.Contains(authors, by.Author) {
+						found.Reactions++
+					}
+				}
+			}
+		}
+	}
+	if found.Messages+found.Reactions > before && !at.Counted {
+		at.Counted = true
+		found.Rooms++
+	}
+	at.After = max(at.After, page.Last)
+	return page.More, nil
+}

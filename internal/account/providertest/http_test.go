@@ -222,7 +222,7 @@ func TestRoomsOfGroups(t *testing.T) {
 	s.must(err)
 	room, err := kaban.ParseRoomName("den")
 	s.must(err)
-	u := s.chat.With(id, kaban.Peer{}.Address, &chat.Credential{ID: owner.Principal.SecretID, Device: true})
+	u := s.chat.With(id, kaban.Peer{}.Address, &chat.Credential{ID: owner.Principal.SecretID, Device: true, Fresh: true})
 	s.must(u.Create(t.Context(), room, chat.NewRoom{Kind: kaban.RoomPrivate}))
 	_, _, err = s.service.AddAccount(t.Context(), account.Operator(), account.NewPerson{NewAccount: account.NewAccount{Username: "bob"}})
 	s.must(err)
