@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	"kaban"
+	"kaban/internal/access"
+	"kaban/internal/dispatch"
 	"kaban/internal/store"
 )
 
@@ -115,7 +117,7 @@ func (u User) Inbox(ctx context.Context, before uint64, limit, bytes int) (inbox
 			break
 		}
 		m := &found[i]
-		message, ok, err := u.chat.message(ctx, m.room, m.Seq)
+		message, ok, err := u.message(ctx, m.room, m.Seq)
 		if err != nil {
 			return Inbox{}, err
 		}
@@ -129,16 +131,30 @@ func (u User) Inbox(ctx context.Context, before uint64, limit, bytes int) (inbox
 	return inbox, nil
 }
 
-// message returns a message as it is now, or false if it was deleted or cannot be read.
-func (c *Chat) message(ctx context.Context, room kaban.RoomName, seq uint64) (Entry, bool, error) {
-	page, err := c.dispatcher.History(ctx, room, store.Page{After: seq - 1, Before: seq + 1, Limit: 1})
-	switch {
-	case errors.Is(err, ErrNotFound), errors.Is(err, ErrDamaged):
+// message returns a message as it is now, or false if it was deleted, cannot be read, or the user
+// may not read it any more.
+func (u User) message(ctx context.Context, room kaban.RoomName, seq uint64) (message Entry, ok bool, err error) {
+	err = u.whileAllowed(ctx, access.Read, room, func(_ *dispatch.Room, found ruling) error {
+		message, ok = Entry{}, false
+		if seq < found.from {
+			return nil
+		}
+		page, err := u.chat.dispatcher.History(ctx, room, store.Page{After: seq - 1, Before: seq + 1, Limit: 1})
+		switch {
+		case errors.Is(err, ErrDamaged):
+			return nil
+		case err != nil:
+			return err
+		}
+		if len(page.Entries) > 0 && !page.Entries[0].IsDeleted() {
+			message, ok = page.Entries[0], true
+		}
+		return nil
+	})
+	if err != nil && isRefusal(err) {
 		return Entry{}, false, nil
-	case err != nil || len(page.Entries) == 0 || page.Entries[0].IsDeleted():
-		return Entry{}, false, err
 	}
-	return page.Entries[0], true, nil
+	return message, ok, err
 }
 
 // eachState calls visit with the state of each room of the account, by name, until it returns an

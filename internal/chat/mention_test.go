@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -397,5 +398,49 @@ func TestAway(t *testing.T) {
 		want(t, "a credential that only reads", reads.SetAway(t.Context(), lunch), ErrForbidden)
 		want(t, "a visitor", w.visitor("vic", netip.Addr{}).SetAway(t.Context(), lunch), ErrAuthRequired)
 		want(t, "too late", w.user("ann").SetAway(t.Context(), people.Away{Away: true, Until: MaxUntil + 1}), ErrTooLate)
+	})
+}
+
+// kicking does something while the history of a room is read.
+type kicking struct {
+	store.Store
+	meanwhile func()
+}
+
+func (k *kicking) History(ctx context.Context, room kaban.RoomName, p store.Page) (store.History, error) {
+	if do := k.meanwhile; do != nil {
+		k.meanwhile = nil
+		do()
+	}
+	return k.Store.History(ctx, room, p)
+}
+
+// Whoever is thrown out while an inbox is put together gets nothing that is said later.
+func TestInboxWhileThrownOut(t *testing.T) {
+	drivers(t, func(t *testing.T, s store.Store) {
+		k := &kicking{Store: s}
+		w := newTown(t, k)
+		w.create("ann", "den", kaban.RoomPrivate)
+		den := storetest.RoomName(t, "den")
+		want(t, "bob is invited", w.do("ann", "den", w.to("bob", access.Invite)), nil)
+		seq, err := w.post(w.user("ann"), "den", "@bob, hello", 0)
+		want(t, "ann posts", err, nil)
+		check := func(what string, mentions int) {
+			t.Helper()
+			inbox, err := w.user("bob").Inbox(t.Context(), 0, 0, 1000)
+			if err != nil || len(inbox.Mentions) != mentions {
+				t.Errorf("%s: %+v, %v, want %d mentions", what, inbox.Mentions, err, mentions)
+			}
+		}
+		check("in the room", 1)
+		k.meanwhile = func() {
+			want(t, "bob is kicked", w.do("ann", "den", w.to("bob", access.Kick)), nil)
+			_, _, err := w.user("ann").Change(t.Context(), den, w.id(), edit(seq, "@bob is out"))
+			want(t, "ann edits", err, nil)
+		}
+		check("thrown out", 0)
+		if k.meanwhile != nil {
+			t.Error("no history was read")
+		}
 	})
 }

@@ -97,6 +97,14 @@ type Mention struct {
 	Cause Cause // the most direct one
 }
 
+// MaxMentions is how many messages Store.Mentions returns at most, those that come last. Nobody
+// reads more of them one by one, and what others can make somebody's server do stays bounded.
+const MaxMentions = 1000
+
+// LastMentions leaves the last ones of some mentions, which are ascending, that Store.Mentions
+// returns.
+func LastMentions(found []Mention) []Mention { return found[max(0, len(found)-MaxMentions):] }
+
 // MentionOf returns what occurrences of a message mean for an account; false if they do not
 // concern it. Time is the one of the cause.
 func MentionOf(account string, seq uint64, occurrences []Occurrence) (m Mention, ok bool) {

@@ -220,7 +220,8 @@ type Store interface {
 	// Mentions returns the messages behind one seq, up to another, that mention an account
 	// (Write.Mentions), ascending, without those that it has written itself and those that
 	// were deleted. What an edit has taken out is not there any more. An occurrence that
-	// cannot be read is left out.
+	// cannot be read is left out. Of more than MaxMentions it returns the last ones, and
+	// perhaps fewer where there are many more that it leaves out.
 	Mentions(ctx context.Context, room kaban.RoomName, account string, after, last uint64) ([]Mention, error)
 
 	// MayMention reports for each of some runs, in their order, whether Mentions may find

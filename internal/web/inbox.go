@@ -40,7 +40,7 @@ type RoomNews struct {
 	Head     uint64   `json:"head" doc:"The last seq."`
 	Read     uint64   `json:"read" doc:"The seq up to which you have read."`
 	Unread   uint64   `json:"unread" doc:"Messages of others after it; 0 if notify is none."`
-	Mentions uint64   `json:"mentions" doc:"Messages of others after it that mention you; only by your name if notify is none."`
+	Mentions uint64   `json:"mentions" doc:"Messages of others after it that mention you, 1000 at most; only by your name if notify is none."`
 	Notify   string   `json:"notify" enum:"all,mentions,none" doc:"Which messages notify you."`
 }
 

@@ -68,7 +68,7 @@ func (s *Store) Mentions(_ context.Context, name kaban.RoomName, account string,
 		}
 		return true
 	})
-	return found, nil
+	return store.LastMentions(found), nil
 }
 
 // MayMention implements store.Store.

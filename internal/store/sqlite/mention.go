@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"maps"
 	"slices"
 	"strings"
 
@@ -21,9 +22,13 @@ type mentionStmts struct {
 
 const (
 	allMentions = "SELECT account, place, cause, user, time, online, sum FROM mentions"
-	// mentionsQuery reads what concerns an account in a run of places, two short runs of the
-	// key: those by its name, and those of many.
-	mentionsQuery = allMentions + " WHERE account IN (?1, '') AND place BETWEEN ?2 AND ?3"
+	// mentionsQuery reads what concerns an account in a run of places, the last rows of two runs
+	// of the key: those by its name, and those of many.
+	mentionsQuery = "SELECT * FROM (" + allMentions + " WHERE account = ?1 AND place BETWEEN ?2 AND ?3 ORDER BY place DESC LIMIT ?4)" +
+		" UNION ALL SELECT * FROM (" + allMentions + " WHERE account = '' AND place BETWEEN ?2 AND ?3 ORDER BY place DESC LIMIT ?5)"
+	// How many rows are read of each: of a message there is one by name, and up to two of many.
+	maxRowsByName = store.MaxMentions + 1
+	maxRowsOfMany = 2*store.MaxMentions + 1
 )
 
 func (m *mentionStmts) queries() map[**sql.Stmt]string {
@@ -111,7 +116,7 @@ func (s *Store) Mentions(ctx context.Context, name kaban.RoomName, account strin
 		}
 	}
 	slices.SortFunc(found, func(a, b store.Mention) int { return int(int64(a.Seq) - int64(b.Seq)) })
-	return found, nil
+	return store.LastMentions(found), nil
 }
 
 // mentionedQuery finds those of some runs of places, as pairs in JSON, in which there is
@@ -195,15 +200,22 @@ func (s *Store) mergedMentions(ctx context.Context, r *room, account string, aft
 	return nil
 }
 
-// readMentions adds the messages of a run that have rows which concern an account.
+// readMentions adds the messages of a run that have rows which concern an account. Of a long
+// run it adds the last ones, as many as have all of their rows among those that are read.
 func (r *reader) readMentions(in *room, account string, after, last uint64, into map[uint64]*mentioning) error {
-	rows, err := r.mentions.QueryContext(context.Background(), account, in.place(after+1), in.place(last))
+	rows, err := r.mentions.QueryContext(context.Background(), account, in.place(after+1), in.place(last), maxRowsByName, maxRowsOfMany)
 	if err != nil {
 		return unlessDamaged(err)
 	}
 	defer rows.Close()
+	byName, ofMany := lastRows{limit: maxRowsByName}, lastRows{limit: maxRowsOfMany}
 	for rows.Next() {
 		m, err := scanMention(rows, &r.authors.sum)
+		if m.Account == "" {
+			ofMany.add(m.place)
+		} else {
+			byName.add(m.place)
+		}
 		var by author
 		if err == nil {
 			by, err = r.authors.author(context.Background(), m.user)
@@ -223,7 +235,26 @@ func (r *reader) readMentions(in *room, account string, after, last uint64, into
 		}
 		into[seq].occurrences = append(into[seq].occurrences, m.Occurrence)
 	}
+	if cut := max(byName.cut(), ofMany.cut()); cut > 0 {
+		maps.DeleteFunc(into, func(seq uint64, _ *mentioning) bool { return in.place(seq) <= cut })
+	}
 	return unlessDamaged(closeRows(rows))
+}
+
+// lastRows are the rows that were read of a run, from its end on.
+type lastRows struct {
+	limit, n int
+	place    int64 // of the last one read
+}
+
+func (l *lastRows) add(place int64) { l.n, l.place = l.n+1, place }
+
+// cut returns the last place of which perhaps not all rows were read, 0 if all were.
+func (l *lastRows) cut() int64 {
+	if l.n < l.limit {
+		return 0
+	}
+	return l.place
 }
 
 // unlessDamaged returns an error, unless it is about data that cannot be read.

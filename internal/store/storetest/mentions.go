@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 
 	gocmp "github.com/google/go-cmp/cmp"
@@ -82,6 +83,35 @@ func testMentions(t *testing.T, s store.Store) {
 	}
 	if got, err := s.Mentions(t.Context(), RoomName(t, "nowhere"), "dan", 0, 9); err != nil || got != nil {
 		t.Errorf("in no room: %+v, %v; want nothing", got, err)
+	}
+}
+
+// testManyMentions checks that no number of mentions costs more than so many.
+func testManyMentions(t *testing.T, s store.Store) {
+	const more = 4*store.MaxMentions + 20
+	writes, results := make([]store.Write, more), make([]store.Result, more)
+	for i := range writes {
+		writes[i] = store.Write{
+			Draft:    accountDraft(t, "lobby", "ann", strconv.Itoa(i), kaban.KindMessage, 0, "@bob @everyone"),
+			Mentions: &store.Mentions{Accounts: []string{"bob"}, Everyone: true},
+		}
+	}
+	if err := s.Append(t.Context(), writes, results); err != nil {
+		t.Fatal(err)
+	}
+	for account, cause := range map[string]store.Cause{"bob": store.CauseName, "cid": store.CauseEveryone} {
+		found, err := s.Mentions(t.Context(), RoomName(t, "lobby"), account, 0, more)
+		if err != nil || len(found) != store.MaxMentions {
+			t.Fatalf("%d mentions of %s, %v; want %d", len(found), account, err, store.MaxMentions)
+		}
+		for i, m := range found {
+			if seq := uint64(more - store.MaxMentions + 1 + i); m.Seq != seq || m.Cause != cause {
+				t.Fatalf("mention %d of %s: %+v, want seq %d, cause %v", i, account, m, seq, cause)
+			}
+		}
+		if found, err := s.Mentions(t.Context(), RoomName(t, "lobby"), account, 0, 5); err != nil || len(found) != 5 {
+			t.Errorf("%d mentions of %s up to the fifth, %v; want 5", len(found), account, err)
+		}
 	}
 }
 

@@ -42,6 +42,7 @@ func (d *Driver) stateTests() []test {
 		{"a page of history covers a bounded run", testLongRuns},
 		{"history is of one moment", func(t *testing.T, s store.Store) { testOneMoment(t, s, s) }},
 		{"messages mention accounts", testMentions},
+		{"many messages mention an account", testManyMentions},
 		{"mentions are forgotten", testForgetMentions},
 		{"the front of a log is cut", testCut},
 		{"a log is cut by the times of its entries", testCutByTime},
