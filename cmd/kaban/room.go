@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -10,6 +12,8 @@ import (
 type roomCommand struct {
 	List roomList `cmd:"" help:"List the rooms that are public or private, without what is in them."`
 	Op   roomOp   `cmd:"" help:"Make a member of a room its op. The room's log says so."`
+
+	Retention roomRetention `cmd:"" help:"Change how long the messages of a room are kept. What is older is deleted for good."`
 }
 
 // room is a room, as the API has it for admins.
@@ -19,6 +23,8 @@ type room struct {
 	Flags   []string `json:"flags"`
 	Members int      `json:"members"`
 	Head    uint64   `json:"head"`
+
+	Retention string `json:"retention"`
 }
 
 type roomList struct{ adminFlags }
@@ -27,9 +33,9 @@ type roomList struct{ adminFlags }
 func (c *roomList) Run(std streams) error {
 	return c.withAdmin(std, nil, func(ctx context.Context, a *admin) error {
 		return list(ctx, a, "/v1/admin/rooms", "rooms", []string{"limit", "500"},
-			[]string{"ROOM", "KIND", "MEMBERS", "ENTRIES", "FLAGS"}, "there are no rooms",
+			[]string{"ROOM", "KIND", "MEMBERS", "ENTRIES", "FLAGS", "RETENTION"}, "there are no rooms",
 			func(r *room) []string {
-				return []string{r.Room, r.Kind, fmt.Sprint(r.Members), fmt.Sprint(r.Head), orDash(strings.Join(r.Flags, ","))}
+				return []string{r.Room, r.Kind, fmt.Sprint(r.Members), fmt.Sprint(r.Head), orDash(strings.Join(r.Flags, ",")), orDash(r.Retention)}
 			})
 	})
 }
@@ -43,4 +49,66 @@ type roomOp struct {
 // Run makes somebody op.
 func (c *roomOp) Run(std streams) error {
 	return c.simple(std, "PUT", "/v1/admin/rooms/"+segment(c.Room)+"/op", map[string]string{"username": c.Username}, "%s is op of %s", c.Username, c.Room)
+}
+
+type roomRetention struct {
+	adminFlags
+	deletingFlags
+	Room  string `arg:"" help:"The room."`
+	Value string `arg:"" help:"forever, days such as 90d, or \"server\" for as long as the setting retention says."`
+}
+
+// Run changes how long messages are kept.
+func (c *roomRetention) Run(std streams) error {
+	return c.withAdmin(std, nil, func(ctx context.Context, a *admin) error {
+		value, then := c.Value, c.Value
+		if value == "server" {
+			server, err := a.setting(ctx, settingRetention)
+			if err != nil {
+				return err
+			}
+			value, then = "", server.Value
+		}
+		if err := c.ask(ctx, a, c.Room, then); err != nil {
+			return err
+		}
+		if err := a.do(ctx, "PUT", "/v1/admin/rooms/"+segment(c.Room)+"/retention", map[string]string{"value": value}, nil); err != nil {
+			return err
+		}
+		a.say("messages of %s are kept: %s", c.Room, then)
+		return nil
+	})
+}
+
+// settingRetention is the key of the setting for all rooms.
+const settingRetention = "retention"
+
+// deletingFlags are those of commands that delete messages.
+type deletingFlags struct {
+	Yes bool `help:"Do not ask before messages are deleted."`
+}
+
+// ask asks whether the messages may be deleted that a retention of a room, or of the server,
+// would delete. If there are none it asks nothing.
+func (c *deletingFlags) ask(ctx context.Context, a *admin, room, value string) error {
+	old, _, err := request[struct {
+		Messages uint64 `json:"messages"`
+		Rooms    int    `json:"rooms"`
+	}](ctx, a, "GET", "/v1/admin/retention"+query("room", room, "value", value), nil)
+	if err != nil || old.Messages == 0 || c.Yes {
+		return err
+	}
+	what := fmt.Sprintf("this deletes %s in %s for good", count(old.Messages, "message"), count(uint64(old.Rooms), "room"))
+	if !isTerminal(a.std.in) || !isTerminal(a.std.err) {
+		return usagef("%s; if that is wanted, add --yes", what)
+	}
+	fmt.Fprintf(a.std.err, "kaban: %s; type yes to go on: ", what)
+	answer, err := bufio.NewReader(a.std.in).ReadString('\n')
+	if err != nil && answer == "" {
+		return fmt.Errorf("read the answer: %w", err)
+	}
+	if strings.TrimSpace(answer) != "yes" {
+		return errors.New("nothing was changed")
+	}
+	return nil
 }

@@ -226,6 +226,11 @@ func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*e
 	defer run.close()
 	serving.Go(func() { giveBack(ctx) })
 	serving.Go(func() { upkeep(ctx, shared.accounts, shared.rooms, log) })
+	serving.Go(func() {
+		shared.rooms.Retain(ctx, func(err error) {
+			log.Warn("messages that are too old could not be deleted; it is tried again in an hour", "error", err)
+		})
+	})
 	serve(run, endpoints, &serving, log, failed)
 	if around.certs != nil {
 		around.certs.Start()
@@ -253,12 +258,23 @@ func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*e
 	return c.wait(run, endpoints, around, failed, c.newReloading(around, limits, run))
 }
 
+// forgetIn returns a function that has a search index forget runs of entries.
+func forgetIn(x *index.Index) func(context.Context, []store.Run) error {
+	return func(ctx context.Context, runs []store.Run) error {
+		ranges := make([]index.Range, len(runs))
+		for i, run := range runs {
+			ranges[i] = index.Range{Room: run.Room, First: run.After + 1, Last: run.Last}
+		}
+		return x.Forget(ctx, ranges...)
+	}
+}
+
 // services starts the services of a server.
 func (c *serveCommand) services(kept store.Store, d *dispatch.Dispatcher, found *index.Index, limits *limit.Limits, policy peer.Policy, log *slog.Logger) (*services, error) {
 	options := account.Options{Log: log, SignIns: limits.SignIns, Exempt: exempt(policy)}
 	endHashing := hashApart(&options, log)
 	shared, err := newServices(context.Background(), c.Data, kept, d,
-		service.Options{MaxContent: c.MaxContent, Rooms: limits.Rooms, Searches: limits.Searches, Exempt: exempt(policy), EraseIndex: found.Erase}, options)
+		service.Options{MaxContent: c.MaxContent, Rooms: limits.Rooms, Searches: limits.Searches, Exempt: exempt(policy), EraseIndex: found.Erase, ForgetIndex: forgetIn(found)}, options)
 	if err != nil {
 		endHashing()
 		return nil, err

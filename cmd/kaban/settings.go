@@ -83,6 +83,7 @@ func (c *settingsGet) Run(std streams) error {
 
 type settingsSet struct {
 	adminFlags
+	deletingFlags
 	Key   string `arg:"" help:"The key."`
 	Value string `arg:"" help:"The new value."`
 }
@@ -92,6 +93,11 @@ func (c *settingsSet) Run(std streams) error {
 	return c.withAdmin(std, nil, func(ctx context.Context, a *admin) error {
 		if _, err := a.setting(ctx, c.Key); err != nil { // a typo gets a suggestion
 			return err
+		}
+		if c.Key == settingRetention {
+			if err := c.ask(ctx, a, "", c.Value); err != nil {
+				return err
+			}
 		}
 		if err := a.do(ctx, "PUT", "/v1/admin/settings/"+segment(c.Key), map[string]string{"value": c.Value}, nil); err != nil {
 			return err

@@ -22,6 +22,7 @@ const (
 	SettingCreateRooms   = people.SettingCreateRooms
 	SettingInviteMembers = people.SettingInviteMembers
 	SettingAutoJoin      = people.SettingAutoJoin
+	SettingRetention     = people.SettingRetention
 )
 
 // settingGroups is the key of what groups give.
@@ -49,6 +50,7 @@ var registry = []setting{
 	{SettingCreateRooms, "member", "the least role that creates public rooms: member, admin", oneOf("member", "admin")},
 	{SettingInviteMembers, "member", "the least role that invites people to the server: member, admin", oneOf("member", "admin")},
 	{SettingAutoJoin, "", "rooms that new members join besides the lobby, separated by commas", parseRooms},
+	{SettingRetention, people.Forever, "how long messages are kept in rooms that have no retention of their own: forever, or days such as 90d; what is older is deleted for good", parseRetention},
 	{settingIssuer, "", "the https address of the OpenID provider; empty is no single sign-on", parseIssuer},
 	{"oidc.client_id", "", "the id of this server at the provider", parseText},
 	{settingSecretFile, "", "a file with the secret of this server at the provider, or credential:NAME for a credential of systemd; only \"kaban settings set\" on the server names one", parseText},
@@ -70,6 +72,11 @@ func oneOf(values ...string) func(string) (string, error) {
 		}
 		return s, nil
 	}
+}
+
+func parseRetention(s string) (string, error) {
+	_, err := people.ParseRetention(s)
+	return s, err
 }
 
 func parseText(s string) (string, error) {
@@ -318,6 +325,8 @@ func (c *change) actionOf(key, value string) (access.Action, error) {
 // name the file does not choose, while it is named, who gets what is in it.
 func (c *change) actionToFill(key string) (access.Action, error) {
 	switch {
+	case key == SettingRetention:
+		return access.ChangeRetention, nil
 	case !strings.HasPrefix(key, "oidc."):
 		return access.ChangeSettings, nil
 	case key == settingSecretFile:

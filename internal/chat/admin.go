@@ -46,6 +46,8 @@ type RoomOfServer struct {
 	Head    uint64
 	Members int   // accounts; of a public room also visitors that are in it
 	Created int64 // in milliseconds since 1970 UTC; 0 if nobody noted it
+	// Retention is how long its messages are kept; "" is as long as the server says.
+	Retention string
 }
 
 // RoomsOfServer returns up to limit rooms (0 is 500) that the user may know of, whether
@@ -72,6 +74,11 @@ func (u User) RoomsOfServer(ctx context.Context, after string, limit int) (rooms
 		rooms = slices.CompactFunc(rooms, func(a, b RoomOfServer) bool { return a.Name.Key() == b.Name.Key() }) // one has just become private
 		more = morePublic || morePrivate || len(rooms) > limit
 		rooms = rooms[:min(len(rooms), limit)]
+		for i := range rooms {
+			if rooms[i].Retention, err = people.Retentions.Of(tx, rooms[i].Name.Key()); err != nil {
+				return err
+			}
+		}
 		return completePublic(tx, rooms)
 	})
 	for i := range rooms {

@@ -176,27 +176,33 @@ type Options struct {
 	// EraseIndex returns once nothing of what was deleted before the call is left in the
 	// search index and its files. Nil: there is no index.
 	EraseIndex func(context.Context) error
+	// ForgetIndex returns once nothing of some runs of entries is left in the search index and
+	// its files, which are not in the store any more. Nil: there is no index.
+	ForgetIndex func(context.Context, []store.Run) error
 }
 
 // Chat is the service behind all front ends. All methods are safe for concurrent
 // use.
 type Chat struct {
-	dispatcher *dispatch.Dispatcher
-	names      session.Registry
-	news       news
-	reloading  sync.Mutex
-	tasksLeft  atomic.Bool // some have failed
-	eraser     eraser
-	eraseIndex func(context.Context) error // nil: there is no index
-	server     atomic.Pointer[access.Server]
-	open       atomic.Pointer[dispatch.Rights] // of visitors; see openRights
-	attributed atomic.Pointer[attributions]
-	newRooms   *newRooms
-	maxContent int
-	counters   counters
-	index      search.Index          // nil: there is none
-	searches   *limit.Limiter        // nil: they are not limited
-	exempt     func(netip.Addr) bool // nil: no address is
+	dispatcher  *dispatch.Dispatcher
+	names       session.Registry
+	news        news
+	reloading   sync.Mutex
+	tasksLeft   atomic.Bool // some have failed
+	eraser      eraser
+	eraseIndex  func(context.Context) error              // nil: there is no index
+	forgetIndex func(context.Context, []store.Run) error // nil: there is no index
+	retain      chan struct{}                            // has room for one
+	elapsed     func() time.Duration                     // see Options.Clock
+	server      atomic.Pointer[access.Server]
+	open        atomic.Pointer[dispatch.Rights] // of visitors; see openRights
+	attributed  atomic.Pointer[attributions]
+	newRooms    *newRooms
+	maxContent  int
+	counters    counters
+	index       search.Index          // nil: there is none
+	searches    *limit.Limiter        // nil: they are not limited
+	exempt      func(netip.Addr) bool // nil: no address is
 }
 
 // New returns a chat over a dispatcher, which the caller closes after the last
@@ -210,7 +216,8 @@ func New(ctx context.Context, d *dispatch.Dispatcher, options Options) (*Chat, e
 		options.Clock = stopwatch()
 	}
 	c := &Chat{dispatcher: d, newRooms: limitNewRooms(options), maxContent: options.MaxContent, searches: options.Searches, exempt: options.Exempt}
-	c.eraseIndex = options.EraseIndex
+	c.eraseIndex, c.forgetIndex = options.EraseIndex, options.ForgetIndex
+	c.retain, c.elapsed = make(chan struct{}, 1), options.Clock
 	d.SetAttribution(c.attribute)
 	if err := c.Reload(ctx); err != nil {
 		return nil, err

@@ -81,7 +81,10 @@ func isStranger(p *kaban.Peer) bool {
 }
 
 // SettingChanged has all rights decided anew after a setting of the server has changed.
-func (c *Chat) SettingChanged(string) {
+func (c *Chat) SettingChanged(key string) {
+	if key == people.SettingRetention {
+		c.retentionChanged()
+	}
 	// A failure closes the server to visitors, which Reload has done.
 	_ = c.Reload(context.Background())
 }

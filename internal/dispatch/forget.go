@@ -117,6 +117,42 @@ func (d *Dispatcher) Read(ctx context.Context, name kaban.RoomName, page store.P
 	return d.store.Store.Read(ctx, name, page)
 }
 
+// Cut cuts the front of a room's log; see store.Store. The tails forget what is cut. It may
+// block while the store works.
+func (d *Dispatcher) Cut(ctx context.Context, name kaban.RoomName, age store.Age, limit int) (n int, err error) {
+	if n, err = d.store.Cut(ctx, name, age, limit); n == 0 || err != nil {
+		return n, err
+	}
+	state, err := d.store.Room(ctx, name)
+	if r := d.Peek(name); r != nil && err == nil {
+		r.doomBefore(state.Oldest)
+	}
+	return n, err
+}
+
+// doomBefore has the tails drop the chunks that have entries before one.
+func (r *Room) doomBefore(oldest uint64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, t := range r.tails {
+		for c := t.first.Load(); c != nil && c.base+1 < oldest; c = c.next.Load() {
+			if c.published.Load() > 0 {
+				t.budget.forgetter.doom(c)
+			}
+		}
+	}
+}
+
+// Old counts what Cut would take; see store.Store. It may block while the store works.
+func (d *Dispatcher) Old(ctx context.Context, name kaban.RoomName, age store.Age) (entries, messages uint64, err error) {
+	return d.store.Old(ctx, name, age)
+}
+
+// State returns what the store has of a room's log.
+func (d *Dispatcher) State(ctx context.Context, name kaban.RoomName) (store.Room, error) {
+	return d.store.Room(ctx, name)
+}
+
 // forget has the text of a message leave the tail, and those of its edits. The caller holds
 // Room.mu.
 func (t *tail) forget(target uint64) {

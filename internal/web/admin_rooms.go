@@ -9,6 +9,7 @@ import (
 
 	"kaban"
 	"kaban/internal/chat"
+	"kaban/internal/people"
 	"kaban/wire"
 )
 
@@ -16,16 +17,19 @@ import (
 func (s *Server) roomOperations(api huma.API) {
 	asks(s, api, toActors, aboutPeople("list-all-rooms", http.MethodGet, "/v1/admin/rooms", "List all public and private rooms"), s.listAllRooms)
 	does(s, api, toActors, aboutPeople("appoint-op", http.MethodPut, "/v1/admin/rooms/{room}/op", "Make a member of a room op; the room sees it"), s.appointOp)
+	asks(s, api, toActors, aboutPeople("too-old", http.MethodGet, "/v1/admin/retention", "How many messages a retention would delete"), s.tooOld)
+	does(s, api, toActors, aboutPeople("set-retention", http.MethodPut, "/v1/admin/rooms/{room}/retention", "Change how long the messages of a room are kept; what is older is deleted for good"), s.setRetention)
 }
 
 // KnownRoom is a room as admins know it.
 type KnownRoom struct {
-	Room    string   `json:"room" doc:"The room's name."`
-	Kind    string   `json:"kind" enum:"public,private"`
-	Flags   []string `json:"flags" nullable:"false" doc:"Of announce, locked and archived."`
-	Head    uint64   `json:"head" doc:"The last seq; 0 if the room is empty."`
-	Members int      `json:"members" doc:"The number of members: accounts, and in a public room connected visitors."`
-	Created string   `json:"created,omitempty" format:"date-time" doc:"When it was created. Absent if nobody noted it."`
+	Room      string   `json:"room" doc:"The room's name."`
+	Kind      string   `json:"kind" enum:"public,private"`
+	Flags     []string `json:"flags" nullable:"false" doc:"Of announce, locked and archived."`
+	Head      uint64   `json:"head" doc:"The last seq; 0 if the room is empty."`
+	Members   int      `json:"members" doc:"The number of members: accounts, and in a public room connected visitors."`
+	Retention string   `json:"retention,omitempty" doc:"How long its messages are kept, such as 90d or forever. Absent: as long as the setting retention says."`
+	Created   string   `json:"created,omitempty" format:"date-time" doc:"When it was created. Absent if nobody noted it."`
 }
 
 // KnownRoomList is a page of rooms as admins know them.
@@ -52,10 +56,54 @@ func (s *Server) listAllRooms(ctx context.Context, by *who, in *NamePage) (Known
 	for i, r := range rooms {
 		list.Rooms[i] = KnownRoom{
 			Room: r.Name.String(), Kind: r.Kind.String(), Flags: r.Flags.Texts(), Head: r.Head, Members: r.Members,
-			Created: timeOrNone(r.Created),
+			Created: timeOrNone(r.Created), Retention: r.Retention,
 		}
 	}
 	return list, err
+}
+
+// TooOld is what a retention would delete.
+type TooOld struct {
+	Messages uint64 `json:"messages" doc:"The number of messages, counted now. Other entries go with them."`
+	Rooms    int    `json:"rooms" doc:"The number of rooms with any of them."`
+}
+
+func (s *Server) tooOld(ctx context.Context, by *who, in *struct {
+	Room  string `query:"room" doc:"A room. Without one: all rooms that have no retention of their own."`
+	Value string `query:"value" required:"true" doc:"The retention: forever, or days such as 90d."`
+},
+) (TooOld, error) {
+	if err := s.config.Accounts.MayRetain(ctx, by.actor(), in.Room, in.Value); err != nil {
+		return TooOld{}, err
+	}
+	days, err := people.ParseRetention(in.Value)
+	if err != nil {
+		return TooOld{}, err
+	}
+	var room kaban.RoomName
+	if in.Room != "" {
+		if room, err = s.parseRoom(RoomPath{in.Room}); err != nil {
+			return TooOld{}, err
+		}
+	}
+	messages, rooms, err := s.chat.TooOld(ctx, room, days)
+	return TooOld{messages, rooms}, err
+}
+
+type retentionBody struct {
+	Value string `json:"value" doc:"How long messages are kept: forever, or days such as 90d. Empty: as long as the setting retention says."`
+}
+
+func (s *Server) setRetention(ctx context.Context, by *who, in *struct {
+	RoomPath
+	JSON[retentionBody]
+},
+) error {
+	body, err := in.read(s)
+	if err != nil {
+		return err
+	}
+	return s.config.Accounts.SetRetention(ctx, by.actor(), in.Room, body.Value)
 }
 
 type opBody struct {

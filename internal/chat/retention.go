@@ -1,0 +1,204 @@
+package chat
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"kaban"
+	"kaban/internal/people"
+	"kaban/internal/store"
+)
+
+// This file deletes what is older than the retention of its room: it cuts the fronts of logs, a
+// few entries at a time.
+
+const (
+	// retainEvery is how often the server looks for what is too old.
+	retainEvery = time.Hour
+	// retainStep is how many entries are cut in one transaction, and retainRest how many times
+	// as long as that took others are alone with the store.
+	retainStep, retainRest = 256, 3
+	day                    = 24 * 60 * 60 * 1000 // milliseconds
+)
+
+// Retain deletes what is too old, at once, whenever a retention has changed, and every hour,
+// until the context ends. Errors go to a function; the next time it goes on.
+func (c *Chat) Retain(ctx context.Context, report func(error)) {
+	last := c.elapsed()
+	for first := true; ctx.Err() == nil; first = false {
+		now := c.elapsed()
+		passed := (now - last).Milliseconds()
+		if first {
+			passed = 0
+		}
+		last = now
+		if err := c.retainAll(ctx, passed); err != nil && ctx.Err() == nil {
+			report(err)
+		}
+		select {
+		case <-c.retain:
+		case <-time.After(retainEvery):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// retainAll deletes what is too old in all rooms. passed are the milliseconds since the last
+// call.
+func (c *Chat) retainAll(ctx context.Context, passed int64) error {
+	clock, err := c.advance(ctx, passed)
+	if err != nil || clock.Time == 0 {
+		return err
+	}
+	var runs []store.Run
+	var errs []error
+	for _, name := range c.allRooms() {
+		run, err := c.retainRoom(ctx, name, clock)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if errs = append(errs, err); run.Last > run.After {
+			runs = append(runs, run)
+		}
+	}
+	return errors.Join(append(errs, c.forgetCuts(ctx, runs))...)
+}
+
+// advance returns the time to go by, zero if no room has a retention.
+func (c *Chat) advance(ctx context.Context, passed int64) (clock people.Clock, err error) {
+	err = c.dispatcher.View(ctx, func(tx store.Tx) error {
+		clock = people.Clock{}
+		_, server := people.Settings.Get(tx, people.SettingRetention)
+		own, _, err := people.Retentions.List(tx, nil, nil, 1)
+		if err != nil || errors.Is(server, people.ErrNotFound) && len(own) == 0 {
+			return err
+		}
+		clock.Name = people.SettingRetention
+		return nil
+	})
+	if err != nil || clock.Name == "" {
+		return people.Clock{}, err
+	}
+	now := c.now()
+	err = c.dispatcher.Update(ctx, func(tx store.Tx) error {
+		clock, err = people.Clocks.Get(tx, people.SettingRetention)
+		if err != nil && !errors.Is(err, people.ErrNotFound) {
+			return err
+		}
+		clock.Name = people.SettingRetention
+		clock.Advance(now, passed)
+		return people.Clocks.Put(tx, &clock)
+	})
+	return clock, err
+}
+
+// ageOf returns what is too old after so many days.
+func (c *Chat) ageOf(clock people.Clock, days int64) store.Age {
+	return store.Age{Before: clock.Time - days*day, Now: max(clock.Time, c.now())}
+}
+
+// retainRoom cuts what is too old in a room, and returns what the search index has to forget.
+func (c *Chat) retainRoom(ctx context.Context, name kaban.RoomName, clock people.Clock) (run store.Run, err error) {
+	n := retainStep
+	for n == retainStep {
+		var days int64 // it may change meanwhile
+		err := c.dispatcher.View(ctx, func(tx store.Tx) (err error) {
+			days, err = people.Retentions.Days(tx, name.Key())
+			return err
+		})
+		if err != nil || days == 0 {
+			return run, err
+		}
+		start := time.Now()
+		if n, err = c.dispatcher.Cut(ctx, name, c.ageOf(clock, days), retainStep); err != nil {
+			return run, err
+		}
+		if n == retainStep {
+			select {
+			case <-time.After(retainRest * time.Since(start)):
+			case <-ctx.Done():
+				return run, ctx.Err()
+			}
+		}
+	}
+	if c.forgetIndex == nil {
+		return run, nil
+	}
+	state, err := c.dispatcher.State(ctx, name)
+	if err != nil || state.Oldest == 1 {
+		return run, err
+	}
+	err = c.dispatcher.View(ctx, func(tx store.Tx) error {
+		cut, err := people.Cuts.Get(tx, name.Key())
+		if errors.Is(err, people.ErrNotFound) {
+			err = nil
+		}
+		run = store.Run{Room: name, After: cut.Seq, Last: state.Oldest - 1}
+		return err
+	})
+	return run, err
+}
+
+// forgetCuts has the search index forget what was cut, and notes that it has.
+func (c *Chat) forgetCuts(ctx context.Context, runs []store.Run) error {
+	if len(runs) == 0 {
+		return nil
+	}
+	if err := c.forgetIndex(ctx, runs); err != nil {
+		return err
+	}
+	return c.dispatcher.Update(ctx, func(tx store.Tx) error {
+		for _, run := range runs {
+			if err := people.Cuts.Put(tx, &people.Cut{Room: run.Room.Key(), Seq: run.Last}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// TooOld counts the messages that are older than some days, and the rooms that have any: in one
+// room, or in all that have the retention of the server if its name is the zero value. It asks
+// for no right.
+func (c *Chat) TooOld(ctx context.Context, room kaban.RoomName, days int64) (messages uint64, rooms int, err error) {
+	if days == 0 {
+		return 0, 0, nil
+	}
+	names := []kaban.RoomName{room}
+	if room.String() == "" {
+		names = c.allRooms()
+	}
+	age := c.ageOf(people.Clock{Time: c.now()}, days)
+	for _, name := range names {
+		if room.String() == "" {
+			own := ""
+			err := c.dispatcher.View(ctx, func(tx store.Tx) (err error) {
+				own, err = people.Retentions.Of(tx, name.Key())
+				return err
+			})
+			if err != nil {
+				return 0, 0, err
+			}
+			if own != "" {
+				continue
+			}
+		}
+		_, n, err := c.dispatcher.Old(ctx, name, age)
+		if err != nil {
+			return 0, 0, err
+		}
+		if messages += n; n > 0 {
+			rooms++
+		}
+	}
+	return messages, rooms, nil
+}
+
+// retentionChanged has what is too old deleted soon.
+func (c *Chat) retentionChanged() {
+	select {
+	case c.retain <- struct{}{}:
+	default:
+	}
+}
