@@ -1,8 +1,13 @@
 package main
 
 import (
+	"bufio"
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -238,6 +243,8 @@ func (c *userRemove) Run(std streams) error {
 type userErase struct {
 	adminFlags
 	userArg
+	DryRun bool `help:"Only count what would be deleted, and change nothing."`
+	Yes    bool `help:"Do not ask. Needed where there is nobody to ask, such as in a script."`
 }
 
 // erasure is how far the erasing of an account is.
@@ -246,6 +253,64 @@ type erasure struct {
 	Messages  int64  `json:"messages"`
 	Reactions int64  `json:"reactions"`
 	Rooms     int64  `json:"rooms"`
+}
+
+// erasable is what erasing an account would delete.
+type erasable struct {
+	Messages  int64  `json:"messages"`
+	Reactions int64  `json:"reactions"`
+	Rooms     int64  `json:"rooms"`
+	Next      string `json:"next,omitempty"`
+}
+
+// preview counts what erasing the account would delete.
+func (c *userErase) preview(ctx context.Context, a *admin) (all erasable, err error) {
+	for {
+		some, _, err := request[erasable](ctx, a, "GET", c.path("/erase/preview")+query("after", all.Next), nil)
+		if err != nil {
+			return erasable{}, err
+		}
+		all = erasable{all.Messages + some.Messages, all.Reactions + some.Reactions, all.Rooms + some.Rooms, some.Next}
+		if all.Next == "" {
+			return all, nil
+		}
+	}
+}
+
+// dryRun reports what erasing the account would delete.
+func (c *userErase) dryRun(ctx context.Context, a *admin) error {
+	found, err := c.preview(ctx, a)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		return json.NewEncoder(a.std.out).Encode(found)
+	}
+	a.say("erasing %s would delete %d messages and %d reactions in %d rooms, and the account; nothing is changed", c.Username, found.Messages, found.Reactions, found.Rooms)
+	return nil
+}
+
+// agreed asks whether the account is to be erased.
+func (c *userErase) agreed(ctx context.Context, a *admin) error {
+	if c.Yes {
+		return nil
+	}
+	if !isTerminal(a.std.in) || !isTerminal(a.std.err) {
+		return usagef("nothing is erased: this cannot be undone, so add --yes if you mean it; --dry-run counts what would be deleted")
+	}
+	found, err := c.preview(ctx, a)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(a.std.err, "This deletes %s, %d messages and %d reactions in %d rooms, for good. Type the username to go on: ", c.Username, found.Messages, found.Reactions, found.Rooms)
+	typed, err := bufio.NewReader(a.std.in).ReadString('\n')
+	if strings.TrimSpace(typed) != c.Username {
+		if errors.Is(err, io.EOF) {
+			fmt.Fprintln(a.std.err)
+		}
+		return errors.New("nothing is erased")
+	}
+	return nil
 }
 
 // erasePoll is how often the command looks whether the erasing is done, and eraseProgress how
@@ -258,6 +323,12 @@ const (
 // Run erases an account, and ends when nothing is left of what it has written.
 func (c *userErase) Run(std streams) error {
 	return c.withAdmin(std, nil, func(ctx context.Context, a *admin) error {
+		if c.DryRun {
+			return c.dryRun(ctx, a)
+		}
+		if err := c.agreed(ctx, a); err != nil {
+			return err
+		}
 		if err := a.do(ctx, "POST", c.path("/erase"), nil, nil); err != nil {
 			return err
 		}

@@ -115,7 +115,7 @@ func TestScreenshotsOfWork(t *testing.T) {
 		p.signIn(s.url, who)
 		p.until(`document.querySelectorAll('.member-list li').length >= 8`)
 		if who != "ben" || !how.mobile { // whoever catches up has not read it yet
-			p.until(`(document.querySelector('#messages').scrollTop = 1e6, document.querySelector('.row[data-seq="%d"]'))`, notes)
+			p.until("%s", raw(fmt.Sprintf(`(document.querySelector('#messages').scrollTop = 1e6, document.querySelector('.row[data-seq="%d"]'))`, notes)))
 		}
 		return p
 	}
@@ -132,6 +132,7 @@ func TestScreenshotsOfWork(t *testing.T) {
 	p = enter("ben", dark(narrow))
 	p.press("u", chromedp.KeyModifiers(kb.ModifierAlt))
 	p.until(`document.querySelectorAll('#inbox .results a').length >= 4`)
+	p.text(`document.activeElement.blur(), ''`)
 	p.shoot("web-catch-up")
 	p.close()
 

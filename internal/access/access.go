@@ -103,6 +103,9 @@ const (
 	ChangeProfile
 	// ChangeCredentials is to change what one signs in with, or to let a device in.
 	ChangeCredentials
+	// TendCredentials is to name what one signs in with, to finish what ChangeCredentials
+	// began, to prove oneself again, or to turn a device away.
+	TendCredentials
 	// MakeToken is to make a token for oneself.
 	MakeToken
 	// MakeBot is to make a bot of one's own, or a token for it.
@@ -169,7 +172,7 @@ var actionTexts = [endOfActions]string{
 	SeeHooks: "see hooks", AddHook: "add a hook", RemoveHook: "remove a hook",
 	OpenDirect: "open a direct room", KnowPerson: "know a person", Block: "block",
 	ReadDevices: "read devices", RevokeDevice: "revoke a device",
-	ChangeProfile: "change the profile", ChangeCredentials: "change credentials", MakeToken: "make a token", MakeBot: "make a bot",
+	ChangeProfile: "change the profile", ChangeCredentials: "change credentials", TendCredentials: "tend credentials", MakeToken: "make a token", MakeBot: "make a bot",
 	Claim: "claim the server", SignUp: "sign up", InviteMember: "invite a member to the server",
 	InviteGuest: "invite a guest to the server", RevokeInvite: "revoke an invite of somebody else", CreateAccount: "create an account",
 	Suspend: "suspend", Restore: "restore", Reset: "reset", ChangeRole: "change a role",
@@ -219,6 +222,8 @@ const (
 	LastOp
 	// InPersonOnly: the account may do it, but not by a program; see Identity.InPerson.
 	InPersonOnly
+	// Stale: the account may do it after it has proved itself again; see Identity.Fresh.
+	Stale
 
 	endOfVerdicts
 )
@@ -226,7 +231,7 @@ const (
 var verdictTexts = [endOfVerdicts]string{
 	Allowed: "allowed", NotFound: "not_found", NotJoined: "not_joined", Forbidden: "forbidden",
 	AuthRequired: "auth_required", RoomTaken: "room_taken", LastOwner: "last_owner", LastOp: "last_op",
-	InPersonOnly: "forbidden",
+	InPersonOnly: "forbidden", Stale: "forbidden",
 }
 
 // Verdicts returns all verdicts.

@@ -108,7 +108,7 @@ func TestTexts(t *testing.T) {
 		}
 	}
 	for _, v := range Verdicts() {
-		if v == InPersonOnly { // the protocol has no code of its own for it
+		if v == InPersonOnly || v == Stale { // the protocol has no code of its own for it
 			if v.String() != Forbidden.String() {
 				t.Errorf("verdict %d: text %q", v, v)
 			}

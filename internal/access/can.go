@@ -16,6 +16,7 @@ const (
 	orByOp                       // or an op that is not in the room
 	noAccount                    // it makes an account, so nobody needs one
 	inPerson                     // no program may do it, whatever its account may
+	afresh                       // it takes a fresh sign-in
 )
 
 var traits = [endOfActions]trait{
@@ -47,7 +48,7 @@ var traits = [endOfActions]trait{
 	Unarchive:    ofRoom | byOp | inArchive,
 	Appoint:      ofRoom | evenBanned | inPerson, // else the ops of a room could shut admins out
 	SeeHooks:     ofRoom | reads | inArchive | evenBanned,
-	AddHook:      ofRoom | inPerson,
+	AddHook:      ofRoom | inPerson | afresh,
 	RemoveHook:   ofRoom | inArchive | evenBanned | inPerson, // as Appoint
 	KnowPerson:   reads,
 	ReadDevices:  reads,
@@ -59,23 +60,31 @@ var traits = [endOfActions]trait{
 
 	// What administers the server or makes a way into an account outlives a token: one that
 	// leaks from a script must not be worth that.
-	ChangeCredentials: inPerson,
-	MakeToken:         inPerson,
-	MakeBot:           inPerson,
+	//
+	// A session that somebody has stolen must not be worth a way in or a voice that stays
+	// when it ends, power, or the end of an account: what gives one is done afresh. So is
+	// AddHook. What only takes away, and what happens in rooms, is not: ops and members of
+	// the room see it and undo it, and whoever moderates is not held up.
+	ChangeCredentials: inPerson | afresh,
+	TendCredentials:   inPerson,
+	MakeToken:         inPerson | afresh,
+	MakeBot:           inPerson | afresh,
+	InviteMember:      afresh,
+	InviteGuest:       afresh,
 	RevokeInvite:      inPerson,
-	CreateAccount:     inPerson,
+	CreateAccount:     inPerson | afresh,
 	Suspend:           inPerson,
-	Restore:           inPerson,
-	Reset:             inPerson,
-	ChangeRole:        inPerson,
-	Remove:            inPerson,
-	Erase:             inPerson,
-	GiveBot:           inPerson,
-	ChangeSettings:    inPerson,
-	ChangeSignOn:      inPerson,
-	ChangeRetention:   inPerson,
-	LinkIdentity:      inPerson,
-	NameFile:          inPerson,
+	Restore:           inPerson | afresh,
+	Reset:             inPerson | afresh,
+	ChangeRole:        inPerson | afresh,
+	Remove:            inPerson | afresh,
+	Erase:             inPerson | afresh,
+	GiveBot:           inPerson | afresh,
+	ChangeSettings:    inPerson | afresh,
+	ChangeSignOn:      inPerson | afresh,
+	ChangeRetention:   inPerson | afresh,
+	LinkIdentity:      inPerson | afresh,
+	NameFile:          inPerson | afresh,
 }
 
 func (t trait) has(some trait) bool { return t&some != 0 }
@@ -96,10 +105,15 @@ func Can(action Action, f Facts) Verdict {
 	default:
 		v = f.onServer(action)
 	}
-	if v == Allowed && t.has(inPerson) && !f.Who.InPerson {
+	switch {
+	case v != Allowed:
+		return v
+	case t.has(inPerson) && !f.Who.InPerson:
 		return InPersonOnly
+	case t.has(afresh) && !f.Who.Fresh:
+		return Stale
 	}
-	return v
+	return Allowed
 }
 
 // admit decides whether anything at all may be done with the server as it is, by an

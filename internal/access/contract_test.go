@@ -285,7 +285,7 @@ func eachRoom(kind kaban.RoomKind, visit func(*Facts)) {
 func open() Facts {
 	return Facts{
 		Server: Server{Claim: Claimed, Admission: Open},
-		Who:    Identity{Active: true, Reach: ReachServer, Writes: true, Person: true, InPerson: true},
+		Who:    Identity{Active: true, Reach: ReachServer, Writes: true, Person: true, InPerson: true, Fresh: true},
 	}
 }
 
@@ -340,9 +340,18 @@ func (c *cases) check(action Action, f *Facts, want Verdict) {
 	if !f.Who.InPerson {
 		return
 	}
+	stale := *f
+	stale.Who.Fresh = false
+	late := want
+	if want == Allowed && afreshOnly(action) {
+		late = Stale
+	}
+	if got := Can(action, stale); got != late {
+		c.fail("%s without a fresh sign-in with %+v:\ngot  %s\nwant %s", action, stale, got, late)
+	}
 	program := *f
 	program.Who.InPerson = false
-	if want == Allowed && notByPrograms(action, f) {
+	if (want == Allowed || want == Stale) && notByPrograms(action, f) {
 		want = InPersonOnly
 	}
 	if got := Can(action, program); got != want {
@@ -350,11 +359,22 @@ func (c *cases) check(action Action, f *Facts, want Verdict) {
 	}
 }
 
+// afreshOnly reports whether an action takes a fresh sign-in: whatever makes a way in or a
+// voice that outlives a session, gives power, or ends an account.
+func afreshOnly(action Action) bool {
+	switch action {
+	case ChangeCredentials, MakeToken, MakeBot, AddHook, InviteMember, InviteGuest, CreateAccount, Restore, Reset, ChangeRole,
+		Remove, Erase, GiveBot, ChangeSettings, ChangeSignOn, ChangeRetention, LinkIdentity, NameFile:
+		return true
+	}
+	return false
+}
+
 // notByPrograms are the actions that the contract leaves to people: whatever administers
 // the server, and whatever gives power or makes a way in that outlives a token.
 func notByPrograms(action Action, f *Facts) bool {
 	switch action {
-	case ChangeCredentials, MakeToken, MakeBot, RevokeInvite, CreateAccount, Suspend, Restore, Reset, ChangeRole, Remove, Erase,
+	case ChangeCredentials, TendCredentials, MakeToken, MakeBot, RevokeInvite, CreateAccount, Suspend, Restore, Reset, ChangeRole, Remove, Erase,
 		GiveBot, ChangeSettings, ChangeSignOn, ChangeRetention, LinkIdentity, NameFile, Appoint, AddHook, RemoveHook:
 		return true
 	case SetRoomRole: // an op by a program of an op, not of an admin

@@ -95,6 +95,7 @@ var notes = []note{
 	{"⁷", "Only people with whom the account shares a room; others are hidden.", func(f *Facts) { f.Target.SharesRoom = false }, nil},
 	{"ᶜ", "With a bot only if its owner is one of the people.", func(f *Facts) { f.Target.OwnersIn = false }, nil},
 	{"ᵈ", "Not with a token, and so not by a bot.", func(f *Facts) { f.Who.InPerson = false }, nil},
+	{"ᵉ", "With a sign-in within 15 minutes. (A token's making took one.)", func(f *Facts) { f.Who.Fresh = false }, nil},
 	{"⁸", "If the setting `create_rooms` allows it to members.", closedToMembers, func(_ kaban.RoomKind, action Action) bool {
 		return action == Create
 	}},
@@ -219,6 +220,7 @@ var serverRows = []row{
 	{"revoke one's own devices and tokens", RevokeDevice, nil},
 	{"change one's own profile", ChangeProfile, nil},
 	{"change what one signs in with", ChangeCredentials, nil},
+	{"confirm a sign-in, name what one signs in with, turn a device away", TendCredentials, nil},
 	{"make a token", MakeToken, nil},
 	{"make a bot", MakeBot, nil},
 	{"invite a member", InviteMember, nil},

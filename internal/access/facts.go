@@ -90,6 +90,9 @@ type Identity struct {
 	// InPerson is set unless a program acts: whoever shows a token, as every bot does, or
 	// a hook. An account acts in person by one of its devices.
 	InPerson bool
+	// Fresh is set if somebody has proved themselves lately on the device that acts. Where
+	// nobody can, it is set: for a token, whose making took it, and for the operator.
+	Fresh bool
 	// Hook is set for an incoming webhook, whose role is that of a visitor.
 	Hook bool
 	// Invited is set for somebody without an account that holds a valid invite link.

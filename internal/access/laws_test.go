@@ -32,7 +32,7 @@ func randomFacts(r *rand.Rand) Facts {
 			MembersCreate: flip(), MembersInvite: flip(),
 		},
 		Who: Identity{
-			Role: kaban.Role(upTo(4)), Active: often(), Named: often(), Person: often(), InPerson: often(), Hook: !often(),
+			Role: kaban.Role(upTo(4)), Active: often(), Named: often(), Person: often(), InPerson: often(), Fresh: often(), Hook: !often(),
 			Invited: flip(), Operator: !often(), Reach: Reach(upTo(2)), Writes: often(),
 		},
 		Room:       NewRoom(kaban.RoomKind(upTo(3)), 0, flip()),
@@ -135,6 +135,7 @@ var steps = []step{
 	{"named", raiseBool(func(f *Facts) *bool { return &f.Who.Named }), nil},
 	{"person", raiseBool(func(f *Facts) *bool { return &f.Who.Person }), nil},
 	{"in person", raiseBool(func(f *Facts) *bool { return &f.Who.InPerson }), nil},
+	{"fresh", raiseBool(func(f *Facts) *bool { return &f.Who.Fresh }), nil},
 	{"hook", raiseBool(func(f *Facts) *bool { return &f.Who.Hook }), nil},
 	{"link", raiseBool(func(f *Facts) *bool { return &f.Who.Invited }), nil},
 	{"operator", raiseBool(func(f *Facts) *bool { return &f.Who.Operator }), nil},
@@ -210,7 +211,7 @@ func TestUnknownRoomIsNoRoom(t *testing.T) {
 			switch {
 			case action == Post && f.Who.Hook: // a hook knows no room, and posts in its own
 			case f.Room.kind == kaban.RoomDirect && (action == Join || action == AddHook):
-				if want == Allowed || want == InPersonOnly { // no name of a direct room creates one
+				if want == Allowed || want == InPersonOnly || want == Stale { // no name of a direct room creates one
 					want = NotFound
 				}
 				fallthrough
@@ -300,7 +301,7 @@ func TestBotsAreNoMoreThanTheirOwners(t *testing.T) {
 		owner := f // of the same server, room and target
 		owner.Who, owner.Membership = other.Who, other.Membership
 		owner.Who.Role = max(owner.Who.Role, kaban.RoleGuest)
-		owner.Who.Person, owner.Who.InPerson, owner.Who.Writes, owner.Who.Reach = true, true, true, ReachServer
+		owner.Who.Person, owner.Who.InPerson, owner.Who.Fresh, owner.Who.Writes, owner.Who.Reach = true, true, true, true, ReachServer
 		owner.Target.SharesRoom, owner.Target.Reachable = other.Target.SharesRoom, other.Target.Reachable
 		bot := Limit(f, owner)
 		if Limit(bot, owner) != bot {

@@ -153,6 +153,7 @@ var serverRules = []struct {
 	{RevokeDevice, "account", "", Forbidden},
 	{ChangeProfile, "account", "", Forbidden},
 	{ChangeCredentials, "account", "", Forbidden},
+	{TendCredentials, "account", "", Forbidden},
 	{MakeToken, "account", "", Forbidden},
 	{MakeBot, "member", "", Forbidden},
 	{InviteMember, "member", "notclosed admin | notclosed membersinvite", Forbidden},

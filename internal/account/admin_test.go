@@ -179,7 +179,7 @@ func TestBotsAndTokens(t *testing.T) {
 	_, err = w.MakeBot(w.ctx, robot, NewBot{Username: "robot2"})
 	wantCode(t, "a bot's bot", err, "forbidden")
 	_, _, err = w.MakeToken(w.ctx, robot, NewToken{Name: "more"})
-	wantError(t, "a bot's token", err, ErrNotFresh)
+	wantError(t, "a bot's token", err, ErrProgram)
 	_, _, err = w.Invite(w.ctx, robot, NewInvite{})
 	w.must(err) // as its owner may
 	_, secret, err := w.MakeToken(w.ctx, Operator(), NewToken{Username: "bob", Name: "reader", ReadOnly: true})

@@ -192,6 +192,8 @@ func TestInvitesOfOneAccountAreBounded(t *testing.T) {
 	w.must(invite(alice))
 	w.must(invite(Operator()))
 	w.pass(time.Hour)
+	w.must(w.Confirm(w.ctx, bob, bobPassword))
+	w.must(w.Confirm(w.ctx, carol, bobPassword))
 	w.must(invite(bob))
 	w.must(invite(carol))
 }

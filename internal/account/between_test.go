@@ -216,6 +216,7 @@ func TestExpiredInvitesMakeRoom(t *testing.T) {
 	_, _, err := w.Invite(w.ctx, alice, NewInvite{})
 	wantError(t, "one too many", err, ErrTooMany)
 	w.pass(time.Hour)
+	w.must(w.Confirm(w.ctx, alice, alicePassword))
 	_, _, err = w.Invite(w.ctx, alice, NewInvite{})
 	w.must(err)
 	for i, n := range []NewInvite{{Uses: -1}, {Uses: maxInviteUses + 1}, {Expires: time.Second}, {Expires: maxInviteAge + 1}, {Role: kaban.RoleAdmin}, {Rooms: []string{"not a room!"}}, {Rooms: make([]string, maxInviteRooms+1)}} {

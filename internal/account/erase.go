@@ -70,11 +70,7 @@ func (s *Service) Erasure(ctx context.Context, by Actor, username string) (e peo
 // eraseLater has everything deleted that an account has written, also as a visitor before it
 // was one. Given again once that is done, it begins anew.
 func (c *change) eraseLater(a *people.Account) error {
-	id, err := a.Identity()
-	if err != nil {
-		return err
-	}
-	e := people.Erasure{Account: a.ID, Authors: []string{id.ID()}, Since: c.now}
+	e := people.Erasure{Account: a.ID, Since: c.now}
 	if before, err := people.Erasures.Get(c.Tx, a.ID); err == nil {
 		if before.Done == 0 {
 			return nil
@@ -82,19 +78,54 @@ func (c *change) eraseLater(a *people.Account) error {
 	} else if !errors.Is(err, people.ErrNotFound) {
 		return err
 	}
-	links, more, err := people.Links.Of(c.Tx, a.ID, maxErasedVisitors)
-	if err != nil {
+	var err error
+	if e.Authors, err = c.authorsOf(a); err != nil {
 		return err
 	}
-	if more {
-		return fmt.Errorf("%s has been more than %d visitors", a.Username, maxErasedVisitors)
+	return people.Erasures.Put(c.Tx, &e)
+}
+
+// authorsOf returns the ids of the identities that an account has written as.
+func (c *change) authorsOf(a *people.Account) ([]string, error) {
+	id, err := a.Identity()
+	if err != nil {
+		return nil, err
 	}
+	links, more, err := people.Links.Of(c.Tx, a.ID, maxErasedVisitors)
+	if err != nil {
+		return nil, err
+	}
+	if more {
+		return nil, fmt.Errorf("%s has been more than %d visitors", a.Username, maxErasedVisitors)
+	}
+	authors := []string{id.ID()}
 	for _, l := range links {
-		if !slices.Contains(e.Authors, l.Visitor) {
-			e.Authors = append(e.Authors, l.Visitor)
+		if !slices.Contains(authors, l.Visitor) {
+			authors = append(authors, l.Visitor)
 		}
 	}
-	return people.Erasures.Put(c.Tx, &e)
+	return authors, nil
+}
+
+// WouldErase returns the ids of the identities whose entries Erase would have deleted.
+func (s *Service) WouldErase(ctx context.Context, by Actor, username string) (authors []string, err error) {
+	err = s.view(ctx, by, func(c *change) error {
+		a, err := c.target(access.Erase, username, 0)
+		if err != nil {
+			return err
+		}
+		e, err := people.Erasures.Get(c.Tx, a.ID)
+		switch {
+		case err == nil && e.Done == 0: // it is under way, and the visitors are linked no more
+			authors = e.Authors
+			return nil
+		case err != nil && !errors.Is(err, people.ErrNotFound):
+			return err
+		}
+		authors, err = c.authorsOf(&a)
+		return err
+	})
+	return authors, err
 }
 
 // maxErasedVisitors bounds the names that an account had as a visitor.

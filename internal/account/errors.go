@@ -76,10 +76,14 @@ type RefusedError struct {
 
 func (e *RefusedError) Error() string { return fmt.Sprintf("%s: %s", e.Action, e.Verdict) }
 
-// Unwrap makes a RefusedError an ErrProgram if it is one of a program only.
+// Unwrap makes a RefusedError an ErrProgram if it is one of a program only, and an
+// ErrNotFresh if a fresh sign-in is all that it takes.
 func (e *RefusedError) Unwrap() error {
-	if e.Verdict == access.InPersonOnly {
+	switch e.Verdict {
+	case access.InPersonOnly:
 		return ErrProgram
+	case access.Stale:
+		return ErrNotFresh
 	}
 	return nil
 }

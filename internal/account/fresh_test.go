@@ -37,15 +37,18 @@ func TestBoundTokensListNobody(t *testing.T) {
 	}
 }
 
-// A session that somebody has stolen is not worth the server: what makes a way into an
-// account, gives power or ends an account takes a fresh sign-in, as changes of one's own
-// ways in do. Moderation does not.
+// A session that somebody has stolen is not worth the server: what makes a way in, gives
+// power or ends an account takes a fresh sign-in. What only takes away does not, nor what a
+// token does, whose making took one.
 func TestPowerNeedsAFreshSignIn(t *testing.T) {
 	w := newWorld(t, nil)
 	alice := w.claim()
 	w.add(alice, "bob", kaban.RoleMember)
 	w.add(alice, "second", kaban.RoleOwner)
 	w.bot(alice, "robo")
+	w.add(alice, "suspended", kaban.RoleMember)
+	w.must(w.Suspend(w.ctx, alice, "suspended", "spam"))
+	program := w.withToken(alice)
 	w.pass(freshFor)
 	for name, do := range map[string]func() error{
 		"add": func() error {
@@ -63,6 +66,22 @@ func TestPowerNeedsAFreshSignIn(t *testing.T) {
 		"setting":       func() error { return w.Set(w.ctx, alice, SettingAccess, "open") },
 		"sign-on":       func() error { return w.Set(w.ctx, alice, "oidc.issuer", "https://id.example") },
 		"visitor":       func() error { return w.LinkVisitor(w.ctx, alice, "ghost", "bob") },
+		"restore":       func() error { return w.Restore(w.ctx, alice, "suspended") },
+		"invite":        func() error { _, _, err := w.Invite(w.ctx, alice, NewInvite{}); return err },
+		"invite guests": func() error { _, _, err := w.Invite(w.ctx, alice, NewInvite{Role: kaban.RoleGuest}); return err },
+		"bot":           func() error { _, err := w.MakeBot(w.ctx, alice, NewBot{Username: "bot"}); return err },
+		"token":         func() error { _, _, err := w.MakeToken(w.ctx, alice, NewToken{Name: "token"}); return err },
+		"bot's token": func() error {
+			_, _, err := w.MakeToken(w.ctx, alice, NewToken{Username: "robo", Name: "token"})
+			return err
+		},
+		"password":    func() error { return w.SetPassword(w.ctx, alice, "another horse battery") },
+		"no password": func() error { return w.RemovePassword(w.ctx, alice) },
+		"codes":       func() error { _, err := w.NewRecoveryCodes(w.ctx, alice); return err },
+		"unlink":      func() error { return w.UnlinkIdentity(w.ctx, alice, nil, "id") },
+		"passkey":     func() error { _, err := w.BeginPasskey(w.ctx, alice, nil, NewBrowser()); return err },
+		"no passkey":  func() error { return w.RemovePasskey(w.ctx, alice, nil, "id") },
+		"provider":    func() error { _, err := w.BeginLink(w.ctx, alice, nil, NewBrowser(), "", ""); return err },
 	} {
 		before := len(w.rows(alice))
 		wantError(t, name, do(), ErrNotFresh)
@@ -71,13 +90,26 @@ func TestPowerNeedsAFreshSignIn(t *testing.T) {
 		}
 	}
 	w.must(w.Suspend(w.ctx, alice, "bob", "spam"))
-	w.must(w.Restore(w.ctx, alice, "bob"))
+	w.must(w.Restore(w.ctx, Operator(), "bob"))
 	_, err := w.ListSettings(w.ctx, alice)
 	w.must(err)
+	mine, _, err := w.Invite(w.ctx, program, NewInvite{})
+	w.must(err)
+	w.must(w.RevokeInvite(w.ctx, alice, mine.ID))
 	w.must(w.Set(w.ctx, Operator(), SettingAccess, "invite"))
 	w.must(w.Confirm(w.ctx, alice, alicePassword))
 	w.must(w.SetRole(w.ctx, alice, "bob", kaban.RoleAdmin))
 	if a, err := w.Find(w.ctx, "bob"); err != nil || a.Role != kaban.RoleAdmin || a.Status != people.StatusActive {
 		t.Errorf("bob is %v, %v", a, err)
 	}
+}
+
+// withToken returns the account of an actor with a token.
+func (w *world) withToken(by Actor) Actor {
+	w.t.Helper()
+	_, secret, err := w.MakeToken(w.ctx, by, NewToken{Name: "program"})
+	w.must(err)
+	p, err := w.Authenticate(w.ctx, secret, "")
+	w.must(err)
+	return p.As("")
 }

@@ -271,14 +271,18 @@ func (c *change) ticketOver(t *people.Ticket, lifetime time.Duration) bool {
 // DecideGrant approves or denies the sign-in of a device. Approving makes it a device
 // of the actor and needs a fresh sign-in. Errors are those of Grant, and ErrNotFresh.
 func (s *Service) DecideGrant(ctx context.Context, by Actor, code string, approve bool) error {
-	if approve && !s.Fresh(by.Principal) {
-		return ErrNotFresh
+	decision := access.TendCredentials
+	if approve {
+		decision = access.ChangeCredentials
+	}
+	if err := s.view(ctx, by, func(c *change) error { return c.mayOwn(decision) }); err != nil {
+		return err
 	}
 	if err := s.mayGuess(by); err != nil {
 		return err
 	}
 	err := s.update(ctx, by, func(c *change) error {
-		if err := c.mayProfile(); err != nil {
+		if err := c.mayOwn(decision); err != nil {
 			return err
 		}
 		t, data, err := c.grant(code)

@@ -80,7 +80,7 @@ func TestApprovalNeedsAFreshSignIn(t *testing.T) {
 	wantError(t, "an old sign-in", w.DecideGrant(w.ctx, alice, grant.Code, true), ErrNotFresh)
 	p, err := w.Authenticate(w.ctx, token, "")
 	w.must(err)
-	wantError(t, "a token", w.DecideGrant(w.ctx, p.As(""), grant.Code, true), ErrNotFresh)
+	wantError(t, "a token", w.DecideGrant(w.ctx, p.As(""), grant.Code, true), ErrProgram)
 	_, _, err = w.MakeToken(w.ctx, alice, NewToken{Name: "another"})
 	wantError(t, "a token", err, ErrNotFresh)
 	_, err = w.NewRecoveryCodes(w.ctx, alice)

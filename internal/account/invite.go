@@ -327,7 +327,7 @@ func (c *change) stands(i *people.Invite) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	f := access.Facts{Who: access.Identity{Active: true, Named: true, Person: !creator.Bot, InPerson: true, Reach: access.ReachServer, Writes: true}}
+	f := access.Facts{Who: access.Identity{Active: true, Named: true, Person: !creator.Bot, InPerson: true, Fresh: true, Reach: access.ReachServer, Writes: true}}
 	if f.Server, err = serverFacts(c.Tx); err != nil {
 		return false, err
 	}

@@ -169,11 +169,8 @@ func (s *Service) Identities(ctx context.Context, by Actor) (list []Identity, er
 // its provider. It needs a fresh sign-in. If nothing else signs in to the account,
 // the error is ErrLastWay.
 func (s *Service) UnlinkIdentity(ctx context.Context, by Actor, keys *Passkeys, id string) error {
-	if !s.Fresh(by.Principal) {
-		return ErrNotFresh
-	}
 	return s.update(ctx, by, func(c *change) error {
-		if err := c.mayProfile(); err != nil {
+		if err := c.mayOwn(access.ChangeCredentials); err != nil {
 			return err
 		}
 		a := c.by.Principal.Account

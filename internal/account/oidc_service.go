@@ -78,10 +78,7 @@ func (s *Service) SignInAddress(ctx context.Context, p *Provider, browser, origi
 // BeginLink returns the address at the provider that links an identity there to the
 // actor. It needs a fresh sign-in.
 func (s *Service) BeginLink(ctx context.Context, by Actor, p *Provider, browser, origin, next string) (string, error) {
-	if !s.Fresh(by.Principal) {
-		return "", ErrNotFresh
-	}
-	if err := s.view(ctx, by, func(c *change) error { return c.mayProfile() }); err != nil {
+	if err := s.view(ctx, by, func(c *change) error { return c.mayOwn(access.ChangeCredentials) }); err != nil {
 		return "", err
 	}
 	return s.providerAddress(ctx, p, browser, by.Principal.Account.ID, providerTicket{Return: next, Redirect: p.redirect(origin)})
@@ -91,7 +88,7 @@ func (s *Service) BeginLink(ctx context.Context, by Actor, p *Provider, browser,
 // to make the device fresh. The provider is asked not to let its own session be enough,
 // and to say when the person has signed in (OpenID Connect Core 1.0, section 3.1.2.1).
 func (s *Service) BeginConfirmation(ctx context.Context, by Actor, p *Provider, browser, origin, next string) (string, error) {
-	if err := s.view(ctx, by, func(c *change) error { return c.mayProfile() }); err != nil {
+	if err := s.view(ctx, by, func(c *change) error { return c.mayOwn(access.TendCredentials) }); err != nil {
 		return "", err
 	}
 	ticket := providerTicket{Return: next, Redirect: p.redirect(origin), Confirm: true, Begun: s.now()}
@@ -177,7 +174,7 @@ func (s *Service) FinishProvider(ctx context.Context, by Actor, p *Provider, ans
 	} else if err == nil && account != "" {
 		result.Linked = true
 		err = s.update(ctx, by, func(c *change) (err error) {
-			if err := c.mayProfile(); err != nil {
+			if err := c.mayOwn(access.TendCredentials); err != nil {
 				return err
 			}
 			result.Rooms, err = c.linkOwn(set, who)

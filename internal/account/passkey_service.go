@@ -58,10 +58,7 @@ func (s *Service) passkeyFailed(account string, device Device, err error) error 
 // BeginPasskey returns options for navigator.credentials.create, as JSON, for a new
 // passkey of the actor. It needs a fresh sign-in.
 func (s *Service) BeginPasskey(ctx context.Context, by Actor, keys *Passkeys, browser string) (json.RawMessage, error) {
-	if !s.Fresh(by.Principal) {
-		return nil, ErrNotFresh
-	}
-	if err := s.view(ctx, by, func(c *change) error { return c.mayProfile() }); err != nil {
+	if err := s.view(ctx, by, func(c *change) error { return c.mayOwn(access.ChangeCredentials) }); err != nil {
 		return nil, err
 	}
 	return keys.beginRegistration(ctx, by.Principal.Account.ID, browser)
@@ -78,7 +75,7 @@ func (s *Service) AddPasskey(ctx context.Context, by Actor, keys *Passkeys, brow
 	}
 	var made Passkey
 	err = s.update(ctx, by, func(c *change) error {
-		if err := c.mayProfile(); err != nil {
+		if err := c.mayOwn(access.TendCredentials); err != nil {
 			return err
 		}
 		kept, err := keys.add(c.Tx, account, name, key)
@@ -108,7 +105,7 @@ func (s *Service) Passkeys(ctx context.Context, by Actor, keys *Passkeys) (list 
 // RenamePasskey changes the name of a passkey of the actor.
 func (s *Service) RenamePasskey(ctx context.Context, by Actor, keys *Passkeys, id, name string) error {
 	return s.update(ctx, by, func(c *change) error {
-		kept, err := c.ownPasskey(keys, id)
+		kept, err := c.ownPasskey(access.TendCredentials, keys, id)
 		if err != nil {
 			return err
 		}
@@ -125,11 +122,8 @@ func (s *Service) RenamePasskey(ctx context.Context, by Actor, keys *Passkeys, i
 // RemovePasskey removes a passkey of the actor. It needs a fresh sign-in. If
 // nothing else signs in to the account, the error is ErrLastWay.
 func (s *Service) RemovePasskey(ctx context.Context, by Actor, keys *Passkeys, id string) error {
-	if !s.Fresh(by.Principal) {
-		return ErrNotFresh
-	}
 	return s.update(ctx, by, func(c *change) error {
-		kept, err := c.ownPasskey(keys, id)
+		kept, err := c.ownPasskey(access.ChangeCredentials, keys, id)
 		if err != nil {
 			return err
 		}
@@ -140,9 +134,9 @@ func (s *Service) RemovePasskey(ctx context.Context, by Actor, keys *Passkeys, i
 	})
 }
 
-// ownPasskey returns a passkey of the actor.
-func (c *change) ownPasskey(keys *Passkeys, id string) (people.Credential, error) {
-	if err := c.mayProfile(); err != nil {
+// ownPasskey returns a passkey of the actor, if it may do an action on it.
+func (c *change) ownPasskey(action access.Action, keys *Passkeys, id string) (people.Credential, error) {
+	if err := c.mayOwn(action); err != nil {
 		return people.Credential{}, err
 	}
 	return keys.own(c.Tx, c.by.Principal.Account.ID, id)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"kaban"
+	"kaban/internal/access"
 	"kaban/internal/people"
 	"kaban/internal/store"
 )
@@ -188,15 +189,16 @@ func (c *change) putPassword(account, hash string) error {
 // needs a fresh sign-in. Tokens stay valid. Errors are ErrNotFresh and
 // ErrWeakPassword.
 func (s *Service) SetPassword(ctx context.Context, by Actor, password string) error {
-	if !s.Fresh(by.Principal) {
-		return ErrNotFresh
+	// Before the work of hashing.
+	if err := s.view(ctx, by, func(c *change) error { return c.mayOwn(access.ChangeCredentials) }); err != nil {
+		return err
 	}
 	hash, err := s.newPassword(hashFor(ctx, by.Address), by.Principal.Account.Username, password)
 	if err != nil {
 		return err
 	}
 	return s.update(ctx, by, func(c *change) error {
-		if err := c.mayProfile(); err != nil {
+		if err := c.mayOwn(access.ChangeCredentials); err != nil {
 			return err
 		}
 		account := c.by.Principal.Account
@@ -225,11 +227,8 @@ func (s *Service) newPassword(ctx context.Context, username, password string) (h
 // RemovePassword removes the password of the actor, which needs a fresh sign-in. The
 // error is ErrLastWay if the actor has neither a passkey nor single sign-on.
 func (s *Service) RemovePassword(ctx context.Context, by Actor) error {
-	if !s.Fresh(by.Principal) {
-		return ErrNotFresh
-	}
 	return s.update(ctx, by, func(c *change) error {
-		if err := c.mayProfile(); err != nil {
+		if err := c.mayOwn(access.ChangeCredentials); err != nil {
 			return err
 		}
 		a := c.by.Principal.Account

@@ -92,12 +92,9 @@ func (c *change) deleteCredentials(account string, kind people.CredentialKind) e
 // NewRecoveryCodes replaces the recovery codes of the actor, which needs a fresh
 // sign-in. The codes cannot be had again.
 func (s *Service) NewRecoveryCodes(ctx context.Context, by Actor) ([]string, error) {
-	if !s.Fresh(by.Principal) {
-		return nil, ErrNotFresh
-	}
 	codes := newRecoveryCodes()
 	err := s.update(ctx, by, func(c *change) error {
-		if err := c.mayProfile(); err != nil {
+		if err := c.mayOwn(access.ChangeCredentials); err != nil {
 			return err
 		}
 		a := c.by.Principal.Account

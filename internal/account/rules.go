@@ -67,7 +67,7 @@ func serverFacts(tx store.Tx) (access.Server, error) {
 func (c *change) actorFacts() (access.Identity, error) {
 	if c.by.Operator {
 		return access.Identity{
-			Role: kaban.RoleOwner, Active: true, Person: true, InPerson: true, Operator: true,
+			Role: kaban.RoleOwner, Active: true, Person: true, InPerson: true, Fresh: true, Operator: true,
 			Reach: access.ReachServer, Writes: true,
 		}, nil
 	}
@@ -84,7 +84,8 @@ func (c *change) actorFacts() (access.Identity, error) {
 	}
 	c.by.Principal = p
 	who := access.Identity{
-		Role: p.Role, Active: true, Named: true, Person: !p.Account.Bot, InPerson: p.Kind == people.SecretDevice, Writes: !p.ReadOnly,
+		Role: p.Role, Active: true, Named: true, Person: !p.Account.Bot, InPerson: p.Kind == people.SecretDevice,
+		Fresh: p.Kind == people.SecretToken || c.service.Fresh(p), Writes: !p.ReadOnly,
 	}
 	if len(p.Rooms) == 0 {
 		who.Reach = access.ReachServer
@@ -171,23 +172,7 @@ func (c *change) verdict(action access.Action, f access.Facts) error {
 	if v := access.Can(action, f); v != access.Allowed {
 		return &RefusedError{action, v}
 	}
-	if empowers(action) && !c.by.Operator && !c.service.Fresh(c.by.Principal) {
-		return ErrNotFresh
-	}
 	return nil
-}
-
-// empowers reports whether an action makes a way into somebody's account, gives power or ends
-// an account for good. A session that somebody has stolen must not be worth that, so it
-// takes a fresh sign-in. Whoever moderates is not held up, and a bot is of no use without
-// a token, which takes one.
-func empowers(action access.Action) bool {
-	switch action {
-	case access.CreateAccount, access.GiveBot, access.Reset, access.ChangeRole, access.Remove, access.Erase,
-		access.ChangeSettings, access.ChangeSignOn, access.ChangeRetention:
-		return true
-	}
-	return false
 }
 
 // target returns the account with a name if the actor may do something to it. One that
@@ -222,12 +207,12 @@ func (c *change) other(username string) (a people.Account, err error) {
 	return a, err
 }
 
-// mayProfile returns nil if the actor, a person, may change its own credentials.
-func (c *change) mayProfile() error {
+// mayOwn returns nil if the actor, a person, may change or tend its own credentials.
+func (c *change) mayOwn(action access.Action) error {
 	if c.by.Operator { // it has none
-		return &RefusedError{access.ChangeCredentials, access.Forbidden}
+		return &RefusedError{action, access.Forbidden}
 	}
-	return c.may(access.ChangeCredentials)
+	return c.may(action)
 }
 
 // isRefusal reports whether an error is a decision of package access.

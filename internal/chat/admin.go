@@ -29,7 +29,7 @@ func OperatorIdentity() kaban.Identity { return kaban.Hook("operator", operatorN
 // operatorFacts are the facts about the operator.
 func operatorFacts() access.Identity {
 	return access.Identity{
-		Role: kaban.RoleOwner, Active: true, Named: true, Person: true, InPerson: true, Operator: true, Reach: access.ReachServer, Writes: true,
+		Role: kaban.RoleOwner, Active: true, Named: true, Person: true, InPerson: true, Fresh: true, Operator: true, Reach: access.ReachServer, Writes: true,
 	}
 }
 

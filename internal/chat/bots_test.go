@@ -3,6 +3,7 @@ package chat
 import (
 	"errors"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -109,12 +110,16 @@ func TestDirectRoomsWithABot(t *testing.T) {
 func TestABotKnowsWhatItsOwnerKnows(t *testing.T) {
 	drivers(t, func(t *testing.T, s store.Store) {
 		w := newTown(t, s)
+		x := withIndex(t, w)
 		w.robot("bob", kaban.RoleMember)
 		w.create("ann", "den", kaban.RoomPrivate)
 		for _, name := range []string{"bob", "robo"} {
 			want(t, name+" is invited", w.do("ann", "den", w.to(name, access.Invite)), nil)
 		}
 		robo, den := w.user("robo"), storetest.RoomName(t, "den")
+		say := func() {
+			want(t, "ann says something", w.put(w.user("ann"), den, kaban.KindMessage, 0, "tea for @robo"), nil)
+		}
 		check := func(what string, rooms int, first uint64, read error) {
 			t.Helper()
 			me, err := robo.Me(t.Context(), "", 0)
@@ -128,14 +133,26 @@ func TestABotKnowsWhatItsOwnerKnows(t *testing.T) {
 			if want(t, what, err, read); err == nil && (len(entries) == 0 || entries[0].Seq != first) {
 				t.Errorf("%s: the bot reads %+v, want those from %d", what, entries, first)
 			}
+			if err := x.Wait(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			reads := w.readable(robo, []kaban.RoomName{den}, func(*Entry) bool { return true })
+			for _, query := range []Search{{Query: "tea", Limit: 5}, {Query: "tea in:den", Limit: 5}, {Query: "from:ann", Limit: 5}} {
+				if got, err := w.found(robo, query); err != nil || !slices.Equal(got, reads) {
+					t.Errorf("%s: the bot finds for %s %v, %v, and can read %v", what, query.Query, got, err, reads)
+				}
+			}
 		}
+		say()
 		check("together", 1, 1, nil)
 		want(t, "bob is kicked", w.do("ann", "den", w.to("bob", access.Kick)), nil)
 		want(t, "ann hides what was", w.do("ann", "den", Act{Change: people.RoomChange{History: people.HistoryJoined}}), nil)
+		say()
 		check("alone", 0, 0, ErrNotFound)
 		want(t, "bob is back", w.do("ann", "den", w.to("bob", access.Invite)), nil)
 		state, _, err := w.user("bob").State(t.Context(), den)
 		want(t, "bob's state", err, nil)
+		say()
 		check("together again", 1, state.Head, nil)
 	})
 }

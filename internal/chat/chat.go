@@ -78,10 +78,12 @@ var (
 	ErrTooLate = errors.New("the end is after the year 9999")
 	// ErrForbidden says that the identity may not do this.
 	ErrForbidden = errors.New("not allowed")
-	// ErrProgram is the ErrForbidden of a token for what its account may do in person.
-	ErrProgram = fmt.Errorf("not with a token: %w", ErrForbidden)
+	// ErrNotFresh is the ErrForbidden of somebody that may do this after a fresh sign-in.
+	ErrNotFresh = fmt.Errorf("not without a fresh sign-in: %w", ErrForbidden)
 	// ErrPaused is the ErrForbidden of an incoming webhook whose maker is suspended.
 	ErrPaused = fmt.Errorf("the hook is paused: %w", ErrForbidden)
+	// ErrProgram is the ErrForbidden of a token for what its account may do in person.
+	ErrProgram = fmt.Errorf("not with a token: %w", ErrForbidden)
 	// ErrBotAlone is the ErrForbidden of a direct room with a bot and without its owner.
 	ErrBotAlone = fmt.Errorf("a bot without its owner: %w", ErrForbidden)
 	// ErrAuthRequired says that this takes an account.
@@ -403,6 +405,8 @@ func refusalOf(v access.Verdict, action access.Action) error {
 		return ErrLastOwner
 	case access.InPersonOnly:
 		return fmt.Errorf("%s: %w", action, ErrProgram)
+	case access.Stale:
+		return fmt.Errorf("%s: %w", action, ErrNotFresh)
 	}
 	return fmt.Errorf("%s: %w", action, ErrForbidden)
 }

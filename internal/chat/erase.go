@@ -3,6 +3,7 @@ package chat
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"slices"
 	"strconv"
@@ -211,10 +212,11 @@ func (c *Chat) eraseRoom(ctx context.Context, e *people.Erasure, name kaban.Room
 	return c.putErasure(ctx, e)
 }
 
-// undo returns an entry that takes another one back, if there is anything to take back. Its id
-// is the same whenever that is done.
+// undo returns an entry that takes another one back, if there is anything to take back. Done
+// again, it changes nothing. Of a reaction it is the account's, whose ids may all be in use
+// for something else: it takes one that nobody could guess.
 func (c *Chat) undo(room kaban.RoomName, e *store.Entry) (_ Send, ok bool, err error) {
-	d := kaban.Draft{Author: OperatorIdentity(), Room: room}
+	d, id := kaban.Draft{Author: OperatorIdentity(), Room: room}, "erased-"+strconv.FormatUint(e.Seq, 10)
 	switch {
 	case e.Kind == kaban.KindMessage:
 		d.Kind, d.Target = kaban.KindDelete, e.Seq
@@ -231,10 +233,11 @@ func (c *Chat) undo(room kaban.RoomName, e *store.Entry) (_ Send, ok bool, err e
 			return Send{}, false, err
 		}
 		d.Kind, d.Target, d.Body = kaban.KindReact, e.Target, kaban.Switch(false, emoji)
+		id = "erased-" + rand.Text()
 	default:
 		return Send{}, false, nil
 	}
-	if d.ID, err = kaban.ParseMessageID("erased-" + strconv.FormatUint(e.Seq, 10)); err != nil {
+	if d.ID, err = kaban.ParseMessageID(id); err != nil {
 		return Send{}, false, err
 	}
 	return Send{Draft: d, Terms: &dispatch.Terms{Unlisted: room.IsDirect()}}, true, nil
@@ -263,4 +266,85 @@ func (c *Chat) postAll(ctx context.Context, sends []Send, e *people.Erasure) err
 		}
 	}
 	return nil
+}
+
+// Erasable is what erasing would delete, up to a place.
+type Erasable struct {
+	Messages, Reactions, Rooms int64
+	// Next goes on from there; nil if that was all.
+	Next *ErasablePlace
+}
+
+// ErasablePlace is a place in a room: everything before it is counted.
+type ErasablePlace struct {
+	Room    string // its key
+	After   uint64 // the last entry of it that is counted
+	Counted bool   // the room has counted as one with anything to delete
+}
+
+// erasablePages is how many pages of history one call of Erasable looks at.
+const erasablePages = 20
+
+// Erasable counts what some authors have written and erasing them would delete: their messages,
+// and their reactions to messages of others. It looks at some thousand entries from a place on, or from the
+// beginning, and deletes nothing. Who may ask is for package account to say.
+func (c *Chat) Erasable(ctx context.Context, authors []string, from *ErasablePlace) (found Erasable, err error) {
+	at := ErasablePlace{}
+	if from != nil {
+		at = *from
+	}
+	pages := 0
+	for _, name := range c.allRooms() {
+		if name.Key() < at.Room {
+			continue
+		}
+		if name.Key() > at.Room {
+			at = ErasablePlace{Room: name.Key()}
+		}
+		for more := true; more; {
+			if pages++; pages > erasablePages {
+				found.Next = &at
+				return found, nil
+			}
+			if more, err = c.countErasable(ctx, name, authors, &at, &found); err != nil {
+				return Erasable{}, err
+			}
+		}
+	}
+	return found, nil
+}
+
+// countErasable counts a page behind a place, and reports whether there are more.
+func (c *Chat) countErasable(ctx context.Context, name kaban.RoomName, authors []string, at *ErasablePlace, found *Erasable) (more bool, err error) {
+	page, err := c.dispatcher.History(ctx, name, store.Page{After: at.After, Limit: erasePage})
+	if damaged, ok := errors.AsType[*store.DamagedError](err); ok && damaged.Seq > at.After {
+		at.After = damaged.Seq
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	before := found.Messages + found.Reactions
+	for i := range page.Entries {
+		e := &page.Entries[i]
+		switch {
+		case e.Kind != kaban.KindMessage || e.IsDeleted():
+		case slices.Contains(authors, e.Author):
+			found.Messages++
+		case e.State != nil:
+			for _, r := range e.State.Reactions {
+				for _, by := range r.People {
+					if slices.Contains(authors, by.Author) {
+						found.Reactions++
+					}
+				}
+			}
+		}
+	}
+	if found.Messages+found.Reactions > before && !at.Counted {
+		at.Counted = true
+		found.Rooms++
+	}
+	at.After = max(at.After, page.Last)
+	return page.More, nil
 }

@@ -49,27 +49,61 @@ func (w *town) erasure(done bool) (e people.Erasure) {
 	}
 }
 
+// erasing is a town in files, where ann, who was annie, and bob write.
+type erasing struct {
+	*town
+	dir           string
+	sqlite        *sqlite.Store
+	ann, was, bob kaban.Identity
+}
+
+func newErasing(t *testing.T) *erasing {
+	t.Helper()
+	w := &erasing{dir: filepath.Join(t.TempDir(), "data"), ann: kaban.Account("id-ann", storetest.Username(t, "ann")), bob: kaban.Account("id-bob", storetest.Username(t, "bob")), was: kaban.Visitor(storetest.Username(t, "annie"))}
+	var err error
+	if w.sqlite, err = sqlite.Open(t.Context(), w.dir, sqlite.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { w.sqlite.Close() })
+	w.town = newTown(t, w.sqlite)
+	return w
+}
+
+// say appends an entry, with an id that no other one has.
+func (w *erasing) say(room string, by kaban.Identity, kind kaban.Kind, target uint64, body string) {
+	w.t.Helper()
+	w.ids++
+	d := storetest.Draft(w.t, room, "x", fmt.Sprint("s", w.ids), "x")
+	d.Author, d.Kind, d.Target, d.Body = by, kind, target, body
+	if got := storetest.Append(w.t, w.sqlite, d)[0]; got.Err != nil {
+		w.t.Fatal(got.Err)
+	}
+}
+
+// erasable counts what erasing would delete, in parts.
+func (w *erasing) erasable(authors ...string) (all Erasable, parts int) {
+	w.t.Helper()
+	for {
+		some, err := w.chat.Erasable(w.t.Context(), authors, all.Next)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		parts++
+		all = Erasable{all.Messages + some.Messages, all.Reactions + some.Reactions, all.Rooms + some.Rooms, some.Next}
+		if all.Next == nil {
+			return all, parts
+		}
+	}
+}
+
 // What an erased account has written is deleted in all rooms, whoever may read them, and then
 // it is in no file; what others have written stays, and so do numbers.
 func TestErased(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "data")
-	s, err := sqlite.Open(t.Context(), dir, sqlite.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	w := newTown(t, s)
-	ann := kaban.Account("id-ann", storetest.Username(t, "ann"))
-	bob := kaban.Account("id-bob", storetest.Username(t, "bob"))
-	was := kaban.Visitor(storetest.Username(t, "annie"))
-	n, search := 0, journaltest.NewSearcher(dir)
+	w := newErasing(t)
+	s, ann, was, bob := w.sqlite, w.ann, w.was, w.bob
+	search := journaltest.NewSearcher(w.dir)
 	say := func(room string, by kaban.Identity, kind kaban.Kind, target uint64, body string) {
-		n++
-		d := storetest.Draft(t, room, "x", fmt.Sprint("s", n), "x")
-		d.Author, d.Kind, d.Target, d.Body = by, kind, target, body
-		if got := storetest.Append(t, s, d)[0]; got.Err != nil {
-			t.Fatal(got.Err)
-		}
+		w.say(room, by, kind, target, body)
 		search.Look(t)
 	}
 	w.create("bob", "attic", kaban.RoomPrivate)
@@ -82,10 +116,10 @@ func TestErased(t *testing.T) {
 		}
 		first[room] = state.Head + 1
 		for range 600 {
-			say(room, ann, kaban.KindMessage, 0, fmt.Sprint("secret-", n))
+			say(room, ann, kaban.KindMessage, 0, fmt.Sprint("secret-", w.ids))
 		}
-		say(room, bob, kaban.KindMessage, 0, fmt.Sprint("public-", n))
-		say(room, was, kaban.KindMessage, 0, fmt.Sprint("secret-", n))
+		say(room, bob, kaban.KindMessage, 0, fmt.Sprint("public-", w.ids))
+		say(room, was, kaban.KindMessage, 0, fmt.Sprint("secret-", w.ids))
 		say(room, ann, kaban.KindReact, first[room]+600, "+👍")
 		say(room, bob, kaban.KindReact, first[room]+600, "+👍")
 		say(room, bob, kaban.KindDelete, first[room], "")
@@ -95,6 +129,12 @@ func TestErased(t *testing.T) {
 		t.Error("nothing is found before")
 	}
 	w.restart() // the dispatcher knows the heads
+	if got, _ := w.erasable(ann.ID(), was.ID()); got != (Erasable{2 * 600, 2, 2, nil}) {
+		t.Errorf("before, %+v can be erased", got)
+	}
+	if found := search.Find(t, "secret-"); len(found) == 0 {
+		t.Error("looking deletes")
+	}
 	w.giveErasure(ann.ID(), was.ID())
 	if e := w.erasure(true); e.Messages != 2*600 || e.Reactions != 2 || e.Rooms != 2 {
 		t.Errorf("%d messages, %d reactions, %d rooms", e.Messages, e.Reactions, e.Rooms)
@@ -161,28 +201,47 @@ func TestErasingGoesOn(t *testing.T) {
 	})
 }
 
+// Nobody keeps the server from erasing by the ids that they have used.
+func TestErasedWhateverTheIDs(t *testing.T) {
+	drivers(t, func(t *testing.T, s store.Store) {
+		w := newTown(t, s)
+		ann := kaban.Account("id-ann", storetest.Username(t, "ann"))
+		said := storetest.Draft(t, "lobby", "x", "s1", "secret")
+		said.Author = ann
+		storetest.Append(t, s, said)
+		for seq := range uint64(8) { // of whatever comes next
+			d := storetest.Draft(t, "lobby", "x", fmt.Sprint("erased-", seq), "secret")
+			d.Author = ann
+			storetest.Append(t, s, d)
+		}
+		react := storetest.Draft(t, "lobby", "x", "r1", kaban.Switch(true, "👍"))
+		react.Author, react.Kind = ann, kaban.KindReact
+		for react.Target = 1; react.Target < 8; react.Target++ {
+			react.ID = w.id()
+			if got := storetest.Append(t, s, react)[0]; got.Err != nil {
+				t.Fatal(got.Err)
+			}
+		}
+		for seq := range uint64(20) {
+			d := storetest.Draft(t, "lobby", "x", fmt.Sprint("erased-", 8+seq), "secret")
+			d.Author = ann
+			storetest.Append(t, s, d)
+		}
+		w.restart()
+		w.giveErasure(ann.ID())
+		if e := w.erasure(true); e.Messages != 29 {
+			t.Errorf("%+v", e)
+		}
+	})
+}
+
 // Erasing is done when nothing is left in the files of the search index either.
 func TestErasedFromIndex(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "data")
-	s, err := sqlite.Open(t.Context(), dir, sqlite.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	w := newTown(t, s)
-	ann := kaban.Account("id-ann", storetest.Username(t, "ann"))
-	bob := kaban.Account("id-bob", storetest.Username(t, "bob"))
-	say := func(by kaban.Identity, body string) {
-		w.ids++
-		d := storetest.Draft(t, "lobby", "x", fmt.Sprint("s", w.ids), "x")
-		d.Author, d.Kind, d.Body = by, kaban.KindMessage, body
-		if got := storetest.Append(t, s, d)[0]; got.Err != nil {
-			t.Fatal(got.Err)
-		}
-	}
+	w := newErasing(t)
+	s, dir, ann := w.sqlite, w.dir, w.ann
 	for i := range 2000 {
-		say(ann, fmt.Sprint("x zzmystery", i))
-		say(bob, fmt.Sprint("x yyshared", i))
+		w.say("lobby", ann, kaban.KindMessage, 0, fmt.Sprint("x zzmystery", i))
+		w.say("lobby", w.bob, kaban.KindMessage, 0, fmt.Sprint("x yyshared", i))
 	}
 	files := journaltest.NewSearcher(dir)
 	inIndex := func(text string) (names []string) {
@@ -217,6 +276,26 @@ func TestErasedFromIndex(t *testing.T) {
 	}
 	if len(inIndex("shared")) == 0 {
 		t.Error("what others have written is gone from the index")
+	}
+}
+
+// Counting goes on where it ended, and counts each room once.
+func TestErasableInParts(t *testing.T) {
+	w := newErasing(t)
+	for i := range 4 {
+		room := fmt.Sprint("room-", i)
+		for range 2 * erasePage * erasablePages / 4 {
+			w.say(room, w.bob, kaban.KindMessage, 0, "x")
+		}
+		w.say(room, w.ann, kaban.KindMessage, 0, "x")
+		w.say(room, w.ann, kaban.KindReact, 1, "+👍")
+		w.say(room, w.ann, kaban.KindReact, 2, "+👍")
+		w.say(room, w.ann, kaban.KindReact, 2, "-👍")
+	}
+	w.say("room-0", w.ann, kaban.KindMessage, 0, "x") // on another page than the first
+	w.restart()
+	if got, parts := w.erasable(w.ann.ID()); got != (Erasable{5, 4, 4, nil}) || parts < 3 {
+		t.Errorf("%+v in %d parts", got, parts)
 	}
 }
 

@@ -83,7 +83,7 @@ func (u User) scene(tx store.Tx, name kaban.RoomName, exists, visits bool) (s sc
 	}
 	s.Who.Reach = reach(u.credential, name.Key())
 	if u.credential != nil {
-		s.Who.Writes, s.Who.InPerson = !u.credential.ReadOnly, u.credential.Device
+		s.Who.Writes, s.Who.InPerson, s.Who.Fresh = !u.credential.ReadOnly, u.credential.Device, u.credential.Fresh
 	}
 	if s.account.Bot {
 		err = u.chat.limitBot(tx, &s, name, exists)

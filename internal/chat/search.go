@@ -372,7 +372,7 @@ func (s *searching) read(ctx context.Context, places []search.Place, indexes []i
 		for _, i := range indexes {
 			entries[i] = nil
 			seq := places[i].Seq
-			if seq < found.member.From || seq == 0 {
+			if seq < found.from || seq == 0 {
 				continue
 			}
 			page, err := s.user.chat.dispatcher.History(ctx, name, store.Page{After: seq - 1, Before: seq + 1, Limit: 1})

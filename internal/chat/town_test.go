@@ -57,7 +57,7 @@ func (w *town) user(name string) User {
 	if name == "robo" {
 		return w.chat.With(kaban.Bot("id-robo", storetest.Username(w.t, name)), netip.Addr{}, &Credential{ID: "token"})
 	}
-	return w.chat.With(kaban.Account("id-"+name, storetest.Username(w.t, name)), netip.Addr{}, &Credential{ID: "device", Device: true})
+	return w.chat.With(kaban.Account("id-"+name, storetest.Username(w.t, name)), netip.Addr{}, &Credential{ID: "device", Device: true, Fresh: true})
 }
 
 func (w *town) visitor(name string, at netip.Addr) User {

@@ -249,7 +249,14 @@ func TestWhoManagesHooks(t *testing.T) {
 		must(t, err)
 		id, err := s.Principal.Account.Identity()
 		must(t, err)
-		actors[role] = hook.By{User: p.chat.With(id, netip.Addr{}, &chat.Credential{ID: s.Principal.SecretID, Device: true}), Actor: s.Principal.As("")}
+		actors[role] = hook.By{User: p.chat.With(id, netip.Addr{}, &chat.Credential{ID: s.Principal.SecretID, Device: true, Fresh: true}), Actor: s.Principal.As("")}
+	}
+	stale := actors[kaban.RoleAdmin]
+	id, err := stale.Actor.Principal.Account.Identity()
+	must(t, err)
+	stale.User = p.chat.With(id, netip.Addr{}, &chat.Credential{ID: stale.Actor.Principal.SecretID, Device: true})
+	if _, _, err := p.hooks.Add(t.Context(), stale, named(t, "builds", "ci")); !errors.Is(err, chat.ErrNotFresh) {
+		t.Errorf("without a fresh sign-in: %v", err)
 	}
 	key, h, err := p.hooks.Add(t.Context(), actors[kaban.RoleAdmin], named(t, "builds", "ci"))
 	must(t, err)
@@ -324,7 +331,7 @@ func (p *place) op(username, room string) (by hook.By, key string) {
 	id, err := session.Principal.Account.Identity()
 	must(p.T, err)
 	by.Actor = session.Principal.As("")
-	by.User = p.chat.With(id, netip.Addr{}, &chat.Credential{ID: session.Principal.SecretID, Device: true})
+	by.User = p.chat.With(id, netip.Addr{}, &chat.Credential{ID: session.Principal.SecretID, Device: true, Fresh: true})
 	n := named(p.T, room, "ci")
 	must(p.T, by.User.Create(ctx, n.Room, chat.NewRoom{Kind: kaban.RoomPublic}))
 	key, _, err = p.hooks.Add(ctx, by, n)

@@ -218,7 +218,7 @@ func (w *world) addBots() {
 func (s *scenario) facts() access.Facts {
 	f := access.Facts{
 		Server: access.Server{Claim: access.Claimed, Local: true, Admission: access.Open, MembersCreate: true, MembersInvite: true},
-		Who:    access.Identity{Role: s.role, Active: true, Named: true, Person: true, InPerson: s.credential == device, Reach: access.ReachServer, Writes: true},
+		Who:    access.Identity{Role: s.role, Active: true, Named: true, Person: true, InPerson: s.credential == device, Fresh: true, Reach: access.ReachServer, Writes: true},
 		Room:   access.NewRoom(s.kind, s.flags, s.kind != kaban.RoomDirect),
 		Membership: access.Membership{
 			Role: s.rank, Standing: s.standing,

@@ -22,7 +22,7 @@ type actor struct {
 // and the operator.
 func (w *world) actors() (all []actor) {
 	w.t.Helper()
-	full := access.Identity{Active: true, Named: true, Person: true, InPerson: true, Reach: access.ReachServer, Writes: true}
+	full := access.Identity{Active: true, Named: true, Person: true, InPerson: true, Fresh: true, Reach: access.ReachServer, Writes: true}
 	visitor, operator := full, full
 	operator.Role, operator.Operator = kaban.RoleOwner, true
 	all = []actor{{"a visitor", http.Header{}, visitor}, {"the operator", nil, operator}}

@@ -72,6 +72,9 @@ func find(err error) *row {
 // programText refuses a token what its account may do.
 const programText = "a token does not administer the server; sign in with a device, as \"kaban login\" does"
 
+// freshText refuses what takes a fresh sign-in.
+const freshText = "this takes a fresh sign-in; prove who you are again"
+
 // row is the code and the sentence of some errors.
 type row struct {
 	matches func(error) bool
@@ -91,8 +94,9 @@ var refusals = []row{
 	{isErr(chat.ErrOver), wire.CodeBadField, text("until_ms: the end of the ban is in the past; give a later time, leave it out for a ban without end, or kick instead")},
 	{isErr(chat.ErrTooLate), wire.CodeBadField, text("until_ms: the end is after the year 9999; give an earlier time in milliseconds, or leave it out if there is none")},
 	{isErr(chat.ErrBotAlone), wire.CodeForbidden, text("a bot is in a direct room only together with its owner; write to both, or in a room that the bot is in")},
-	{isErr(chat.ErrProgram), wire.CodeForbidden, text(programText)},
+	{isErr(chat.ErrNotFresh), wire.CodeForbidden, text(freshText)},
 	{isErr(chat.ErrPaused), wire.CodeForbidden, text("this hook is paused; ask an op of its room")},
+	{isErr(chat.ErrProgram), wire.CodeForbidden, text(programText)},
 	{isErr(chat.ErrForbidden), wire.CodeForbidden, text("you may not do this here")},
 	{isErr(chat.ErrAuthRequired), wire.CodeAuthRequired, text("this takes an account; sign in first")},
 	{isErr(chat.ErrRoomTaken), wire.CodeRoomTaken, text("the name of the room is in use; choose another")},
@@ -106,7 +110,7 @@ var refusals = []row{
 	{isErr(account.ErrInsecure), wire.CodeTLSRequired, text("this connection is not encrypted, so no password, token or cookie is taken from it; connect with TLS")},
 	{isErr(account.ErrSuspended), wire.CodeSuspended, text("this account is suspended; ask an admin of the server")},
 	{isErr(account.ErrBusy), wire.CodeUnavailable, text("too many people sign in at once; try again in a moment")},
-	{isErr(account.ErrNotFresh), wire.CodeForbidden, text("this takes a fresh sign-in; prove who you are again")},
+	{isErr(account.ErrNotFresh), wire.CodeForbidden, text(freshText)},
 	{isErr(account.ErrProgram), wire.CodeForbidden, text(programText)},
 	{isErr(account.ErrNoWayIn), wire.CodeBadField, error.Error},
 	{isErr(account.ErrWeakPassword), wire.CodeBadField, error.Error},

@@ -45,6 +45,7 @@ func TestEveryErrorHasItsCodeAndSaysWhatToDo(t *testing.T) {
 		{chat.ErrTooLate, wire.CodeBadField, "give an earlier time"},
 		{chat.ErrNotFound, wire.CodeNotFound, "there is no such room, or you may not read it; if it is new, the first to join makes it"},
 		{chat.ErrNoDirect, wire.CodeNotFound, "open one with the people"},
+		{chat.ErrNotFresh, wire.CodeForbidden, "fresh sign-in"},
 		{chat.ErrPaused, wire.CodeForbidden, "paused"},
 		{chat.ErrBotAlone, wire.CodeForbidden, "only together with its owner"},
 		{&account.UnknownRoomError{Room: "dev"}, wire.CodeNotFound, "there is no room dev; create it first"},

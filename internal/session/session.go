@@ -32,6 +32,9 @@ type Credential struct {
 	ReadOnly bool
 	// Device is set if a person signed in on a device, and not a program with a token.
 	Device bool
+	// Fresh is set if the person has proved themselves lately. It is for a request: a
+	// connection would keep it.
+	Fresh bool
 	// Expires is when it expires, in Unix milliseconds; 0 is never.
 	Expires int64
 }

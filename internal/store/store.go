@@ -4,8 +4,8 @@
 // A log is append-only. Append gives every entry the next sequence number of
 // its room (1, 2, 3 … without a gap) in the same transaction that makes the
 // entry durable. An entry whose sequence number was returned is never lost,
-// changed or renumbered, except that a Store may keep only a window and forget
-// the oldest entries.
+// changed or renumbered, except that the oldest entries of a log are cut (Cut), and that
+// a Store may keep only a window and forget the oldest entries by itself.
 //
 // A Store is one handle on its data, and other handles may write to the same
 // data, in this process or in another. Whatever one handle has appended, every
@@ -173,7 +173,7 @@ type Store interface {
 	// creates the room, under the name it was given.
 	//
 	// The same content is the one that was appended, whatever has become of the message
-	// since; once that is deleted, any content is the same.
+	// since; once that is deleted or not kept, any content is the same.
 	//
 	// The writes take effect in their order. Each is compared with earlier uses of
 	// its id first, then with the room's revision, and then it is decided. A write that is
@@ -196,8 +196,8 @@ type Store interface {
 	// names goes on.
 	//
 	// A message has the content that it has now, and its State, but for the reactions. An
-	// edit has content only if it is the last of a message that is not deleted, so that
-	// whoever reads on from any entry ends with the same text.
+	// edit has content only if it is the last of a message that is kept and not deleted, so
+	// that whoever reads on from any entry ends with the same text.
 	Read(ctx context.Context, room kaban.RoomName, page Page) ([]Entry, error)
 
 	// History is Read without the changes of messages, but with all reactions. Only what
@@ -229,6 +229,18 @@ type Store interface {
 
 	// ForgetMentions forgets up to limit occurrences with an earlier time, and returns how many.
 	ForgetMentions(ctx context.Context, before int64, limit int) (int, error)
+
+	// Cut takes up to limit entries from the front of a log, in one short transaction: those
+	// before the first young one, up to the last old one of them (Search). An entry that is
+	// damaged says nothing of its age. It returns how many it has taken, less than limit if
+	// the next one is to stay. What was known of the entries goes with them:
+	// states, reactions, mentions and ids; they stay counted (Tally.Front). The texts are then
+	// erased like those that were deleted; see Eraser.
+	Cut(ctx context.Context, room kaban.RoomName, age Age, limit int) (n int, err error)
+
+	// Old returns about how many entries Cut would take if it had no limit, and how many of
+	// them are messages: damage may make a difference. It looks at each of them.
+	Old(ctx context.Context, room kaban.RoomName, age Age) (entries, messages uint64, err error)
 
 	// Close makes every later call on this handle return ErrClosed. It waits for
 	// calls in progress. Other handles on the same data stay open.

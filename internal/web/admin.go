@@ -3,11 +3,16 @@ package web
 import (
 	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"net/http"
+	"strconv"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"kaban/internal/account"
+	"kaban/internal/chat"
 	"kaban/internal/people"
 	"kaban/wire"
 )
@@ -26,6 +31,7 @@ func (s *Server) adminOperations(api huma.API) {
 	does(s, api, toActors, aboutPeople("set-user-name", http.MethodPut, user+"/name", "Change the display name of an account"), s.setUserName)
 	does(s, api, toActors, aboutPeople("remove-user", http.MethodDelete, user, "End an account for good; its name stays taken"), s.removeUser)
 	does(s, api, toActors, aboutPeople("erase-user", http.MethodPost, user+"/erase", "Remove an account and what is stored about it"), s.eraseUser)
+	asks(s, api, toActors, aboutPeople("preview-erasure", http.MethodGet, user+"/erase/preview", "Count what erasing an account would delete"), s.previewErasure)
 	asks(s, api, toActors, aboutPeople("get-erasure", http.MethodGet, user+"/erase", "Get how far the erasing of what an account has written is"), s.getErasure)
 	does(s, api, toActors, aboutPeople("give-bot", http.MethodPut, user+"/owner", "Give a bot to another owner"), s.giveBot)
 	does(s, api, toActors, aboutPeople("link-identity", http.MethodPut, user+"/identities", "Link an identity at an OpenID provider to an account; over the admin socket only"), s.linkIdentity)
@@ -247,6 +253,52 @@ func (s *Server) getErasure(ctx context.Context, by *who, in *UsernamePath) (Era
 		answer.State = "erasing"
 	}
 	return answer, nil
+}
+
+// Erasable is what erasing an account would delete.
+type Erasable struct {
+	Messages  int64  `json:"messages" doc:"Messages of the account, in this part of the rooms."`
+	Reactions int64  `json:"reactions" doc:"Its reactions to messages of others, there."`
+	Rooms     int64  `json:"rooms" doc:"How many rooms have any of them and were not counted in a part before."`
+	Next      string `json:"next,omitempty" doc:"Ask again with it, and add what you get; without it this was the last part."`
+}
+
+type previewQuery struct {
+	UsernamePath
+	After string `query:"after" doc:"The next of the answer before."`
+}
+
+func (s *Server) previewErasure(ctx context.Context, by *who, in *previewQuery) (Erasable, error) {
+	authors, err := s.config.Accounts.WouldErase(ctx, by.actor(), in.Username)
+	if err != nil {
+		return Erasable{}, err
+	}
+	var from *chat.ErasablePlace
+	if in.After != "" {
+		if from, err = parseErasablePlace(in.After); err != nil {
+			return Erasable{}, fieldProblem(wire.CodeBadField, "after", "after: give the next of the answer before")
+		}
+	}
+	found, err := s.chat.Erasable(ctx, authors, from)
+	if err != nil {
+		return Erasable{}, err
+	}
+	answer := Erasable{Messages: found.Messages, Reactions: found.Reactions, Rooms: found.Rooms}
+	if p := found.Next; p != nil {
+		answer.Next = fmt.Sprintf("%d.%t.%s", p.After, p.Counted, p.Room)
+	}
+	return answer, nil
+}
+
+// parseErasablePlace parses the next of an Erasable.
+func parseErasablePlace(text string) (*chat.ErasablePlace, error) {
+	fields := strings.SplitN(text, ".", 3)
+	if len(fields) < 3 {
+		return nil, strconv.ErrSyntax
+	}
+	after, err := strconv.ParseUint(fields[0], 10, 64)
+	counted, err2 := strconv.ParseBool(fields[1])
+	return &chat.ErasablePlace{Room: fields[2], After: after, Counted: counted}, errors.Join(err, err2)
 }
 
 type ownerBody struct {

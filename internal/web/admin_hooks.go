@@ -78,6 +78,8 @@ func (s *Server) makeHook(ctx context.Context, by *who, in *JSON[newHookBody]) (
 	}
 	key, made, err := hook.New(s.config.Accounts).Add(ctx, hook.By{User: by.moderator(), Actor: by.actor()}, n)
 	switch {
+	case errors.Is(err, chat.ErrNotFresh), errors.Is(err, chat.ErrProgram):
+		return MadeHook{}, err
 	case errors.Is(err, chat.ErrForbidden):
 		return MadeHook{}, problem(wire.CodeForbidden, "only ops of a room make hooks for it, and none while it is archived; ask one of them")
 	case err != nil:

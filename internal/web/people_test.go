@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"kaban"
 	"kaban/internal/account"
@@ -172,5 +173,38 @@ func (f *fixture) user(s account.Session) chat.User {
 	if err != nil {
 		f.t.Fatal(err)
 	}
-	return f.chat.With(id, netip.Addr{}, &chat.Credential{ID: s.Principal.SecretID, Device: true})
+	return f.chat.With(id, netip.Addr{}, &chat.Credential{ID: s.Principal.SecretID, Device: true, Fresh: true})
+}
+
+// What makes a way in or a voice that stays asks for a proof where the sign-in is not fresh,
+// so that the page shows how to give it, and works after it.
+func TestProofIsAskedFor(t *testing.T) {
+	f, owner := claimed(t, "invite")
+	const password = "purple monkey dishwasher"
+	if err := f.accounts.SetPassword(t.Context(), owner.Principal.As(""), password); err != nil {
+		t.Fatal(err)
+	}
+	as := with(asJSON(), cookie(owner), origin(f.url))
+	acts := map[string]string{
+		"POST /v1/admin/hooks":          `{"room":"builds"}`,
+		"POST /v1/invites":              `{}`,
+		"POST /v1/tokens":               `{"name":"ci"}`,
+		"POST /v1/bots":                 `{"username":"robo"}`,
+		"POST /v1/admin/users":          `{"username":"mia"}`,
+		"PUT /v1/admin/settings/access": `{"value":"open"}`,
+	}
+	try := func(act string) *answer {
+		method, path, _ := strings.Cut(act, " ")
+		return f.do(method, path, acts[act], as...)
+	}
+	f.clock.pass(16 * time.Minute)
+	for act := range acts {
+		try(act).has(t, 403, "code", "forbidden", "confirm", true)
+	}
+	f.do("POST", "/v1/session/confirm", `{"password":"`+password+`"}`, as...).has(t, 204)
+	for act := range acts {
+		if got := try(act); got.status/100 != 2 {
+			t.Errorf("%s after the proof: %s", act, got)
+		}
+	}
 }

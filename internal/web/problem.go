@@ -13,6 +13,7 @@ import (
 
 	"kaban"
 	"kaban/internal/account"
+	"kaban/internal/chat"
 	"kaban/internal/refusal"
 	"kaban/wire"
 )
@@ -156,7 +157,7 @@ func (s *Server) problemOf(err error) *Problem {
 	switch {
 	case errors.Is(err, account.ErrWeakPassword), errors.Is(err, account.ErrNoWayIn):
 		p.Field = "password"
-	case errors.Is(err, account.ErrNotFresh):
+	case errors.Is(err, account.ErrNotFresh), errors.Is(err, chat.ErrNotFresh):
 		p.Confirm = true
 	}
 	if e.RetryAfter > 0 {

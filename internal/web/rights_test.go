@@ -53,7 +53,7 @@ func (f *fixture) callers(owner account.Session) []caller {
 	f.t.Helper()
 	ctx := f.t.Context()
 	by := owner.Principal.As("")
-	full := access.Identity{Active: true, Named: true, Person: true, InPerson: true, Reach: access.ReachServer, Writes: true}
+	full := access.Identity{Active: true, Named: true, Person: true, InPerson: true, Fresh: true, Reach: access.ReachServer, Writes: true}
 	of := func(name string, role kaban.Role, secret, self string, change func(*access.Identity)) caller {
 		c := caller{name: name, self: self, who: full}
 		c.who.Role, c.who.InPerson = role, !strings.Contains(name, "token") && name != "a bot"
@@ -144,6 +144,7 @@ var rights = []right{
 	{"DELETE", "/v1/admin/users/TARGET", ``, access.Remove, 204, kaban.RoleMember, 0, 0},
 	{"POST", "/v1/admin/users/TARGET/erase", ``, access.Erase, 204, kaban.RoleMember, 0, 0},
 	{"GET", "/v1/admin/users/TARGET/erase", ``, access.ReadAudit, 200, kaban.RoleMember, 0, 0},
+	{"GET", "/v1/admin/users/TARGET/erase/preview", ``, access.Erase, 200, kaban.RoleMember, 0, 0},
 	{"DELETE", "/v1/admin/users/TARGET", ``, access.Remove, 204, kaban.RoleOwner, 0, 0},
 	{"GET", "/v1/admin/audit", ``, access.ReadAudit, 200, 0, 0, 0},
 	{"GET", "/v1/admin/settings", ``, access.ReadSettings, 200, 0, 0, 0},

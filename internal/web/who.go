@@ -115,7 +115,8 @@ func (w *who) visitor(name kaban.Username) chat.User {
 func (w *who) credential() *chat.Credential {
 	p := &w.principal
 	return &chat.Credential{
-		ID: p.SecretID, Rooms: p.Rooms, ReadOnly: p.ReadOnly, Device: p.Kind == people.SecretDevice, Expires: p.Expires,
+		ID: p.SecretID, Rooms: p.Rooms, ReadOnly: p.ReadOnly, Device: p.Kind == people.SecretDevice, Fresh: w.server.config.Accounts.Fresh(*p),
+		Expires: p.Expires,
 	}
 }
 

@@ -220,7 +220,7 @@ func TestRoomsOfGroups(t *testing.T) {
 	owner := s.setUp()
 	id, err := owner.Principal.Account.Identity()
 	s.must(err)
-	u := s.chat.With(id, kaban.Peer{}.Address, &chat.Credential{ID: owner.Principal.SecretID, Device: true})
+	u := s.chat.With(id, kaban.Peer{}.Address, &chat.Credential{ID: owner.Principal.SecretID, Device: true, Fresh: true})
 	_, _, err = s.service.AddAccount(t.Context(), account.Operator(), account.NewPerson{NewAccount: account.NewAccount{Username: "bob"}})
 	s.must(err)
 	bob, err := kaban.ParseUsername("bob")

@@ -1,6 +1,9 @@
 package memory
 
-import "hash/maphash"
+import (
+	"hash/maphash"
+	"slices"
+)
 
 // log is a first-in first-out list of entries. An entry keeps its position, counted
 // from 0, until it is popped. The entries are in blocks, so that neither pushing nor
@@ -109,17 +112,19 @@ func (x *index) add(hash, position uint64) {
 	x.positions[hash] = position
 }
 
-// remove removes the oldest position with the hash.
-func (x *index) remove(hash uint64) {
+// remove removes a position with the hash.
+func (x *index) remove(hash, position uint64) {
 	others := x.others[hash]
-	switch len(others) {
-	case 0:
+	switch {
+	case x.positions[hash] != position:
+		others = slices.DeleteFunc(others, func(other uint64) bool { return other == position })
+	case len(others) == 0:
 		delete(x.positions, hash)
 		return
-	case 1:
-		delete(x.others, hash)
 	default:
-		x.others[hash] = others[1:]
+		x.positions[hash], others = others[0], others[1:]
 	}
-	x.positions[hash] = others[0]
+	if x.others[hash] = others; len(others) == 0 {
+		delete(x.others, hash)
+	}
 }

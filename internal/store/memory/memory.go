@@ -3,7 +3,7 @@
 //
 // It has the order and the numbering of a durable store, and recognises an id that is
 // sent again for as long as the entry is in the window. The oldest entries of all rooms
-// are forgotten first. Documents are never forgotten and do not count.
+// are forgotten first. What is cut leaves an empty place in the window. Documents are never forgotten and do not count.
 //
 // Its data belong to one Store: they cannot be shared by another handle. There is
 // nothing to export, back up or check, so it has no store.Archive.
@@ -75,7 +75,7 @@ type room struct {
 // kept is an entry of the log with the data to find and to forget it.
 type kept struct {
 	store.Entry
-	room *room
+	room *room  // nil if it is an empty place
 	hash uint64 // of room, Author and ID
 	// original is the sum of the content that was appended, once that is not in Content
 	// any more; 0 before, and unknown after it was deleted.
@@ -324,15 +324,85 @@ func (s *Store) addRoomLocked(name kaban.RoomName) *room {
 // entry always stays.
 func (s *Store) forgetLocked() {
 	for s.bytes > s.window && s.log.len() > 1 {
-		e := s.log.pop()
-		e.room.positions.pop()
-		if e.Kind == kaban.KindMessage {
-			e.room.forget(e.Author)
+		if position := s.log.first; s.log.at(position).room != nil {
+			s.dropLocked(position)
 		}
-		s.ids.remove(e.hash)
-		s.bytes -= cost(&e.Entry)
-		s.setMentionsLocked(e.room, e.Seq, nil)
+		s.bytes -= entryOverhead
+		s.log.pop()
 	}
+}
+
+// dropLocked drops the oldest entry of a room, which has a position in the log. An empty
+// place stays there, of the cost of an entry without strings.
+func (s *Store) dropLocked(position uint64) {
+	k := s.log.at(position)
+	e := *k
+	e.room.positions.pop()
+	if e.Kind == kaban.KindMessage {
+		e.room.forget(e.Author)
+	}
+	if e.State != nil { // its edits have nothing to say any more
+		for edit := s.entryLocked(e.room, e.State.Edited.Seq); edit != nil; edit = s.entryLocked(e.room, edit.older) {
+			s.forgetContent(edit)
+			edit.original = unknown
+		}
+	}
+	s.ids.remove(e.hash, position)
+	s.bytes -= cost(&e.Entry) - entryOverhead
+	s.setMentionsLocked(e.room, e.Seq, nil)
+	*k = kept{}
+}
+
+// Cut implements store.Store.
+func (s *Store) Cut(_ context.Context, name kaban.RoomName, age store.Age, limit int) (n int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return 0, store.ErrClosed
+	}
+	r := s.rooms[name.Key()]
+	if r == nil || limit <= 0 {
+		return 0, nil
+	}
+	n = s.oldLocked(r, age, age.Search(limit))
+	for range n {
+		s.dropLocked(r.positions.at(0))
+	}
+	for s.log.len() > 0 && s.log.at(s.log.first).room == nil {
+		s.bytes -= entryOverhead
+		s.log.pop()
+	}
+	return n, nil
+}
+
+// oldLocked finds out how many of the oldest entries of a room are old.
+func (s *Store) oldLocked(r *room, age store.Age, search store.Search) int {
+	for i := range r.positions.len() {
+		if !search.Add(age.Of(s.log.at(r.positions.at(i)).Time)) {
+			break
+		}
+	}
+	return search.Old()
+}
+
+// Old implements store.Store.
+func (s *Store) Old(_ context.Context, name kaban.RoomName, age store.Age) (entries, messages uint64, err error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.closed {
+		return 0, 0, store.ErrClosed
+	}
+	r := s.rooms[name.Key()]
+	if r == nil {
+		return 0, 0, nil
+	}
+	n := s.oldLocked(r, age, store.Search{})
+	for i := range n {
+		if s.log.at(r.positions.at(i)).Kind == kaban.KindMessage {
+			messages++
+		}
+	}
+	return uint64(n), messages, nil
 }
 
 // Read implements store.Store.

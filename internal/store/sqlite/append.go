@@ -24,6 +24,7 @@ type writerStmts struct {
 	setProgress, setErasing   *sql.Stmt
 	readPage, writePage       *sql.Stmt
 	insertOne, insertMany     *sql.Stmt
+	cutStmts
 	stateStmts
 	foldStmts
 	mentionStmts
@@ -60,7 +61,7 @@ func (w *writerStmts) prepare(ctx context.Context, c *conn) error {
 		&w.savepoint:      "SAVEPOINT decide",
 		&w.release:        "RELEASE decide",
 		&w.rollbackTo:     "ROLLBACK TO decide",
-	}, w.documentStmts.queries(), w.stateStmts.queries(), w.foldStmts.queries(), w.writtenStmts.queries(), w.mentionStmts.queries(), w.ledgerStmts.queries())
+	}, w.documentStmts.queries(), w.stateStmts.queries(), w.foldStmts.queries(), w.writtenStmts.queries(), w.mentionStmts.queries(), w.ledgerStmts.queries(), w.cutStmts.queries())
 }
 
 // batch is a transaction in progress: the changes to the database's memory that
@@ -76,6 +77,7 @@ type batch struct {
 	entries  []journaled              // of all rooms
 	merged   []merging
 	counted  counted
+	cut      cutting
 	number   int64       // its own; 0 if it has no entries and changes no revision
 	progress progressRow // as it is after the transaction
 	erasing  erasingRow  // as it is after the transaction
@@ -429,7 +431,7 @@ func (b *batch) addRoom(name kaban.RoomName) (*touched, error) {
 	}
 	b.lastRoom++
 	r := &room{id: b.lastRoom, key: name.Key(), name: name}
-	if _, err := b.stmts.addRoom.ExecContext(b.ctx, r.id, r.key, name.String(), b.sum.room(r.id, r.key, name.String(), 0, 0, 0)); err != nil {
+	if _, err := b.stmts.addRoom.ExecContext(b.ctx, r.id, r.key, name.String(), b.sum.room(r.id, r.key, name.String(), roomRow{})); err != nil {
 		return nil, err
 	}
 	b.touched[r.key] = &touched{room: r}
@@ -454,6 +456,7 @@ func (b *batch) publish() {
 		b.finder.merged(r)
 	}
 	b.publishCounts()
+	b.publishCut()
 	for name, r := range b.touched {
 		b.rooms[name] = r.room
 		r.room.revision = r.revision

@@ -235,7 +235,7 @@ func recordOf(room kaban.RoomName, e *store.Entry) (*store.Record, error) {
 func (a *Archive) eachOf(ctx context.Context, r *room, visit func(*store.Entry) error, damaged func(error) error, missing func(first, last uint64) error) error {
 	last := a.merged[r.id]
 	now := func(e *store.Entry) error { return visit(r.now(e)) }
-	for next := uint64(1); next <= last; {
+	for next := r.cut + 1; next <= last; {
 		var visited error
 		rows, err := a.conn.QueryContext(ctx, pageQuery, r.place(next), r.place(last))
 		bad, damage, err := readRun(rows, err, a.authors, r.id, next, last, func(e *store.Entry, _ int64) bool {

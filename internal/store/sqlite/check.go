@@ -19,7 +19,7 @@ const maxProblems = 20
 
 // Check implements store.Archive: the WAL, SQLite's own check of the file, the
 // schema, references and indexes, the checksum of each row, and that each room has
-// the entries 1 to its head without a gap. Whatever cannot be read is a problem.
+// the entries from the oldest that is kept to its head without a gap. Whatever cannot be read is a problem.
 func (a *Archive) Check(ctx context.Context) (report *store.Report, err error) {
 	report = new(store.Report)
 	if err := a.begin(ctx); err != nil {
@@ -45,7 +45,7 @@ func (a *Archive) Check(ctx context.Context) (report *store.Report, err error) {
 		e := extents[r.id]
 		delete(extents, r.id)
 		h := store.Health{Room: r.state(), Entries: e.count}
-		if h.Trouble, err = a.checkEntries(ctx, r, e.last); err != nil {
+		if h.Trouble, err = a.checkEntries(ctx, r, e); err != nil {
 			return nil, err
 		}
 		report.Rooms = append(report.Rooms, h)
@@ -75,8 +75,8 @@ func (a *Archive) checkAll(ctx context.Context, extents map[int64]extent, report
 	return problems, nil
 }
 
-// checkEntries reads every entry of a room, up to its head. There are entries up to newest.
-func (a *Archive) checkEntries(ctx context.Context, r *room, newest uint64) (trouble string, err error) {
+// checkEntries reads every entry of a room, up to its head. There are entries of an extent.
+func (a *Archive) checkEntries(ctx context.Context, r *room, there extent) (trouble string, err error) {
 	written := make(map[string]uint64)
 	var broken, lost []string
 	damaged, holes := 0, 0
@@ -105,8 +105,14 @@ func (a *Archive) checkEntries(ctx context.Context, r *room, newest uint64) (tro
 	if holes > 0 {
 		broken = append(broken, "missing: "+strings.Join(lost, ", "))
 	}
-	if newest > r.head {
-		broken = append(broken, fmt.Sprintf("the newest entry is %d, and it should be %d", newest, r.head))
+	if there.last > r.head {
+		broken = append(broken, fmt.Sprintf("the newest entry is %d, and it should be %d", there.last, r.head))
+	}
+	if there.count > 0 && there.first <= r.cut {
+		broken = append(broken, fmt.Sprintf("the oldest entry is %d, and it should be %d", there.first, r.cut+1))
+	}
+	if r.cut > r.head {
+		broken = append(broken, fmt.Sprintf("it is cut up to %d, behind its newest entry, %d", r.cut, r.head))
 	}
 	if err != nil || len(broken) > 0 {
 		return strings.Join(broken, ", and "), err

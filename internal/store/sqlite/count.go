@@ -14,9 +14,9 @@ import (
 	"kaban/internal/store"
 )
 
-// written is how many messages of an author in a room are merged, counted up to a seq. It is
-// a row of the table written.
-type written struct{ messages, last uint64 }
+// written is how many messages of an author in a room are merged, counted up to a seq, and
+// how many of them were cut, up to another. It is a row of the table written.
+type written struct{ messages, last, cutMessages, cut uint64 }
 
 // countStmts count messages, on one connection.
 type countStmts struct{ writtenIn, run, longRun, own *sql.Stmt }
@@ -24,7 +24,7 @@ type countStmts struct{ writtenIn, run, longRun, own *sql.Stmt }
 const (
 	ofAuthor = "(SELECT id FROM users WHERE key = ?3)"
 	// writtenInQuery has the rows of an author in some rooms.
-	writtenInQuery = "SELECT w.room, w.user, w.messages, w.last, w.sum FROM json_each(?) r CROSS JOIN written w" +
+	writtenInQuery = "SELECT w.room, w.user, w.messages, w.last, w.cut_messages, w.cut, w.sum FROM json_each(?) r CROSS JOIN written w" +
 		" ON w.room = r.value AND w.user = (SELECT id FROM users WHERE key = ?)"
 	// runQuery reads a run of places.
 	runQuery = "SELECT count(*), coalesce(sum(user IS " + ofAuthor + "), 0) FROM entries WHERE place BETWEEN ?1 AND ?2 AND kind = 1"
@@ -41,6 +41,11 @@ func (c *countStmts) queries() map[**sql.Stmt]string {
 		&c.longRun: "SELECT ?2 - ?1 + 1 - (SELECT count(*) FROM entries INDEXED BY no_messages WHERE place BETWEEN ?1 AND ?2 AND kind <> 1), " +
 			strings.ReplaceAll(ownQuery, "?3", ofAuthor),
 	}
+}
+
+// columns returns the values of a row, in the order of its columns.
+func (w written) columns(of authorIn, sum *summer) []any {
+	return []any{of.room, of.user, w.messages, w.last, w.cutMessages, w.cut, sum.written(of, w)}
 }
 
 // shortRun is the length of a run up to which reading it costs less than indexes do.
@@ -75,7 +80,7 @@ func (c *countStmts) readWritten(ctx context.Context, sum *summer, author string
 		var of authorIn
 		var w written
 		var value int64
-		err := rows.Scan(&of.room, &of.user, &w.messages, &w.last, &value)
+		err := rows.Scan(&of.room, &of.user, &w.messages, &w.last, &w.cutMessages, &w.cut, &value)
 		if err == nil && sum.written(of, w) != value {
 			err = errSum
 		}
@@ -115,7 +120,7 @@ func (t *tallied) merged() uint64 { return t.Head - uint64(len(t.unmerged)) }
 
 // Tallies implements store.Store.
 func (s *Store) Tallies(ctx context.Context, author string, names []kaban.RoomName) ([]store.Tally, error) {
-	found, err := s.tallies(ctx, author, names, func(*reader, []tallied) error { return nil })
+	found, err := s.tallies(ctx, author, names, func(*reader, []tallied) (bool, error) { return false, nil })
 	tallies := make([]store.Tally, len(found))
 	for i := range found {
 		tallies[i] = found[i].Tally
@@ -123,8 +128,9 @@ func (s *Store) Tallies(ctx context.Context, author string, names []kaban.RoomNa
 	return tallies, err
 }
 
-// tallies counts for an author in some rooms, and then runs a function with the reader.
-func (s *Store) tallies(ctx context.Context, author string, names []kaban.RoomName, then func(*reader, []tallied) error) ([]tallied, error) {
+// tallies counts for an author in some rooms, and then runs a function with the reader, which
+// may ask for another try.
+func (s *Store) tallies(ctx context.Context, author string, names []kaban.RoomName, then func(*reader, []tallied) (again bool, err error)) ([]tallied, error) {
 	if err := s.usable(ctx); err != nil {
 		return nil, err
 	}
@@ -140,7 +146,7 @@ func (s *Store) tallies(ctx context.Context, author string, names []kaban.RoomNa
 		found := s.look(names)
 		again, err := c.tally(author, found)
 		if err == nil && !again {
-			err = then(c, found)
+			again, err = then(c, found)
 		}
 		if err != nil {
 			return nil, s.failed("count messages", err)
@@ -161,13 +167,14 @@ func (d *database) look(names []kaban.RoomName) []tallied {
 		t.Oldest = 1
 		if t.room = d.rooms[name.Key()]; t.room != nil {
 			t.Head, t.unmerged, t.Messages = t.head, t.room.unmerged, t.messages
+			t.Oldest, t.Front.Messages = t.cut+1, t.cutMessages
 		}
 	}
 	return found
 }
 
 // tally adds what an author has written, and what is unmerged, to what is merged. It asks for
-// another try if more was merged meanwhile than there was in memory.
+// another try if more was merged or cut meanwhile than there was in memory.
 func (c *reader) tally(author string, rooms []tallied) (again bool, err error) {
 	at := make(map[int64]*tallied, len(rooms))
 	ids := make([]int64, 0, len(rooms))
@@ -189,10 +196,10 @@ func (c *reader) tally(author string, rooms []tallied) (again bool, err error) {
 			continue
 		}
 		w := by[r.id]
-		if w.last > r.Head {
+		if w.last > r.Head || w.cut >= r.Oldest {
 			return true, nil
 		}
-		r.Own = w.messages
+		r.Own, r.Front.Own = w.messages, w.cutMessages
 		addUnmerged(&r.Counts, r.unmerged, author, w.last)
 	}
 	return false, nil
@@ -213,25 +220,44 @@ func addUnmerged(to *store.Counts, entries []unmergedEntry, author string, last 
 
 // CountTo implements store.Store.
 func (s *Store) CountTo(ctx context.Context, name kaban.RoomName, author string, seq uint64, known store.Mark) (m store.Mark, err error) {
-	_, err = s.tallies(ctx, author, []kaban.RoomName{name}, func(c *reader, found []tallied) error {
-		r := &found[0]
-		seq := min(seq, r.Head)
-		from := r.Nearest(seq, known)
+	_, err = s.tallies(ctx, author, []kaban.RoomName{name}, func(c *reader, found []tallied) (again bool, err error) {
+		t := &found[0]
+		seq := max(min(seq, t.Head), t.Oldest-1)
+		from := t.Nearest(seq, known)
 		var run store.Counts
 		if first, last := min(seq, from.Seq)+1, max(seq, from.Seq); first <= last {
-			merged, unmerged := split(r.unmerged, first, last)
+			merged, unmerged := split(t.unmerged, first, last)
 			if first <= merged {
-				var err error
-				if run, err = c.countRun(context.Background(), r.room, author, first, merged, r.Own); err != nil {
-					return err
+				if run, again, err = s.countKept(c, t, author, first, merged); again || err != nil {
+					return again, err
 				}
 			}
 			addUnmerged(&run, unmerged, author, 0)
 		}
 		m = from.To(seq, run)
-		return nil
+		return false, nil
 	})
 	return m, err
+}
+
+// countKept counts the messages in a run of merged entries. It asks for another try if more
+// was cut meanwhile than there was in memory.
+func (s *Store) countKept(c *reader, t *tallied, author string, first, last uint64) (run store.Counts, again bool, err error) {
+	ctx := context.Background()
+	if _, err := c.begin.ExecContext(ctx); err != nil {
+		return run, false, err
+	}
+	defer func() {
+		if failed := c.rollback(ctx); failed != nil {
+			err = s.broke("count messages", errors.Join(err, failed))
+		}
+	}()
+	row, err := c.readRoom(ctx, &c.authors.sum, t.room)
+	if err = unlessDamaged(err); err != nil || row.cut >= t.Oldest {
+		return run, err == nil, err
+	}
+	run, err = c.countRun(ctx, t.room, author, first, last, t.Own)
+	return run, false, err
 }
 
 // countsOf returns the counts of a room for an author as the transaction in progress sees it.
@@ -255,14 +281,14 @@ type writtenStmts struct {
 }
 
 const (
-	setWrittenQuery = "INSERT OR REPLACE INTO written (room, user, messages, last, sum) VALUES "
-	writtenRow      = "(?, ?, ?, ?, ?)"
-	writtenColumns  = 5
+	setWrittenQuery = "INSERT OR REPLACE INTO written (room, user, messages, last, cut_messages, cut, sum) VALUES "
+	writtenRow      = "(?, ?, ?, ?, ?, ?, ?)"
+	writtenColumns  = 7
 )
 
 func (w *writtenStmts) queries() map[**sql.Stmt]string {
 	queries := w.countStmts.queries()
-	queries[&w.getWritten] = "SELECT messages, last, sum FROM written WHERE room = ? AND user = ?"
+	queries[&w.getWritten] = "SELECT messages, last, cut_messages, cut, sum FROM written WHERE room = ? AND user = ?"
 	queries[&w.setOne] = setWrittenQuery + writtenRow
 	queries[&w.setWritten] = setWrittenQuery + times(writtenRow, insertRows)
 	return queries
@@ -282,11 +308,16 @@ func (b *batch) mergedMessages(r *room) uint64 {
 	return r.messages
 }
 
-// count counts the messages of entries that are being merged.
-func (b *batch) count(rooms []merging) error {
+// startCounting makes the counts that the transaction changes.
+func (b *batch) startCounting() {
 	if b.counted.messages == nil {
 		b.counted = counted{make(map[*room]uint64), make(map[authorIn]written)}
 	}
+}
+
+// count counts the messages of entries that are being merged.
+func (b *batch) count(rooms []merging) error {
+	b.startCounting()
 	args := make([]any, 0, insertRows*writtenColumns)
 	by := make(map[int64]uint64) // the users
 	for _, r := range rooms {
@@ -304,9 +335,9 @@ func (b *batch) count(rooms []merging) error {
 				return err
 			}
 			all += by[user]
-			w = written{w.messages + by[user], head}
+			w.messages, w.last = w.messages+by[user], head
 			b.counted.written[of] = w
-			args = append(args, of.room, of.user, w.messages, w.last, b.sum.written(of, w))
+			args = append(args, w.columns(of, &b.sum)...)
 			if len(args) == cap(args) {
 				if _, err := b.stmts.setWritten.ExecContext(b.ctx, args...); err != nil {
 					return err
@@ -333,7 +364,7 @@ func (b *batch) writtenBy(of authorIn, merged uint64) (w written, err error) {
 		}
 	}
 	var value int64
-	err = b.stmts.getWritten.QueryRowContext(b.ctx, of.room, of.user).Scan(&w.messages, &w.last, &value)
+	err = b.stmts.getWritten.QueryRowContext(b.ctx, of.room, of.user).Scan(&w.messages, &w.last, &w.cutMessages, &w.cut, &value)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return written{}, nil
@@ -417,7 +448,7 @@ func (f *filler) prepare(ctx context.Context) error {
 	return f.conn.prepare(ctx, map[**sql.Stmt]string{
 		&f.all:    "SELECT user, count(*) FROM entries INDEXED BY ids WHERE place >> 40 = ? GROUP BY user",
 		&f.others: "SELECT user, count(*) FROM entries INDEXED BY no_messages WHERE place BETWEEN ? AND ? AND kind <> 1 GROUP BY user",
-		&f.add:    setWrittenQuery + writtenRow,
+		&f.add:    "INSERT INTO written (room, user, messages, last, sum) VALUES (?, ?, ?, ?, ?)",
 		&f.set:    "UPDATE rooms SET messages = ?, sum = ? WHERE id = ?",
 	})
 }
@@ -440,14 +471,16 @@ func (f *filler) fill(ctx context.Context, r *rowOfRoom) error {
 			continue
 		}
 		messages += n
-		of, w := authorIn{r.id, user}, written{n, r.head}
+		of, w := authorIn{r.id, user}, written{messages: n, last: r.head}
 		if _, err := f.add.ExecContext(ctx, of.room, of.user, w.messages, w.last, f.sum.written(of, w)); err != nil {
 			return err
 		}
 	}
 	sum := r.sum
-	if f.sum.room(r.id, r.key, r.name, r.head, r.revision, 0) == sum {
-		sum = f.sum.room(r.id, r.key, r.name, r.head, r.revision, messages)
+	row := roomRow{head: r.head, revision: r.revision}
+	if f.sum.room(r.id, r.key, r.name, row) == sum {
+		row.messages = messages
+		sum = f.sum.room(r.id, r.key, r.name, row)
 	}
 	_, err = f.set.ExecContext(ctx, messages, sum, r.id)
 	return err
@@ -478,12 +511,13 @@ func (a *Archive) checkCounts(ctx context.Context, r *room, found map[string]uin
 	for _, n := range found {
 		messages += n
 	}
-	if messages != r.messages {
-		return fmt.Sprintf("it has %d messages, and %d are counted", messages, r.messages), nil
+	if messages != r.messages-min(r.cutMessages, r.messages) {
+		return fmt.Sprintf("it has %d messages, and %d are counted, of which %d were cut", messages, r.messages, r.cutMessages), nil
 	}
-	err = a.eachRow(ctx, fmt.Sprintf("SELECT user, messages, last, sum FROM written WHERE room = %d", r.id), func(rows *sql.Rows) error {
+	cut := uint64(0)
+	err = a.eachRow(ctx, fmt.Sprintf("SELECT user, messages, last, cut_messages, cut, sum FROM written WHERE room = %d", r.id), func(rows *sql.Rows) error {
 		of, w, value := authorIn{room: r.id}, written{}, int64(0)
-		err := rows.Scan(&of.user, &w.messages, &w.last, &value)
+		err := rows.Scan(&of.user, &w.messages, &w.last, &w.cutMessages, &w.cut, &value)
 		if err == nil && a.sum.written(of, w) != value {
 			err = errSum
 		}
@@ -495,12 +529,16 @@ func (a *Archive) checkCounts(ctx context.Context, r *room, found map[string]uin
 		switch n := found[by.key]; {
 		case err != nil:
 			return err
-		case n != w.messages || w.last > a.merged[r.id]:
-			trouble = fmt.Sprintf("user %d has written %d messages, and %d are counted, up to %d", of.user, n, w.messages, w.last)
+		case n != w.messages-min(w.cutMessages, w.messages) || w.last > a.merged[r.id] || w.cut > r.cut:
+			trouble = fmt.Sprintf("user %d has written %d messages, and %d are counted, up to %d, of which %d were cut, up to %d", of.user, n, w.messages, w.last, w.cutMessages, w.cut)
 		}
+		cut += w.cutMessages
 		delete(found, by.key)
 		return nil
 	})
+	if err == nil && trouble == "" && cut > r.cutMessages {
+		trouble = fmt.Sprintf("%d messages of authors were cut, and %d are counted", cut, r.cutMessages)
+	}
 	if err == nil && trouble == "" && len(found) > 0 {
 		trouble = fmt.Sprintf("the messages of %d authors are not counted", len(found))
 	}

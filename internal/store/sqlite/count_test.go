@@ -192,8 +192,8 @@ func TestCheckOfCounts(t *testing.T) {
 		{"an author has less", "UPDATE written SET messages = messages - 1 WHERE rowid_of = 2", "has written"},
 		{"counted too far", "UPDATE written SET last = 1 << 30 WHERE rowid_of = 1", "up to 1073741824"},
 		{"a lost author", "DELETE FROM written WHERE rowid_of = 1", "of 1 authors are not counted"},
-		{"an author of nothing", "INSERT INTO written SELECT room, 99, 1, 1, 1 FROM written WHERE rowid_of = 1", "user 99"},
-		{"a room that does not exist", "INSERT INTO written VALUES (99, 1, 1, 1, 1)", "1 counts are of rooms that do not exist"},
+		{"an author of nothing", "INSERT INTO written SELECT room, 99, 1, 1, 1, 0, 0 FROM written WHERE rowid_of = 1", "user 99"},
+		{"a room that does not exist", "INSERT INTO written VALUES (99, 1, 1, 1, 1, 0, 0)", "1 counts are of rooms that do not exist"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := copyFiles(t, original)

@@ -107,9 +107,12 @@ type room struct {
 	head     uint64
 	revision uint64
 	messages uint64 // those that are merged; also guarded by database.writing
-	unmerged []unmergedEntry
-	about    []uint64
-	telling  []uint64
+	// cut is the seq up to which entries are not kept, and cutMessages how many of them were
+	// messages. Both are also guarded by database.writing, and by database.appending.
+	cut, cutMessages uint64
+	unmerged         []unmergedEntry
+	about            []uint64
+	telling          []uint64
 }
 
 // publish shows readers what was appended, with database.mu held.
@@ -121,7 +124,23 @@ func (r *room) publish() {
 func (r *room) place(seq uint64) int64 { return r.id<<seqBits | int64(seq) }
 
 func (r *room) state() store.Room {
-	return store.Room{Name: r.name, Head: r.head, Oldest: 1, Revision: r.revision}
+	return store.Room{Name: r.name, Head: r.head, Oldest: r.cut + 1, Revision: r.revision}
+}
+
+// roomRow is what a row of rooms has beside its names: up to the head of what is merged.
+type roomRow struct{ head, revision, messages, cut, cutMessages uint64 }
+
+// roomColumns are those of a roomRow, with the checksum.
+const roomColumns = "head, revision, messages, cut, cut_messages, sum"
+
+// scan returns what roomColumns are scanned into.
+func (r *roomRow) scan(sum *int64) []any {
+	return []any{&r.head, &r.revision, &r.messages, &r.cut, &r.cutMessages, sum}
+}
+
+// rowOf returns the row of a room as this transaction sees it, with a head and a revision.
+func (b *batch) rowOf(r *room, head, revision uint64) roomRow {
+	return roomRow{head, revision, b.mergedMessages(r), r.cut, r.cutMessages}
 }
 
 type user struct {
@@ -148,7 +167,7 @@ func (r *reader) prepare(ctx context.Context) (err error) {
 	return r.conn.prepare(ctx, map[**sql.Stmt]string{
 		&r.page: pageQuery, &r.pageBack: pageQuery + " DESC", &r.begin: "BEGIN",
 		&r.progress: progressQuery, &r.mentions: mentionsQuery, &r.mentioned: mentionedQuery,
-		&r.revision: "SELECT id, key, name, head, revision, messages, sum FROM rooms WHERE key = ?",
+		&r.revision: "SELECT id, key, name, " + roomColumns + " FROM rooms WHERE key = ?",
 	}, r.documentStmts.queries(), r.stateStmts.queries(), r.historyStmts.queries(), r.countStmts.queries())
 }
 

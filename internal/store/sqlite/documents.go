@@ -412,7 +412,7 @@ func (t *tx) Bump(name kaban.RoomName) error {
 		return t.fail(fmt.Errorf("%w of revisions of %s", errTooMany, name))
 	}
 	r.revision++
-	_, err := b.stmts.setRevision.ExecContext(t.ctx, r.revision, t.sum.room(r.id, r.key, r.name.String(), b.mergedHead(r.room), r.revision, b.mergedMessages(r.room)), r.id)
+	_, err := b.stmts.setRevision.ExecContext(t.ctx, r.revision, t.sum.room(r.id, r.key, r.name.String(), b.rowOf(r.room, b.mergedHead(r.room), r.revision)), r.id)
 	return t.check(err)
 }
 
@@ -462,13 +462,13 @@ func (t *tx) Revision(name kaban.RoomName) (uint64, error) {
 func (c *reader) revisionOf(ctx context.Context, name kaban.RoomName) (uint64, error) {
 	var id, value int64
 	var key, stored string
-	var head, revision, messages uint64
-	err := c.revision.QueryRowContext(ctx, name.Key()).Scan(&id, &key, &stored, &head, &revision, &messages, &value)
+	var row roomRow
+	err := c.revision.QueryRowContext(ctx, name.Key()).Scan(append([]any{&id, &key, &stored}, row.scan(&value)...)...)
 	switch {
 	case errors.Is(err, sql.ErrNoRows):
 		return 0, nil
-	case isDamage(err), err == nil && c.authors.sum.room(id, key, stored, head, revision, messages) != value:
+	case isDamage(err), err == nil && c.authors.sum.room(id, key, stored, row) != value:
 		return 0, damaged(fmt.Sprintf("room %s", name), cmp.Or(err, errSum))
 	}
-	return revision, err
+	return row.revision, err
 }

@@ -277,7 +277,10 @@ func TestFullInATransaction(t *testing.T) {
 }
 
 // toVersion9 turns a database into one of version 9.
-var toVersion9 = []string{"DROP TABLE unledgered", "DROP TABLE erasing", "DROP TABLE mentions", "PRAGMA user_version = 9"}
+var toVersion9 = []string{
+	"ALTER TABLE rooms DROP COLUMN cut", "ALTER TABLE rooms DROP COLUMN cut_messages", "ALTER TABLE written DROP COLUMN cut_messages", "ALTER TABLE written DROP COLUMN cut",
+	"DROP TABLE unledgered", "DROP TABLE erasing", "DROP TABLE mentions", "PRAGMA user_version = 9",
+}
 
 // toVersion8 turns a database into one of version 8, whose rooms have no counts.
 func toVersion8(t *testing.T, path string) {
@@ -298,9 +301,9 @@ func downgrade(t *testing.T, path string, statements ...string) {
 func roomsWithCounts(messages string) summed {
 	return summed{"rooms", "id", "id, key, name, head, revision, " + messages, func(rows *sql.Rows, sum *summer) (id, value int64, err error) {
 		var key, name string
-		var head, revision, messages uint64
-		err = rows.Scan(&id, &key, &name, &head, &revision, &messages)
-		return id, sum.room(id, key, name, head, revision, messages), err
+		var row roomRow
+		err = rows.Scan(&id, &key, &name, &row.head, &row.revision, &row.messages)
+		return id, sum.room(id, key, name, row), err
 	}}
 }
 

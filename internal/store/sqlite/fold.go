@@ -63,14 +63,17 @@ func (f *folding) fold(b *batch, r *merging) error {
 			f.messages, f.contents = make(map[int64]*foldedMessage), make(map[int64]string)
 		}
 		place := r.place(e.Seq)
+		if e.Kind == kaban.KindEdit {
+			f.contents[place] = "" // also if there is nothing to edit
+		}
+		if e.Target <= r.cut {
+			continue
+		}
 		if e.Kind == kaban.KindReact && !b.importing { // there is such a message, or it was not stored
 			if err := b.react(e, r.place(e.Target)); err != nil {
 				return err
 			}
 			continue
-		}
-		if e.Kind == kaban.KindEdit {
-			f.contents[place] = "" // also if there is nothing to edit
 		}
 		m, err := f.message(b, r, e.Target)
 		if err != nil {

@@ -50,6 +50,7 @@ type moment struct {
 	unmerged []unmergedEntry
 	about    []uint64
 	merged   uint64
+	front    uint64                  // the entries up to this one are not kept
 	begin    uint64                  // the first entry that is read, in the direction of reading
 	edited   map[uint64]*store.Entry // the messages of the edits that were read
 	changes  map[uint64][]int        // where in unmerged those about a message are; nil until they are sorted
@@ -82,6 +83,7 @@ func (s *Store) atOnce(c *reader, r *room, run func(m *moment) error) (again boo
 	m := moment{reader: c, room: r, database: s.database}
 	s.mu.RLock()
 	m.head, m.unmerged, m.about = r.head, r.unmerged, r.about
+	cut := r.cut
 	s.mu.RUnlock()
 	operation := "read " + r.name.String()
 	if _, err := c.begin.ExecContext(ctx); err != nil {
@@ -92,10 +94,11 @@ func (s *Store) atOnce(c *reader, r *room, run func(m *moment) error) (again boo
 			again, err = false, s.broke(operation, errors.Join(err, failed))
 		}
 	}()
-	m.merged, err = c.readHead(ctx, &c.authors.sum, r)
+	row, err := c.readRoom(ctx, &c.authors.sum, r)
+	m.merged, m.front = row.head, row.cut
 	switch {
 	case errors.Is(err, store.ErrDamaged): // the memory knows it, but for what is being merged
-		if m.merged = m.head; len(m.unmerged) > 0 {
+		if m.merged, m.front = m.head, cut; len(m.unmerged) > 0 {
 			m.merged = m.unmerged[0].Seq - 1
 		}
 	case err != nil:
@@ -123,7 +126,7 @@ func (m *moment) damaged(seq uint64, err error) *store.DamagedError {
 
 // message returns a message of the room as it is at the moment, nil if there is none.
 func (m *moment) message(seq uint64) (*store.Entry, error) {
-	if seq == 0 || seq > m.head {
+	if seq <= m.front || seq > m.head {
 		return nil, nil
 	}
 	var e store.Entry
@@ -235,7 +238,7 @@ func (s *Store) History(ctx context.Context, name kaban.RoomName, page store.Pag
 // history reads a page.
 func (m *moment) history(page store.Page) (h store.History, err error) {
 	h.AsOf = m.head
-	first, last := page.Run(1, m.head)
+	first, last := page.Run(m.front+1, m.head)
 	if first > last || page.Limit <= 0 {
 		return h, nil
 	}

@@ -88,7 +88,7 @@ func (l *loader) loadErasing() (err error) {
 }
 
 func (l *loader) loadRooms() error {
-	rows, err := l.conn.QueryContext(l.ctx, "SELECT id, key, name, head, revision, messages, sum FROM rooms")
+	rows, err := l.conn.QueryContext(l.ctx, "SELECT id, key, name, "+roomColumns+" FROM rooms")
 	if err != nil {
 		return err
 	}
@@ -97,11 +97,13 @@ func (l *loader) loadRooms() error {
 	for rows.Next() {
 		r := &room{}
 		var name string
+		var row roomRow
 		var value int64
-		err := rows.Scan(&r.id, &r.key, &name, &r.head, &r.revision, &r.messages, &value)
-		if err == nil && l.contents.sum.room(r.id, r.key, name, r.head, r.revision, r.messages) != value {
+		err := rows.Scan(append([]any{&r.id, &r.key, &name}, row.scan(&value)...)...)
+		if err == nil && l.contents.sum.room(r.id, r.key, name, row) != value {
 			err = errSum
 		}
+		r.head, r.revision, r.messages, r.cut, r.cutMessages = row.head, row.revision, row.messages, row.cut, row.cutMessages
 		if err == nil {
 			r.name, err = kaban.ParseAnyRoom(name)
 		}

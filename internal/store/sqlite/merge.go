@@ -264,8 +264,8 @@ func (b *batch) insert(rooms []merging) error {
 		return err
 	}
 	for _, r := range rooms {
-		head, messages := r.entries[len(r.entries)-1].Seq, b.mergedMessages(r.room)
-		if _, err := b.stmts.setHead.ExecContext(b.ctx, head, messages, b.sum.room(r.id, r.key, r.name.String(), head, r.revision, messages), r.id); err != nil {
+		row := b.rowOf(r.room, r.entries[len(r.entries)-1].Seq, r.revision)
+		if _, err := b.stmts.setHead.ExecContext(b.ctx, row.head, row.messages, b.sum.room(r.id, r.key, r.name.String(), row), r.id); err != nil {
 			return err
 		}
 	}

@@ -85,7 +85,7 @@ func (s *Store) Read(ctx context.Context, name kaban.RoomName, page store.Page) 
 	r := s.rooms[name.Key()]
 	m := moment{room: r}
 	if r != nil {
-		m.head, m.unmerged, m.about = r.head, r.unmerged, r.about
+		m.head, m.unmerged, m.about, m.front = r.head, r.unmerged, r.about, r.cut
 	}
 	s.mu.RUnlock()
 	first, last := m.run(page)
@@ -111,10 +111,11 @@ func (m *moment) run(page store.Page) (first, last uint64) {
 	if page.Before != 0 {
 		last = min(last, page.Before-1)
 	}
-	if page.After >= last || page.Limit <= 0 {
+	after := max(page.After, m.front)
+	if after >= last || page.Limit <= 0 {
 		return 1, 0
 	}
-	first = page.After + 1
+	first = after + 1
 	if n := uint64(page.Limit); last-first >= n {
 		if page.Last {
 			first = last - n + 1

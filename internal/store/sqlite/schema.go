@@ -165,7 +165,7 @@ var summedTables = []summed{
 		var key, name string
 		var head uint64
 		err = rows.Scan(&id, &key, &name, &head)
-		return id, sum.room(id, key, name, head, 0, 0), err
+		return id, sum.room(id, key, name, roomRow{head: head}), err
 	}},
 	{"users", "id", "id, key, name", func(rows *sql.Rows, sum *summer) (id, _ int64, err error) {
 		var key, name string

@@ -16,7 +16,7 @@ import (
 
 // stateStmts read what has become of merged messages, on one connection.
 type stateStmts struct {
-	roomHead, row, state, reactions, original *sql.Stmt
+	roomRow, row, state, reactions, original *sql.Stmt
 }
 
 const (
@@ -28,7 +28,7 @@ const (
 
 func (s *stateStmts) queries() map[**sql.Stmt]string {
 	return map[**sql.Stmt]string{
-		&s.roomHead:  "SELECT key, name, head, revision, messages, sum FROM rooms WHERE id = ?",
+		&s.roomRow:   "SELECT key, name, " + roomColumns + " FROM rooms WHERE id = ?",
 		&s.row:       rowQuery,
 		&s.state:     stateQuery + "= ?",
 		&s.reactions: reactionsQuery + "= ? ORDER BY r.seq",
@@ -57,13 +57,12 @@ func checked(err error, got, want int64, what string, seq uint64) error {
 	return asDamage(err, what, seq)
 }
 
-// readHead returns the head of the merged entries of a room, as the connection sees it.
-func (s *stateStmts) readHead(ctx context.Context, sum *summer, r *room) (head uint64, err error) {
+// readRoom returns the row of a room, as the connection sees it.
+func (s *stateStmts) readRoom(ctx context.Context, sum *summer, r *room) (row roomRow, err error) {
 	var key, name string
-	var revision, messages uint64
 	var value int64
-	err = s.roomHead.QueryRowContext(ctx, r.id).Scan(&key, &name, &head, &revision, &messages, &value)
-	return head, checked(err, sum.room(r.id, key, name, head, revision, messages), value, "room", uint64(r.id))
+	err = s.roomRow.QueryRowContext(ctx, r.id).Scan(append([]any{&key, &name}, row.scan(&value)...)...)
+	return row, checked(err, sum.room(r.id, key, name, row), value, "room", uint64(r.id))
 }
 
 // readRow returns the row of a merged entry, nil if there is none, and its user.
@@ -247,7 +246,7 @@ func (d *database) message(ctx context.Context, r *room, appended []unmergedEntr
 	var e store.Entry
 	after := uint64(0)
 	switch {
-	case seq == 0 || seq > r.next+uint64(len(appended)):
+	case seq <= r.cut || seq > r.next+uint64(len(appended)):
 		return nil, nil
 	case seq > r.next:
 		e = appended[seq-r.next-1].Entry
@@ -286,9 +285,11 @@ func (f *finder) readMessage(ctx context.Context, r *room, seq uint64) (e *store
 		return nil, 0, err
 	}
 	defer func() { err = errors.Join(err, f.rollback(ctx)) }()
-	if head, err = f.readHead(ctx, &f.sum, r); err != nil {
+	row, err := f.readRoom(ctx, &f.sum, r)
+	if err != nil {
 		return nil, 0, err
 	}
+	head = row.head
 	e, err = f.stateStmts.readMessage(ctx, f.authors, r.place(seq))
 	return e, head, err
 }
@@ -390,7 +391,7 @@ func (d *database) repeats(ctx context.Context, e *earlier, r *room, appended []
 	switch {
 	case err != nil:
 		return false, err
-	case message != nil && message.IsDeleted():
+	case message == nil || message.IsDeleted():
 		return true, nil
 	case seq > r.next || r.isUnmerged(seq):
 		return e.IsOf(draft), nil

@@ -92,17 +92,22 @@ func (s *summer) batch(batch, time int64, entries []byte) int64 {
 }
 
 // room sums a row of rooms.
-func (s *summer) room(id int64, key, name string, head, revision, messages uint64) int64 {
+func (s *summer) room(id int64, key, name string, r roomRow) int64 {
 	s.begin()
 	s.number(id)
 	s.text(key)
 	s.text(name)
-	s.number(int64(head))
-	if revision != 0 || messages != 0 { // checksums are older than revisions, and these than counts
-		s.number(int64(revision))
+	s.number(int64(r.head))
+	// Checksums are older than revisions, these than counts, and these than cuts.
+	if r.revision != 0 || r.messages != 0 || r.cut != 0 {
+		s.number(int64(r.revision))
 	}
-	if messages != 0 {
-		s.number(int64(messages))
+	if r.messages != 0 || r.cut != 0 {
+		s.number(int64(r.messages))
+	}
+	if r.cut != 0 {
+		s.number(int64(r.cut))
+		s.number(int64(r.cutMessages))
 	}
 	return s.sum()
 }
@@ -114,6 +119,10 @@ func (s *summer) written(of authorIn, w written) int64 {
 	s.number(of.user)
 	s.number(int64(w.messages))
 	s.number(int64(w.last))
+	if w.cut != 0 {
+		s.number(int64(w.cutMessages))
+		s.number(int64(w.cut))
+	}
 	return s.sum()
 }
 

@@ -116,7 +116,7 @@ func (r *roomModel) mentionsOf(account string, after, last uint64) (found []stor
 		cause   store.Cause
 		account string
 	}
-	for seq := after + 1; seq <= min(last, uint64(len(r.log))); seq++ {
+	for seq := max(after, r.cut) + 1; seq <= min(last, uint64(len(r.log))); seq++ {
 		since, online := make(map[thing]int64), []string(nil)
 		for i, e := range r.log {
 			if e.Kind == kaban.KindDelete && e.Target == seq {

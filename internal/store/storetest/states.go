@@ -43,6 +43,10 @@ func (d *Driver) stateTests() []test {
 		{"history is of one moment", func(t *testing.T, s store.Store) { testOneMoment(t, s, s) }},
 		{"messages mention accounts", testMentions},
 		{"mentions are forgotten", testForgetMentions},
+		{"the front of a log is cut", testCut},
+		{"a log is cut by the times of its entries", testCutByTime},
+		{"a log that is cut whole goes on", testCutWhole},
+		{"what is unread is what is kept of others behind a mark", testUnreadOfCut},
 		{"random changes", d.testRandomChanges},
 	}
 }

@@ -25,6 +25,7 @@ type roomModel struct {
 	ids  map[[2]string]uint64 // the seqs, by author and id
 	sent []kaban.Draft        // those that became the entries
 	told []*store.Mentions    // of the entries
+	cut  uint64               // the entries up to this one are not kept
 }
 
 // changeWrite is a write that was drawn.
@@ -45,7 +46,7 @@ var about = map[kaban.Kind]bool{
 }
 
 func (r *roomModel) isMessage(seq uint64) bool {
-	return seq >= 1 && seq <= uint64(len(r.log)) && r.log[seq-1].Kind == kaban.KindMessage
+	return seq > r.cut && seq <= uint64(len(r.log)) && r.log[seq-1].Kind == kaban.KindMessage
 }
 
 // message returns a message with all that has become of it.
@@ -110,7 +111,7 @@ func (r *roomModel) want(w *changeWrite) (want store.Result, allowed bool) {
 		if first.Kind == kaban.KindEdit {
 			of = first.Target
 		}
-		erased := (first.Kind == kaban.KindMessage || first.Kind == kaban.KindEdit) && r.isDeleted(of)
+		erased := (first.Kind == kaban.KindMessage || first.Kind == kaban.KindEdit) && (of <= r.cut || r.isDeleted(of))
 		if first.Kind != w.Kind || first.Target != w.Target || first.Content != w.Body && !erased {
 			return refused(store.ErrIDConflict), false
 		}
@@ -183,7 +184,7 @@ func (r *roomModel) add(d *kaban.Draft, time int64, told *store.Mentions) {
 
 // entries returns what Read must return.
 func (r *roomModel) entries() []store.Entry {
-	entries := slices.Clone(r.log)
+	entries := slices.Clone(r.log[r.cut:])
 	for i := range entries {
 		switch e := &entries[i]; e.Kind {
 		case kaban.KindMessage:
@@ -195,7 +196,9 @@ func (r *roomModel) entries() []store.Entry {
 				}
 			}
 		case kaban.KindEdit:
-			if m := r.message(e.Target); m.State.Edited.Seq != e.Seq || m.State.Deleted.Seq != 0 {
+			if e.Target <= r.cut {
+				e.Content = ""
+			} else if m := r.message(e.Target); m.State.Edited.Seq != e.Seq || m.State.Deleted.Seq != 0 {
 				e.Content = ""
 			}
 		}
@@ -207,7 +210,7 @@ func (r *roomModel) entries() []store.Entry {
 func (r *roomModel) history(page store.Page) store.History {
 	h := store.History{AsOf: uint64(len(r.log))}
 	var run []uint64
-	for seq := page.After + 1; seq <= h.AsOf && (page.Before == 0 || seq < page.Before); seq++ {
+	for seq := max(page.After, r.cut) + 1; seq <= h.AsOf && (page.Before == 0 || seq < page.Before); seq++ {
 		run = append(run, seq)
 	}
 	if page.Last {
@@ -253,7 +256,7 @@ type replayed struct {
 
 // replayFrom returns a client that knows the first entries of a room.
 func (r *roomModel) replayFrom(known uint64) *replay {
-	then := roomModel{log: r.log[:known]}
+	then := roomModel{log: r.log[:known], cut: r.cut}
 	c := &replay{known + 1, make(map[uint64]*replayed)}
 	for seq := range known {
 		if !then.isMessage(seq + 1) {
@@ -309,14 +312,15 @@ func (c *replay) apply(e *store.Entry) {
 }
 
 // read reads a page.
-func (c *replay) read(t *testing.T, rt *rapid.T, s store.Store, room kaban.RoomName, limit int) {
-	entries, err := s.Read(t.Context(), room, store.Page{After: c.next - 1, Limit: limit})
+func (c *replay) read(t *testing.T, rt *rapid.T, s store.Store, r *roomModel, limit int) {
+	entries, err := s.Read(t.Context(), r.name, store.Page{After: c.next - 1, Limit: limit})
 	if err != nil {
-		rt.Fatalf("Read of %s: %v", room, err)
+		rt.Fatalf("Read of %s: %v", r.name, err)
 	}
+	c.next = max(c.next, r.cut+1) // a client starts over when what it needs is not kept
 	for i := range entries {
 		if entries[i].Seq != c.next {
-			rt.Fatalf("entry %d of %s comes instead of %d", entries[i].Seq, room, c.next)
+			rt.Fatalf("entry %d of %s comes instead of %d", entries[i].Seq, r.name, c.next)
 		}
 		c.apply(&entries[i])
 		c.next++
@@ -328,10 +332,12 @@ func (c *replay) finish(t *testing.T, rt *rapid.T, s store.Store, r *roomModel, 
 	from, head := c.next, uint64(len(r.log))
 	for c.next <= head {
 		before := c.next
-		if c.read(t, rt, s, r.name, limit); c.next == before {
+		if c.read(t, rt, s, r, limit); c.next == before {
 			rt.Fatalf("%s ends before %d, want %d entries", r.name, c.next, head)
 		}
 	}
+	c.next = max(c.next, r.cut+1)
+	maps.DeleteFunc(c.messages, func(seq uint64, _ *replayed) bool { return seq <= r.cut })
 	want := r.replayFrom(head)
 	if diff := difference(want, c); diff != "" {
 		rt.Errorf("a client of %s that goes on at %d ends with another state (-want +got):\n%s", r.name, from, diff)
@@ -547,11 +553,15 @@ func (d *Driver) testRandomChanges(t *testing.T, s store.Store) {
 		limit := rapid.IntRange(1, 9)
 		for range rapid.IntRange(3, 10).Draw(rt, "batches") {
 			c.append(rt, handles[handle.Draw(rt, "writer")], document, &decided)
+			if rapid.IntRange(0, 3).Draw(rt, "cut") == 3 {
+				c.cut(rt, handles[handle.Draw(rt, "cutter")])
+			}
 			reader := handles[handle.Draw(rt, "reader")]
 			for i, r := range c.rooms {
 				c.compare(rt, reader, r)
 				c.compareMentions(rt, reader, r)
-				slow[i].read(t, rt, reader, r.name, limit.Draw(rt, "limit of a slow client"))
+				c.compareCounts(rt, reader, r)
+				slow[i].read(t, rt, reader, r, limit.Draw(rt, "limit of a slow client"))
 				known := rapid.Uint64Range(0, uint64(len(r.log))).Draw(rt, "known")
 				r.replayFrom(known).finish(t, rt, reader, r, limit.Draw(rt, "limit of a client"))
 			}

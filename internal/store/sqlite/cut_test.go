@@ -1,0 +1,335 @@
+package sqlite
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"kaban"
+	"kaban/internal/store"
+	"kaban/internal/store/journal/journaltest"
+	"kaban/internal/store/storetest"
+)
+
+// ever is an age of which all entries are old.
+var ever = store.Age{Before: math.MaxInt64, Now: math.MaxInt64}
+
+// cut cuts up to n entries of a room.
+func cut(t testing.TB, s *Store, room string, age store.Age, n int) int {
+	t.Helper()
+	n, err := s.Cut(t.Context(), storetest.RoomName(t, room), age, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// cut cuts the front of some rooms.
+func (w *town) cut(s *Store, rooms int) {
+	w.t.Helper()
+	for range rooms {
+		room := w.room()
+		cut(w.t, s, room, ever, 1+w.random.IntN(100))
+		state, err := s.Room(w.t.Context(), storetest.RoomName(w.t, room))
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		for seq, text := range w.kept[room] {
+			if seq < state.Oldest {
+				delete(w.kept[room], seq)
+				w.gone = append(w.gone, text)
+			}
+		}
+	}
+	w.search.Look(w.t)
+}
+
+// Texts that were cut are in no file, and those behind them are.
+func TestCutTextsAreErased(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir, Options{maxUnmerged: 40, mergeStep: 10, walPages: 100})
+	w := newTown(t, dir, 11)
+	for range 4 {
+		w.say(s, 300)
+		w.take(s, 30)
+		w.cut(s, 6)
+		if found := w.search.Find(t, w.gone...); len(found) == 0 {
+			t.Error("nothing is found before it is erased, so the search proves nothing")
+		}
+		w.erased(s)
+	}
+	closeStore(t, s)
+	if report := reportOf(t, dir); report.Err() != nil {
+		t.Error(report.Err())
+	}
+	if found := w.search.Find(t, w.gone...); len(found) > 0 {
+		t.Errorf("after the end %v have some of them", found)
+	}
+	s = open(t, dir, Options{})
+	w.erased(s)
+}
+
+// What was cut when the server died is erased after the next start, by itself.
+func TestCutTextsAreErasedAfterAKill(t *testing.T) {
+	t.Parallel()
+	from := t.TempDir()
+	s := still(t, from, Options{mergeStep: 10})
+	w := newTown(t, from, 1)
+	w.say(s, 400)
+	w.cut(s, 8)
+	dir := copyFiles(t, from)
+	os.Remove(filepath.Join(dir, databaseName+"-shm"))
+	w.search = journaltest.NewSearcher(dir)
+	w.search.Look(t)
+	if found := w.search.Find(t, w.gone...); len(found) < 2 {
+		t.Errorf("only %v have any of them", found)
+	}
+	s = open(t, dir, Options{})
+	select {
+	case <-s.eraser.changed:
+	case <-s.dead:
+		t.Fatal("the store is broken")
+	}
+	if found := w.search.Find(t, w.gone...); len(found) > 0 {
+		t.Errorf("%v have some of them although nobody asked", found)
+	}
+	w.erased(s)
+}
+
+// Changes that are not merged yet, of messages that are cut meanwhile, leave nothing behind.
+func TestChangesOfCutMessages(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := still(t, dir, Options{})
+	now := time.UnixMilli(1000)
+	s.now = func() time.Time { return now }
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 3)...)
+	storetest.Append(t, s, change(t, kaban.KindEdit, "lobby", "ann", "e0", 1, "before"), change(t, kaban.KindReact, "lobby", "ann", "r0", 1, "+👍"))
+	mergeNow(t, s)
+	now = time.UnixMilli(2000)
+	reply := storetest.Draft(t, "lobby", "ann", "a", "a reply")
+	reply.Target = 1
+	batch := storetest.Writes(change(t, kaban.KindEdit, "lobby", "ann", "e1", 1, "x"), change(t, kaban.KindReact, "lobby", "bob", "r1", 1, "+👍"),
+		change(t, kaban.KindPin, "lobby", "ann", "p1", 2, "+"), change(t, kaban.KindEdit, "lobby", "ann", "e2", 3, "kept"), reply)
+	batch[0].Mentions = &store.Mentions{Everyone: true}
+	batch[3].Mentions = &store.Mentions{Everyone: true}
+	if err := s.Append(t.Context(), batch, make([]store.Result, len(batch))); err != nil {
+		t.Fatal(err)
+	}
+	age := store.Age{Before: 1500, Now: 3000}
+	if n := cut(t, s, "lobby", age, 2); n != 2 || s.shown.entries.Load() == 0 {
+		t.Fatalf("%d are cut, and %d are unmerged", n, s.shown.entries.Load())
+	}
+	texts := func() (all string) {
+		entries, err := s.Read(t.Context(), storetest.RoomName(t, "lobby"), store.Page{Limit: 100})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range entries {
+			all += fmt.Sprintf("%d %s, ", e.Seq, e.Content)
+		}
+		found, err := s.Mentions(t.Context(), storetest.RoomName(t, "lobby"), "17", 0, 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range found {
+			all += fmt.Sprintf("%d rings, ", m.Seq)
+		}
+		return all
+	}
+	before := texts()
+	if want := "3 kept, 4 , 5 +👍, 6 , 7 +👍, 8 +, 9 kept, 10 a reply, 3 rings, "; before != want {
+		t.Errorf("the room has %q, want %q", before, want)
+	}
+	mergeNow(t, s)
+	if after := texts(); after != before {
+		t.Errorf("merged, the room has %q, and before %q", after, before)
+	}
+	if n := cut(t, s, "lobby", age, 100); n != 3 {
+		t.Errorf("then %d are cut, want 3", n)
+	}
+	closeStore(t, s)
+	if err := check(t.Context(), dir); err != nil {
+		t.Error(err)
+	}
+	s = open(t, dir, Options{})
+	s.now = func() time.Time { return now }
+	if n := cut(t, s, "lobby", store.Age{Before: 2001, Now: 3000}, 100); n != 5 {
+		t.Errorf("after a start %d are cut, want 5", n)
+	}
+	if got := texts(); got != "" {
+		t.Errorf("then the room has %q", got)
+	}
+	if n, err := s.writer.number(t.Context(), "SELECT (SELECT count(*) FROM originals) + (SELECT count(*) FROM states) + (SELECT count(*) FROM reactions) + (SELECT count(*) FROM mentions)"); n != 0 || err != nil {
+		t.Errorf("%d rows are left of what is gone, %v", n, err)
+	}
+}
+
+// Damage at the front goes with what is behind it, and does not stop the rest.
+func TestCutDamage(t *testing.T) {
+	t.Parallel()
+	for name, damage := range map[string]string{
+		"content": "UPDATE entries SET content = 'other' WHERE place & 0xffff IN (1, 2, 7)",
+		"time":    "UPDATE entries SET time = 9000000000000 WHERE place & 0xffff IN (1, 2, 7)",
+		"author":  "UPDATE users SET name = 'other' WHERE key = 'visitor:bob'",
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			s := open(t, dir, Options{})
+			storetest.Append(t, s, append(numbered(t, "lobby", "bob", 0, 7), numbered(t, "lobby", "ann", 0, 7)...)...)
+			closeStore(t, s)
+			corrupt(t, filepath.Join(dir, databaseName), damage)
+			s = open(t, dir, Options{})
+			n := 0
+			for {
+				one := cut(t, s, "lobby", ever, 3)
+				if n += one; one == 0 {
+					break
+				}
+			}
+			if n != 14 {
+				t.Errorf("%d are cut, want 14", n)
+			}
+			closeStore(t, s)
+			if err := check(t.Context(), dir); err != nil && name != "author" {
+				t.Errorf("check of what is left: %v", err)
+			}
+		})
+	}
+}
+
+// A check finds entries that are missing, and more than there should be, behind a cut.
+func TestCheckOfCuts(t *testing.T) {
+	t.Parallel()
+	original := t.TempDir()
+	s := open(t, original, Options{})
+	storetest.Append(t, s, append(numbered(t, "lobby", "bob", 0, 30), numbered(t, "lobby", "ann", 0, 30)...)...)
+	cut(t, s, "lobby", ever, 40)
+	closeStore(t, s)
+	if err := check(t.Context(), original); err != nil {
+		t.Fatalf("a sound log that was cut: %v", err)
+	}
+	for _, c := range []struct{ damage, want string }{
+		{"UPDATE rooms SET cut = 41", "checksum"},
+		{"UPDATE rooms SET cut_messages = 41", "checksum"},
+		{"UPDATE written SET cut_messages = 9", "checksum"},
+		{"UPDATE written SET cut = 0", "checksum"},
+		{"DELETE FROM entries WHERE place & 0xffff = 41", "missing: entry 41"},
+		{"DELETE FROM entries WHERE place & 0xffff = 50", "missing: entry 50"},
+		{"DELETE FROM entries WHERE place & 0xffff = 60", "missing: entry 60"},
+		{"INSERT INTO entries SELECT place - 1, time, kind, user, username, 'x', content, target, sum FROM entries WHERE place & 0xffff = 41", "the oldest entry is 40, and it should be 41"},
+	} {
+		dir := copyFiles(t, original)
+		corrupt(t, filepath.Join(dir, databaseName), c.damage)
+		if err := check(t.Context(), dir); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v; want %q", c.damage, err, c.want)
+		}
+	}
+}
+
+// While a room grows and is cut, whoever reads or counts sees one state of it.
+func TestCutWhileOthersReadAndWrite(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir, Options{maxUnmerged: 60, mergeStep: 20, walPages: 200})
+	lobby := storetest.RoomName(t, "lobby")
+	ann := storetest.Draft(t, "lobby", "ann", "x", "x").Author.ID()
+	const batches, size = 150, 7
+	var group sync.WaitGroup
+	done := make(chan struct{})
+	group.Go(func() {
+		defer close(done)
+		for i := range batches {
+			results := make([]store.Result, size)
+			if err := s.Append(t.Context(), storetest.Writes(numbered(t, "lobby", "ann", i*size, size)...), results); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	until := func(work func() error) {
+		group.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				if err := work(); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	until(func() error {
+		_, err := s.Cut(t.Context(), lobby, ever, 5)
+		return err
+	})
+	until(func() error {
+		tallies, err := s.Tallies(t.Context(), ann, []kaban.RoomName{lobby})
+		if err != nil {
+			return err
+		}
+		if y := tallies[0]; y.Messages != y.Head || y.Own != y.Head || y.Front.Messages != y.Oldest-1 || y.Front.Own != y.Oldest-1 {
+			return fmt.Errorf("the counts are %+v", y)
+		}
+		seq := (tallies[0].Head + tallies[0].Oldest) / 2
+		mark, err := s.CountTo(t.Context(), lobby, ann, seq, store.Mark{})
+		if err == nil && (mark.Messages != mark.Seq || mark.Own != mark.Seq) {
+			err = fmt.Errorf("up to %d it counts %+v", seq, mark)
+		}
+		return err
+	})
+	until(func() error {
+		entries, err := s.Read(t.Context(), lobby, store.Page{Limit: 20})
+		if err != nil {
+			return err
+		}
+		for i := range entries {
+			if entries[i].Seq != entries[0].Seq+uint64(i) {
+				return fmt.Errorf("entry %d follows %d", entries[i].Seq, entries[i-1].Seq)
+			}
+		}
+		h, err := s.History(t.Context(), lobby, store.Page{Limit: 20, Last: true})
+		if err == nil && len(h.Entries) > 0 && (h.Entries[0].Seq != h.First || h.Last != h.AsOf || uint64(len(h.Entries)) != h.Last+1-h.First) {
+			err = fmt.Errorf("the history is %+v", h)
+		}
+		return err
+	})
+	group.Wait()
+	closeStore(t, s)
+	report := reportOf(t, dir)
+	if report.Err() != nil || report.Rooms[0].Room.Head != batches*size || report.Rooms[0].Room.Oldest == 1 {
+		t.Errorf("a check finds %+v", report)
+	}
+}
+
+// What is due to be erased grows with each cut, and no number is used twice.
+func TestCutsAreNumbered(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := still(t, dir, Options{})
+	last := uint64(0)
+	for i := range 5 {
+		storetest.Append(t, s, numbered(t, "lobby", "ann", 3*i, 3)...)
+		if n := cut(t, s, "lobby", ever, 3); n != 3 {
+			t.Fatalf("%d are cut", n)
+		}
+		_, due := s.Erased()
+		if due <= last || due != uint64(s.unmerged.batch) {
+			t.Errorf("after cut %d, %d is due, and the newest batch is %d", i, due, s.unmerged.batch)
+		}
+		last = due
+	}
+	s = open(t, copyFiles(t, dir), Options{}) // as after a kill
+	if _, due := s.Erased(); due != last {
+		t.Errorf("after a start %d is due, want %d", due, last)
+	}
+}
