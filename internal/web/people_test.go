@@ -208,3 +208,24 @@ func TestProofIsAskedFor(t *testing.T) {
 		}
 	}
 }
+
+// A secret in the address of a request is none, so that nobody puts one where logs keep it.
+// It is not in the log of this server either.
+func TestSecretsInAddresses(t *testing.T) {
+	f, owner := claimed(t, "invite")
+	_, token, err := f.accounts.MakeToken(t.Context(), owner.Principal.As(""), account.NewToken{Name: "ci"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, secret := range []string{owner.Secret, token} {
+		for _, name := range []string{"token", "access_token", "kaban", "authorization", "session"} {
+			for _, path := range []string{"/v1/session", "/v1/devices", "/v1/rooms/lobby/messages"} {
+				f.get(path+"?"+name+"="+secret).has(t, 401, "code", "auth_required")
+			}
+		}
+		if strings.Contains(f.log.String(), secret) {
+			t.Error("the log has the secret")
+		}
+	}
+	f.get("/v1/session", "Authorization", "Bearer "+token).has(t, 200)
+}
