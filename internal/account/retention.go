@@ -36,7 +36,7 @@ func (s *Service) SetRetention(ctx context.Context, by Actor, room, value string
 // MayRetain returns nil if an actor may change the retention of a room, or of the server if
 // the room is "", to a value.
 func (s *Service) MayRetain(ctx context.Context, by Actor, room, value string) error {
-	return s.view(ctx, by, func(c *change) error {
+	return s.update(ctx, by, func(c *change) error {
 		if _, err := c.mayRetain(room); err != nil {
 			return err
 		}
