@@ -33,23 +33,23 @@ func (s *Service) SetRetention(ctx context.Context, by Actor, room, value string
 	})
 }
 
-// MayRetain returns nil if an actor may change the retention of a room, or of the server if
-// the room is "", to a value.
+// MayRetain returns nil if an actor may change the retention of the server, or of a room if its
+// name is not "", to a value. Whether there is such a room it does not say.
 func (s *Service) MayRetain(ctx context.Context, by Actor, room, value string) error {
-	return s.view(ctx, by, func(c *change) error {
-		if _, err := c.mayRetain(room); err != nil {
+	if room != "" {
+		if _, err := kaban.ParseRoomName(room); err != nil { // of direct ones nobody may know
 			return err
 		}
-		if _, err := people.ParseRetention(value); err != nil {
-			return &ValueError{SettingRetention, err.Error()}
-		}
-		return nil
-	})
+	}
+	if _, err := people.ParseRetention(value); err != nil {
+		return &ValueError{SettingRetention, err.Error()}
+	}
+	return s.view(ctx, by, func(c *change) error { return c.may(access.ChangeRetention) })
 }
 
 // mayRetain decides whether the actor may change the retention of a room, and returns its key.
 func (c *change) mayRetain(room string) (key string, err error) {
-	if err := c.may(access.ChangeRetention); err != nil || room == "" {
+	if err := c.may(access.ChangeRetention); err != nil {
 		return "", err
 	}
 	f, err := c.facts()

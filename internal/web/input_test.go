@@ -37,6 +37,7 @@ func bodies() map[string]string {
 		"PUT /v1/rooms/lobby/read":            `{"seq":1}`,
 		"PUT /v1/rooms/lobby/unread":          `{"seq":1}`,
 		"PUT /v1/admin/rooms/lobby/op":        `{"username":"olga"}`,
+		"PUT /v1/admin/rooms/lobby/retention": `{"value":"90d"}`,
 		"PUT /v1/admin/settings/auto_join":    `{"value":"dev"}`,
 		"POST /v1/admin/hooks":                `{"room":"lobby","username":"x"}`,
 		"POST /v1/admin/exports":              `{"username":"x","rooms":2}`,

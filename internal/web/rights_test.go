@@ -151,6 +151,9 @@ var rights = []right{
 	{"PUT", "/v1/admin/settings/create_rooms", `{"value":"member"}`, access.ChangeSettings, 204, 0, 0, 0},
 	{"PUT", "/v1/admin/settings/oidc.name", `{"value":"x"}`, access.ChangeSignOn, 204, 0, 0, 0},
 	{"PUT", "/v1/admin/settings/oidc.client_secret_file", `{"value":"/etc/passwd"}`, access.NameFile, 204, 0, 0, 0},
+	{"PUT", "/v1/admin/rooms/lobby/retention", `{"value":"90d"}`, access.ChangeRetention, 204, 0, 0, 0},
+	{"PUT", "/v1/admin/settings/retention", `{"value":"90d"}`, access.ChangeRetention, 204, 0, 0, 0},
+	{"GET", "/v1/admin/retention?value=90d", ``, access.ChangeRetention, 200, 0, 0, 0},
 	{"PUT", "/v1/admin/rooms/den/op", `{"username":"TARGET"}`, access.Appoint, 204, kaban.RoleMember, 0, inDen},
 }
 

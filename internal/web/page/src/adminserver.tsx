@@ -73,6 +73,7 @@ const known: Record<string, { label: keyof Texts; help: keyof Texts; values?: Re
   create_rooms: { label: 'setCreateRooms', help: 'setCreateRoomsHelp', values: { member: 'setMembers', admin: 'setAdmins' } },
   invite_members: { label: 'setInviteMembers', help: 'setInviteMembersHelp', values: { member: 'setMembers', admin: 'setAdmins' } },
   auto_join: { label: 'setAutoJoin', help: 'setAutoJoinHelp' },
+  retention: { label: 'setRetention', help: 'setRetentionHelp' },
   'oidc.issuer': { label: 'oidcIssuer', help: 'oidcIssuerHelp' },
   'oidc.client_id': { label: 'oidcClient', help: 'oidcClientHelp' },
   'oidc.client_secret_file': { label: 'oidcSecret', help: 'oidcSecretHelp' },
@@ -90,8 +91,18 @@ const known: Record<string, { label: keyof Texts; help: keyof Texts; values?: Re
 function OneSetting({ setting, reload }: { setting: Setting; reload(): Promise<void> }) {
   const value = useSignal(setting.value)
   const saved = useSignal(setting.value)
+  // How many messages the value would delete, once the owner was told; a second press does it.
+  const deletes = useSignal<number | undefined>(undefined)
   const sending = useSending(async () => {
+    if (setting.key === 'retention' && deletes.peek() === undefined) {
+      const old = await call<{ messages: number }>('GET', `v1/admin/retention?value=${encodeURIComponent(value.peek())}`)
+      if (old.messages > 0) {
+        deletes.value = old.messages
+        return
+      }
+    }
     await call('PUT', `v1/admin/settings/${path(setting.key)}`, { value: value.peek() })
+    deletes.value = undefined
     saved.value = value.peek()
   })
   // Others may look, and only owners change them.
@@ -112,15 +123,19 @@ function OneSetting({ setting, reload }: { setting: Setting; reload(): Promise<v
             ))}
           </select>
         ) : (
-          <input id={id} type="text" autocomplete="off" autocapitalize="off" spellcheck={false} readOnly={!mine} value={value.value} placeholder={setting.default} aria-describedby={`${id}-help`} onInput={(event) => (value.value = event.currentTarget.value)} />
+          <input id={id} type="text" autocomplete="off" autocapitalize="off" spellcheck={false} readOnly={!mine} value={value.value} placeholder={setting.default} aria-describedby={`${id}-help`} onInput={(event) => {
+            value.value = event.currentTarget.value
+            deletes.value = undefined
+          }} />
         )}
       </div>
       {mine && (
         <button type="submit" class="secondary" disabled={value.value === saved.value || sending.busy.value}>
-          {t('save')}
+          {t(deletes.value === undefined ? 'save' : 'retentionDelete')}
         </button>
       )}
       {owner && !mine && setting.value !== '' && <Doing label={t('remove')} harsh does={() => call('PUT', `v1/admin/settings/${path(setting.key)}`, { value: '' })} done={reload} />}
+      {deletes.value !== undefined && <p role="alert">{t('retentionDeletes', { count: deletes.value })}</p>}
       <p class="quiet help" id={`${id}-help`}>
         {about ? t(about.help) : setting.help}{' '}
         {owner && !mine && (
