@@ -88,6 +88,12 @@ const known: Record<string, { label: keyof Texts; help: keyof Texts; values?: Re
   'oidc.max_age': { label: 'oidcAge', help: 'oidcAgeHelp' },
 }
 
+/** How many messages a retention of the server would delete, undefined for none. */
+async function deletedBy(retention: string): Promise<number | undefined> {
+  const old = await call<{ messages: number }>('GET', `v1/admin/retention?value=${encodeURIComponent(retention)}`)
+  return old.messages || undefined
+}
+
 function OneSetting({ setting, reload }: { setting: Setting; reload(): Promise<void> }) {
   const value = useSignal(setting.value)
   const saved = useSignal(setting.value)
@@ -95,11 +101,8 @@ function OneSetting({ setting, reload }: { setting: Setting; reload(): Promise<v
   const deletes = useSignal<number | undefined>(undefined)
   const sending = useSending(async () => {
     if (setting.key === 'retention' && deletes.peek() === undefined) {
-      const old = await call<{ messages: number }>('GET', `v1/admin/retention?value=${encodeURIComponent(value.peek())}`)
-      if (old.messages > 0) {
-        deletes.value = old.messages
-        return
-      }
+      deletes.value = await deletedBy(value.peek())
+      if (deletes.peek() !== undefined) return
     }
     await call('PUT', `v1/admin/settings/${path(setting.key)}`, { value: value.peek() })
     deletes.value = undefined
