@@ -206,6 +206,7 @@ type Chat struct {
 	counters    counters
 	index       search.Index          // nil: there is none
 	searches    *limit.Limiter        // nil: they are not limited
+	seeking     *limit.Queue          // searches and inboxes
 	exempt      func(netip.Addr) bool // nil: no address is
 }
 
@@ -224,6 +225,7 @@ func New(ctx context.Context, d *dispatch.Dispatcher, options Options) (*Chat, e
 	}
 	c := &Chat{dispatcher: d, newRooms: limitNewRooms(options), maxContent: options.MaxContent, searches: options.Searches, exempt: options.Exempt}
 	c.eraseIndex, c.forgetIndex = options.EraseIndex, options.ForgetIndex
+	c.seeking = limit.NewQueue(limit.HalfOfProcessors(), maxSeeking)
 	c.retain, c.elapsed = make(chan struct{}, 1), options.Clock
 	d.SetAttribution(c.attribute)
 	if err := c.Reload(ctx); err != nil {

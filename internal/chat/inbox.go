@@ -87,12 +87,18 @@ func (m *unreadMention) position() uint64 { return position(m.Time, m.Seq) }
 // Inbox returns up to limit unread mentions of the account (0 is 20, and 100 are the most) from
 // before what Next returned (0 is the newest), and no more than one beyond so many bytes of
 // content. A room of which the account wants no notifications has only those by its name. It
-// blocks while the store is asked. It returns ErrAuthRequired.
+// waits for its turn, and blocks while the store is asked. It returns ErrAuthRequired and a
+// *limit.ExceededError.
 func (u User) Inbox(ctx context.Context, before uint64, limit, bytes int) (inbox Inbox, err error) {
 	defer func() { u.chat.count(err) }()
 	if u.account() == "" {
 		return Inbox{}, ErrAuthRequired
 	}
+	leave, err := u.seek(ctx)
+	if err != nil {
+		return Inbox{}, err
+	}
+	defer leave()
 	limit = min(limitOr(limit, defaultInbox), MaxInbox)
 	var found []unreadMention
 	err = u.eachState(ctx, func(s *RoomState) error {
@@ -206,11 +212,17 @@ func (u User) eachState(ctx context.Context, visit func(*RoomState) error) error
 var errEnough = errors.New("there are enough")
 
 // News returns the rooms of the account in which something is unread, by name: the first 500. It
-// blocks while the store is asked. It returns ErrAuthRequired.
+// waits for its turn, and blocks while the store is asked. It returns ErrAuthRequired and a
+// *limit.ExceededError.
 func (u User) News(ctx context.Context) (rooms []RoomState, err error) {
 	if u.account() == "" {
 		return nil, u.chat.count(ErrAuthRequired)
 	}
+	leave, err := u.seek(ctx)
+	if err != nil {
+		return nil, u.chat.count(err)
+	}
+	defer leave()
 	err = u.eachState(ctx, func(s *RoomState) error {
 		if s.Unread+s.Mentions > 0 {
 			rooms = append(rooms, *s)
