@@ -16,9 +16,9 @@ import (
 //
 //	message TIME EPOCH ROOM SEQ FINGERPRINT SUM
 //
-// TIME is when the message was deleted, ROOM the key of its room as in a path of a URL, FINGERPRINT
-// (store.FingerprintOf) has 16 hexadecimal digits, and SUM is CRC-32C of everything before it, in 8. All fields are
-// separated by one space.
+// TIME is when the message was deleted, ROOM the key of its room as in a path of a URL,
+// FINGERPRINT (store.FingerprintOf) has 16 hexadecimal digits, and SUM is CRC-32C of everything
+// before it, in 8. All fields are separated by one space.
 const kindMessage = "message"
 
 const timeFormat = "2006-01-02T15:04:05.000Z"
