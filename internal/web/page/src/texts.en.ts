@@ -1,5 +1,6 @@
 // All texts of the page in English. To translate, copy this file, translate the right
-// side, keep {placeholders}, and add it to `languages` in texts.ts. Keys that end in
+// side as texts.de.ts has it, keep {placeholders}, and add it to `languages` in texts.ts.
+// Keys that end in
 // _one and _other are plural forms; a language with more of them (see
 // Intl.PluralRules) adds _few, _many and so on.
 
@@ -194,6 +195,7 @@ export const en = {
   densityNormal: 'Comfortable',
   densityCompact: 'Compact',
   language: 'Language',
+  languageFailed: 'The texts in this language could not be loaded. Try again once you are connected.',
   signOut: 'Use another name',
   formatting: 'Formatting',
   formattingHelp: '**bold**, *italic*, ~~strikethrough~~, `code`, ``` for a code block, > for a quote, - for a list.',
