@@ -81,8 +81,11 @@ var (
 	ErrForbidden = errors.New("not allowed")
 	// ErrNotFresh is the ErrForbidden of somebody that may do this after a fresh sign-in.
 	ErrNotFresh = fmt.Errorf("not without a fresh sign-in: %w", ErrForbidden)
-	// ErrPaused is the ErrForbidden of an incoming webhook whose maker is suspended.
-	ErrPaused = fmt.Errorf("the hook is paused: %w", ErrForbidden)
+	// ErrPaused is the ErrForbidden of an incoming webhook that does not post for now, for one
+	// of the reasons that follow.
+	ErrPaused         = fmt.Errorf("the hook is paused: %w", ErrForbidden)
+	ErrMakerSuspended = fmt.Errorf("whoever made it is suspended: %w", ErrPaused)
+	ErrMakerOutside   = fmt.Errorf("whoever made it may not read the room: %w", ErrPaused)
 	// ErrProgram is the ErrForbidden of a token for what its account may do in person.
 	ErrProgram = fmt.Errorf("not with a token: %w", ErrForbidden)
 	// ErrBotAlone is the ErrForbidden of a direct room with a bot and without its owner.
