@@ -347,18 +347,21 @@ func TestCutsAreLedgered(t *testing.T) {
 			dir, file := t.TempDir(), filepath.Join(t.TempDir(), "before.db")
 			b := &book{}
 			s := still(t, dir, Options{Ledger: b})
+			now := time.UnixMilli(1000)
+			s.now = func() time.Time { return now }
 			storetest.Append(t, s, numbered(t, "lobby", "ann", 0, n)...)
 			if _, err := archive(t, dir).Backup(t.Context(), file, nil); err != nil {
 				t.Fatal(err)
 			}
 			mergeNow(t, s)
+			now = time.UnixMilli(2000)
 			for i := range deletedOnes {
 				storetest.Append(t, s, change(t, kaban.KindDelete, "lobby", "ann", fmt.Sprint("d", i), uint64(2*i+1), ""))
 			}
 			if merged {
 				mergeNow(t, s)
 			}
-			if cut := cut(t, s, "lobby", ever, n); cut != n {
+			if cut := cut(t, s, "lobby", store.Age{Before: 1500, Now: 3000}, n+1); cut != n {
 				t.Errorf("%d are cut", cut)
 			}
 			if named := b.named(t, s.Epoch()); len(named) != deletedOnes || !named["lobby 1"] || named["lobby 2"] {
@@ -417,5 +420,29 @@ func TestCutWaitsForTheLedger(t *testing.T) {
 	}
 	if named := b.named(t, s.Epoch()); len(named) != 1 || !named["lobby 4"] {
 		t.Errorf("the ledger names %v", named)
+	}
+}
+
+// What is cut, and still in a reader's memory as unmerged, has no text for it: an edit behind the
+// cut does not show the message.
+func TestAMomentHidesWhatIsCut(t *testing.T) {
+	t.Parallel()
+	s := still(t, t.TempDir(), Options{})
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 2)...)
+	storetest.Append(t, s, change(t, kaban.KindEdit, "lobby", "ann", "e", 1, "gone"), change(t, kaban.KindEdit, "lobby", "ann", "e2", 2, "kept"))
+	err := s.at(t.Context(), s.rooms["lobby"], func(m *moment) error {
+		if len(m.unmerged) != 4 {
+			t.Errorf("%d entries are unmerged", len(m.unmerged))
+		}
+		m.front = 1 // as if it was merged and cut since
+		for at, want := range map[int]string{2: "", 3: "kept"} {
+			if e, err := m.withText(m.unmerged[at].Entry); err != nil || e.Content != want {
+				t.Errorf("entry %d has %q, %v; want %q", e.Seq, e.Content, err, want)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }
