@@ -46,7 +46,9 @@ func (b *batch) publishCut() {
 		return
 	}
 	b.cut.room.cut, b.cut.room.cutMessages = b.cut.seq, b.cut.messages
-	b.unmerged.taken = max(b.unmerged.taken, b.number)
+	if b.cut.room.head > 0 { // an import of a front takes nothing away
+		b.unmerged.taken = max(b.unmerged.taken, b.number)
+	}
 	clear(b.targets)
 }
 
