@@ -14,7 +14,7 @@ const textsLoaded = `performance.getEntriesByType('resource').filter((e) => e.na
 // English.
 const germanBrowser = `
 Object.defineProperty(navigator, 'languages', {get: () => ['de-DE', 'en']})
-new MutationObserver(() => { window.english ||= document.body?.innerText.includes('Your name') }).observe(document, {childList: true, subtree: true})
+new MutationObserver(() => { window.english ||= document.querySelector('#input')?.placeholder.startsWith('Message ') }).observe(document, {childList: true, subtree: true})
 `
 
 // TestTextsOnDemand counts the files of texts: none at a first visit in English, and one in
@@ -42,11 +42,13 @@ func TestTextsOnDemand(t *testing.T) {
 	if n := german.number(`new Set(performance.getEntriesByType('resource').filter((e) => e.name.includes('/assets/texts.')).map((e) => e.name)).size`); n != 1 {
 		t.Errorf("%v files of texts are loaded in German, want one", n)
 	}
+	german.until(`document.querySelector('#input').placeholder === 'Nachricht an lobby'`)
+	german.until(`(` + kept + `.then((n) => window.kept = n), window.kept === 1)`)
+	german.run(chromedp.Reload())
+	german.online()
 	if german.truth(`window.english`) {
 		t.Error("the page is shown in English before it is in German")
 	}
-	german.until(`document.querySelector('#input').placeholder === 'Nachricht an lobby'`)
-	german.until(`(` + kept + `.then((n) => window.kept = n), window.kept === 1)`)
 	between.set(cut)
 	german.run(chromedp.Reload())
 	german.until(`document.querySelector('#input')?.placeholder === 'Nachricht an lobby'`)

@@ -41,6 +41,7 @@ export const texts: Texts = {
   messages: 'Nachrichten in {room}',
   beginning: 'Hier beginnt {room}.',
   beginningKept: 'Ältere Nachrichten werden nicht mehr aufbewahrt.',
+  beginningJoined: 'Du siehst, was geschrieben wurde, seit du hier bist.',
   empty: 'Noch keine Nachrichten',
   emptyText: 'Schreib unten die erste Nachricht oder teile den Link zu diesem Raum.',
   tools: 'Aktionen zu dieser Nachricht',
