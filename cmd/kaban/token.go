@@ -122,7 +122,7 @@ func (c *tokenRevoke) Run(std streams) error {
 type botCommand struct {
 	Add  botAdd  `cmd:"" help:"Make a bot, and print a token for it."`
 	List botList `cmd:"" help:"List the bots."`
-	Give botGive `cmd:"" help:"Give a bot to another owner. Its tokens stay valid."`
+	Give botGive `cmd:"" help:"Give a bot to another owner. Its tokens end; make new ones."`
 }
 
 type botAdd struct {

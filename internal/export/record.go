@@ -80,7 +80,7 @@ func parse(line []byte) (Line, error) {
 	if err != nil {
 		return Line{}, err
 	}
-	if err := kaban.CheckContent(r.Body, kaban.MaxContentCeiling); err != nil {
+	if err := checkText(r.Body); err != nil {
 		return Line{}, err
 	}
 	r.Author, r.Kind, r.Time = kaban.Visitor(author), kaban.KindMessage, event.Time.UnixMilli()
@@ -116,6 +116,15 @@ func decode(line []byte, to any) error {
 	return decoder.Decode(to)
 }
 
+// checkText checks the content of a message as a server does. It is empty once the message is
+// deleted.
+func checkText(content string) error {
+	if content == "" {
+		return nil
+	}
+	return kaban.CheckContent(content, kaban.MaxContentCeiling)
+}
+
 func parseEntry(line []byte) (store.Record, error) {
 	var e entryLine
 	if err := decode(line, &e); err != nil {
@@ -136,7 +145,7 @@ func parseEntry(line []byte) (store.Record, error) {
 	case e.Kind == 0:
 		return r, errors.New("kind is missing")
 	case e.Kind == kaban.KindMessage:
-		if err := kaban.CheckContent(r.Body, kaban.MaxContentCeiling); err != nil {
+		if err := checkText(r.Body); err != nil {
 			return r, err
 		}
 	}
