@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"kaban"
 	"kaban/internal/store"
+	"kaban/internal/store/storetest"
 )
 
 // kept returns a data directory with messages in its WAL, as a killed server leaves it.
@@ -223,6 +225,45 @@ func TestExportAndImportCarryKinds(t *testing.T) {
 	if n, err := s.Import(t.Context(), records); err != nil || n != 0 {
 		t.Errorf("the records are not the same there: %d new, %v", n, err)
 	}
+}
+
+// The commands carry logs that were cut, in which nothing or something is left.
+func TestExportAndImportCarryCuts(t *testing.T) {
+	from, to := t.TempDir(), t.TempDir()
+	s, err := openImporter(t.Context(), from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, room := range []string{"attic", "kitchen", "lobby"} {
+		drafts := make([]kaban.Draft, 9)
+		for i := range drafts {
+			drafts[i] = storetest.Draft(t, room, "ann", fmt.Sprint("id-", i), "hello")
+		}
+		storetest.Append(t, s, drafts...)
+	}
+	for room, n := range map[string]int{"kitchen": 9, "lobby": 4} {
+		if cut, err := s.Cut(t.Context(), storetest.RoomName(t, room), store.Age{Before: math.MaxInt64, Now: math.MaxInt64}, n); cut != n || err != nil {
+			t.Fatal(cut, err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	command := func(in string, args ...string) string {
+		t.Helper()
+		var out, complaints bytes.Buffer
+		if code := run(args, streams{in: strings.NewReader(in), out: &out, err: &complaints}); code != 0 {
+			t.Fatalf("kaban %s: exit code %d, %s", args, code, &complaints)
+		}
+		return out.String()
+	}
+	exported := command("", "export", "--data", from)
+	command(exported, "import", "--data", to)
+	command(exported, "import", "--data", to) // again
+	if again := command("", "export", "--data", to); again != exported || strings.Count(exported, "\n") != 9+5+2 {
+		t.Errorf("exported\n%.2000s\nand again\n%.2000s", exported, again)
+	}
+	command("", "check", "--data", to)
 }
 
 // The commands carry documents, more than one transaction of them, and count them.

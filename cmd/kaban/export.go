@@ -58,7 +58,7 @@ func (c *exportCommand) Run(std streams) (err error) {
 	return errors.Join(c.write(ctx, archive, only, person, total, std), lost)
 }
 
-// total returns the number of entries in rooms, all of which must exist.
+// total returns the number of entries that rooms keep. All of them must exist.
 func (c *exportCommand) total(ctx context.Context, archive store.Archive, only []kaban.RoomName) (total uint64, err error) {
 	rooms, err := archive.Rooms(ctx)
 	if err != nil {
@@ -68,7 +68,7 @@ func (c *exportCommand) total(ctx context.Context, archive store.Archive, only [
 	for _, r := range rooms {
 		same := func(name kaban.RoomName) bool { return name.Key() == r.Name.Key() }
 		if len(only) == 0 || slices.ContainsFunc(only, same) {
-			total += r.Head
+			total += r.Head + 1 - r.Oldest
 		}
 		missing = slices.DeleteFunc(missing, same)
 	}
@@ -102,6 +102,15 @@ func (c *exportCommand) write(ctx context.Context, archive store.Archive, only [
 				return nil
 			}
 			if line, err = export.AppendDocument(line[:0], d); err != nil {
+				return err
+			}
+			return write()
+		},
+		Front: func(f *store.Front) (err error) {
+			if person != nil {
+				return nil
+			}
+			if line, err = export.AppendFront(line[:0], f); err != nil {
 				return err
 			}
 			return write()

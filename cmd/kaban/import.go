@@ -77,6 +77,12 @@ func (c *importCommand) importFrom(ctx context.Context, in io.Reader, name strin
 		if err != nil {
 			return errors.Join(i.flush(ctx), fmt.Errorf("%s, line %d: %w", name, lines.Number(), err))
 		}
+		if line.Front != nil {
+			if err := i.begin(ctx, line.Front); err != nil {
+				return err
+			}
+			continue
+		}
 		if i.add(line); !i.isFull() {
 			continue
 		}
@@ -100,6 +106,18 @@ type importer struct {
 	bytes   int // of the documents
 
 	messages, documents, known uint64
+}
+
+// begin has a room begin where its log was cut. What comes before in the export is imported
+// first.
+func (i *importer) begin(ctx context.Context, front *store.Front) error {
+	if err := i.flush(ctx); err != nil {
+		return err
+	}
+	if _, err := i.target.ImportFront(ctx, front); err != nil {
+		return i.explain(err)
+	}
+	return nil
 }
 
 func (i *importer) add(line export.Line) {

@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -182,6 +183,9 @@ type Options struct {
 	// ForgetIndex returns once nothing of some runs of entries is left in the search index and
 	// its files, which are not in the store any more. Nil: there is no index.
 	ForgetIndex func(context.Context, []store.Run) error
+	// Log gets one line when the erasing of an account begins to fail and one when it works
+	// again. Default: discarded.
+	Log *slog.Logger
 }
 
 // Chat is the service behind all front ends. All methods are safe for concurrent
@@ -205,6 +209,7 @@ type Chat struct {
 	counters    counters
 	index       search.Index          // nil: there is none
 	searches    *limit.Limiter        // nil: they are not limited
+	seeking     *limit.Queue          // searches and inboxes
 	exempt      func(netip.Addr) bool // nil: no address is
 }
 
@@ -218,8 +223,12 @@ func New(ctx context.Context, d *dispatch.Dispatcher, options Options) (*Chat, e
 	if options.Clock == nil {
 		options.Clock = stopwatch()
 	}
+	if options.Log == nil {
+		options.Log = slog.New(slog.DiscardHandler)
+	}
 	c := &Chat{dispatcher: d, newRooms: limitNewRooms(options), maxContent: options.MaxContent, searches: options.Searches, exempt: options.Exempt}
 	c.eraseIndex, c.forgetIndex = options.EraseIndex, options.ForgetIndex
+	c.seeking = limit.NewQueue(limit.HalfOfProcessors(), maxSeeking)
 	c.retain, c.elapsed = make(chan struct{}, 1), options.Clock
 	d.SetAttribution(c.attribute)
 	if err := c.Reload(ctx); err != nil {
@@ -242,7 +251,7 @@ func New(ctx context.Context, d *dispatch.Dispatcher, options Options) (*Chat, e
 	if err := c.runAllTasks(ctx); err != nil {
 		return nil, fmt.Errorf("finish what was left to be done in rooms: %w", err)
 	}
-	c.eraser.init()
+	c.eraser.init(options.Log)
 	if err := c.erase(ctx); err != nil {
 		return nil, fmt.Errorf("find what is left to be erased: %w", err)
 	}

@@ -53,9 +53,10 @@ func NewReader(src io.Reader) (*Reader, error) {
 // Number returns the number of the last line that was read, from 1.
 func (r *Reader) Number() int { return r.number }
 
-// Line is a line of an export: a record or a document.
+// Line is a line of an export: a record, a document or a front.
 type Line struct {
 	Record   *store.Record
+	Front    *store.Front
 	Document *store.Document
 }
 

@@ -5,7 +5,8 @@
 // a visitor that refers to no other entry. Every other record is a line of type
 // "entry" with the same fields and those that the frame lacks. A document is a line of
 // type "document" with its key and its value: as text, or in base64 if it is no text or
-// has control characters.
+// has control characters. A room whose log was cut has lines of type "front" before its
+// records.
 package export
 
 import (
@@ -24,6 +25,7 @@ import (
 const (
 	typeEntry    = "entry"
 	typeDocument = "document"
+	typeFront    = "front"
 )
 
 // entryLine is a line of type "entry".
@@ -100,6 +102,9 @@ func parseOther(line []byte) (Line, error) {
 	case typeDocument:
 		d, err := parseDocument(line)
 		return Line{Document: &d}, err
+	case typeFront:
+		f, err := parseFront(line)
+		return Line{Front: f}, err
 	}
 	return Line{}, fmt.Errorf("unknown type %q; use the output of \"kaban export\"", of.Type)
 }

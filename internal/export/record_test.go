@@ -3,6 +3,7 @@ package export
 import (
 	"bytes"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -75,6 +76,56 @@ func TestBadRecords(t *testing.T) {
 		{`"a"`, `"a b"`, "id"},
 		{`02:35`, `99:35`, "time"},
 		{`}`, ``, ""},
+	} {
+		if _, err := parse([]byte(strings.Replace(good, c.old, c.new, 1))); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s instead of %s: %v, want an error with %q", c.new, c.old, err, c.want)
+		}
+	}
+}
+
+func TestFrontsAreLines(t *testing.T) {
+	record := testRecords(t)[1]
+	whole := store.Front{Room: record.Room, Seq: 1 << 40, Messages: 7, Written: []store.FrontAuthor{{Author: record.Author, Messages: 4}}}
+	for _, want := range []store.Front{whole, {Room: record.Room, Seq: 3}} {
+		line, err := AppendFront(nil, &want)
+		if err != nil || bytes.Count(line, []byte("\n")) != 1 {
+			t.Fatalf("%s, %v", line, err)
+		}
+		if got, err := parse(bytes.TrimSuffix(line, []byte("\n"))); err != nil || got.Record != nil || !reflect.DeepEqual(*got.Front, want) {
+			t.Errorf("got %+v, %v; want %+v", got.Front, err, want)
+		}
+	}
+	// The longest line fits.
+	name, err := kaban.ParseUsername(strings.Repeat("\U00010348", kaban.MaxUsername))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for len(whole.Written) < store.MaxFrontAuthors {
+		whole.Written = append(whole.Written, store.FrontAuthor{Author: kaban.Visitor(name), Messages: 7})
+	}
+	line, err := AppendFront(nil, &whole)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if line := display.JSON(string(line)); len(line) > maxLine {
+		t.Errorf("a line of %d bytes is longer than %d", len(line), maxLine)
+	}
+}
+
+func TestBadFronts(t *testing.T) {
+	const good = `{"type":"front","room":"lobby","seq":9,"messages":7,"written":[{"author":"visitor:ann","username":"Ann","messages":4}]}`
+	if _, err := parse([]byte(good)); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ old, new, want string }{
+		{`"seq":9`, `"seq":0`, "seq is 0"},
+		{`"seq":9`, `"seq":6`, "7 of 6 entries"},
+		{`"messages":4`, `"messages":8`, "8 of 7 messages"},
+		{`"messages":4`, `"messages":0`, "0 of 7 messages"},
+		{`visitor:ann`, `visitor:bob`, "author"},
+		{`"Ann"`, `"A nn"`, "username"},
+		{`"lobby"`, `""`, "room"},
+		{`"seq":9`, `"seq":9,"more":1`, "more"},
 	} {
 		if _, err := parse([]byte(strings.Replace(good, c.old, c.new, 1))); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s instead of %s: %v, want an error with %q", c.new, c.old, err, c.want)

@@ -20,6 +20,24 @@ type Record struct {
 	Time int64 // milliseconds since 1970 UTC
 }
 
+// Front says what was cut from the front of a room's log (Store.Cut). One with many authors may
+// be passed on in parts, each with all but the other authors.
+type Front struct {
+	Room     kaban.RoomName
+	Seq      uint64 // the entries up to this one are not kept
+	Messages uint64 // how many of them were messages
+	Written  []FrontAuthor
+}
+
+// FrontAuthor is how many of the messages of a Front somebody had written.
+type FrontAuthor struct {
+	Author   kaban.Identity
+	Messages uint64
+}
+
+// MaxFrontAuthors is the largest number of authors in one part of a Front.
+const MaxFrontAuthors = 1000
+
 // Health is the result of checking one room.
 type Health struct {
 	Room    Room
@@ -55,7 +73,10 @@ func (r *Report) Err() error {
 // error, which Export returns. What they get is valid only during the call.
 type Receiver struct {
 	Document func(*Document) error // if nil, documents are left out
-	Record   func(*Record) error
+	// Front gets the fronts that were cut, each before the records of its room. If nil, they
+	// are left out.
+	Front  func(*Front) error
+	Record func(*Record) error
 	// Damaged gets the damage instead of damaged data: as a *DamagedError if it is an
 	// entry, as a *DocumentError if it is a document.
 	Damaged func(error) error
@@ -101,6 +122,12 @@ type Importer interface {
 	// the id of another entry or would leave a gap is ErrDiffers. With an error nothing
 	// of the batch is stored.
 	Import(ctx context.Context, records []Record) (added int, err error)
+
+	// ImportFront has a room's log begin behind a front, and reports whether that is new. It
+	// is for a room without entries. A room that begins there or later, or has entries up to
+	// there, stays as it is, so that an import can be repeated. One that ends before, or
+	// with other counts, is ErrDiffers.
+	ImportFront(ctx context.Context, front *Front) (added bool, err error)
 
 	// ImportDocuments adds documents as one transaction and returns how many of them
 	// are new. A document that is there already is skipped. One with another value is

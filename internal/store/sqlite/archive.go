@@ -158,6 +158,11 @@ func (a *Archive) Export(ctx context.Context, only []kaban.RoomName, to store.Re
 		if len(only) > 0 && !slices.ContainsFunc(only, func(name kaban.RoomName) bool { return name.Key() == r.name.Key() }) {
 			continue
 		}
+		if r.cut > 0 && to.Front != nil {
+			if err := a.front(ctx, r, to); err != nil {
+				return err
+			}
+		}
 		err := a.eachOf(ctx, r, func(e *store.Entry) error {
 			record, err := recordOf(r.name, e)
 			if err != nil {
@@ -207,6 +212,62 @@ func (a *Archive) eachDocument(ctx context.Context, visit func(*store.Document) 
 		return explain(a.path, err)
 	}
 	return nil
+}
+
+// front passes on what was cut from a room. Authors are ordered by what does not depend on the
+// database, so that an import exports the same.
+func (a *Archive) front(ctx context.Context, r *room, to store.Receiver) error {
+	rows, err := a.conn.QueryContext(ctx, "SELECT u.id, u.key, u.name, w.messages, w.last, w.cut_messages, w.cut, w.sum, u.sum FROM written w JOIN users u ON u.id = w.user"+
+		" WHERE w.room = ? AND w.cut_messages > 0 ORDER BY u.key", r.id)
+	if err != nil {
+		return explain(a.path, err)
+	}
+	defer rows.Close()
+	part, parts := store.Front{Room: r.name, Seq: r.cut, Messages: r.cutMessages}, 0
+	for rows.Next() {
+		of, w := authorIn{room: r.id}, written{}
+		var by author
+		var value, userValue int64
+		if err := rows.Scan(&of.user, &by.key, &by.name, &w.messages, &w.last, &w.cutMessages, &w.cut, &value, &userValue); err != nil {
+			return explain(a.path, err)
+		}
+		one := store.FrontAuthor{Messages: w.cutMessages}
+		if a.sum.written(of, w) != value || a.sum.user(of.user, by.key, by.name) != userValue {
+			err = errSum
+		} else if one.Author, err = by.identity(); err == nil {
+			part.Written = append(part.Written, one)
+		}
+		if err != nil {
+			if err := to.Damaged(damaged(fmt.Sprintf("the count of user %d in %s", of.user, r.name), err)); err != nil {
+				return err
+			}
+		}
+		if len(part.Written) == store.MaxFrontAuthors {
+			if err := to.Front(&part); err != nil {
+				return err
+			}
+			part.Written = part.Written[:0]
+			parts++
+		}
+	}
+	if err := closeRows(rows); isDamage(err) {
+		return to.Damaged(damaged("the counts of "+r.name.String(), err))
+	} else if err != nil {
+		return explain(a.path, err)
+	}
+	if len(part.Written) > 0 || parts == 0 {
+		return to.Front(&part)
+	}
+	return nil
+}
+
+// identity returns the author of a row of users.
+func (a *author) identity() (kaban.Identity, error) {
+	name, err := kaban.ParseUsername(a.name)
+	if err != nil {
+		return kaban.Identity{}, err
+	}
+	return kaban.ParseIdentity(a.key, name)
 }
 
 // recordOf returns an entry as a record.

@@ -92,6 +92,8 @@ func (b *batch) importOne(r *store.Record) (isNew bool, err error) {
 		}
 	}
 	switch {
+	case r.Seq <= room.cut:
+		return false, fmt.Errorf("%w: %s is not kept there any more, which begins with %d", store.ErrDiffers, nameOfRecord(r), room.cut+1)
 	case r.Seq > room.head+1:
 		return false, fmt.Errorf("%w: %s would leave a gap, the room has %d", store.ErrDiffers, nameOfRecord(r), room.head)
 	case r.Seq > room.room.head && r.Seq <= room.head: // added by this import
@@ -145,6 +147,93 @@ func differs(r *store.Record, same bool) error {
 
 func nameOfRecord(r *store.Record) string {
 	return fmt.Sprintf("message %d of %s", r.Seq, r.Room)
+}
+
+// ImportFront implements store.Importer.
+func (s *Store) ImportFront(ctx context.Context, front *store.Front) (added bool, err error) {
+	n, err := s.change(ctx, "import the front of a log", func(b *batch) (int, error) { return b.importFront(front) })
+	return n > 0, err
+}
+
+// importFront has a room begin behind a front, or adds authors to one that it has.
+func (b *batch) importFront(f *store.Front) (added int, err error) {
+	if f.Seq == 0 || f.Seq > maxSeq || f.Messages > f.Seq {
+		return 0, fmt.Errorf("%w: a front of %s up to %d with %d messages is none", store.ErrDiffers, f.Room, f.Seq, f.Messages)
+	}
+	if err := b.mergeAll(); err != nil {
+		return 0, err
+	}
+	r := b.room(f.Room)
+	if r == nil {
+		if r, err = b.addRoom(f.Room); err != nil {
+			return 0, err
+		}
+	}
+	row := roomRow{r.head, r.revision, b.mergedMessages(r.room), r.cut, r.cutMessages}
+	switch {
+	case r.cut > f.Seq, r.cut < f.Seq && r.head >= f.Seq:
+		return 0, nil
+	case r.cut == f.Seq && r.cutMessages != f.Messages:
+		return 0, fmt.Errorf("%w: of the entries up to %d of %s, %d were messages there, and not %d", store.ErrDiffers, f.Seq, f.Room, r.cutMessages, f.Messages)
+	case r.cut < f.Seq && r.head > 0:
+		return 0, fmt.Errorf("%w: the log of %s begins with %d, which would leave a gap, the room has %d", store.ErrDiffers, f.Room, f.Seq+1, r.head)
+	case r.cut < f.Seq:
+		row.head, row.messages, row.cut, row.cutMessages, added = f.Seq, f.Messages, f.Seq, f.Messages, 1
+		sum := b.sum.room(r.id, r.key, r.name.String(), row)
+		if _, err := b.stmts.setHead.ExecContext(b.ctx, row.head, row.messages, sum, r.id); err != nil {
+			return 0, err
+		}
+		if _, err := b.stmts.setCut.ExecContext(b.ctx, row.cut, row.cutMessages, sum, r.id); err != nil {
+			return 0, err
+		}
+		r.head, b.cut = f.Seq, cutting{r.room, f.Seq, f.Messages}
+	}
+	b.startCounting()
+	b.counted.messages[r.room] = row.messages
+	for _, one := range f.Written {
+		isNew, err := b.importWritten(r, f, one)
+		if err != nil {
+			return 0, err
+		}
+		if isNew {
+			added = 1
+		}
+	}
+	var total uint64
+	if err := b.writer.QueryRowContext(b.ctx, "SELECT coalesce(sum(cut_messages), 0) FROM written WHERE room = ?", r.id).Scan(&total); err != nil {
+		return 0, err
+	}
+	if total > f.Messages {
+		return 0, fmt.Errorf("%w: authors have written %d of the entries up to %d of %s, and only %d were messages", store.ErrDiffers, total, f.Seq, f.Room, f.Messages)
+	}
+	return added, nil
+}
+
+// importWritten adds what an author has written in a front.
+func (b *batch) importWritten(r *touched, f *store.Front, one store.FrontAuthor) (isNew bool, err error) {
+	author, err := b.user(one.Author)
+	if err == nil {
+		err = b.saveUser(author)
+	}
+	if err != nil {
+		return false, err
+	}
+	of := authorIn{r.id, author.id}
+	w, err := b.writtenBy(of, r.head)
+	switch {
+	case err != nil:
+		return false, err
+	case w.cutMessages == one.Messages:
+		return false, nil
+	case w.cutMessages != 0:
+		return false, fmt.Errorf("%w: %s has written %d of the entries up to %d of %s there, and not %d", store.ErrDiffers, one.Author.Name(), w.cutMessages, f.Seq, f.Room, one.Messages)
+	case one.Messages > f.Messages:
+		return false, fmt.Errorf("%w: %s has written %d of the entries up to %d of %s, and only %d were messages", store.ErrDiffers, one.Author.Name(), one.Messages, f.Seq, f.Room, f.Messages)
+	}
+	w.messages, w.last, w.cutMessages, w.cut = w.messages+one.Messages, max(w.last, f.Seq), one.Messages, f.Seq
+	b.counted.written[of] = w
+	_, err = b.stmts.setOne.ExecContext(b.ctx, w.columns(of, &b.sum)...)
+	return true, err
 }
 
 // ImportDocuments implements store.Importer.
