@@ -202,6 +202,9 @@ func (c *restoreCommand) Run(std streams) error {
 	for _, line := range replayReport(ledgers, &done.Replayed, bad.Lines) {
 		fmt.Fprintln(std.err, "kaban:", line)
 	}
+	if done.Report.Documents > 0 {
+		fmt.Fprintln(std.err, `kaban: accounts, passwords, roles and tokens are those of the backup: whoever was removed, erased, suspended or signed out after it was made is back; look at "kaban user list" before you start the server`)
+	}
 	return keepLedger(c.Data, ledgers)
 }
 

@@ -253,14 +253,30 @@ type erasure struct {
 	Messages  int64  `json:"messages"`
 	Reactions int64  `json:"reactions"`
 	Rooms     int64  `json:"rooms"`
+	programs
 }
 
 // erasable is what erasing an account would delete.
 type erasable struct {
-	Messages  int64  `json:"messages"`
-	Reactions int64  `json:"reactions"`
-	Rooms     int64  `json:"rooms"`
-	Next      string `json:"next,omitempty"`
+	Messages  int64 `json:"messages"`
+	Reactions int64 `json:"reactions"`
+	Rooms     int64 `json:"rooms"`
+	programs
+	Next string `json:"next,omitempty"`
+}
+
+// programs are how many programs of an account write as it does.
+type programs struct {
+	Bots  int `json:"bots"`
+	Hooks int `json:"hooks"`
+}
+
+// included says that what they have written is counted; "" if there are none.
+func (p programs) included() string {
+	if p == (programs{}) {
+		return ""
+	}
+	return fmt.Sprintf(", with those of its programs (bots: %d, hooks: %d)", p.Bots, p.Hooks)
 }
 
 // preview counts what erasing the account would delete.
@@ -270,7 +286,7 @@ func (c *userErase) preview(ctx context.Context, a *admin) (all erasable, err er
 		if err != nil {
 			return erasable{}, err
 		}
-		all = erasable{all.Messages + some.Messages, all.Reactions + some.Reactions, all.Rooms + some.Rooms, some.Next}
+		all = erasable{all.Messages + some.Messages, all.Reactions + some.Reactions, all.Rooms + some.Rooms, some.programs, some.Next}
 		if all.Next == "" {
 			return all, nil
 		}
@@ -286,7 +302,7 @@ func (c *userErase) dryRun(ctx context.Context, a *admin) error {
 	if a.json {
 		return json.NewEncoder(a.std.out).Encode(found)
 	}
-	a.say("erasing %s would delete %d messages and %d reactions in %d rooms, and the account; nothing is changed", c.Username, found.Messages, found.Reactions, found.Rooms)
+	a.say("erasing %s would delete %d messages and %d reactions in %d rooms%s, and the account; nothing is changed", c.Username, found.Messages, found.Reactions, found.Rooms, found.included())
 	return nil
 }
 
@@ -302,7 +318,7 @@ func (c *userErase) agreed(ctx context.Context, a *admin) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(a.std.err, "This deletes %s, %d messages and %d reactions in %d rooms, for good. Type the username to go on: ", c.Username, found.Messages, found.Reactions, found.Rooms)
+	fmt.Fprintf(a.std.err, "This deletes %s, %d messages and %d reactions in %d rooms%s, for good. Type the username to go on: ", c.Username, found.Messages, found.Reactions, found.Rooms, found.included())
 	typed, err := bufio.NewReader(a.std.in).ReadString('\n')
 	if strings.TrimSpace(typed) != c.Username {
 		if errors.Is(err, io.EOF) {
@@ -342,7 +358,7 @@ func (c *userErase) Run(std streams) error {
 				if a.json {
 					return a.print(answer)
 				}
-				a.say("%s is erased: %d messages and %d reactions in %d rooms", c.Username, e.Messages, e.Reactions, e.Rooms)
+				a.say("%s is erased: %d messages and %d reactions in %d rooms%s", c.Username, e.Messages, e.Reactions, e.Rooms, e.included())
 				return nil
 			}
 			if time.Since(said) >= eraseProgress {

@@ -18,37 +18,109 @@ import (
 // the names that it had as a visitor, its memberships, and in the audit its addresses
 // and the details that it or somebody else gave about it. What stays is its username,
 // which nobody gets again, and its opaque id, under which the logs keep its entries. What
-// others have written about it stays. The audit still says who did what to whom. What it has
-// written is deleted later, in the background: Erasure says how far that is.
+// others have written about it stays. The audit still says who did what to whom. Its bots are
+// erased like it. What it has written, also by its bots and by hooks that it has made, is
+// deleted later, in the background: Erasure says how far that is.
 //
 // The audit may be long, so its part is more than one transaction. An error that comes
 // after the first one leaves addresses that are no older than 30 days; Erase may be
 // called again.
 func (s *Service) Erase(ctx context.Context, by Actor, username string) error {
-	var erased people.Account
-	err := s.administer(ctx, by, access.Erase, "account.erase", username, 0, func(c *change, a *people.Account) (string, error) {
-		if err := c.remove(a); err != nil {
+	former, err := s.formerHooks(ctx, by, username)
+	if err != nil {
+		return fmt.Errorf("%s an account: %w", access.Erase, err)
+	}
+	var erased []people.Account
+	err = s.administer(ctx, by, access.Erase, "account.erase", username, 0, func(c *change, a *people.Account) (string, error) {
+		if err := c.eraseLater(a, former); err != nil {
 			return "", err
 		}
-		if err := c.eraseLater(a); err != nil {
+		if err := c.eraseAccount(a); err != nil {
 			return "", err
 		}
-		if err := c.eraseRelations(a.ID); err != nil {
+		erased = []people.Account{*a}
+		bots, err := c.allBots(a.ID)
+		if err != nil {
 			return "", err
 		}
-		*a = people.Account{
-			ID: a.ID, Username: a.Username, Role: kaban.RoleGuest, Status: people.StatusRemoved, Bot: a.Bot, Owner: a.Owner,
+		for i := range bots {
+			bot := &bots[i]
+			known := bot.Status == people.StatusRemoved
+			if err := c.eraseAccount(bot); err != nil {
+				return "", err
+			}
+			if err := people.Accounts.Put(c.Tx, bot); err != nil {
+				return "", err
+			}
+			c.changed(bot.ID)
+			if known {
+				continue
+			}
+			if err := c.audit("account.erase", bot.Username, "with "+a.Username); err != nil {
+				return "", err
+			}
 		}
-		erased = *a
+		erased = append(erased, bots...)
 		return "", nil
 	})
 	if err != nil {
 		return err
 	}
-	if err := s.eraseFromAudit(ctx, &erased); err != nil {
+	if err := s.eraseFromAudit(ctx, erased); err != nil {
 		return fmt.Errorf("erase an account from the audit: %w", err)
 	}
 	return nil
+}
+
+// eraseAccount removes an account and what is stored about it. The caller stores it.
+func (c *change) eraseAccount(a *people.Account) error {
+	if err := c.remove(a); err != nil {
+		return err
+	}
+	if err := c.eraseRelations(a.ID); err != nil {
+		return err
+	}
+	*a = people.Account{
+		ID: a.ID, Username: a.Username, Role: kaban.RoleGuest, Status: people.StatusRemoved, Bot: a.Bot, Owner: a.Owner,
+	}
+	return nil
+}
+
+// allBots returns the bots of an account, also those that were removed.
+func (c *change) allBots(owner string) (bots []people.Account, err error) {
+	err = people.Accounts.Bots(c.Tx, owner, func(a *people.Account) bool { bots = append(bots, *a); return true })
+	return bots, err
+}
+
+// formerHooks returns the ids of the hooks that an account has made, as the audit has them:
+// those that were removed are stored nowhere else. They are the newest, and maxErasedHooks at
+// most. The actor must be one that may erase the account.
+func (s *Service) formerHooks(ctx context.Context, by Actor, username string) (hooks []string, err error) {
+	var identity kaban.Identity
+	err = s.view(ctx, by, func(c *change) error {
+		a, err := c.target(access.Erase, username, 0)
+		if err != nil {
+			return err
+		}
+		identity, err = a.Identity()
+		return err
+	})
+	var after *people.Audit
+	for more := true; more && err == nil; {
+		var rows []people.Audit
+		err = s.documents.View(ctx, func(tx store.Tx) (err error) {
+			rows, more, err = people.Audits.Since(tx, 0, after, maintainStep)
+			return err
+		})
+		for i := range rows {
+			if rows[i].Action == "hook.add" && rows[i].Actor == identity.ID() {
+				hooks = append(hooks, rows[i].Subject)
+			}
+			after = &rows[i]
+		}
+		hooks = hooks[max(0, len(hooks)-maxErasedHooks):]
+	}
+	return hooks, err
 }
 
 // Erasure returns how far the erasing of what an account has written is: the zero value if the
@@ -68,9 +140,9 @@ func (s *Service) Erasure(ctx context.Context, by Actor, username string) (e peo
 }
 
 // eraseLater has everything deleted that an account has written, also as a visitor before it
-// was one. Given again once that is done, it begins anew.
-func (c *change) eraseLater(a *people.Account) error {
-	e := people.Erasure{Account: a.ID, Since: c.now}
+// was one, and by its programs. former are ids of hooks that it has made. Given again once that
+// is done, it begins anew.
+func (c *change) eraseLater(a *people.Account, former []string) error {
 	if before, err := people.Erasures.Get(c.Tx, a.ID); err == nil {
 		if before.Done == 0 {
 			return nil
@@ -78,58 +150,89 @@ func (c *change) eraseLater(a *people.Account) error {
 	} else if !errors.Is(err, people.ErrNotFound) {
 		return err
 	}
-	var err error
-	if e.Authors, err = c.authorsOf(a); err != nil {
+	e, err := c.erasureOf(a, former)
+	if err != nil {
 		return err
 	}
 	return people.Erasures.Put(c.Tx, &e)
 }
 
-// authorsOf returns the ids of the identities that an account has written as.
-func (c *change) authorsOf(a *people.Account) ([]string, error) {
+// erasureOf returns an erasure that has not begun, with the ids of all identities that an
+// account has written as.
+func (c *change) erasureOf(a *people.Account, former []string) (e people.Erasure, err error) {
+	e = people.Erasure{Account: a.ID, Since: c.now}
 	id, err := a.Identity()
 	if err != nil {
-		return nil, err
+		return e, err
 	}
+	e.Authors = []string{id.ID()}
 	links, more, err := people.Links.Of(c.Tx, a.ID, maxErasedVisitors)
 	if err != nil {
-		return nil, err
+		return e, err
 	}
 	if more {
-		return nil, fmt.Errorf("%s has been more than %d visitors", a.Username, maxErasedVisitors)
+		return e, fmt.Errorf("%s has been more than %d visitors", a.Username, maxErasedVisitors)
 	}
-	authors := []string{id.ID()}
 	for _, l := range links {
-		if !slices.Contains(authors, l.Visitor) {
-			authors = append(authors, l.Visitor)
+		if !slices.Contains(e.Authors, l.Visitor) {
+			e.Authors = append(e.Authors, l.Visitor)
 		}
 	}
-	return authors, nil
+	bots, err := c.allBots(a.ID)
+	if err != nil {
+		return e, err
+	}
+	for i := range bots {
+		if id, err = bots[i].Identity(); err != nil {
+			return e, err
+		}
+		e.Authors, e.Bots = append(e.Authors, id.ID()), e.Bots+1
+	}
+	hooks, _, err := people.Hooks.List(c.Tx, nil, nil, people.MaxHooks)
+	if err != nil {
+		return e, err
+	}
+	former = slices.Clone(former)
+	for i := range hooks {
+		if hooks[i].Creator == a.ID && !slices.Contains(former, hooks[i].ID) {
+			former = append(former, hooks[i].ID)
+		}
+	}
+	slices.Sort(former)
+	for _, hook := range former {
+		e.Authors, e.Hooks = append(e.Authors, kaban.Hook(hook, kaban.Username{}).ID()), e.Hooks+1
+	}
+	return e, nil
 }
 
-// WouldErase returns the ids of the identities whose entries Erase would have deleted.
-func (s *Service) WouldErase(ctx context.Context, by Actor, username string) (authors []string, err error) {
+// WouldErase returns the erasure that Erase would begin: Authors are the ids of the identities
+// whose entries it would have deleted.
+func (s *Service) WouldErase(ctx context.Context, by Actor, username string) (e people.Erasure, err error) {
+	former, err := s.formerHooks(ctx, by, username)
+	if err != nil {
+		return e, err
+	}
 	err = s.view(ctx, by, func(c *change) error {
 		a, err := c.target(access.Erase, username, 0)
 		if err != nil {
 			return err
 		}
-		e, err := people.Erasures.Get(c.Tx, a.ID)
+		e, err = people.Erasures.Get(c.Tx, a.ID)
 		switch {
 		case err == nil && e.Done == 0: // it is under way, and the visitors are linked no more
-			authors = e.Authors
 			return nil
 		case err != nil && !errors.Is(err, people.ErrNotFound):
 			return err
 		}
-		authors, err = c.authorsOf(&a)
+		e, err = c.erasureOf(&a, former)
 		return err
 	})
-	return authors, err
+	return e, err
 }
 
-// maxErasedVisitors bounds the names that an account had as a visitor.
-const maxErasedVisitors = 1000
+// maxErasedVisitors bounds the names that an account had as a visitor, maxErasedHooks the hooks
+// that it has made and that were removed.
+const maxErasedVisitors, maxErasedHooks = 1000, 1000
 
 // eraseStep is how many relations of a kind are removed at a time.
 const eraseStep = 500
@@ -163,11 +266,15 @@ func (c *change) eraseRelations(account string) error {
 	return nil
 }
 
-// eraseFromAudit removes what the audit has of an account beside its name and actions.
-func (s *Service) eraseFromAudit(ctx context.Context, a *people.Account) error {
-	identity, err := a.Identity()
-	if err != nil {
-		return err
+// eraseFromAudit removes what the audit has of accounts beside their names and actions.
+func (s *Service) eraseFromAudit(ctx context.Context, accounts []people.Account) error {
+	actors, names := make(map[string]bool), make(map[string]bool)
+	for i := range accounts {
+		identity, err := accounts[i].Identity()
+		if err != nil {
+			return err
+		}
+		actors[identity.ID()], names[accounts[i].Username] = true, true
 	}
 	var after *people.Audit
 	for more := true; more; {
@@ -179,11 +286,11 @@ func (s *Service) eraseFromAudit(ctx context.Context, a *people.Account) error {
 			more = unfinished
 			for i := range rows {
 				row := rows[i]
-				by := row.Actor == identity.ID()
+				by := actors[row.Actor]
 				if by {
 					row.Address = ""
 				}
-				if isPersonal(row.Action) && (by || row.Subject == a.Username) {
+				if isPersonal(row.Action) && (by || names[row.Subject]) {
 					row.Detail = ""
 				}
 				if row == rows[i] {

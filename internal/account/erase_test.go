@@ -1,6 +1,7 @@
 package account
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -54,6 +55,16 @@ func TestErase(t *testing.T) {
 	w.must(w.Block(w.ctx, bob, "eve"))
 	w.must(w.LinkVisitor(w.ctx, Operator(), "bobby", "bob"))
 	w.bot(bob, "robot")
+	w.must(w.SetName(w.ctx, alice, "robot", "robert's robot"))
+	w.bot(bob, "given")
+	w.must(w.GiveBot(w.ctx, alice, "given", "eve"))
+	for i, by := range []Actor{bob, bob, eve} {
+		h := &people.Hook{Hash: fmt.Sprint("hash", i), ID: fmt.Sprint("hook", i), Room: "dev", Username: "ci"}
+		w.must(w.documents.Update(w.ctx, func(tx store.Tx) error { return w.KeepHook(tx, by, h) }))
+		if i == 0 { // that one made hooks is in the audit only
+			w.must(w.documents.Update(w.ctx, func(tx store.Tx) error { return w.DropHook(tx, by, h) }))
+		}
+	}
 	w.must(w.Suspend(w.ctx, alice, "bob", "robert was rude-and-loud"))
 	w.must(w.documents.Update(w.ctx, func(tx store.Tx) error { // more than one step of the audit
 		for range maintainStep {
@@ -64,6 +75,8 @@ func TestErase(t *testing.T) {
 		}
 		return nil
 	}))
+	robot, err := w.Find(w.ctx, "robot")
+	w.must(err)
 	before := w.dump()
 	for _, told := range []string{"Robert the Bold", "robert", "192.0.2.77", "bobby"} {
 		if !strings.Contains(before, told) {
@@ -74,10 +87,19 @@ func TestErase(t *testing.T) {
 	wantCode(t, "nobody", w.Erase(w.ctx, alice, "nobody"), "not_found")
 	wantCode(t, "the last owner", w.Erase(w.ctx, Operator(), "alice"), "last_owner")
 	for again := range 2 { // it may be done again
+		would, err := w.WouldErase(w.ctx, alice, "bob")
+		w.must(err)
 		w.must(w.Erase(w.ctx, alice, "bob"))
 		done, err := w.Erasure(w.ctx, alice, "bob")
 		w.must(err)
-		if want := []string{"account:" + bob.Principal.Account.ID, "visitor:bobby"}[:2-again]; !slices.Equal(done.Authors, want) || done.Done != 0 {
+		want := []string{"account:" + bob.Principal.Account.ID, "visitor:bobby", "bot:" + robot.ID, "hook:hook0", "hook:hook1"}
+		if again > 0 {
+			want = slices.Delete(want, 1, 2)
+		}
+		if !slices.Equal(would.Authors, want) || would.Bots != 1 || would.Hooks != 2 {
+			t.Errorf("what would be deleted: %+v, want that of %q", would, want)
+		}
+		if !slices.Equal(done.Authors, want) || done.Done != 0 || done.Bots != 1 || done.Hooks != 2 {
 			t.Errorf("what is to be deleted: %+v, want that of %q", done, want)
 		}
 		w.must(w.documents.Update(w.ctx, func(tx store.Tx) error { return people.Erasures.Delete(tx, done.Account) })) // as if it were done
@@ -103,12 +125,17 @@ func TestErase(t *testing.T) {
 	if rows := strings.Join(w.rows(Operator()), " "); !strings.Contains(rows, "account.erase") || !strings.Contains(rows, "token.add") {
 		t.Errorf("the audit has %s", rows)
 	}
-	robot, err := w.Find(w.ctx, "robot")
+	robot, err = w.Find(w.ctx, "robot")
 	w.must(err)
-	if robot.Owner != a.ID || robot.Status != people.StatusActive {
+	if robot.Owner != a.ID || robot.Status != people.StatusRemoved || robot.Name != "" {
 		t.Errorf("the bot is %+v", robot)
 	}
-	w.must(w.GiveBot(w.ctx, alice, "robot", "eve"))
+	wantCode(t, "the bot is given", w.GiveBot(w.ctx, alice, "robot", "eve"), "not_found")
+	given, err := w.Find(w.ctx, "given")
+	w.must(err)
+	if given.Owner != eve.Principal.Account.ID || given.Status != people.StatusActive {
+		t.Errorf("a bot that was given away is %+v", given)
+	}
 	if tasks := w.tasks(a.ID); tasks != "join succeed leave" {
 		t.Errorf("tasks: %s", tasks)
 	}

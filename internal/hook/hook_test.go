@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"kaban"
 	"kaban/internal/access"
@@ -491,5 +492,46 @@ func TestHooksOfARemovedAccount(t *testing.T) {
 				return err
 			}))
 		})
+	}
+}
+
+// What the programs of an account have written goes when that is erased: what its bots wrote, and
+// hooks that it made, also one that was removed long before. What others have stays.
+func TestErasedWithItsMaker(t *testing.T) {
+	p := newPlace(t)
+	ann, key := p.op("ann", "builds")
+	first, removed, err := p.hooks.Add(t.Context(), ann, named(t, "builds", "old"))
+	must(t, err)
+	_, bobs := p.op("bob", "tests")
+	robot, err := p.accounts.MakeBot(t.Context(), ann.Actor, account.NewBot{Username: "robot"})
+	must(t, err)
+	id, err := robot.Identity()
+	must(t, err)
+	name := named(t, "builds", "ci").Room
+	invite, err := ann.User.Act(nil, 0, chat.Act{Action: access.Invite, Room: name, ID: storetest.Draft(t, "x", "x", "invite", "x").ID, Subject: id.Name()})
+	must(t, err)
+	_, err = ann.User.Commit(t.Context(), invite)
+	must(t, err)
+	_, _, err = p.chat.With(id, netip.Addr{}, nil).Post(t.Context(), name, storetest.Draft(t, "x", "x", "b1", "x").ID, "green", 0)
+	must(t, err)
+	for _, k := range []string{key, key, first, bobs} {
+		must(t, p.post(k))
+	}
+	_, err = p.hooks.Remove(t.Context(), ann, removed.ID)
+	must(t, err)
+	must(t, p.accounts.Remove(t.Context(), account.Operator(), "ann"))
+	p.restart() // and the other one has left
+	must(t, p.accounts.Erase(t.Context(), account.Operator(), "ann"))
+	e, err := p.accounts.Erasure(t.Context(), account.Operator(), "ann")
+	for ; err == nil && e.Done == 0; e, err = p.accounts.Erasure(t.Context(), account.Operator(), "ann") {
+		time.Sleep(time.Millisecond)
+	}
+	if err != nil || e.Messages != 4 || e.Rooms != 1 || e.Bots != 1 || e.Hooks != 2 {
+		t.Errorf("erased: %+v, %v", e, err)
+	}
+	for room, want := range map[string]int{"builds": 0, "tests": 1} {
+		if got := strings.Count(strings.Join(p.entries(room), "\n"), "green"); got != want {
+			t.Errorf("%s has %d texts, want %d: %q", room, got, want, p.entries(room))
+		}
 	}
 }

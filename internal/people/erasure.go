@@ -15,6 +15,10 @@ type Erasure struct {
 	Room    string `json:"room,omitempty"`
 	Deleted bool   `json:"deleted,omitempty"`
 
+	// Bots and Hooks are how many of its programs it has written as, too.
+	Bots  int `json:"bots,omitempty"`
+	Hooks int `json:"hooks,omitempty"`
+
 	Messages  int64 `json:"messages"`  // deleted
 	Reactions int64 `json:"reactions"` // taken back
 	Rooms     int64 `json:"rooms"`     // with any of them

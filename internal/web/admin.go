@@ -236,6 +236,8 @@ type Erasure struct {
 	Messages  int64  `json:"messages" doc:"How many messages were deleted, in the rooms that are finished."`
 	Reactions int64  `json:"reactions" doc:"How many reactions were taken back, in the rooms that are finished."`
 	Rooms     int64  `json:"rooms" doc:"How many of these rooms had any of them."`
+	Bots      int    `json:"bots" doc:"How many bots the account had. They are removed with it, and what they have written counts as its own."`
+	Hooks     int    `json:"hooks" doc:"How many incoming webhooks it had made, as far as the audit goes back. What they have written counts as its own."`
 }
 
 func (s *Server) getErasure(ctx context.Context, by *who, in *UsernamePath) (Erasure, error) {
@@ -243,7 +245,7 @@ func (s *Server) getErasure(ctx context.Context, by *who, in *UsernamePath) (Era
 	if err != nil {
 		return Erasure{}, err
 	}
-	answer := Erasure{State: "deleting", Messages: e.Messages, Reactions: e.Reactions, Rooms: e.Rooms}
+	answer := Erasure{State: "deleting", Messages: e.Messages, Reactions: e.Reactions, Rooms: e.Rooms, Bots: e.Bots, Hooks: e.Hooks}
 	switch {
 	case e.Account == "":
 		answer.State = "none"
@@ -260,6 +262,8 @@ type Erasable struct {
 	Messages  int64  `json:"messages" doc:"Messages of the account, in this part of the rooms."`
 	Reactions int64  `json:"reactions" doc:"Its reactions to messages of others, there."`
 	Rooms     int64  `json:"rooms" doc:"How many rooms have any of them and were not counted in a part before."`
+	Bots      int    `json:"bots" doc:"How many bots the account has, the same in each part. They would be removed with it, and what they have written is counted."`
+	Hooks     int    `json:"hooks" doc:"How many incoming webhooks it has made, as far as the audit goes back, the same in each part. What they have written is counted."`
 	Next      string `json:"next,omitempty" doc:"Ask again with it, and add what you get; without it this was the last part."`
 }
 
@@ -269,7 +273,7 @@ type previewQuery struct {
 }
 
 func (s *Server) previewErasure(ctx context.Context, by *who, in *previewQuery) (Erasable, error) {
-	authors, err := s.config.Accounts.WouldErase(ctx, by.actor(), in.Username)
+	would, err := s.config.Accounts.WouldErase(ctx, by.actor(), in.Username)
 	if err != nil {
 		return Erasable{}, err
 	}
@@ -279,11 +283,11 @@ func (s *Server) previewErasure(ctx context.Context, by *who, in *previewQuery) 
 			return Erasable{}, fieldProblem(wire.CodeBadField, "after", "after: give the next of the answer before")
 		}
 	}
-	found, err := s.chat.Erasable(ctx, authors, from)
+	found, err := s.chat.Erasable(ctx, would.Authors, from)
 	if err != nil {
 		return Erasable{}, err
 	}
-	answer := Erasable{Messages: found.Messages, Reactions: found.Reactions, Rooms: found.Rooms}
+	answer := Erasable{Messages: found.Messages, Reactions: found.Reactions, Rooms: found.Rooms, Bots: would.Bots, Hooks: would.Hooks}
 	if p := found.Next; p != nil {
 		answer.Next = fmt.Sprintf("%d.%t.%s", p.After, p.Counted, p.Room)
 	}
