@@ -42,6 +42,7 @@ func newServices(ctx context.Context, data string, kept store.Store, d *dispatch
 			log.Info("moved hooks of an older version into the database", "hooks", imported)
 		}
 	}
+	chatOptions.Log = log
 	rooms, err := service.New(ctx, d, chatOptions)
 	if err != nil {
 		return nil, fmt.Errorf("start: %w", err)

@@ -221,3 +221,53 @@ func TestAwayWithText(t *testing.T) {
 	phone.text(`document.getElementById('away').click(), document.getElementById('away').form.requestSubmit(), ''`)
 	phone.until(`document.getElementById('away') && !document.getElementById('away').checked && !document.querySelector('.member-list .badge')`)
 }
+
+// TestMentionsOfAccount asks the server what mentions an account: not what is quoted, and not
+// @everyone by those that may not ring the room. Each message notifies once.
+func TestMentionsOfAccount(t *testing.T) {
+	t.Parallel()
+	s := owned(t, "invite", "ben", "cid")
+	olga, cid, ben := newPage(t, desktop), newPage(t, desktop), newPage(t, desktop)
+	for _, p := range []*page{olga, cid, ben} {
+		p.expectBreaks()
+	}
+	ben.script(notices)
+	olga.signIn(s.url, "olga")
+	cid.signIn(s.url, "cid")
+	ben.signIn(s.url, "ben")
+	ben.until(`navigator.serviceWorker.controller`)
+	ben.part("Notifications")
+	ben.text(`document.querySelectorAll('input[name=notify]')[1].click(), ''`)
+	ben.until(`JSON.parse(localStorage.getItem('kaban.notify')) === 'all'`)
+	ben.fill("keyword", "deploy")
+	ben.press(kb.Enter)
+	ben.button("Save")
+	ben.until(`document.querySelector('.part [role=status]')?.innerText === 'Saved.'`)
+	ben.press(kb.Escape)
+	ben.text(`document.hasFocus = () => false, dispatchEvent(new Event('blur')), ''`)
+	for _, said := range []struct {
+		by      *page
+		content string
+	}{
+		{cid, "@everyone by a member"},
+		{cid, "> @ben in a quote"},
+		{cid, "@ben by name"},
+		{olga, "@everyone by an owner"},
+		{cid, "nothing"},
+		{cid, "@ben, the deploy"},
+		{cid, "a deploy"},
+	} {
+		if content := said.content; content[0] == '>' {
+			said.by.say(content)
+			ben.sees("in a quote")
+		} else {
+			said.by.say(content)
+			said.by.stored(content)
+			ben.sees(content)
+		}
+		if strings.Contains(said.content, "by name") {
+			ben.notified("@ben by name")
+		}
+	}
+	ben.notified("@ben by name", "@everyone by an owner", "@ben, the deploy", "a deploy")
+}

@@ -375,7 +375,7 @@ func TestOtherData(t *testing.T) {
 }
 
 // TestSpelling writes in a room by another spelling of its name while the page is
-// not in it yet. Draft and message go to the room by the name that the server has
+// not in it yet. Drafts and message go to the room by the name that the server has
 // for it, in the storage as well: there is no second room at the next visit.
 func TestSpelling(t *testing.T) {
 	t.Parallel()
@@ -383,7 +383,10 @@ func TestSpelling(t *testing.T) {
 	s.say("ben", "team", "hello team")
 	p := newPage(t, desktop)
 	p.script(`
-		if (!localStorage.getItem('kaban.rooms')) localStorage.setItem('kaban.rooms', '["lobby","TEAM"]')
+		if (!localStorage.getItem('kaban.rooms')) {
+			localStorage.setItem('kaban.rooms', '["lobby","TEAM"]')
+			localStorage.setItem('kaban.draft.TEAM#1', 'half an answer')
+		}
 		window.held = new Map()
 		window.hold = sessionStorage.getItem('free') ? [] : ['join', 'send']
 		window.release = (type) => (hold = hold.filter((h) => h !== type), held.get(type)?.())
@@ -413,6 +416,9 @@ func TestSpelling(t *testing.T) {
 	p.run(chromedp.Reload())
 	p.stored("to the team")
 	p.until(`document.querySelector('#input').value === 'half a thought'`)
+	if drafts := value[[]string](p, `Object.keys(localStorage).filter((k) => k.startsWith('kaban.draft.') && k.includes('#'))`); !slices.Equal(drafts, []string{"kaban.draft.team#1"}) {
+		t.Errorf("drafts of threads are kept under %q, want kaban.draft.team#1", drafts)
+	}
 	if names := value[[]string](p, `[...document.querySelectorAll('.room .room-name')].map((e) => e.innerText)`); len(names) != 2 {
 		t.Errorf("the page lists the rooms %q, want lobby and team", names)
 	}

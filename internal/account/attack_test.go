@@ -242,7 +242,8 @@ func TestInvitesEndWithTheRightToInvite(t *testing.T) {
 	}
 }
 
-// A token of an owner changes nothing about the server, but reads and invites.
+// A token of an owner changes nothing about the server, and makes no way in: it reads, and ends
+// the invites of its account.
 func TestTokensDoNotAdminister(t *testing.T) {
 	w := newWorld(t, nil)
 	alice := w.claim()
@@ -272,13 +273,15 @@ func TestTokensDoNotAdminister(t *testing.T) {
 		"erase":    func() error { return w.Erase(w.ctx, by, "bob") },
 		"give":     func() error { return w.GiveBot(w.ctx, by, "robo", "bob") },
 		"bot":      func() error { _, err := w.MakeBot(w.ctx, by, NewBot{Username: "eve"}); return err },
+		"invite":   func() error { _, _, err := w.Invite(w.ctx, by, NewInvite{}); return err },
+		"guest":    func() error { _, _, err := w.Invite(w.ctx, by, NewInvite{Role: kaban.RoleGuest}); return err },
 		"setting":  func() error { return w.Set(w.ctx, by, SettingAccess, "open") },
 		"sign-on":  func() error { return w.Set(w.ctx, by, "oidc.issuer", "https://id.example") },
 	} {
 		wantError(t, name, do(), ErrProgram)
 	}
 	wantError(t, "an invite of somebody else", w.RevokeInvite(w.ctx, by, others.ID), ErrProgram)
-	mine, _, err := w.Invite(w.ctx, by, NewInvite{Role: kaban.RoleGuest})
+	mine, _, err := w.Invite(w.ctx, second, NewInvite{Role: kaban.RoleGuest})
 	w.must(err)
 	w.must(w.RevokeInvite(w.ctx, by, mine.ID))
 	_, err = w.ListSettings(w.ctx, by)

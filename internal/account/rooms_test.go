@@ -33,8 +33,6 @@ func TestRoomsOfAnInvite(t *testing.T) {
 	w := newWorld(t, nil)
 	alice := w.claim()
 	ada, bob, carol := w.add(alice, "ada", kaban.RoleAdmin), w.add(alice, "bob", kaban.RoleMember), w.add(alice, "carol", kaban.RoleMember)
-	robot, err := w.Authenticate(w.ctx, w.bot(bob, "robot"), "")
-	w.must(err)
 	w.room("dev", kaban.RoomPublic)
 	w.room("den", kaban.RoomPrivate, bob)
 	w.room("old", kaban.RoomPublic)
@@ -49,7 +47,6 @@ func TestRoomsOfAnInvite(t *testing.T) {
 		m.Role = kaban.RoomRoleOp
 		return errors.Join(err, people.Rooms.Put(tx, &old), people.Members.Put(tx, &m))
 	}))
-	w.room("pit", kaban.RoomPrivate, robot.As("")) // a bot is there only together with its owner
 	w.must(w.documents.Update(w.ctx, func(tx store.Tx) error {
 		return people.Restrictions.Put(tx, &people.Restriction{Room: "den", Subject: "account:" + carol.Principal.Account.ID, Ban: true})
 	}))
@@ -72,8 +69,6 @@ func TestRoomsOfAnInvite(t *testing.T) {
 		{"private, by an outsider", carol, []string{"den"}, "den", ""},
 		{"private, by an admin", ada, []string{"den"}, "", "den"},
 		{"private, by the operator", Operator(), []string{"den"}, "", "den"},
-		{"private, by a bot", robot.As(""), []string{"den"}, "den", ""},
-		{"private, by a bot without its owner", robot.As(""), []string{"pit"}, "pit", ""},
 	} {
 		n := NewInvite{Rooms: c.rooms}
 		if strings.HasSuffix(c.name, "guest") {

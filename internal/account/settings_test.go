@@ -131,7 +131,7 @@ func TestSettingsSayWhoChangesThem(t *testing.T) {
 	w := newWorld(t, nil)
 	alice := w.claim()
 	values := map[string]string{
-		"access": "closed", "create_rooms": "admin", "invite_members": "admin", "auto_join": "news", "oidc.issuer": "https://other.example",
+		"access": "closed", "create_rooms": "admin", "invite_members": "admin", "auto_join": "news", "retention": "90d", "oidc.issuer": "https://other.example",
 		"oidc.groups": "staff=admin", "oidc.link_by_email": "true", "oidc.create": "false", "oidc.max_age": "1h",
 	}
 	for _, file := range []string{"", "/etc/kaban/secret"} {

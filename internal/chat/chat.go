@@ -11,6 +11,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"sync"
 	"sync/atomic"
@@ -80,8 +81,11 @@ var (
 	ErrForbidden = errors.New("not allowed")
 	// ErrNotFresh is the ErrForbidden of somebody that may do this after a fresh sign-in.
 	ErrNotFresh = fmt.Errorf("not without a fresh sign-in: %w", ErrForbidden)
-	// ErrPaused is the ErrForbidden of an incoming webhook whose maker is suspended.
-	ErrPaused = fmt.Errorf("the hook is paused: %w", ErrForbidden)
+	// ErrPaused is the ErrForbidden of an incoming webhook that does not post for now, for one
+	// of the reasons that follow.
+	ErrPaused         = fmt.Errorf("the hook is paused: %w", ErrForbidden)
+	ErrMakerSuspended = fmt.Errorf("whoever made it is suspended: %w", ErrPaused)
+	ErrMakerOutside   = fmt.Errorf("whoever made it may not read the room: %w", ErrPaused)
 	// ErrProgram is the ErrForbidden of a token for what its account may do in person.
 	ErrProgram = fmt.Errorf("not with a token: %w", ErrForbidden)
 	// ErrBotAlone is the ErrForbidden of a direct room with a bot and without its owner.
@@ -179,6 +183,9 @@ type Options struct {
 	// ForgetIndex returns once nothing of some runs of entries is left in the search index and
 	// its files, which are not in the store any more. Nil: there is no index.
 	ForgetIndex func(context.Context, []store.Run) error
+	// Log gets one line when the erasing of an account begins to fail and one when it works
+	// again. Default: discarded.
+	Log *slog.Logger
 }
 
 // Chat is the service behind all front ends. All methods are safe for concurrent
@@ -202,6 +209,7 @@ type Chat struct {
 	counters    counters
 	index       search.Index          // nil: there is none
 	searches    *limit.Limiter        // nil: they are not limited
+	seeking     *limit.Queue          // searches and inboxes
 	exempt      func(netip.Addr) bool // nil: no address is
 }
 
@@ -215,8 +223,12 @@ func New(ctx context.Context, d *dispatch.Dispatcher, options Options) (*Chat, e
 	if options.Clock == nil {
 		options.Clock = stopwatch()
 	}
+	if options.Log == nil {
+		options.Log = slog.New(slog.DiscardHandler)
+	}
 	c := &Chat{dispatcher: d, newRooms: limitNewRooms(options), maxContent: options.MaxContent, searches: options.Searches, exempt: options.Exempt}
 	c.eraseIndex, c.forgetIndex = options.EraseIndex, options.ForgetIndex
+	c.seeking = limit.NewQueue(limit.HalfOfProcessors(), maxSeeking)
 	c.retain, c.elapsed = make(chan struct{}, 1), options.Clock
 	d.SetAttribution(c.attribute)
 	if err := c.Reload(ctx); err != nil {
@@ -239,7 +251,7 @@ func New(ctx context.Context, d *dispatch.Dispatcher, options Options) (*Chat, e
 	if err := c.runAllTasks(ctx); err != nil {
 		return nil, fmt.Errorf("finish what was left to be done in rooms: %w", err)
 	}
-	c.eraser.init()
+	c.eraser.init(options.Log)
 	if err := c.erase(ctx); err != nil {
 		return nil, fmt.Errorf("find what is left to be erased: %w", err)
 	}

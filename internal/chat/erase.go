@@ -5,6 +5,8 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"log/slog"
+	"maps"
 	"slices"
 	"strconv"
 	"sync"
@@ -20,26 +22,40 @@ import (
 // all rooms, each as an entry of the log, so that numbers stay. It is long work, of a
 // goroutine; what a server that ends has not done the next one does.
 
-const (
-	// erasePage is how many entries are read at a time, and erasePosts how many are deleted
-	// at once.
-	erasePage, erasePosts = 500, 64
-	// eraseAgain is how long to wait after a failure.
-	eraseAgain = 5 * time.Second
-)
+// erasePage is how many entries are read at a time, and erasePosts how many are deleted
+// at once.
+const erasePage, erasePosts = 500, 64
 
-// eraser is the goroutine that erases.
+// eraseAgain is how long an erasure waits after a failure. Each failure in a row doubles it, up
+// to eraseRarely.
+const eraseAgain, eraseRarely = 5 * time.Second, 10 * time.Minute
+
+// eraser is the goroutine that erases. It ends when nothing is left.
 type eraser struct {
+	log    *slog.Logger
+	ctx    context.Context
+	cancel context.CancelFunc
+	group  sync.WaitGroup
+	came   chan struct{} // has an element once something came while it was running
+
 	mu      sync.Mutex // guards all below
 	running bool
 	again   bool // something came while it was running
 	closed  bool
-	ctx     context.Context
-	cancel  context.CancelFunc
-	group   sync.WaitGroup
+
+	failing map[string]*failedErasure // by account; of the goroutine
 }
 
-func (e *eraser) init() { e.ctx, e.cancel = context.WithCancel(context.Background()) }
+// failedErasure is an erasure that goes on later.
+type failedErasure struct {
+	wait time.Duration // how long it waits this time
+	next time.Time
+}
+
+func (e *eraser) init(log *slog.Logger) {
+	e.ctx, e.cancel = context.WithCancel(context.Background())
+	e.log, e.came, e.failing = log, make(chan struct{}, 1), make(map[string]*failedErasure)
+}
 
 // close ends the goroutine and waits for it.
 func (e *eraser) close() {
@@ -52,10 +68,7 @@ func (e *eraser) close() {
 
 // erase has everything erased that waits for it, in the background.
 func (c *Chat) erase(ctx context.Context) error {
-	err := c.dispatcher.View(ctx, func(tx store.Tx) error {
-		_, err := people.Erasures.Next(tx)
-		return err
-	})
+	_, err := c.nextErasure(ctx, "")
 	if errors.Is(err, people.ErrNotFound) {
 		return nil
 	}
@@ -65,7 +78,12 @@ func (c *Chat) erase(ctx context.Context) error {
 	e := &c.eraser
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.again = true; !e.running && !e.closed {
+	e.again = true
+	select {
+	case e.came <- struct{}{}:
+	default:
+	}
+	if !e.running && !e.closed {
 		e.running = true
 		e.group.Go(c.eraseLoop)
 	}
@@ -83,37 +101,79 @@ func (c *Chat) eraseLoop() {
 		}
 		e.again = false
 		e.mu.Unlock()
-		err := c.eraseAll(e.ctx)
-		if err == nil || e.ctx.Err() != nil || errors.Is(err, store.ErrBroken) || errors.Is(err, store.ErrClosed) {
+		wait := c.eraseAll(e.ctx)
+		if wait == 0 {
 			continue
+		}
+		select {
+		case <-time.After(wait):
+		case <-e.came:
+		case <-e.ctx.Done():
 		}
 		e.mu.Lock()
 		e.again = true
 		e.mu.Unlock()
-		select {
-		case <-time.After(eraseAgain):
-		case <-e.ctx.Done():
-		}
 	}
 }
 
-// eraseAll erases until nothing is left that waits for it.
-func (c *Chat) eraseAll(ctx context.Context) error {
-	for {
-		var e people.Erasure
-		err := c.dispatcher.View(ctx, func(tx store.Tx) (err error) {
-			e, err = people.Erasures.Next(tx)
-			return err
-		})
+// eraseAll erases whatever waits for it, but what has failed and is not due. It returns in what
+// time more is due; 0 if nothing is left, or the server ends.
+func (c *Chat) eraseAll(ctx context.Context) (wait time.Duration) {
+	e := &c.eraser
+	waiting := make(map[string]bool)
+	for after, more := "", true; more; {
+		next, err := c.nextErasure(ctx, after)
 		if errors.Is(err, people.ErrNotFound) {
-			return nil
+			e.note("", nil)
+			maps.DeleteFunc(e.failing, func(account string, _ *failedErasure) bool { return !waiting[account] })
+			break
 		}
-		if err == nil {
-			err = c.eraseOne(ctx, &e)
+		after = next.Account
+		if more = err == nil; more { // else nobody knows what comes next
+			if failed := e.failing[after]; failed != nil && time.Now().Before(failed.next) {
+				waiting[after] = true
+				continue
+			}
+			err = c.eraseOne(ctx, &next)
 		}
-		if err != nil {
-			return err
+		if ctx.Err() != nil || err != nil && IsGoingDown(err) {
+			return 0
 		}
+		e.note(after, err)
+		waiting[after] = err != nil
+	}
+	for _, failed := range e.failing {
+		if until := max(time.Until(failed.next), 1); wait == 0 || until < wait {
+			wait = until
+		}
+	}
+	return wait
+}
+
+// nextErasure returns the first erasure of those whose accounts sort after one.
+func (c *Chat) nextErasure(ctx context.Context, after string) (e people.Erasure, err error) {
+	err = c.dispatcher.View(ctx, func(tx store.Tx) (err error) {
+		e, err = people.Erasures.Next(tx, after)
+		return err
+	})
+	return e, err
+}
+
+// note notes whether the erasing of an account has failed. No account stands for the list of them.
+func (e *eraser) note(account string, err error) {
+	failed := e.failing[account]
+	switch {
+	case err == nil && failed != nil:
+		delete(e.failing, account)
+		e.log.Info("erasing what an account has written works again", "account", account)
+	case err == nil:
+	case failed == nil:
+		e.log.Error("what an account has written could not be erased; that is tried again", "account", account, "error", err)
+		failed = &failedErasure{wait: eraseAgain}
+		failed.next, e.failing[account] = time.Now().Add(failed.wait), failed
+	default:
+		failed.wait = min(2*failed.wait, eraseRarely)
+		failed.next = time.Now().Add(failed.wait)
 	}
 }
 

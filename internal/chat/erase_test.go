@@ -1,12 +1,16 @@
 package chat
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"kaban"
@@ -15,6 +19,7 @@ import (
 	"kaban/internal/people"
 	"kaban/internal/store"
 	"kaban/internal/store/journal/journaltest"
+	"kaban/internal/store/memory"
 	"kaban/internal/store/sqlite"
 	"kaban/internal/store/storetest"
 )
@@ -198,6 +203,96 @@ func TestErasingGoesOn(t *testing.T) {
 		if e := w.erasure(true); e.Messages != 200 || e.Rooms != 1 {
 			t.Errorf("%+v", e)
 		}
+	})
+}
+
+// jammed is a store that refuses the entries of one room while it is set.
+type jammed struct {
+	store.Store
+	room  kaban.RoomName
+	isSet atomic.Bool
+	tries atomic.Int64
+}
+
+func (j *jammed) Append(ctx context.Context, writes []store.Write, results []store.Result) error {
+	for i := range writes {
+		if j.isSet.Load() && writes[i].Room.Key() == j.room.Key() {
+			j.tries.Add(1)
+			return errFull
+		}
+	}
+	return j.Store.Append(ctx, writes, results)
+}
+
+// An erasure that fails keeps no other one waiting. It is logged once, tried less and less often,
+// and logged once more when it works.
+func TestErasingGoesOnWithOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		j := &jammed{Store: memory.New(0), room: storetest.RoomName(t, "bad")}
+		w := newTown(t, j)
+		say := func(name, room string) {
+			t.Helper()
+			w.ids++
+			d := storetest.Draft(t, room, "x", fmt.Sprint("s", w.ids), "secret")
+			d.Author = kaban.Account("id-"+name, storetest.Username(t, name))
+			storetest.Append(t, j, d)
+		}
+		say("ann", "bad")
+		say("bob", "good")
+		say("cat", "good")
+		var log bytes.Buffer
+		w.restartWith(Options{Log: slog.New(slog.NewTextHandler(&log, nil))})
+		j.isSet.Store(true)
+		erase := func(names ...string) {
+			t.Helper()
+			if err := j.Update(t.Context(), func(tx store.Tx) error {
+				for _, name := range names {
+					author := kaban.Account("id-"+name, storetest.Username(t, name)).ID()
+					if err := people.Erasures.Put(tx, &people.Erasure{Account: "id-" + name, Authors: []string{author}}); err != nil {
+						return err
+					}
+				}
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+			w.chat.AccountChanged("id-" + names[0])
+			synctest.Wait()
+		}
+		done := func(name string) bool {
+			t.Helper()
+			var e people.Erasure
+			if err := j.View(t.Context(), func(tx store.Tx) (err error) {
+				e, err = people.Erasures.Get(tx, "id-"+name)
+				return err
+			}); err != nil {
+				t.Fatal(err)
+			}
+			return e.Done != 0
+		}
+		erase("ann", "bob")
+		if done("ann") || !done("bob") {
+			t.Errorf("with a room that fails: ann %t, bob %t", done("ann"), done("bob"))
+		}
+		time.Sleep(24 * time.Hour)
+		if n := j.tries.Load(); n < 100 || n > 200 {
+			t.Errorf("%d tries in a day", n)
+		}
+		before := j.tries.Load()
+		erase("cat")
+		if !done("cat") || j.tries.Load() != before {
+			t.Errorf("one that comes later: done %t; the one that fails was tried %d times more", done("cat"), j.tries.Load()-before)
+		}
+		if text := log.String(); strings.Count(text, "could not be erased") != 1 || strings.Contains(text, "works again") {
+			t.Errorf("the log:\n%s", text)
+		}
+		j.isSet.Store(false)
+		time.Sleep(eraseRarely)
+		synctest.Wait()
+		if text := log.String(); !done("ann") || strings.Count(text, "could not be erased") != 1 || strings.Count(text, "works again") != 1 {
+			t.Errorf("done %t, the log:\n%s", done("ann"), text)
+		}
+		w.chat.Close()
 	})
 }
 

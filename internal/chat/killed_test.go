@@ -156,7 +156,7 @@ func checkKilled(t *testing.T, point, dir string) (pending bool) {
 	k := newKilled(t, dir)
 	s := k.store.(*sqlite.Store)
 	err := s.View(t.Context(), func(tx store.Tx) error {
-		_, err := people.Erasures.Next(tx)
+		_, err := people.Erasures.Next(tx, "")
 		return err
 	})
 	if err != nil && !errors.Is(err, people.ErrNotFound) {

@@ -74,12 +74,17 @@ func nothing(*people.Account) {}
 // restart has the same store in another server.
 func (w *town) restart() {
 	w.t.Helper()
+	w.restartWith(Options{})
+}
+
+func (w *town) restartWith(options Options) {
+	w.t.Helper()
 	d, err := dispatch.New(w.t.Context(), w.store, dispatch.Options{PresenceDelay: time.Hour})
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(d.Close)
-	w.chat = chatOver(w.t, d, Options{})
+	w.chat = chatOver(w.t, d, options)
 }
 
 // changes returns the entries of kind member in a room.

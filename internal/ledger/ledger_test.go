@@ -16,7 +16,7 @@ import (
 
 // message returns the nth message.
 func message(n int) store.Erased {
-	return store.Erased{Epoch: "EPOCH", Room: "räume-und mehr", Seq: uint64(n), Time: 1_700_000_000_000 + int64(n), Mark: uint64(n) * 0x9e3779b97f4a7c15}
+	return store.Erased{Epoch: "EPOCH", Room: "räume-und mehr", Seq: uint64(n), Time: 1_700_000_000_000 + int64(n), Fingerprint: uint64(n) * 0x9e3779b97f4a7c15}
 }
 
 func messages(from, to int) (some []store.Erased) {
@@ -274,7 +274,7 @@ func FuzzParseLine(f *testing.F) {
 
 func TestLine(t *testing.T) {
 	t.Parallel()
-	e := store.Erased{Epoch: "X", Room: "lobby", Seq: 12, Time: 1_764_251_416_123, Mark: 0xabc}
+	e := store.Erased{Epoch: "X", Room: "lobby", Seq: 12, Time: 1_764_251_416_123, Fingerprint: 0xabc}
 	line := string(appendLine(nil, &e))
 	if want := "message 2025-11-27T13:50:16.123Z X lobby 12 0000000000000abc "; !strings.HasPrefix(line, want) {
 		t.Errorf("%q, want %q", line, want)

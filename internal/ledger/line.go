@@ -14,11 +14,11 @@ import (
 
 // A line is
 //
-//	message TIME EPOCH ROOM SEQ MARK SUM
+//	message TIME EPOCH ROOM SEQ FINGERPRINT SUM
 //
-// TIME is when the message was deleted, ROOM the key of its room as in a path of a URL, MARK
-// (store.MarkOf) has 16 hexadecimal digits, and SUM is CRC-32C of everything before it, in 8. All fields are
-// separated by one space.
+// TIME is when the message was deleted, ROOM the key of its room as in a path of a URL,
+// FINGERPRINT (store.FingerprintOf) has 16 hexadecimal digits, and SUM is CRC-32C of everything
+// before it, in 8. All fields are separated by one space.
 const kindMessage = "message"
 
 const timeFormat = "2006-01-02T15:04:05.000Z"
@@ -39,7 +39,7 @@ func sumOf(text string) uint32 { return crc32.Checksum([]byte(text), castagnoli)
 // appendLine adds the line of a message.
 func appendLine(text []byte, e *store.Erased) []byte {
 	begin := len(text)
-	text = fmt.Appendf(text, "%s %s %s %s %d %016x ", kindMessage, time.UnixMilli(e.Time).UTC().Format(timeFormat), url.PathEscape(e.Epoch), url.PathEscape(e.Room), e.Seq, e.Mark)
+	text = fmt.Appendf(text, "%s %s %s %s %d %016x ", kindMessage, time.UnixMilli(e.Time).UTC().Format(timeFormat), url.PathEscape(e.Epoch), url.PathEscape(e.Room), e.Seq, e.Fingerprint)
 	return fmt.Appendf(text, "%08x\n", sumOf(string(text[begin:])))
 }
 
@@ -73,7 +73,7 @@ func parseLine(line string) (e store.Erased, err error) {
 		e.Seq, err = strconv.ParseUint(fields[4], 10, 64)
 	}
 	if err == nil {
-		e.Mark, err = strconv.ParseUint(fields[5], 16, 64)
+		e.Fingerprint, err = strconv.ParseUint(fields[5], 16, 64)
 	}
 	if err != nil {
 		return store.Erased{}, fmt.Errorf("%w: %w", errField, err)

@@ -28,9 +28,13 @@ var Erasures = erasures{Table[Erasure]{
 
 type erasures struct{ Table[Erasure] }
 
-// Next returns an erasure that is not done; ErrNotFound if there is none.
-func (t *erasures) Next(tx store.Tx) (Erasure, error) {
+// Next returns the first erasure that is not done of those whose accounts sort after one;
+// ErrNotFound if there is none.
+func (t *erasures) Next(tx store.Tx, account string) (Erasure, error) {
 	var after []string
+	if account != "" {
+		after = []string{account}
+	}
 	for more := true; more; {
 		var page []Erasure
 		var err error

@@ -14,14 +14,14 @@ type Erased struct {
 	Room  string // the key of its name
 	Seq   uint64
 	Time  int64 // of the deletion, in milliseconds since 1970 UTC
-	// Mark is MarkOf the message. In a store with another history the number may be that of
+	// Fingerprint is FingerprintOf the message. In a store with another history the number may be that of
 	// another message.
-	Mark uint64
+	Fingerprint uint64
 }
 
-// MarkOf returns what tells a message apart from any other with the same number in a room of
+// FingerprintOf returns what tells a message apart from any other with the same number in a room of
 // the same name. It depends on nothing that ever changes, and says nothing about the text.
-func MarkOf(e *Entry) uint64 {
+func FingerprintOf(e *Entry) uint64 {
 	text := make([]byte, 0, 128)
 	text = binary.LittleEndian.AppendUint64(text, e.Seq)
 	text = binary.LittleEndian.AppendUint64(text, uint64(e.Time))

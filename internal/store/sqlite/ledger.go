@@ -142,7 +142,7 @@ func (d *database) unledgered(ctx context.Context, first, last int64) (messages 
 			continue
 		}
 		room := keys[place>>seqBits]
-		messages = append(messages, store.Erased{Epoch: d.epoch, Room: room, Seq: e.Seq, Time: e.State.Deleted.Time, Mark: store.MarkOf(e)})
+		messages = append(messages, store.Erased{Epoch: d.epoch, Room: room, Seq: e.Seq, Time: e.State.Deleted.Time, Fingerprint: store.FingerprintOf(e)})
 	}
 	return messages, places, nil
 }

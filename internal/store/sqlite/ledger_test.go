@@ -69,7 +69,7 @@ func (b *book) named(t testing.TB, epoch string) map[string]bool {
 	defer b.mu.Unlock()
 	found := make(map[string]bool)
 	for _, line := range b.lines {
-		if line.Epoch != epoch || line.Time == 0 || line.Mark == 0 {
+		if line.Epoch != epoch || line.Time == 0 || line.Fingerprint == 0 {
 			t.Errorf("%+v; the epoch is %s", line, epoch)
 		}
 		found[fmt.Sprint(line.Room, " ", line.Seq)] = true
@@ -227,7 +227,7 @@ func TestRestoreReplaysTheLedger(t *testing.T) {
 			replay := b.replay(t)
 			lines := slices.Clone(b.lines)
 			other := lines[0]
-			other.Mark++
+			other.Fingerprint++
 			lines = append(lines, other, store.Erased{Room: "nowhere", Seq: 1}, lines[len(lines)-1])
 			replay.Messages = sequence(lines)
 			to := t.TempDir()
@@ -296,5 +296,5 @@ func isThere(t testing.TB, s *Store, line store.Erased) bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return len(entries) > 0 && entries[0].Seq == line.Seq && store.MarkOf(&entries[0]) == line.Mark
+	return len(entries) > 0 && entries[0].Seq == line.Seq && store.FingerprintOf(&entries[0]) == line.Fingerprint
 }

@@ -92,7 +92,7 @@ func (d *database) replayable(ctx context.Context, authors *authors, replay *sto
 		switch {
 		case err != nil:
 			return nil, err
-		case e != nil && (e.Kind != kaban.KindMessage || store.MarkOf(e) != line.Mark):
+		case e != nil && (e.Kind != kaban.KindMessage || store.FingerprintOf(e) != line.Fingerprint):
 			count.Other++
 		case e == nil || e.IsDeleted() || named[place]:
 			count.Known++

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -323,16 +324,37 @@ func TestFont(t *testing.T) {
 	}
 }
 
-// TestSmall keeps the files of a first visit below 105 kB, with either compression.
+// TestSmall keeps the files of a first visit in English below 98 kB, and what another
+// language adds below 11 kB, with either compression.
 func TestSmall(t *testing.T) {
+	names, err := fs.Glob(dist, "dist/assets/texts.*.js")
+	if err != nil || len(names) == 0 {
+		t.Fatalf("there are no texts of another language (error: %v)", err)
+	}
+	size := func(target, encoding string) int {
+		return len(body(t, get(t, "GET", target, "Accept-Encoding", encoding)))
+	}
+	first := append(loaded(t), "/")
+	worker := body(t, get(t, "GET", "/sw.js"))
 	for _, encoding := range []string{"br", "gzip"} {
 		total := 0
-		for _, target := range append(loaded(t), "/") {
-			total += len(body(t, get(t, "GET", target, "Accept-Encoding", encoding)))
+		for _, target := range first {
+			total += size(target, encoding)
 		}
 		t.Logf("%s: %d bytes", encoding, total)
-		if total >= 105_000 {
-			t.Errorf("the page has %d bytes with %s, want less than 105000", total, encoding)
+		if total >= 98_000 {
+			t.Errorf("the page has %d bytes with %s, want less than 98000", total, encoding)
+		}
+		for _, name := range names {
+			target := strings.TrimPrefix(name, "dist")
+			if slices.Contains(first, target) || bytes.Contains(worker, []byte(path.Base(target))) {
+				t.Errorf("everybody loads %s", target)
+			}
+			n := size(target, encoding)
+			t.Logf("%s: %d bytes in %s", encoding, n, path.Base(target))
+			if n >= 11_000 {
+				t.Errorf("%s has %d bytes with %s, want less than 11000", target, n, encoding)
+			}
 		}
 	}
 }

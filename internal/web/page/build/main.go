@@ -131,22 +131,26 @@ func build(page string, emoji *emojiFiles) (files, error) {
 		EntryPointsAdvanced: []api.EntryPoint{
 			{InputPath: "src/main.tsx", OutputPath: "app"},
 			{InputPath: "src/style.css", OutputPath: "app"},
-			{InputPath: "src/icons/icons.ts", OutputPath: "icons"},
 		},
 		EntryNames: "assets/[name]-[hash]",
+		ChunkNames: "assets/[name]-[hash]",
+		Splitting:  true, // for what is loaded when it is needed
 		Plugins:    []api.Plugin{emoji.plugin()},
 	})
 	if err != nil {
 		return nil, err
 	}
+	icons, err := bundle(page, api.BuildOptions{
+		EntryPointsAdvanced: []api.EntryPoint{{InputPath: "src/icons/icons.ts", OutputPath: "icons"}},
+	})
+	if err != nil {
+		return nil, err
+	}
+	delete(icons, "icons.js") // only there to have the icons named
+	maps.Copy(built, icons)
 	hashed := make(map[string]string) // "app.js" is "assets/app-0A1B2C3D.js"
 	for name := range built {
-		plain := hashPart.ReplaceAllString(path.Base(name), ".")
-		if plain == "icons.js" { // only there to have the icons named
-			delete(built, name)
-			continue
-		}
-		hashed[plain] = name
+		hashed[hashPart.ReplaceAllString(path.Base(name), ".")] = name
 	}
 	for _, name := range []string{"index.html", "manifest.webmanifest"} {
 		text, err := os.ReadFile(filepath.Join(page, "src", name))
@@ -230,11 +234,14 @@ func fillIn(text []byte, hashed map[string]string) ([]byte, error) {
 
 // shellOf returns a JavaScript array of the files that the service worker caches: those
 // that the page needs without a network. The font is not among them: most machines
-// have one of their own and never load it. Nor are the emoji, which are kept when they
-// have been loaded.
+// have one of their own and never load it. Nor are the emoji and the texts of other
+// languages than English, which are kept when they have been loaded.
 func shellOf(built files) string {
 	shell := []string{`"./"`, `"r/lobby"`} // the page as it is for a room, whichever it is
 	for _, name := range slices.Sorted(maps.Keys(built)) {
+		if strings.HasPrefix(name, "assets/texts.") {
+			continue
+		}
 		if ext := path.Ext(name); ext == ".js" || ext == ".css" || ext == ".svg" || ext == ".webmanifest" {
 			shell = append(shell, strconv.Quote(name))
 		}

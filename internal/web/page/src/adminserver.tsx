@@ -4,6 +4,7 @@ import { useSignal } from '@preact/signals'
 import { call, mostListed, path } from './api'
 import { Failure, useSending } from './form'
 import { Confirm, Doing, useLoaded, Waiting } from './listing'
+import { deletedBy } from './retention'
 import { atLeast } from './rights'
 import { account } from './state'
 import { fullTimeOf, t } from './texts'
@@ -86,12 +87,6 @@ const known: Record<string, { label: keyof Texts; help: keyof Texts; values?: Re
   'oidc.groups_claim': { label: 'oidcGroupsClaim', help: 'oidcGroupsClaimHelp' },
   'oidc.groups': { label: 'oidcGroups', help: 'oidcGroupsHelp' },
   'oidc.max_age': { label: 'oidcAge', help: 'oidcAgeHelp' },
-}
-
-/** How many messages a retention of the server would delete, undefined for none. */
-async function deletedBy(retention: string): Promise<number | undefined> {
-  const old = await call<{ messages: number }>('GET', `v1/admin/retention?value=${encodeURIComponent(retention)}`)
-  return old.messages || undefined
 }
 
 function OneSetting({ setting, reload }: { setting: Setting; reload(): Promise<void> }) {

@@ -1,7 +1,7 @@
 // What is being written in each field: a text, and the message that it answers or edits.
 
 import { Thread, type Field, type Room } from './state'
-import { keepDraft, takeStrayDrafts, type Composing } from './storage'
+import { keepDraft, moveThreadDrafts, takeStrayDrafts, type Composing } from './storage'
 
 /** How long a draft may go unsaved. Milliseconds. */
 const draftWait = 200
@@ -57,8 +57,10 @@ function detach(field: Field, epoch: string): void {
   composeFor(field, { type: 'lost', what: about.type })
 }
 
-/** A draft goes to the server's spelling of its room's name. */
+/** Drafts go to the server's spelling of their room's name, those of its threads too. */
 export function moveDraft(room: Room, renamed: Room): void {
+  keepDrafts()
+  moveThreadDrafts(room.name, renamed.name)
   if (!room.drafted.peek() && !room.composing.peek()) return
   if (!renamed.drafted.peek() && !renamed.composing.peek()) {
     draft(renamed, room.draft.peek())

@@ -143,8 +143,15 @@ function begin(room: Room, waiting: boolean) {
     )
   }
   if (log.moreBefore) return <span class="quiet">{t('loading')}</span>
+  if (log.start > 1 && log.loaded) return <span class="quiet">{t(sinceJoining(room) ? 'beginningJoined' : 'beginningKept')}</span>
   if (log.messages.length === 0) return log.loaded && !waiting && <Nothing room={room} />
-  return log.start === 1 ? <span class="beginning">{t('beginning', { room: room.name })}</span> : t('beginningKept')
+  return <span class="beginning">{t('beginning', { room: room.name })}</span>
+}
+
+/** Whether a room's log begins where the user joined it. */
+function sinceJoining({ history, log }: Room): boolean {
+  const first = log.messages[0]
+  return history.value === 'joined' && first?.seq === log.start && first.change?.type === 'member' && first.change.subject === username.value
 }
 
 /** The button that leads to the newest message. */

@@ -7,6 +7,7 @@ import { start } from './chat'
 import { visit } from './focus'
 import { showCounts } from './notify'
 import { base } from './route'
+import { speakPreferred } from './texts'
 
 // Tests count what is rendered.
 const counter = (window as { kabanRendered?: () => void }).kabanRendered
@@ -26,7 +27,10 @@ for (const link of document.querySelectorAll<HTMLLinkElement>('link:not([rel=sty
 showAppearance()
 start()
 showCounts()
-render(<App />, document.getElementById('app')!)
+/** How long the texts may take before the page is shown in English, until they are there. Milliseconds. */
+const patience = 3000
+// The connection is made in the meantime.
+void Promise.race([speakPreferred(), new Promise((done) => setTimeout(done, patience))]).then(() => render(<App />, document.getElementById('app')!))
 
 // A click on a notification goes to its message.
 function go(path: unknown): void {

@@ -5,6 +5,7 @@ import { batch } from '@preact/signals'
 import { loadMembersAgain } from './names'
 import type { Me, Mine, Notifications, Parted, State } from './protocol'
 import { notifications } from './quiet'
+import { mentionedIn } from './reading'
 import { ask } from './session'
 import { drop, enterRoom, goElsewhere } from './rooms'
 import * as state from './state'
@@ -89,7 +90,10 @@ export function receiveState(event: State): void {
   const known = find(event.room)
   const room = known ?? add(event.room)
   const before = room.member.value && known !== undefined
+  // The server may not know yet what has been read here.
+  const mentioned = before && event.mentions > (event.read < room.read.peek() ? 0 : room.mentions.peek())
   adopt(room, event)
+  if (mentioned) mentionedIn(room, event.head)
   if (!before || !room.joined.value) enterRoom(room)
   if (room.here.value) loadMembersAgain()
 }

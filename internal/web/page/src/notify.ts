@@ -4,12 +4,10 @@
 import { effect } from '@preact/signals'
 import iconFile from './icons/icon.svg'
 import unreadIconFile from './icons/icon-unread.svg'
-import { mentions } from './markup'
 import type { Message } from './protocol'
-import { hasKeyword, isQuiet, notifications } from './quiet'
+import { isQuiet, notifications } from './quiet'
 import { pathOf } from './route'
-import { attentive, badgeTotal, find, news, notifyWhen, room } from './state'
-import * as state from './state'
+import { account, attentive, badgeTotal, news, notifyWhen, room as shown, type Room } from './state'
 
 // Their names are relative to the script.
 const icon = new URL(iconFile, import.meta.url).href
@@ -34,19 +32,23 @@ export async function choose(when: 'never' | 'mentions' | 'all'): Promise<Permis
 const soundEvery = 1000
 const sounded = new Map<string, number>()
 
-/** Notifies of a message if the user wants that and is not looking at the page. */
-export function notify(roomName: string, message: Message): void {
-  if (attentive.value || permission() !== 'granted' || isQuiet(notifications.value.quiet, Date.now())) return
+/**
+ * Notifies of a message if the user wants that and is not looking at the page. It may be one that
+ * the user is mentioned in, or that has a keyword. Nothing notifies of the same message again.
+ */
+export function notify(room: Room, message: Message, mentioned: boolean): void {
+  if (attentive.value || message.seq <= room.notified || permission() !== 'granted' || isQuiet(notifications.value.quiet, Date.now())) return
   // An account chooses for each room; the setting of the browser turns all of it off.
-  const level = state.account.value && notifyWhen.value !== 'never' ? find(roomName)?.notify.value : undefined
+  const level = account.value && notifyWhen.value !== 'never' ? room.notify.value : undefined
   const when = level === undefined ? notifyWhen.value : level === 'none' ? 'never' : level
-  if (when === 'never' || (when === 'mentions' && !mentions(message.content, state.username.value) && !hasKeyword(message.content))) return
-  const title = `${message.username} · ${find(roomName)?.title.value ?? roomName}`
+  if (when === 'never' || (when === 'mentions' && !mentioned)) return
+  room.notified = message.seq
+  const title = `${message.username} · ${room.title.value}`
   // One notification per room. Without `renotify` only the first one would make a sound.
   const now = Date.now()
-  const renotify = now - (sounded.get(roomName) ?? -Infinity) >= soundEvery
-  if (renotify) sounded.set(roomName, now)
-  const options = { body: message.content.slice(0, 300), icon, tag: `kaban ${roomName}`, renotify, data: pathOf({ room: roomName, seq: message.seq }) }
+  const renotify = now - (sounded.get(room.name) ?? -Infinity) >= soundEvery
+  if (renotify) sounded.set(room.name, now)
+  const options = { body: message.content.slice(0, 300), icon, tag: `kaban ${room.name}`, renotify, data: pathOf({ room: room.name, seq: message.seq }) }
   // Phones only take notifications from the service worker.
   void navigator.serviceWorker?.getRegistration().then((registration) => {
     if (registration) return registration.showNotification(title, options)
@@ -70,7 +72,7 @@ export function showCounts(): void {
     due = false
     const n = badgeTotal.peek()
     const any = news.peek()
-    const name = room.peek()?.title.peek()
+    const name = shown.peek()?.title.peek()
     document.title = `${n > 0 ? `(${n > 999 ? '999+' : n}) ` : any ? '• ' : ''}${name ? `${name} · ` : ''}Kaban`
     const href = any ? unreadIcon : icon
     if (link && link.getAttribute('href') !== href) link.href = href
@@ -81,7 +83,7 @@ export function showCounts(): void {
   effect(() => {
     void badgeTotal.value
     void news.value
-    void room.value?.title.value
+    void shown.value?.title.value
     // Each of these calls leaves the page's process, so not for each message.
     if (!due) setTimeout(show, countsWait)
     due = true

@@ -132,8 +132,25 @@ export function MemberCard() {
           )}
         </div>
       </div>
-      {self || !may('mute', factsOf(room)) ? <Actions room={room} member={member} self={self} /> : <OpActions room={room} member={member} />}
+      {!self && member.account && <Meeting username={member.username} />}
+      {self || !may('mute', factsOf(room)) ? <Actions room={room} member={member} /> : <OpActions room={room} member={member} />}
     </Modal>
+  )
+}
+
+/** What anybody with an account may do. It is there at once, for the focus. */
+function Meeting({ username: name }: { username: string }) {
+  const sending = useSending(() => openDirect([name]))
+  return (
+    <>
+      <p class="choices">
+        <button type="button" class="primary" autofocus onClick={() => sending.submit()}>
+          {t('writeToThem')}
+        </button>
+        {account.value && <BlockButton username={name} />}
+      </p>
+      <Failure sending={sending} />
+    </>
   )
 }
 
@@ -144,10 +161,10 @@ function OpActions({ room, member }: { room: Room; member: Member }) {
   if (!found && !problem.value) return <p class="quiet">{t('loading')}</p>
   // A visitor is listed by the folded name; if it cannot be known, both are offered.
   const one = found?.restricted.find((r) => r.username === member.username || (!member.account && r.username === member.username.toLowerCase()))
-  return <Actions room={room} member={member} self={false} muted={one ? one.muted : found && !found.more ? false : undefined} />
+  return <Actions room={room} member={member} muted={one ? one.muted : found && !found.more ? false : undefined} />
 }
 
-function Actions({ room, member, self, muted }: { room: Room; member: Member; self: boolean; muted?: boolean | undefined }) {
+function Actions({ room, member, muted }: { room: Room; member: Member; muted?: boolean | undefined }) {
   const doing = useSignal<() => Promise<void>>(async () => undefined)
   const sending = useSending(() => doing.peek()())
   const does = (what: () => Promise<void>) => () => {
@@ -158,14 +175,6 @@ function Actions({ room, member, self, muted }: { room: Room; member: Member; se
   const sure = useSignal<keyof Texts | undefined>(undefined)
   return (
     <>
-      {!self && member.account && (
-        <p class="choices">
-          <button type="button" class="primary" autofocus onClick={does(() => openDirect([member.username]))}>
-            {t('writeToThem')}
-          </button>
-          {account.value && <BlockButton username={member.username} />}
-        </p>
-      )}
       {choices.length > 0 && (
         <ul class="actions" aria-label={t('inRoom', { room: room.title.value })}>
           {choices.map(({ label, what, harsh }) => (

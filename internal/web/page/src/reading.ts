@@ -24,6 +24,10 @@ const mostSpoken = 5
 
 /** The message to notify of in each room. */
 const due = new Map<Room, Message>()
+/** The message of each room that is the likeliest to mention the account, if the server says that one does. */
+const likely = new Map<Room, Message>()
+/** Rooms with a mention of the account in a message that has not come yet. */
+const awaited = new Set<Room>()
 let heard: Message[] = []
 
 /** Takes a live entry. One that changes a message or is of an unknown kind only moves the room's cursor. */
@@ -68,11 +72,21 @@ export function take(room: Room, message: Message): void {
   if (mentioned && !account.value && message.seq > room.read.value) room.mentions.value++
   if (!caughtUp) return
   if (shown) heard.push(message)
+  if (attentive.value) return
   // Among several, a mention matters most.
-  if (!attentive.value && (mentioned || !due.has(room) || !mentionsUser(room, due.get(room)!.content))) due.set(room, message)
+  const before = likely.get(room)
+  if (mentioned || !before || before.seq <= room.read.value || !mentionsUser(room, before.content)) likely.set(room, message)
+  if (mentioned || !due.has(room) || !mentionsUser(room, due.get(room)!.content)) due.set(room, message)
 }
 
-/** Whether a message is as good as a mention in a room: in a quiet one only the name itself is one. */
+/** The server says that another message mentions the account, in a room whose last seq it gives. Others may not have come yet. */
+export function mentionedIn(room: Room, head: number): void {
+  const message = likely.get(room)
+  if (message && message.seq > Math.max(room.read.value, room.notified)) notify(room, message, true)
+  else if (room.cursor && head > room.cursor.seq) awaited.add(room)
+}
+
+/** Whether a message looks as if it mentions the user in a room, or has a keyword: in a quiet one only the name itself is one. */
 function mentionsUser(room: Room, content: string): boolean {
   if (room.notify.value === 'none') return mentionsDirectly(content, username.value)
   return mentions(content, username.value) || hasKeyword(content)
@@ -100,7 +114,8 @@ export function announce(): void {
     spoken.value = [...spoken.value, ...heard].slice(-mostSpoken)
     heard = []
   }
-  for (const [room, message] of due) notify(room.name, message)
+  // What mentions an account is the server's to say: not each @everyone does.
+  for (const [room, message] of due) notify(room, message, account.value ? awaited.delete(room) || hasKeyword(message.content) : mentionsUser(room, message.content))
   due.clear()
 }
 

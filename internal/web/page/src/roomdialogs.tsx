@@ -7,8 +7,9 @@ import { Failure, Field, Options, Submit, useSending } from './form'
 import { StarButton } from './head'
 import { Modal } from './modal'
 import type { Act, Created, Flag, Level } from './protocol'
-import { may, mayCreate } from './rights'
+import { Retention } from './retention'
 import { Bans } from './restricted'
+import { atLeast, may, mayCreate } from './rights'
 import { part } from './rooms'
 import { pathOf } from './route'
 import { ask } from './session'
@@ -72,6 +73,7 @@ export function RoomSettings() {
       <Notify room={room} />
       {may('flags', facts) && <Flags room={room} />}
       {may('history', facts) && <History room={room} />}
+      {atLeast(account.value, 'owner') && room.kind.value !== 'direct' && <Retention key={room.name} room={room} />}
       {may('ban', facts) && <Bans room={room} />}
       <Changes room={room} />
     </Modal>

@@ -34,7 +34,7 @@ export function forget(room: Room): void {
   room.following = true
   room.joined.value = false
   room.members.value = undefined
-  room.read.value = room.newest.value = room.gapBefore.value = room.uncounted.value = room.told = 0
+  room.read.value = room.newest.value = room.gapBefore.value = room.uncounted.value = room.told = room.notified = 0
   room.line.value = noLine
   room.changed()
 }
@@ -183,12 +183,24 @@ function tryAgain(room: Room, why: Refusal): void {
  * newest messages, and shows that there is a gap, or that these are other messages.
  */
 function beginAgain(room: Room, oldest: number | undefined): void {
+  const [read, newest, unread, told] = [room.read.peek(), room.newest.peek(), room.unread.peek(), room.told]
   forget(room)
   if (oldest === undefined) {
     if (room.here.value) showBeside(room, undefined)
     state.notice.value = { code: 'replaced_server', message: '' }
+    return
   }
-  else room.gapBefore.value = oldest
+  room.gapBefore.value = oldest
+  room.newest.value = newest
+  room.told = told
+  skipGap(room, read, unread)
+}
+
+/** What is no longer kept cannot be read any more: it counts as read, and what is left is as unread as it was. */
+function skipGap(room: Room, read: number, unread: number): void {
+  room.read.value = Math.max(read, room.gapBefore.peek() - 1)
+  // How many there are is known for an account, from the server.
+  room.uncounted.value = state.account.peek() ? Math.max(0, room.newest.peek() - room.read.peek() - unread) : 0
 }
 
 /** The newest entry that the server has in a room; 0 if it has none. */
@@ -225,8 +237,9 @@ function entered(room: Room, joined: Joined): void {
     if (!room.cursor) {
       room.cursor = { epoch: joined.epoch, seq: joined.head }
       const before = kept(room)
+      const read = room.gapBefore.value > 0 ? room.read.value : before?.epoch === joined.epoch ? before.seq : joined.head
       // The account's position has come from the server.
-      if (!state.account.value) room.read.value = before?.epoch === joined.epoch ? Math.min(before.seq, joined.head) : joined.head
+      if (!state.account.value) room.read.value = Math.min(read, joined.head)
       else if (!room.member.value) room.read.value = joined.head
     } else if (joined.head - room.cursor.seq > holdAfter) {
       // Nobody wants to be dragged past hundreds of messages: the reader stays where

@@ -19,7 +19,7 @@ import { atLeast } from './rights'
 import { Security } from './security'
 import { account, notifyWhen, server, showTyping, subject, username } from './state'
 import { save } from './storage'
-import { language, languages, t } from './texts'
+import { language, languages, speak, t } from './texts'
 import type { Texts } from './texts.en'
 import { Tokens } from './tokens'
 
@@ -183,22 +183,35 @@ function Notifications() {
 }
 
 function Language() {
+  const failed = useSignal(false)
+  const choose = async (select: HTMLSelectElement) => {
+    const tag = select.value
+    failed.value = false
+    try {
+      await speak(tag)
+      save('language', language.value)
+    } catch {
+      failed.value = true
+      select.value = language.value
+    }
+  }
   return (
-    <label class="field">
-      <span>{t('language')}</span>
-      <select
-        value={language.value}
-        onChange={(event) => {
-          language.value = event.currentTarget.value
-          save('language', language.value)
-        }}
-      >
-        {Object.entries(languages).map(([tag, { name }]) => (
-          <option key={tag} value={tag} lang={tag}>
-            {name}
-          </option>
-        ))}
-      </select>
-    </label>
+    <>
+      <label class="field">
+        <span>{t('language')}</span>
+        <select value={language.value} onChange={(event) => void choose(event.currentTarget)}>
+          {Object.entries(languages).map(([tag, { name }]) => (
+            <option key={tag} value={tag} lang={tag}>
+              {name}
+            </option>
+          ))}
+        </select>
+      </label>
+      {failed.value && (
+        <p class="problem" role="alert">
+          {t('languageFailed')}
+        </p>
+      )}
+    </>
   )
 }

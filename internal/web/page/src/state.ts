@@ -145,6 +145,8 @@ export class Room implements Field {
   readonly title = signal<string>('')
   /** How far the server knows that the user has read. */
   told = 0
+  /** The message of the last notification. */
+  notified = 0
   /** Whether it is the room on the screen. */
   readonly here = computed(() => current.value === this.name)
   readonly draft = signal('')

@@ -209,18 +209,32 @@ export function keepDraft(room: string, { text, about, epoch }: Draft): void {
   set(shared, epochKey(room), text === '' ? undefined : epoch)
 }
 
-/** Forgets the drafts of a room's threads that are of another epoch: their numbers are other messages'. Returns their texts. */
-export function takeStrayDrafts(room: string, epoch: string): string[] {
+/** The saved drafts of a room's threads, the oldest thread first. */
+function threadsOf(room: string): string[] {
   const begin = draftKey(`${room}#`)
   const names = new Set([shared, own].flatMap((store) => keysOf(store, [begin])).map((key) => key.slice(draftKey('').length)))
   const number = (name: string) => Number(name.slice(name.lastIndexOf('#') + 1))
-  const sorted = [...names].sort((a, b) => number(a) - number(b))
-  return sorted.flatMap((name) => {
+  return [...names].sort((a, b) => number(a) - number(b))
+}
+
+/** Forgets the drafts of a room's threads that are of another epoch: their numbers are other messages'. Returns their texts. */
+export function takeStrayDrafts(room: string, epoch: string): string[] {
+  return threadsOf(room).flatMap((name) => {
     const draft = draftOf(name)
     if (draft.text === '' || draft.epoch === undefined || draft.epoch === epoch) return []
     keepDraft(name, { text: '', about: undefined })
     return [draft.text]
   })
+}
+
+/** Moves the drafts of a room's threads to another name of the room; those that it has under that name stay. */
+export function moveThreadDrafts(room: string, renamed: string): void {
+  for (const name of threadsOf(room)) {
+    const draft = draftOf(name)
+    const to = renamed + name.slice(room.length)
+    if (draftOf(to).text === '') keepDraft(to, draft)
+    keepDraft(name, { text: '', about: undefined })
+  }
 }
 
 /** Forgets all drafts: they belong to somebody else. */

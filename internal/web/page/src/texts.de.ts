@@ -4,7 +4,10 @@ import type { Texts } from './texts.en'
 import { panels } from './texts.panels.de'
 import { people } from './texts.people.de'
 
-export const de: Texts = {
+/** Where this file is once it is built. */
+export const file = import.meta.url
+
+export const texts: Texts = {
   ...people,
   ...panels,
 
@@ -38,6 +41,7 @@ export const de: Texts = {
   messages: 'Nachrichten in {room}',
   beginning: 'Hier beginnt {room}.',
   beginningKept: 'Ältere Nachrichten werden nicht mehr aufbewahrt.',
+  beginningJoined: 'Du siehst, was geschrieben wurde, seit du hier bist.',
   empty: 'Noch keine Nachrichten',
   emptyText: 'Schreib unten die erste Nachricht oder teile den Link zu diesem Raum.',
   tools: 'Aktionen zu dieser Nachricht',
@@ -183,6 +187,7 @@ export const de: Texts = {
   densityNormal: 'Luftig',
   densityCompact: 'Kompakt',
   language: 'Sprache',
+  languageFailed: 'Die Texte in dieser Sprache konnten nicht geladen werden. Versuche es noch einmal, wenn du verbunden bist.',
   signOut: 'Anderen Namen benutzen',
   formatting: 'Formatierung',
   formattingHelp: '**fett**, *kursiv*, ~~durchgestrichen~~, `Code`, ``` für einen Codeblock, > für ein Zitat, - für eine Liste.',

@@ -1,6 +1,6 @@
 // All texts of the page in English. To translate, copy this file, translate the right
-// side, keep {placeholders}, and add it to `languages` in texts.ts. Keys that end in
-// _one and _other are plural forms; a language with more of them (see
+// side as texts.de.ts has it, keep {placeholders}, and add it to `languages` in texts.ts.
+// Keys that end in _one and _other are plural forms; a language with more of them (see
 // Intl.PluralRules) adds _few, _many and so on.
 
 import { panels } from './texts.panels.en'
@@ -43,6 +43,7 @@ export const en = {
   messages: 'Messages in {room}',
   beginning: 'This is where {room} begins.',
   beginningKept: 'Older messages are no longer kept.',
+  beginningJoined: 'You see what has been written since you came.',
   empty: 'No messages yet',
   emptyText: 'Write the first message below, or share the link to this room.',
   tools: 'Message actions',
@@ -194,6 +195,7 @@ export const en = {
   densityNormal: 'Comfortable',
   densityCompact: 'Compact',
   language: 'Language',
+  languageFailed: 'The texts in this language could not be loaded. Try again once you are connected.',
   signOut: 'Use another name',
   formatting: 'Formatting',
   formattingHelp: '**bold**, *italic*, ~~strikethrough~~, `code`, ``` for a code block, > for a quote, - for a list.',

@@ -1,14 +1,19 @@
 // Texts, dates and numbers in the language of the user.
 
-import { computed, signal } from '@preact/signals'
+import { batch, computed, signal } from '@preact/signals'
 import { load, onKept } from './storage'
-import { de } from './texts.de'
 import { en, type Texts } from './texts.en'
 
-/** By tag, each with its own name for itself. */
-export const languages: Record<string, { name: string; texts: Texts }> = {
-  en: { name: 'English', texts: en },
-  de: { name: 'Deutsch', texts: de },
+/** The texts of a language, and the address of their file if it is not that of the page. */
+interface Loaded {
+  texts: Texts
+  file?: string
+}
+
+/** By tag, each with its own name for itself. English is part of the page; the others are loaded when they are wanted. */
+export const languages: Record<string, { name: string; load(): Promise<Loaded> }> = {
+  en: { name: 'English', load: () => Promise.resolve({ texts: en }) },
+  de: { name: 'Deutsch', load: () => import('./texts.de') },
 }
 
 function preferred(): string {
@@ -19,11 +24,37 @@ function preferred(): string {
   return 'en'
 }
 
-/** Another tab may choose it. */
-export const language = signal(preferred())
-onKept('language', () => (language.value = preferred()))
+/** The language of the page: what it shows is in it, so it changes once the texts are there. */
+export const language = signal('en')
+const shown = signal<Loaded>({ texts: en })
+const texts = computed(() => shown.value.texts)
+let wanted = ''
 
-const texts = computed(() => languages[language.value]!.texts)
+/**
+ * Shows the page in a language of the list. If its texts cannot be loaded, the page stays as it
+ * is, and the promise is rejected.
+ */
+export async function speak(tag: string): Promise<void> {
+  wanted = tag
+  const loaded = await languages[tag]!.load()
+  if (wanted !== tag) return
+  batch(() => {
+    shown.value = loaded
+    language.value = tag
+  })
+}
+
+/** Shows the page in the language that the user has chosen, or else the browser; in English without its texts. */
+export const speakPreferred = (): Promise<void> => speak(preferred()).catch(() => undefined)
+// Another tab may choose it.
+onKept('language', () => void speakPreferred())
+
+// A service worker keeps what is loaded through it. At a first visit and with a new version it
+// comes after the texts.
+navigator.serviceWorker?.addEventListener('controllerchange', () => {
+  const { file } = shown.peek()
+  if (file !== undefined) void fetch(file).catch(() => undefined)
+})
 const plurals = computed(() => new Intl.PluralRules(language.value))
 const numbers = computed(() => new Intl.NumberFormat(language.value))
 
