@@ -25,6 +25,7 @@ type hookRow struct {
 	Username string `json:"username"`
 	Speaker  bool   `json:"speaker"`
 	Paused   bool   `json:"paused"`
+	Why      string `json:"paused_because"`
 	Created  string `json:"created"`
 	Path     string `json:"path"` // of a new one
 }
@@ -61,7 +62,10 @@ func (c *hookList) Run(std streams) error {
 				if h.Speaker {
 					notes = append(notes, "speaker")
 				}
-				if h.Paused {
+				switch {
+				case h.Why == "maker_outside":
+					notes = append(notes, "paused (its maker may not read the room)")
+				case h.Paused:
 					notes = append(notes, "paused (its maker is suspended)")
 				}
 				return []string{h.ID, h.Room, h.Username, when(h.Created), strings.Join(notes, ", ")}

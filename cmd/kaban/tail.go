@@ -131,7 +131,17 @@ func (c *tailCommand) print(ctx context.Context, session *client.Client, begin s
 			break
 		}
 		if first > after+1 && after > 0 {
-			// Numbers have no gap: the server cannot read these entries.
+			// Numbers have no gap: the server has no longer these entries, or cannot read them.
+			cut, err := c.isFront(ctx, session, first)
+			if err != nil {
+				return fmt.Errorf("read %s: %w", c.Room, err)
+			}
+			if cut {
+				n.printf("%s of %s are no longer kept; going on with message %d", spanOf(after+1, first-1), c.Room, first)
+				after = first - 1
+			}
+		}
+		if first > after+1 && after > 0 {
 			n.printf("%s of %s cannot be read; \"kaban check\" on the server shows more", spanOf(after+1, first-1), c.Room)
 			missing += first - 1 - after
 		}
@@ -146,6 +156,16 @@ func (c *tailCommand) print(ctx context.Context, session *client.Client, begin s
 		return fmt.Errorf("%s of %s could not be read; all others are printed", count(missing, "message"), c.Room)
 	}
 	return nil
+}
+
+// isFront reports whether the log begins with an entry: there is none before it, not even one
+// that is damaged.
+func (c *tailCommand) isFront(ctx context.Context, session *client.Client, seq uint64) (bool, error) {
+	page, err := session.History(ctx, c.Room, client.HistoryQuery{Before: seq, HasBefore: true, Limit: 1})
+	if refused, ok := errors.AsType[*client.Error](err); ok && refused.Code == wire.CodeInternal {
+		return false, nil // it is damaged
+	}
+	return page.First == 0 && !page.More, err
 }
 
 // spanOf describes a range of messages.

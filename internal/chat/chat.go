@@ -81,8 +81,11 @@ var (
 	ErrForbidden = errors.New("not allowed")
 	// ErrNotFresh is the ErrForbidden of somebody that may do this after a fresh sign-in.
 	ErrNotFresh = fmt.Errorf("not without a fresh sign-in: %w", ErrForbidden)
-	// ErrPaused is the ErrForbidden of an incoming webhook whose maker is suspended.
-	ErrPaused = fmt.Errorf("the hook is paused: %w", ErrForbidden)
+	// ErrPaused is the ErrForbidden of an incoming webhook that does not post for now, for one
+	// of the reasons that follow.
+	ErrPaused         = fmt.Errorf("the hook is paused: %w", ErrForbidden)
+	ErrMakerSuspended = fmt.Errorf("whoever made it is suspended: %w", ErrPaused)
+	ErrMakerOutside   = fmt.Errorf("whoever made it may not read the room: %w", ErrPaused)
 	// ErrProgram is the ErrForbidden of a token for what its account may do in person.
 	ErrProgram = fmt.Errorf("not with a token: %w", ErrForbidden)
 	// ErrBotAlone is the ErrForbidden of a direct room with a bot and without its owner.
@@ -206,6 +209,7 @@ type Chat struct {
 	counters    counters
 	index       search.Index          // nil: there is none
 	searches    *limit.Limiter        // nil: they are not limited
+	seeking     *limit.Queue          // searches and inboxes
 	exempt      func(netip.Addr) bool // nil: no address is
 }
 
@@ -224,6 +228,7 @@ func New(ctx context.Context, d *dispatch.Dispatcher, options Options) (*Chat, e
 	}
 	c := &Chat{dispatcher: d, newRooms: limitNewRooms(options), maxContent: options.MaxContent, searches: options.Searches, exempt: options.Exempt}
 	c.eraseIndex, c.forgetIndex = options.EraseIndex, options.ForgetIndex
+	c.seeking = limit.NewQueue(limit.HalfOfProcessors(), maxSeeking)
 	c.retain, c.elapsed = make(chan struct{}, 1), options.Clock
 	d.SetAttribution(c.attribute)
 	if err := c.Reload(ctx); err != nil {

@@ -60,7 +60,7 @@ func (c *Chat) FindHook(ctx context.Context, key string) (h Hook, err error) {
 		case err != nil:
 			return err
 		}
-		if err := hookStanding(tx, &kept); err != nil {
+		if err := c.hookStanding(tx, &kept); err != nil {
 			return err
 		}
 		h, err = NewHook(&kept)
@@ -72,7 +72,7 @@ func (c *Chat) FindHook(ctx context.Context, key string) (h Hook, err error) {
 // Hook returns what an incoming webhook may do, under the name of one message. Whatever
 // that is, the message says that it is a program's. Whether the hook still exists is
 // decided in the commit of each message: ErrNotFound means that it was removed, ErrPaused
-// that whoever made it is suspended.
+// that whoever made it is suspended or may not read the room any more.
 func (c *Chat) Hook(h Hook, name kaban.Username) User {
 	return User{
 		chat: c, peer: &kaban.Peer{Identity: kaban.Hook(h.ID, name)},
@@ -89,7 +89,7 @@ func (u User) hookRole(tx store.Tx) (kaban.RoomRole, error) {
 	case err != nil:
 		return 0, err
 	}
-	if err := hookStanding(tx, &kept); err != nil {
+	if err := u.chat.hookStanding(tx, &kept); err != nil {
 		return 0, err
 	}
 	if kept.Speaker {
@@ -98,22 +98,41 @@ func (u User) hookRole(tx store.Tx) (kaban.RoomRole, error) {
 	return kaban.RoomRoleMember, nil
 }
 
-// hookStanding returns nil if a hook works, as of a transaction. One ends with the account
-// that made it (ErrNotFound), and pauses while that is suspended (ErrPaused): its maker
-// knows the key. One of the operator has no account.
-func hookStanding(tx store.Tx, h *people.Hook) error {
+// hookStanding returns nil if a hook works, as of a transaction. Its maker knows the key, so
+// one ends with the account that made it (ErrNotFound), and pauses while that is suspended
+// (ErrMakerSuspended) or may not read the room (ErrMakerOutside). One of the operator has no
+// account.
+func (c *Chat) hookStanding(tx store.Tx, h *people.Hook) (err error) {
 	if h.Creator == "" {
 		return nil
 	}
-	switch a, err := people.Accounts.Get(tx, h.Creator); {
+	var maker scene
+	switch maker.account, err = people.Accounts.Get(tx, h.Creator); {
 	case errors.Is(err, people.ErrNotFound):
 		return ErrNotFound
 	case err != nil:
 		return err
-	case a.Status == people.StatusRemoved:
+	case maker.account.Status == people.StatusRemoved:
 		return ErrNotFound
-	case a.Status == people.StatusSuspended:
-		return ErrPaused
+	case maker.account.Status == people.StatusSuspended:
+		return ErrMakerSuspended
+	}
+	room, err := kaban.ParseAnyRoom(h.Room)
+	if err != nil {
+		return err
+	}
+	if maker.Server, err = readServer(tx); err != nil {
+		return err
+	}
+	maker.Server.Local = true
+	if err := readRoom(tx, &maker, room, true); err != nil {
+		return err
+	}
+	if err := c.accountFacts(tx, &maker); err != nil {
+		return err
+	}
+	if access.Can(access.Read, maker.Facts) != access.Allowed {
+		return ErrMakerOutside
 	}
 	return nil
 }
@@ -121,7 +140,7 @@ func hookStanding(tx store.Tx, h *people.Hook) error {
 // SeenHook is a hook as people see it.
 type SeenHook struct {
 	people.Hook
-	Paused bool // whoever made it is suspended
+	Paused error // an ErrPaused; nil if it posts
 }
 
 // Hooks returns the hooks of rooms whose hooks the user may see, in no particular order.
@@ -152,9 +171,9 @@ func (u User) hooks(tx store.Tx) (seen []SeenHook, err error) {
 		if !sees {
 			continue
 		}
-		switch err := hookStanding(tx, &all[i]); {
+		switch err := u.chat.hookStanding(tx, &all[i]); {
 		case err == nil, errors.Is(err, ErrPaused):
-			seen = append(seen, SeenHook{all[i], err != nil})
+			seen = append(seen, SeenHook{all[i], err})
 		case !errors.Is(err, ErrNotFound):
 			return nil, err
 		}

@@ -75,10 +75,11 @@ func (b *Inbox) Cut(most int) {
 	b.Mentions, b.More = b.Mentions[:n], true
 }
 
-// unreadMention is a mention whose message was not read from the store.
+// unreadMention is a mention of an inbox.
 type unreadMention struct {
 	room kaban.RoomName
 	store.Mention
+	message *Entry // nil: it was not read, or there is none
 }
 
 func (m *unreadMention) position() uint64 { return position(m.Time, m.Seq) }
@@ -86,25 +87,30 @@ func (m *unreadMention) position() uint64 { return position(m.Time, m.Seq) }
 // Inbox returns up to limit unread mentions of the account (0 is 20, and 100 are the most) from
 // before what Next returned (0 is the newest), and no more than one beyond so many bytes of
 // content. A room of which the account wants no notifications has only those by its name. It
-// blocks while the store is asked. It returns ErrAuthRequired.
+// waits for its turn, and blocks while the store is asked. It returns ErrAuthRequired and a
+// *limit.ExceededError.
 func (u User) Inbox(ctx context.Context, before uint64, limit, bytes int) (inbox Inbox, err error) {
 	defer func() { u.chat.count(err) }()
 	if u.account() == "" {
 		return Inbox{}, ErrAuthRequired
 	}
+	leave, err := u.seek(ctx)
+	if err != nil {
+		return Inbox{}, err
+	}
+	defer leave()
 	limit = min(limitOr(limit, defaultInbox), MaxInbox)
 	var found []unreadMention
 	err = u.eachState(ctx, func(s *RoomState) error {
 		if s.Mentions == 0 {
 			return nil
 		}
-		mentions, err := u.unreadMentions(ctx, s)
-		for _, m := range mentions {
-			if one := (unreadMention{s.Room, m}); before == 0 || one.position() < before {
+		for _, m := range s.unreadMentions {
+			if one := (unreadMention{s.Room, m, nil}); before == 0 || one.position() < before {
 				found = append(found, one)
 			}
 		}
-		return err
+		return nil
 	})
 	if err != nil {
 		return Inbox{}, err
@@ -112,49 +118,75 @@ func (u User) Inbox(ctx context.Context, before uint64, limit, bytes int) (inbox
 	slices.SortFunc(found, func(a, b unreadMention) int {
 		return cmp.Or(cmp.Compare(b.position(), a.position()), cmp.Compare(a.room.Key(), b.room.Key()))
 	})
-	for i := range found {
-		if len(inbox.Mentions) > limit || bytes < 0 {
-			break
-		}
-		m := &found[i]
-		message, ok, err := u.message(ctx, m.room, m.Seq)
-		if err != nil {
+	for len(found) > 0 && len(inbox.Mentions) <= limit && bytes >= 0 {
+		some := found[:min(limit+1-len(inbox.Mentions), len(found))]
+		if err := u.readMentions(ctx, some, bytes); err != nil {
 			return Inbox{}, err
 		}
-		if ok {
-			inbox.Mentions = append(inbox.Mentions, Mention{m.room, message, m.Time, m.Cause})
-			bytes -= len(message.Content)
+		for i := range some {
+			if bytes < 0 {
+				break
+			}
+			if m := &some[i]; m.message != nil {
+				inbox.Mentions = append(inbox.Mentions, Mention{m.room, *m.message, m.Time, m.Cause})
+				bytes -= len(m.message.Content)
+			}
+			found = found[1:]
 		}
-		inbox.More = i+1 < len(found)
 	}
+	inbox.More = len(found) > 0
 	inbox.Cut(limit)
 	return inbox, nil
 }
 
-// message returns a message as it is now, or false if it was deleted, cannot be read, or the user
-// may not read it any more.
-func (u User) message(ctx context.Context, room kaban.RoomName, seq uint64) (message Entry, ok bool, err error) {
-	err = u.whileAllowed(ctx, access.Read, room, func(_ *dispatch.Room, found ruling) error {
-		message, ok = Entry{}, false
-		if seq < found.from {
-			return nil
-		}
-		page, err := u.chat.dispatcher.History(ctx, room, store.Page{After: seq - 1, Before: seq + 1, Limit: 1})
-		switch {
-		case errors.Is(err, ErrDamaged):
-			return nil
-		case err != nil:
+// readMentions reads the messages of mentions, and decides about each room once. Of a room it reads
+// no more than one beyond so many bytes of content: no page has more.
+func (u User) readMentions(ctx context.Context, mentions []unreadMention, bytes int) error {
+	inRoom := make(map[string][]*unreadMention)
+	for i := range mentions {
+		key := mentions[i].room.Key()
+		inRoom[key] = append(inRoom[key], &mentions[i])
+	}
+	for _, some := range inRoom {
+		if err := u.readMentionsOf(ctx, some, bytes); err != nil {
 			return err
 		}
-		if len(page.Entries) > 0 && !page.Entries[0].IsDeleted() {
-			message, ok = page.Entries[0], true
+	}
+	return nil
+}
+
+// readMentionsOf reads the messages of mentions of one room as they are now. There is none that
+// was deleted, cannot be read, or may not be read by the user any more.
+func (u User) readMentionsOf(ctx context.Context, mentions []*unreadMention, bytes int) error {
+	room := mentions[0].room
+	err := u.whileAllowed(ctx, access.Read, room, func(_ *dispatch.Room, found ruling) error {
+		left := bytes
+		for _, m := range mentions {
+			m.message = nil
+			if m.Seq < found.from || left < 0 {
+				continue
+			}
+			page, err := u.chat.dispatcher.History(ctx, room, store.Page{After: m.Seq - 1, Before: m.Seq + 1, Limit: 1})
+			switch {
+			case errors.Is(err, ErrDamaged):
+				continue
+			case err != nil:
+				return err
+			}
+			if len(page.Entries) > 0 && !page.Entries[0].IsDeleted() {
+				m.message = &page.Entries[0]
+				left -= len(m.message.Content)
+			}
 		}
 		return nil
 	})
 	if err != nil && isRefusal(err) {
-		return Entry{}, false, nil
+		for _, m := range mentions {
+			m.message = nil
+		}
+		return nil
 	}
-	return message, ok, err
+	return err
 }
 
 // eachState calls visit with the state of each room of the account, by name, until it returns an
@@ -180,11 +212,17 @@ func (u User) eachState(ctx context.Context, visit func(*RoomState) error) error
 var errEnough = errors.New("there are enough")
 
 // News returns the rooms of the account in which something is unread, by name: the first 500. It
-// blocks while the store is asked. It returns ErrAuthRequired.
+// waits for its turn, and blocks while the store is asked. It returns ErrAuthRequired and a
+// *limit.ExceededError.
 func (u User) News(ctx context.Context) (rooms []RoomState, err error) {
 	if u.account() == "" {
 		return nil, u.chat.count(ErrAuthRequired)
 	}
+	leave, err := u.seek(ctx)
+	if err != nil {
+		return nil, u.chat.count(err)
+	}
+	defer leave()
 	err = u.eachState(ctx, func(s *RoomState) error {
 		if s.Unread+s.Mentions > 0 {
 			rooms = append(rooms, *s)

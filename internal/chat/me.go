@@ -93,6 +93,8 @@ type RoomState struct {
 	hidden  bool   // the account has left the room, a direct one, and nobody has said anything since
 	mark    store.Mark
 	counted bool // what there is up to the mark is known
+
+	unreadMentions []store.Mention // what Mentions counts, ascending
 }
 
 // Me is an account and a page of the rooms it is in.

@@ -253,11 +253,10 @@ func (u User) addMentions(ctx context.Context, states []RoomState) error {
 // addMentionsOf adds the mentions of one room, if there may be any. A room of which the account
 // wants no notifications shows nothing unread, and counts only those that mention it by its name.
 func (u User) addMentionsOf(ctx context.Context, s *RoomState, may bool) (err error) {
-	var found []store.Mention
 	if may {
-		found, err = u.unreadMentions(ctx, s)
+		s.unreadMentions, err = u.unreadMentions(ctx, s)
 	}
-	if s.Mentions = uint64(len(found)); s.Notify == kaban.NotifyNone {
+	if s.Mentions = uint64(len(s.unreadMentions)); s.Notify == kaban.NotifyNone {
 		s.Unread = 0
 	}
 	return err

@@ -444,3 +444,62 @@ func TestInboxWhileThrownOut(t *testing.T) {
 		}
 	})
 }
+
+// counting counts what a store is asked.
+type counting struct {
+	store.Store
+	views, mentions, histories int
+}
+
+func (c *counting) View(ctx context.Context, run func(store.Tx) error) error {
+	c.views++
+	return c.Store.View(ctx, run)
+}
+
+func (c *counting) Mentions(ctx context.Context, room kaban.RoomName, account string, after, last uint64) ([]store.Mention, error) {
+	c.mentions++
+	return c.Store.Mentions(ctx, room, account, after, last)
+}
+
+func (c *counting) History(ctx context.Context, room kaban.RoomName, p store.Page) (store.History, error) {
+	c.histories++
+	return c.Store.History(ctx, room, p)
+}
+
+// An inbox reads the mentions of a room once, and decides about it once, however many there are.
+func TestInboxDecidesByRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // nothing else asks the store
+		c := &counting{Store: memory.New(0)}
+		w := newTown(t, c)
+		rooms := []string{"den", "hall"}
+		for _, room := range rooms {
+			w.create("ann", room, kaban.RoomPrivate)
+			want(t, "invite", w.do("ann", room, w.to("bob", access.Invite)), nil)
+		}
+		views := 0
+		for n := range 12 {
+			for _, room := range rooms {
+				_, err := w.post(w.user("ann"), room, fmt.Sprint("@bob ", n), 0)
+				want(t, "post", err, nil)
+			}
+			synctest.Wait()
+			*c = counting{Store: c.Store}
+			inbox, err := w.user("bob").Inbox(t.Context(), 0, 0, 1<<20)
+			if total := 2 * (n + 1); err != nil || len(inbox.Mentions) != min(total, defaultInbox) || inbox.More != (total > defaultInbox) {
+				t.Fatalf("%d mentions of %d, more %t, %v", len(inbox.Mentions), total, inbox.More, err)
+			}
+			for i := range inbox.Mentions {
+				if got := inbox.Mentions[i].Message.Content; got != fmt.Sprint("@bob ", n-i/2) {
+					t.Errorf("number %d of %d is %q", i, len(inbox.Mentions), got)
+				}
+			}
+			if n == 0 {
+				views = c.views
+			}
+			if c.mentions != len(rooms) || c.views != views || c.histories > defaultInbox+1 {
+				t.Errorf("%d mentions: %d lists of mentions, %d views, %d histories; want %d, %d, %d at most", 2*(n+1), c.mentions, c.views, c.histories, len(rooms), views, defaultInbox+1)
+			}
+		}
+		w.chat.Close()
+	})
+}

@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"context"
 	"errors"
 	"net/netip"
 	"strings"
@@ -528,4 +529,54 @@ func TestKickAndSendAtOnce(t *testing.T) {
 			return
 		}
 	}
+}
+
+// interrupted does something after documents were read, as a decision reads them.
+type interrupted struct {
+	store.Store
+	then func()
+}
+
+func (i *interrupted) View(ctx context.Context, run func(store.Tx) error) error {
+	err := i.Store.View(ctx, run)
+	if then := i.then; then != nil {
+		i.then = nil
+		then()
+	}
+	return err
+}
+
+// Whoever is thrown out right after it was allowed to read gets nothing of what comes later.
+func TestReadsWhileThrownOut(t *testing.T) {
+	drivers(t, func(t *testing.T, s store.Store) {
+		k := &interrupted{Store: s}
+		w := newTown(t, k)
+		w.create("ann", "den", kaban.RoomPrivate)
+		den := storetest.RoomName(t, "den")
+		bob := w.user("bob")
+		for what, read := range map[string]func() error{
+			"members": func() error { _, err := bob.Members(t.Context(), den, "", 0); return err },
+			"room": func() error {
+				state, err := bob.Room(t.Context(), den)
+				head, _ := k.Store.Room(t.Context(), den)
+				if err == nil && state.Head < head.Head { // from before
+					err = ErrNotFound
+				}
+				return err
+			},
+			"history": func() error { _, err := bob.History(t.Context(), den, Query{}); return err },
+		} {
+			want(t, "bob is invited", w.do("ann", "den", w.to("bob", access.Invite)), nil)
+			want(t, what, read(), nil)
+			k.then = func() {
+				want(t, "bob is kicked", w.do("ann", "den", w.to("bob", access.Kick)), nil)
+				want(t, "cat is invited", w.do("ann", "den", w.to("cat", access.Invite)), nil)
+			}
+			want(t, what+" while he is thrown out", read(), ErrNotFound)
+			if k.then != nil {
+				t.Errorf("%s: nothing was decided", what)
+			}
+			want(t, "cat is kicked", w.do("ann", "den", w.to("cat", access.Kick)), nil)
+		}
+	})
 }

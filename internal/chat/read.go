@@ -93,12 +93,12 @@ func (u User) History(ctx context.Context, room kaban.RoomName, q Query) (result
 // Room returns the state of a room. It may block while the store is asked. It
 // returns ErrNotFound.
 func (u User) Room(ctx context.Context, name kaban.RoomName) (Room, error) {
+	state, lost := u.chat.dispatcher.Room(ctx, name) // before the decision, which holds for it then
 	if _, _, err := u.lookUp(ctx, access.Know, name); err != nil {
 		return Room{}, err
 	}
-	state, err := u.chat.dispatcher.Room(ctx, name)
-	if err != nil { // it has just vanished
-		return Room{}, u.chat.count(err)
+	if lost != nil { // it has just appeared
+		return Room{}, u.chat.count(lost)
 	}
 	return state, nil
 }
@@ -114,16 +114,25 @@ type Members struct {
 // Members returns up to limit usernames of a room (0 is 500) that sort after a
 // name. It may block while the store is asked. It returns ErrNotFound.
 func (u User) Members(ctx context.Context, name kaban.RoomName, after string, limit int) (Members, error) {
-	r, _, err := u.lookUp(ctx, access.Read, name)
+	var page Members
+	err := u.whileAllowed(ctx, access.Read, name, func(r *dispatch.Room, _ ruling) (err error) {
+		page, err = u.members(ctx, r, after, limit)
+		return err
+	})
 	if err != nil {
 		return Members{}, err
 	}
+	return page, nil
+}
+
+// members is Members of a room that the user may read.
+func (u User) members(ctx context.Context, r *dispatch.Room, after string, limit int) (Members, error) {
 	if !u.chat.IsClaimed() {
 		return membersOf(r, after, limit), nil
 	}
 	all, err := u.peopleOf(ctx, r)
 	if err != nil {
-		return Members{}, u.chat.count(err)
+		return Members{}, err
 	}
 	first, _ := slices.BinarySearchFunc(all, after+"\x00", func(p Person, name string) int { return strings.Compare(p.Username, name) })
 	all = all[first:]

@@ -26,6 +26,9 @@ const (
 	snippetLength = 200
 	// searchTime is how long a search takes at most; then it gives what it has found.
 	searchTime = 2 * time.Second
+	// maxSeeking is how many searches and inboxes of an account, or of an address without one,
+	// wait while one runs.
+	maxSeeking = 4
 	// maxZone is the longest name of a time zone in bytes.
 	maxZone = 64
 )
@@ -72,9 +75,10 @@ type Hits struct {
 func (c *Chat) SetIndex(index search.Index) { c.index = index }
 
 // Search returns a page of the messages that a query finds, among those that the user may
-// read. It blocks while the index and the store are asked, two seconds at most. It
-// returns a *QueryError, ErrBadZone, ErrBadPlace, ErrNoSearch, ErrNotFound if the user may
-// not read the room that the request names, a *limit.ExceededError, and ErrAuthRequired.
+// read. It waits for its turn and then blocks while the index and the store are asked, two
+// seconds at most. It returns a *QueryError, ErrBadZone, ErrBadPlace, ErrNoSearch, ErrNotFound
+// if the user may not read the room that the request names, a *limit.ExceededError, and
+// ErrAuthRequired.
 // Rooms that only the query names are left out if the user may not read them.
 func (u User) Search(ctx context.Context, s Search) (Hits, error) {
 	found, err := u.search(ctx, s)
@@ -112,7 +116,12 @@ func (u User) search(ctx context.Context, s Search) (Hits, error) {
 	if err := u.admitSearch(); err != nil {
 		return Hits{}, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, searchTime)
+	leave, err := u.seek(ctx)
+	if err != nil {
+		return Hits{}, err
+	}
+	defer leave()
+	ctx, cancel := context.WithTimeout(ctx, searchTime) // behind the wait, which makes no hits partial
 	defer cancel()
 	if err := r.choose(ctx, s.Room); err != nil {
 		return Hits{}, err
@@ -147,6 +156,19 @@ func (u User) admitSearch() error {
 		return c.searches.Check(limit.NameKey(account), 1)
 	}
 	return c.searches.Check(limit.AddressKey(address), 1)
+}
+
+// seek waits until the user may search, or read its inbox, until leave is called. One such request of
+// an account runs at a time, and a few of the server: they ask the store for so much that
+// messages would wait for them. Of somebody without an account it is one for the address. This machine
+// and operators wait only for the server. It returns a *limit.ExceededError.
+func (u User) seek(ctx context.Context) (leave func(), err error) {
+	c, address := u.chat, u.peer.Address
+	key := limit.NameKey(u.account())
+	if key == 0 && !u.operator && (c.exempt == nil || !c.exempt(address)) {
+		key = limit.AddressKey(address)
+	}
+	return c.seeking.Enter(ctx, key)
 }
 
 // searching is a search in progress.

@@ -1,13 +1,16 @@
 package chat
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"kaban"
@@ -15,7 +18,9 @@ import (
 	"kaban/internal/index"
 	"kaban/internal/limit"
 	"kaban/internal/people"
+	"kaban/internal/search"
 	"kaban/internal/store"
+	"kaban/internal/store/memory"
 	"kaban/internal/store/storetest"
 )
 
@@ -237,4 +242,99 @@ func TestSearchRefuses(t *testing.T) {
 func isQueryError(err error) bool {
 	_, ok := errors.AsType[*QueryError](err)
 	return ok
+}
+
+// slowIndex finds nothing, once it is told to go on or the search has no time left.
+type slowIndex struct {
+	goOn    chan struct{}
+	running atomic.Int64
+}
+
+func (x *slowIndex) Find(ctx context.Context, ask search.Ask) (search.Places, error) {
+	x.running.Add(1)
+	defer x.running.Add(-1)
+	select {
+	case <-x.goOn:
+		return search.Places{}, nil
+	case <-ctx.Done():
+		return search.Places{Partial: true}, nil
+	}
+}
+
+func (x *slowIndex) Order(number uint64) (uint64, bool) { return number, true }
+func (x *slowIndex) Number(order uint64) uint64         { return order }
+
+// One search or inbox of an account runs at a time, and some of the server; the others wait, and
+// those that wait have their whole time afterwards.
+func TestSearchesTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t, memory.New(0))
+		x := &slowIndex{goOn: make(chan struct{})}
+		w.chat.SetIndex(x)
+		w.chat.seeking = limit.NewQueue(2, 2)
+		type outcome struct {
+			done, partial bool
+			err           error
+		}
+		seek := func(u User) *outcome {
+			o := new(outcome)
+			go func() {
+				hits, err := u.Search(t.Context(), Search{Query: "x"})
+				*o = outcome{true, hits.Partial, err}
+			}()
+			synctest.Wait()
+			return o
+		}
+		other := func(read func() error) *outcome {
+			o := new(outcome)
+			go func() { *o = outcome{done: true, err: read()} }()
+			synctest.Wait()
+			return o
+		}
+		running := func(what string, want int64) {
+			t.Helper()
+			if n := x.running.Load(); n != want {
+				t.Errorf("%s: %d run, want %d", what, n, want)
+			}
+		}
+		bob := w.user("bob")
+		first := seek(bob)
+		inbox := other(func() error { _, err := bob.Inbox(t.Context(), 0, 0, 1000); return err })
+		news := other(func() error { _, err := bob.News(t.Context()); return err })
+		running("one account", 1)
+		if inbox.done || news.done {
+			t.Error("an inbox is read at the same time")
+		}
+		for what, o := range map[string]*outcome{
+			"a search": seek(bob),
+			"an inbox": other(func() error { _, err := bob.Inbox(t.Context(), 0, 0, 1000); return err }),
+			"news":     other(func() error { _, err := bob.News(t.Context()); return err }),
+		} {
+			if _, exceeded := errors.AsType[*limit.ExceededError](o.err); !exceeded {
+				t.Errorf("%s too many: %+v", what, o)
+			}
+		}
+		near, same := w.visitor("vic", netip.MustParseAddr("2001:db8::1")), w.visitor("val", netip.MustParseAddr("2001:db8::2"))
+		visitor := seek(near)
+		running("two people", 2)
+		second, ann := seek(same), seek(w.user("ann"))
+		running("more than two people", 2)
+		if second.done || ann.done || visitor.done {
+			t.Error("somebody did not wait")
+		}
+		time.Sleep(searchTime) // the first two have no time left
+		synctest.Wait()
+		running("after their time", 2) // ann's and the second one of the address; what bob reads is done
+		if !first.partial || !visitor.partial {
+			t.Errorf("the first two: %+v, %+v", first, visitor)
+		}
+		close(x.goOn)
+		synctest.Wait()
+		for what, o := range map[string]*outcome{"the second of an address": second, "ann": ann, "the inbox": inbox, "the news": news} {
+			if *o != (outcome{done: true}) {
+				t.Errorf("%s: %+v", what, o)
+			}
+		}
+		w.chat.Close()
+	})
 }

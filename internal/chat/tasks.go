@@ -467,10 +467,10 @@ func (u User) endHooks(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			switch err := hookStanding(tx, &kept); {
+			switch err := u.chat.hookStanding(tx, &kept); {
 			case errors.Is(err, ErrNotFound):
 				return people.Hooks.Delete(tx, kept.Hash)
-			case err != nil:
+			case err != nil && !errors.Is(err, ErrPaused):
 				return err
 			}
 			return errDone // its account is another one by now

@@ -105,26 +105,27 @@ func (h *Handler) AddSent(bytes int) { h.sent += uint32(bytes) }
 // MakeRoom has a newcomer make room.
 func (h *Handler) MakeRoom() { h.guard((*Handler).makeRoom) }
 
-var MaxReaders, MaxAnswerers, MaxCheckers = maxReaders, maxAnswerers, maxCheckers
+var MaxReaders, MaxAnswerers, MaxCheckers, MaxSeekers = maxReaders, maxAnswerers, maxCheckers, maxSeekers
 
 // TestWorkers are the workers of a manager.
 type TestWorkers struct {
-	group                        sync.WaitGroup
-	readers, answerers, checkers *workers
+	group                                 sync.WaitGroup
+	readers, answerers, checkers, seekers *workers
 }
 
 func NewTestWorkers() *TestWorkers {
 	t := new(TestWorkers)
-	t.readers, t.answerers, t.checkers = newWorkers(&t.group)
+	t.readers, t.answerers, t.checkers, t.seekers = newWorkers(&t.group)
 	return t
 }
 
 func (t *TestWorkers) Read(call func())   { t.readers.run(call) }
 func (t *TestWorkers) Answer(call func()) { t.answerers.run(call) }
 func (t *TestWorkers) Check(call func())  { t.checkers.run(call) }
+func (t *TestWorkers) Seek(call func())   { t.seekers.run(call) }
 func (t *TestWorkers) Wait()              { t.group.Wait() }
 func (t *TestWorkers) Running() int {
-	return t.readers.running + t.answerers.running + t.checkers.running
+	return t.readers.running + t.answerers.running + t.checkers.running + t.seekers.running
 }
 
 // Unflushed returns how many bytes of ciphertext wait for a connection.

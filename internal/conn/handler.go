@@ -201,6 +201,12 @@ func (h *Handler) AskLong(call func(ctx context.Context), done func()) {
 	h.ask(h.loop.manager.checkers, call, done)
 }
 
+// AskInTurn is Ask for a call that may wait long for its turn, which others bound. It holds up
+// no call of Ask or AskLong.
+func (h *Handler) AskInTurn(call func(ctx context.Context), done func()) {
+	h.ask(h.loop.manager.seekers, call, done)
+}
+
 func (h *Handler) ask(by *workers, call func(ctx context.Context), done func()) {
 	h.asking = true
 	by.run(func() {

@@ -39,6 +39,7 @@ type Manager struct {
 	readers    *workers           // of the log
 	answerers  *workers           // of what peers ask
 	checkers   *workers           // of what takes long; see Handler.AskLong
+	seekers    *workers           // of what waits for its turn; see Handler.AskInTurn
 	group      sync.WaitGroup     // loops, workers, goodbyes
 	closing    chan struct{}      // closed by Shutdown, at its beginning
 	stop       chan struct{}      // closed by Shutdown, at its end
@@ -71,7 +72,7 @@ func New(config Config) (*Manager, error) {
 	m.handshakes.most = config.MaxHandshakes
 	m.refusedTurns = turns.New(refusedAtWork)
 	m.ctx, m.cancel = context.WithCancel(context.Background())
-	m.readers, m.answerers, m.checkers = newWorkers(&m.group)
+	m.readers, m.answerers, m.checkers, m.seekers = newWorkers(&m.group)
 	shortest := min(config.Heartbeat, config.HelloTimeout, config.StallTimeout)
 	m.sweepEvery = min(max(shortest/8, 5*time.Millisecond), maxSweep)
 	m.others = m.startLoop(newPortablePoller())

@@ -15,6 +15,8 @@ var (
 	maxAnswerers = max(4, maxReaders)
 	// maxCheckers is for what may take long on purpose, such as checking a password.
 	maxCheckers = 16
+	// maxSeekers is for what waits for its turn elsewhere, such as a search.
+	maxSeekers = 1000
 )
 
 // workers run calls that may block, so that no loop does. A worker lives while
@@ -28,8 +30,8 @@ type workers struct {
 	running int
 }
 
-func newWorkers(group *sync.WaitGroup) (readers, answerers, checkers *workers) {
-	return &workers{group: group, most: maxReaders}, &workers{group: group, most: maxAnswerers}, &workers{group: group, most: maxCheckers}
+func newWorkers(group *sync.WaitGroup) (readers, answerers, checkers, seekers *workers) {
+	return &workers{group: group, most: maxReaders}, &workers{group: group, most: maxAnswerers}, &workers{group: group, most: maxCheckers}, &workers{group: group, most: maxSeekers}
 }
 
 // run has a worker make a call soon, in the order of the calls to run.

@@ -20,6 +20,9 @@ func TestSlowCallsHoldUpNoOthers(t *testing.T) {
 		for range conn.MaxCheckers {
 			w.Check(wait)
 		}
+		for range conn.MaxSeekers {
+			w.Seek(wait)
+		}
 		for range conn.MaxAnswerers - 1 {
 			w.Answer(wait)
 		}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"kaban"
+	"kaban/internal/access"
 	"kaban/internal/account"
 	"kaban/internal/chat"
 	"kaban/internal/dispatch"
@@ -373,12 +374,68 @@ func TestHooksOfASuspendedAccount(t *testing.T) {
 		}
 		must(t, p.post(operators))
 		all, err := p.hooks.List(t.Context(), p.chat.Operator())
-		if err != nil || len(all) != 2 || all[0].Paused != (all[0].Username == "ci") || all[1].Paused != (all[1].Username == "ci") {
+		if err != nil || len(all) != 2 || pauses(all[0]) != (all[0].Username == "ci") || pauses(all[1]) != (all[1].Username == "ci") {
 			t.Errorf("restarted %v: the list is %+v, %v", restarted, all, err)
 		}
 	}
 	must(t, p.accounts.Restore(t.Context(), account.Operator(), "ann"))
 	must(t, p.post(key))
+}
+
+func pauses(h chat.SeenHook) bool { return errors.Is(h.Paused, chat.ErrMakerSuspended) }
+
+// A hook pauses while the account that made it may not read its room, and only then: nobody
+// whom a room has put out speaks there with a key that is left. It is decided in the commit.
+func TestHooksOfSomebodyPutOut(t *testing.T) {
+	p := newPlace(t)
+	ann, key := p.op("ann", "builds")
+	bob, _ := p.op("bob", "tests")
+	room, name := named(t, "builds", "ci").Room, storetest.Username(t, "ann")
+	act := func(by chat.User, a chat.Act) {
+		t.Helper()
+		id, err := kaban.ParseMessageID(fmt.Sprint("act", p.posts))
+		must(t, err)
+		p.posts++
+		a.Room, a.ID = room, id
+		send, err := by.Act(nil, 0, a)
+		must(t, err)
+		_, err = by.Commit(t.Context(), send)
+		must(t, err)
+	}
+	found, err := p.chat.FindHook(t.Context(), key)
+	must(t, err)
+	posts := func(when string, want error) {
+		t.Helper()
+		if err := p.post(key); !errors.Is(err, want) {
+			t.Errorf("%s: a new request: %v", when, err)
+		}
+		if err := p.postAs(found, found.Username); !errors.Is(err, want) {
+			t.Errorf("%s: one that was under way: %v", when, err)
+		}
+		all, err := p.hooks.List(t.Context(), p.chat.Operator())
+		if i := slices.IndexFunc(all, func(h chat.SeenHook) bool { return h.ID == found.ID }); err != nil || i < 0 || !errors.Is(all[i].Paused, want) {
+			t.Errorf("%s: the list is %+v, %v", when, all, err)
+		}
+	}
+	posts("at first", nil)
+	bobs := storetest.Username(t, "bob")
+	act(ann.User, chat.Act{Action: access.Invite, Subject: bobs})
+	act(ann.User, chat.Act{Action: access.SetRoomRole, Subject: bobs, Role: kaban.RoomRoleOp})
+	act(bob.User, chat.Act{Action: access.SetRoomRole, Subject: name, Role: kaban.RoomRoleMember})
+	posts("as a member", nil)
+	act(bob.User, chat.Act{Action: access.Kick, Subject: name})
+	posts("outside a public room, which she may read", nil)
+	act(bob.User, chat.Act{Action: access.Ban, Subject: name})
+	posts("banned", chat.ErrMakerOutside)
+	act(bob.User, chat.Act{Action: access.Unban, Subject: name})
+	posts("not banned any more", nil)
+	act(bob.User, chat.Act{Action: access.MakePrivate, Change: people.RoomChange{Kind: kaban.RoomPrivate}})
+	posts("outside a private room", chat.ErrMakerOutside)
+	p.restart()
+	bob.User = p.chat.With(bob.User.Identity(), netip.Addr{}, nil)
+	posts("after a restart", chat.ErrMakerOutside)
+	act(bob.User, chat.Act{Action: access.Invite, Subject: name})
+	posts("back in it", nil)
 }
 
 // A hook ends with the account that made it, whenever the server stops: at once for whoever

@@ -2,7 +2,8 @@
 // somebody has at once.
 //
 // A [Limiter] is a token bucket for each key: an address, an account, a credential.
-// [Connections] counts what is open at once. [SignIns] slows down guessing.
+// [Connections] counts what is open at once. [SignIns] slows down guessing. A [Queue]
+// bounds how much runs at once.
 // [Limits] has one of each for everything the server limits, with the numbers of
 // [Config].
 //
@@ -70,7 +71,8 @@ func pairKey(account, address Key) Key {
 
 // ExceededError refuses something beyond a limit.
 type ExceededError struct {
-	// Limit is the name of the setting, such as "account_rooms_per_hour".
+	// Limit is the name of the setting, such as "account_rooms_per_hour". It is "" for a Queue,
+	// which has none.
 	Limit string
 	// RetryAfter is when to try again. It is more than 0.
 	RetryAfter time.Duration
@@ -78,5 +80,8 @@ type ExceededError struct {
 
 // Error implements error.
 func (e *ExceededError) Error() string {
+	if e.Limit == "" {
+		return fmt.Sprintf("too many of your requests of this kind wait already; try again in %s", e.RetryAfter.Round(time.Millisecond))
+	}
 	return fmt.Sprintf("limits.%s is reached; try again in %s", e.Limit, e.RetryAfter.Round(time.Millisecond))
 }

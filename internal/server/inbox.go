@@ -16,12 +16,16 @@ func (c *client) inbox(r *wire.Request) {
 		return
 	}
 	var inbox chat.Inbox
-	c.ask(ref, func(ctx context.Context) (err error) {
-		inbox, err = user.Inbox(ctx, before, limit, wire.MaxFrame)
-		return err
-	}, func() {
-		c.handler.Spend(len(inbox.Mentions))
-		c.reply(inboxEvent(ref, &inbox))
+	var err error
+	c.handler.AskInTurn(func(ctx context.Context) { inbox, err = user.Inbox(ctx, before, limit, wire.MaxFrame) }, func() {
+		switch {
+		case c.session == nil: // it has ended in the meantime
+		case err != nil:
+			c.replyFailure(ref, err)
+		default:
+			c.handler.Spend(len(inbox.Mentions))
+			c.reply(inboxEvent(ref, &inbox))
+		}
 	})
 }
 

@@ -44,7 +44,7 @@ func (c *client) search(r *wire.Request) {
 	asked := chat.Search{Query: r.Query, Room: r.Room, Before: r.Before, HasBefore: r.HasBefore, Limit: r.Limit, Zone: r.Zone}
 	var found chat.Hits
 	var err error
-	c.handler.AskLong(func(ctx context.Context) { found, err = user.Search(ctx, asked) }, func() {
+	c.handler.AskInTurn(func(ctx context.Context) { found, err = user.Search(ctx, asked) }, func() {
 		if err != nil {
 			c.replyFailure(ref, err)
 			return

@@ -72,7 +72,11 @@ func (m *Model) blockFrom(r *room, k, width, top int) []line {
 	above := m.before(r, k)
 	var lines []line
 	if above == nil && r.complete && r.of == nil {
-		lines = append(lines, m.rule("the beginning of "+m.meter.clean(m.titleOf(r.name)), width, look{role: roleDim})...)
+		begins := "the beginning of " + m.meter.clean(m.titleOf(r.name))
+		if r.origin > 1 {
+			begins = "older messages are no longer kept"
+		}
+		lines = append(lines, m.rule(begins, width, look{role: roleDim})...)
 	}
 	begins := r.marked && i.sending == stored && i.seq > r.mark && (above == nil || above.seq <= r.mark)
 	if i.kind != itemNotice && (above == nil || !m.sameDay(above.time, i.time)) {

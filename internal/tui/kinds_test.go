@@ -2,6 +2,7 @@ package tui
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -104,5 +105,48 @@ func TestPlaceBeforeUnknownKinds(t *testing.T) {
 	d.happens(e)
 	if r.read != 5 || r.marked || r.unread() != 0 {
 		t.Errorf("read up to %d, marked %v, %d unread; want 5, false and 0", r.read, r.marked, r.unread())
+	}
+}
+
+// Where the front of a log was cut, the terminal says so, also if that happens while somebody
+// reads.
+func TestWhereTheHistoryIsCut(t *testing.T) {
+	const begins, cut = "the beginning of lobby", "older messages are no longer kept"
+	page1 := func(before uint64, from uint64, more bool) pageEvent {
+		var entries []client.Entry
+		for seq := from; seq < before; seq++ {
+			entries = append(entries, entry(old(seq)))
+		}
+		return pageEvent{room: "lobby", page: page{Before: before, HasBefore: true}, got: pageWith(more, entries...)}
+	}
+	newest := page1(51, 41, false)
+	around := newest
+	around.page = page{Around: true}
+	hidden := newest // the oldest entry that is kept is a change
+	hidden.got.First = 40
+	for name, c := range map[string]struct {
+		pages []pageEvent
+		want  string
+	}{
+		"whole":            {[]pageEvent{page1(51, 41, true), page1(41, 1, false)}, begins},
+		"cut":              {[]pageEvent{newest}, cut},
+		"cut to a change":  {[]pageEvent{hidden}, cut},
+		"cut meanwhile":    {[]pageEvent{page1(51, 41, true), page1(41, 41, false)}, cut},
+		"cut, and a jump":  {[]pageEvent{page1(51, 45, true), around}, cut},
+		"whole to a jump":  {[]pageEvent{page1(51, 41, true), page1(41, 1, false), around}, cut},
+		"a change is left": {[]pageEvent{page1(51, 41, true), {room: "lobby", page: page{Before: 41, HasBefore: true}, got: client.HistoryPage{First: 1, Last: 40}}}, begins},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDesk(t, 80, 60)
+			d.happens(joinedEvent{asked: "lobby", room: "lobby", cursor: client.Cursor{Epoch: "e", Seq: 50}, head: 50})
+			for _, e := range c.pages {
+				d.happens(e)
+			}
+			d.keys("pgup", "pgup", "pgup")
+			screen := d.screen()
+			if strings.Contains(screen, begins) != (c.want == begins) || strings.Contains(screen, cut) != (c.want == cut) {
+				t.Errorf("want %q on\n%s", c.want, screen)
+			}
+		})
 	}
 }

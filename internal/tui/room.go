@@ -35,6 +35,9 @@ type room struct {
 	attached bool
 	// complete means that nothing precedes the window.
 	complete bool
+	// origin is the seq with which the log begins, as far as is known when complete is set:
+	// more than 1 if what was before is no longer kept, or not for this account.
+	origin uint64
 	// pending are own messages that are not stored yet, in order.
 	pending []*item
 	// altering are own changes of messages that are not stored yet, in order.
@@ -352,6 +355,7 @@ func (r *room) addPage(p page, got client.HistoryPage, own string) {
 	case p.Around:
 		r.forget(r.items)
 		r.restart(p, items, more, newest)
+		r.origin = got.First
 		r.renew(r.fold.AddPage(&got))
 		if got.AsOf >= r.stale {
 			r.stale, r.failures, r.notUntil = 0, 0, time.Time{}
@@ -368,6 +372,9 @@ func (r *room) addPage(p page, got client.HistoryPage, own string) {
 		r.items = append(items, r.items...)
 		r.renew(r.fold.AddPage(&got))
 		r.complete = !more
+		if r.origin = got.First; r.origin == 0 { // nothing precedes
+			r.origin = p.Before
+		}
 		if r.following && r.attached {
 			r.trimOld()
 		} else {

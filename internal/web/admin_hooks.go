@@ -27,7 +27,8 @@ type Hook struct {
 	Room     string `json:"room" doc:"The room that it posts to."`
 	Username string `json:"username" doc:"The author of messages that name no other."`
 	Speaker  bool   `json:"speaker" doc:"It also posts where only ops and speakers do."`
-	Paused   bool   `json:"paused" doc:"It does not post, because the account that made it is suspended."`
+	Paused   bool   `json:"paused" doc:"It does not post for now."`
+	Why      string `json:"paused_because,omitempty" enum:"maker_suspended,maker_outside" doc:"Why it is paused: the account that made it is suspended, or may not read the room any more."`
 	Created  string `json:"created" format:"date-time" doc:"When it was made."`
 }
 
@@ -45,7 +46,12 @@ func (s *Server) listHooks(ctx context.Context, by *who, _ *nothing) (HookList, 
 	list := HookList{Hooks: make([]Hook, len(hooks))}
 	for i := range hooks {
 		list.Hooks[i] = hookOf(&hooks[i].Hook)
-		list.Hooks[i].Paused = hooks[i].Paused
+		if paused := hooks[i].Paused; paused != nil {
+			list.Hooks[i].Paused, list.Hooks[i].Why = true, "maker_suspended"
+			if errors.Is(paused, chat.ErrMakerOutside) {
+				list.Hooks[i].Why = "maker_outside"
+			}
+		}
 	}
 	return list, err
 }

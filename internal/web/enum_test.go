@@ -51,10 +51,11 @@ func TestEnumsOfTheDocument(t *testing.T) {
 		"list-users.status": statuses,
 		"RoomNews.kind":     textsOf[kaban.RoomKind](), "RoomNews.role": textsOf[kaban.RoomRole](), "RoomNews.notify": textsOf[kaban.NotifyLevel](),
 		"Notifications.level": textsOf[kaban.NotifyLevel](), "NotificationsBody.level": textsOf[kaban.NotifyLevel](),
-		"Quiet.days":       account.Days,
-		"RoomNews.history": {string(people.HistoryAll), string(people.HistoryJoined)},
-		"Mention.cause":    {string(wire.CauseName), string(wire.CauseEveryone), string(wire.CauseHere)},
-		"Erasure.state":    {"none", "deleting", "erasing", "done"},
+		"Quiet.days":          account.Days,
+		"RoomNews.history":    {string(people.HistoryAll), string(people.HistoryJoined)},
+		"Mention.cause":       {string(wire.CauseName), string(wire.CauseEveryone), string(wire.CauseHere)},
+		"Erasure.state":       {"none", "deleting", "erasing", "done"},
+		"Hook.paused_because": {"maker_suspended", "maker_outside"}, "MadeHook.paused_because": {"maker_suspended", "maker_outside"},
 	}
 	all, err := document()
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 
 // cutStmts take entries away, with all that is known of them.
 type cutStmts struct {
-	cutBy, cutEdited, setCut                                                      *sql.Stmt
+	cutBy, cutEdited, cutUnnamed, setCut                                          *sql.Stmt
 	cutEntries, cutStates, cutReactions, cutOriginals, cutMentions, cutUnledgered *sql.Stmt
 }
 
@@ -23,13 +23,14 @@ func (c *cutStmts) queries() map[**sql.Stmt]string {
 	return map[**sql.Stmt]string{
 		&c.cutBy:        "SELECT user, count(*) FROM entries" + run + " AND kind = 1 GROUP BY user ORDER BY user",
 		&c.cutEdited:    "SELECT place, edited FROM states" + run + " AND edited > 0",
+		&c.cutUnnamed:   "SELECT place FROM unledgered" + run + " ORDER BY place",
 		&c.setCut:       "UPDATE rooms SET cut = ?, cut_messages = ?, sum = ? WHERE id = ?",
 		&c.cutEntries:   "DELETE FROM entries" + run,
 		&c.cutStates:    "DELETE FROM states" + run,
 		&c.cutReactions: "DELETE FROM reactions" + run,
 		&c.cutOriginals: "DELETE FROM originals" + run,
 		&c.cutMentions:  "DELETE FROM mentions INDEXED BY mentions_of_message" + run,
-		// What somebody has deleted seconds ago. A restored backup cuts it again.
+		// The ledger has them.
 		&c.cutUnledgered: "DELETE FROM unledgered" + run,
 	}
 }
@@ -77,12 +78,103 @@ func (s *Store) Cut(ctx context.Context, name kaban.RoomName, age store.Age, lim
 			return 0, err
 		}
 	}
+	var named places
+	for {
+		n, err = s.cutOnce(ctx, r, age, limit, &named)
+		switch {
+		case errors.Is(err, errUnmerged):
+			err = s.mergeRest()
+		case errors.Is(err, errUnnamed):
+			s.mu.RLock()
+			first := r.place(r.cut + 1)
+			s.mu.RUnlock()
+			err = s.nameDeleted(ctx, first, first+int64(limit)-1, &named)
+		default:
+			return n, err
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+}
+
+// Reasons why a cut is tried again.
+var (
+	errUnmerged = errors.New("a message that is to be cut was deleted, and the deletion is not merged")
+	errUnnamed  = errors.New("a message that is to be cut was deleted, and the ledger may lack it")
+)
+
+// places are those of messages that the ledger has by now.
+type places struct {
+	of     map[int64]bool
+	failed error // of the ledger: what it lacks is not cut, and nothing behind it
+}
+
+// nameDeleted has the ledger name the messages in a run of places that were deleted.
+func (d *database) nameDeleted(ctx context.Context, first, last int64, named *places) error {
+	if named.of == nil {
+		named.of = make(map[int64]bool)
+	}
+	for {
+		recorded, err := d.recordSome(ctx, first, last)
+		if errors.Is(err, store.ErrBroken) || errors.Is(err, store.ErrClosed) {
+			return err
+		}
+		if named.failed = err; err != nil || len(recorded) == 0 {
+			return nil
+		}
+		for _, place := range recorded {
+			named.of[place] = true
+			first = place + 1
+		}
+	}
+}
+
+// cutNamed returns how many of the n oldest entries may be cut because the ledger names all of
+// them that were deleted. Otherwise a backup from before the deletion has them, and a server that
+// keeps everything would show them again.
+func (b *batch) cutNamed(r *room, row roomRow, n int, named *places) (int, error) {
+	if b.ledger == nil || n == 0 {
+		return n, nil
+	}
+	first := r.place(row.cut + 1)
+	lacking, err := numbersOf(b.stmts.cutUnnamed.QueryContext(b.ctx, first, first+int64(n)-1))
+	if err != nil {
+		return 0, err
+	}
+	for _, place := range lacking {
+		switch before := int(place - first); {
+		case named.of[place]:
+		case named.failed == nil:
+			return 0, errUnnamed
+		case before == 0:
+			return 0, named.failed
+		default:
+			return before, nil
+		}
+	}
+	return n, nil
+}
+
+// deletes reports whether an entry of the room that is not merged deletes a message up to one.
+// The caller holds appending.
+func (r *room) deletes(last uint64) bool {
+	for _, seq := range r.tailAbout {
+		if e := &r.tail[seq-r.tail[0].Seq]; e.Kind == kaban.KindDelete && e.Target <= last {
+			return true
+		}
+	}
+	return false
+}
+
+// cutOnce is Cut in one transaction, of entries that are merged.
+func (s *Store) cutOnce(ctx context.Context, r *room, age store.Age, limit int, named *places) (n int, err error) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	if err := s.usable(ctx); err != nil {
 		return 0, err
 	}
-	operation := "cut the log of " + name.String()
+	operation := "cut the log of " + r.name.String()
 	s.appending.Lock()
 	b := s.newBatch(ctx)
 	defer b.end()
@@ -95,8 +187,11 @@ func (s *Store) Cut(ctx context.Context, name kaban.RoomName, age store.Age, lim
 	if err == nil {
 		n, err = b.old(r, row, age, limit)
 	}
-	if err == nil && n == 0 {
-		return 0, b.giveUp(operation, nil)
+	if err == nil {
+		n, err = b.cutNamed(r, row, n, named)
+	}
+	if err == nil && n == 0 || errors.Is(err, errUnnamed) || err != nil && errors.Is(err, named.failed) {
+		return 0, b.giveUp(operation, err)
 	}
 	if err == nil {
 		err = b.cutFront(r, row, uint64(n))
@@ -108,7 +203,10 @@ func (s *Store) Cut(ctx context.Context, name kaban.RoomName, age store.Age, lim
 		return 0, b.abort(operation, err)
 	}
 	failpoint.Point("cut.deleted")
-	return n, b.commitCut(operation, n)
+	if err := b.commitCut(operation, n); err != nil {
+		return 0, err
+	}
+	return n, nil
 }
 
 // commitCut gives the cut a number of a batch, so that its texts are due to be erased, and
@@ -116,6 +214,10 @@ func (s *Store) Cut(ctx context.Context, name kaban.RoomName, age store.Age, lim
 func (b *batch) commitCut(operation string, n int) error {
 	d := b.database
 	d.appending.Lock()
+	if d.ledger != nil && b.cut.room.deletes(b.cut.seq) {
+		d.appending.Unlock()
+		return b.giveUp(operation, errUnmerged)
+	}
 	err := b.note()
 	if err == nil {
 		b.erasing.due = max(b.erasing.due, b.number)

@@ -1,10 +1,12 @@
 package sqlite
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -331,5 +333,116 @@ func TestCutsAreNumbered(t *testing.T) {
 	s = open(t, copyFiles(t, dir), Options{}) // as after a kill
 	if _, due := s.Erased(); due != last {
 		t.Errorf("after a start %d is due, want %d", due, last)
+	}
+}
+
+// A message that is deleted, and cut before the eraser has noted that, is in the ledger all the
+// same: a backup from before both is restored without it, and with the rest.
+func TestCutsAreLedgered(t *testing.T) {
+	t.Parallel()
+	const n, deletedOnes = 2100, 1050 // more than the ledger gets at once
+	for name, merged := range map[string]bool{"merged": true, "unmerged": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir, file := t.TempDir(), filepath.Join(t.TempDir(), "before.db")
+			b := &book{}
+			s := still(t, dir, Options{Ledger: b})
+			now := time.UnixMilli(1000)
+			s.now = func() time.Time { return now }
+			storetest.Append(t, s, numbered(t, "lobby", "ann", 0, n)...)
+			if _, err := archive(t, dir).Backup(t.Context(), file, nil); err != nil {
+				t.Fatal(err)
+			}
+			mergeNow(t, s)
+			now = time.UnixMilli(2000)
+			for i := range deletedOnes {
+				storetest.Append(t, s, change(t, kaban.KindDelete, "lobby", "ann", fmt.Sprint("d", i), uint64(2*i+1), ""))
+			}
+			if merged {
+				mergeNow(t, s)
+			}
+			if cut := cut(t, s, "lobby", store.Age{Before: 1500, Now: 3000}, n+1); cut != n {
+				t.Errorf("%d are cut", cut)
+			}
+			if named := b.named(t, s.Epoch()); len(named) != deletedOnes || !named["lobby 1"] || named["lobby 2"] {
+				t.Errorf("the ledger names %d messages, want %d", len(named), deletedOnes)
+			}
+			closeStore(t, s)
+			to := t.TempDir()
+			done, err := Restore(t.Context(), to, file, false, b.replay(t))
+			if err != nil || done.Deleted != deletedOnes {
+				t.Errorf("%+v, %v; want %d deleted", done, err, deletedOnes)
+			}
+			texts := 0
+			for _, e := range all(t, open(t, to, Options{}), "lobby") {
+				if e.Content != "" {
+					texts++
+				}
+			}
+			if texts != n-deletedOnes {
+				t.Errorf("%d texts are restored, want %d", texts, n-deletedOnes)
+			}
+			// A backup of what is left is restored as it is.
+			again := filepath.Join(t.TempDir(), "after.db")
+			if _, err := archive(t, dir).Backup(t.Context(), again, nil); err != nil {
+				t.Fatal(err)
+			}
+			want, to := exportOf(t, dir), t.TempDir()
+			if done, err := Restore(t.Context(), to, again, false, b.replay(t)); err != nil || done.Deleted != 0 || done.Known != done.Lines {
+				t.Errorf("of the cut log: %+v, %v", done, err)
+			}
+			if got := exportOf(t, to); !reflect.DeepEqual(got, want) || len(want.fronts) == 0 {
+				t.Error("a backup of the cut log is restored as something else")
+			}
+		})
+	}
+}
+
+// While the ledger cannot be written, nothing is cut that it lacks, and what is before it is.
+func TestCutWaitsForTheLedger(t *testing.T) {
+	t.Parallel()
+	b := &book{fails: math.MaxInt}
+	s := still(t, t.TempDir(), Options{Ledger: b})
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 9)...)
+	storetest.Append(t, s, change(t, kaban.KindDelete, "lobby", "ann", "d", 4, ""))
+	if n := cut(t, s, "lobby", ever, 100); n != 3 {
+		t.Errorf("%d are cut, want 3", n)
+	}
+	lobby := storetest.RoomName(t, "lobby")
+	if n, err := s.Cut(t.Context(), lobby, ever, 100); n != 0 || !errors.Is(err, errBook) {
+		t.Errorf("then %d are cut, %v", n, err)
+	}
+	b.mu.Lock()
+	b.fails = 0
+	b.mu.Unlock()
+	if n := cut(t, s, "lobby", ever, 100); n != 7 {
+		t.Errorf("then %d are cut, want 7", n)
+	}
+	if named := b.named(t, s.Epoch()); len(named) != 1 || !named["lobby 4"] {
+		t.Errorf("the ledger names %v", named)
+	}
+}
+
+// What is cut, and still in a reader's memory as unmerged, has no text for it: an edit behind the
+// cut does not show the message.
+func TestAMomentHidesWhatIsCut(t *testing.T) {
+	t.Parallel()
+	s := still(t, t.TempDir(), Options{})
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 2)...)
+	storetest.Append(t, s, change(t, kaban.KindEdit, "lobby", "ann", "e", 1, "gone"), change(t, kaban.KindEdit, "lobby", "ann", "e2", 2, "kept"))
+	err := s.at(t.Context(), s.rooms["lobby"], func(m *moment) error {
+		if len(m.unmerged) != 4 {
+			t.Errorf("%d entries are unmerged", len(m.unmerged))
+		}
+		m.front = 1 // as if it was merged and cut since
+		for at, want := range map[int]string{2: "", 3: "kept"} {
+			if e, err := m.withText(m.unmerged[at].Entry); err != nil || e.Content != want {
+				t.Errorf("entry %d has %q, %v; want %q", e.Seq, e.Content, err, want)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math"
 
 	"kaban/internal/failpoint"
 	"kaban/internal/store"
@@ -13,7 +14,8 @@ import (
 // The transaction that merges the deletion of a message adds the message to the table
 // unledgered. The eraser writes what is there to the ledger, and removes it when that is
 // durable, before it notes that anything is erased. So a message that was deleted is in the
-// table or in the ledger at any moment, perhaps in both.
+// table or in the ledger at any moment, perhaps in both. A cut, which takes the message away,
+// has it written to the ledger first.
 
 // ledgerStep is how many messages are written to the ledger at once.
 const ledgerStep = 1000
@@ -29,7 +31,7 @@ func (l *ledgerStmts) queries() map[**sql.Stmt]string {
 	return map[**sql.Stmt]string{
 		&l.addUnledgered:   "INSERT OR REPLACE INTO unledgered (place, sum) VALUES (?, ?)",
 		&l.dropUnledgered:  "DELETE FROM unledgered WHERE place = ?",
-		&l.someUnledgered:  "SELECT place, sum FROM unledgered ORDER BY place LIMIT ?",
+		&l.someUnledgered:  "SELECT place, sum FROM unledgered WHERE place BETWEEN ? AND ? ORDER BY place LIMIT ?",
 		&l.deletedPlaces:   "SELECT place FROM states WHERE deleted > 0 AND place > ? ORDER BY place LIMIT ?",
 		&l.clearUnledgered: "DELETE FROM unledgered",
 	}
@@ -58,20 +60,9 @@ func (d *database) record(ctx context.Context) error {
 		if d.eraser.isStopped() {
 			return errStopped
 		}
-		messages, places, err := d.unledgered(ctx)
-		if errors.Is(err, store.ErrDamaged) {
-			d.log.Error("what the ledger lacks is damaged; everything that was ever deleted is written to it again", "path", d.path, "error", err)
-			if err = d.recordAgain(); err == nil {
-				continue
-			}
-		}
+		places, err := d.recordSome(ctx, 0, math.MaxInt64)
 		if err != nil || len(places) == 0 {
 			return err
-		}
-		if len(messages) > 0 {
-			if err := d.ledger.Record(messages); err != nil {
-				return err
-			}
 		}
 		err = d.transaction("note what the ledger has", func(b *batch) error {
 			for _, place := range places {
@@ -88,15 +79,31 @@ func (d *database) record(ctx context.Context) error {
 	}
 }
 
-// unledgered returns the next messages that the ledger lacks, and their places. One that
-// cannot be read is left out.
-func (d *database) unledgered(ctx context.Context) (messages []store.Erased, places []int64, err error) {
+// recordSome has the ledger name the next messages in a run of places that it lacks, and returns
+// their places, none if it lacks none.
+func (d *database) recordSome(ctx context.Context, first, last int64) (places []int64, err error) {
+	messages, places, err := d.unledgered(ctx, first, last)
+	if errors.Is(err, store.ErrDamaged) {
+		d.log.Error("what the ledger lacks is damaged; everything that was ever deleted is written to it again", "path", d.path, "error", err)
+		if err = d.recordAgain(); err == nil {
+			messages, places, err = d.unledgered(ctx, first, last)
+		}
+	}
+	if err == nil && len(messages) > 0 {
+		err = d.ledger.Record(messages)
+	}
+	return places, err
+}
+
+// unledgered returns the next messages in a run of places that the ledger lacks, and their
+// places. One that cannot be read is left out.
+func (d *database) unledgered(ctx context.Context, first, last int64) (messages []store.Erased, places []int64, err error) {
 	d.writing.Lock()
 	defer d.writing.Unlock()
 	if d.closed {
 		return nil, nil, store.ErrClosed
 	}
-	rows, err := d.stmts.someUnledgered.QueryContext(ctx, ledgerStep)
+	rows, err := d.stmts.someUnledgered.QueryContext(ctx, first, last, ledgerStep)
 	if err != nil {
 		return nil, nil, d.failed("read what the ledger lacks", err)
 	}
