@@ -73,6 +73,11 @@ func (c *checker) check(list func() ([]store.Room, error)) error {
 	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
 		return err
 	}
+	// The index may go on meanwhile, so what is behind is read first.
+	last, err := c.places()
+	if err != nil {
+		return err
+	}
 	kept, err := c.db.readRooms(c.ctx)
 	if err != nil {
 		return err
@@ -85,29 +90,37 @@ func (c *checker) check(list func() ([]store.Room, error)) error {
 	for i := range rooms {
 		heads[rooms[i].Name.Key()] = rooms[i].Head
 	}
-	cursors := make(map[uint32]uint64)
 	for _, r := range kept {
-		cursors[r.id] = r.cursor
+		if place := last[r.id]; place.seq > r.cursor {
+			c.report("chunk %d has message %d of %s, which was read up to %d", place.chunk, place.seq, r.name, r.cursor)
+		}
+		delete(last, r.id)
 		if head := heads[r.name.Key()]; r.cursor > head {
 			c.report("it has read %s up to %d, and the database has it up to %d", r.name, r.cursor, head)
 		}
 	}
-	return c.places(cursors)
+	for _, place := range last {
+		c.report("chunk %d has a message of a room that is not there", place.chunk)
+	}
+	return nil
 }
 
-// places reads all chunks, and compares them with the cursors.
-func (c *checker) places(cursors map[uint32]uint64) error {
-	last := make(map[uint32]uint64)
+// place is where the last message of a room is.
+type place struct{ chunk, seq uint64 }
+
+// places reads all chunks, and returns the last message that they have of each room.
+func (c *checker) places() (last map[uint32]place, err error) {
+	last = make(map[uint32]place)
 	rows, err := c.db.read.QueryContext(c.ctx, "SELECT id, items FROM chunks ORDER BY id")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var id uint64
 		var data sql.RawBytes
 		if err := rows.Scan(&id, &data); err != nil {
-			return err
+			return nil, err
 		}
 		items, err := decodeItems(data)
 		if err != nil {
@@ -115,22 +128,16 @@ func (c *checker) places(cursors map[uint32]uint64) error {
 			continue
 		}
 		for _, i := range items {
-			cursor, ok := cursors[i.room]
-			switch {
-			case !ok:
-				c.report("chunk %d has a message of a room that is not there", id)
-			case i.seq <= last[i.room]:
-				c.report("chunk %d has message %d of a room behind %d", id, i.seq, last[i.room])
-			case i.seq > cursor:
-				c.report("chunk %d has message %d of a room that was read up to %d", id, i.seq, cursor)
+			if was := last[i.room].seq; i.seq <= was {
+				c.report("chunk %d has message %d of a room behind %d", id, i.seq, was)
 			}
 			if len(c.problems) > maxProblems {
-				return nil
+				return last, nil
 			}
-			last[i.room] = i.seq
+			last[i.room] = place{id, i.seq}
 		}
 	}
-	return rows.Err()
+	return last, rows.Err()
 }
 
 // maxProblems is how many problems are worth a line.
