@@ -446,3 +446,59 @@ func TestAMomentHidesWhatIsCut(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// BenchmarkCut writes batches of 16 messages while 100,000 others are cut as package chat does it,
+// and as often without that. It reports the acks per second, and their ratio. It takes minutes.
+func BenchmarkCut(b *testing.B) {
+	const size, batch, step, rest = 100_000, 16, 256, 3
+	for b.Loop() {
+		s := open(b, b.TempDir(), Options{})
+		for i := 0; i < size; i += 1000 {
+			storetest.Append(b, s, numbered(b, "old", "ann", i, 1000)...)
+		}
+		lobby, next := storetest.RoomName(b, "old"), 0
+		write := func(until func(written int) bool) float64 {
+			start, written, results := time.Now(), 0, make([]store.Result, batch)
+			for ; !until(written); written += batch {
+				writes := storetest.Writes(numbered(b, "new", "bob", next, batch)...)
+				if next += batch; s.Append(b.Context(), writes, results) != nil {
+					b.Fatal("a batch is not stored")
+				}
+			}
+			return float64(written) / time.Since(start).Seconds()
+		}
+		done, during := make(chan struct{}), 0
+		var group sync.WaitGroup
+		group.Go(func() {
+			defer close(done)
+			for n := step; n == step; {
+				start, err := time.Now(), error(nil)
+				if n, err = s.Cut(b.Context(), lobby, ever, step); err != nil {
+					b.Error(err)
+					return
+				}
+				time.Sleep(rest * time.Since(start))
+			}
+		})
+		start := time.Now()
+		with := write(func(written int) bool {
+			during = written
+			select {
+			case <-done:
+				return true
+			default:
+				return false
+			}
+		})
+		b.ReportMetric(size/time.Since(start).Seconds(), "cut/s")
+		group.Wait()
+		without := write(func(written int) bool { return written >= during })
+		b.ReportMetric(with, "acks/s-with")
+		b.ReportMetric(without, "acks/s-without")
+		b.ReportMetric(with/without, "ratio")
+		if state, err := s.Room(b.Context(), lobby); err != nil || state.Oldest != size+1 {
+			b.Fatalf("it begins with %d, %v", state.Oldest, err)
+		}
+		closeStore(b, s)
+	}
+}
