@@ -97,9 +97,32 @@ func (c *loginCommand) signIn(ctx context.Context, server string, std streams) (
 		found.Device, found.Web = true, cmp.Or(c.Web, webOf(server), said)
 	default:
 		found.Device, found.Web = true, cmp.Or(c.Web, webOf(server), usualWebOf(server))
+		// The page may be that of another server: nobody confirms a code for one that is not there.
+		if err := c.reach(ctx, server); err != nil {
+			return found, unreachable(server, err)
+		}
 		found.Token, err = c.byCode(ctx, server, found.Web, std)
 	}
 	return found, err
+}
+
+// reach looks whether a server can be connected to.
+func (c *loginCommand) reach(ctx context.Context, server string) error {
+	address, err := dial.Parse(server)
+	if err != nil {
+		return err
+	}
+	trust, err := c.trust(server)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, signInPatience)
+	defer cancel()
+	conn, err := (&dial.Dialer{Address: address, Trust: trust}).Dial(ctx)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
 }
 
 // check signs in with a credential and returns its account.

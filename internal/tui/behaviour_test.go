@@ -878,6 +878,17 @@ func TestTheFormAsksAgain(t *testing.T) {
 	d.typed("")
 }
 
+// Whoever is signed out while they are here reads how to come back; connecting again does not help.
+func TestSignedOut(t *testing.T) {
+	d := newDesk(t, 100, 12)
+	d.options.Explain = func(server string, err error) string { return "sign in at " + server }
+	d.happens(stateEvent{link: ended, err: &client.Goodbye{Reason: wire.ReasonAuth}})
+	d.shows("disconnected  sign in at chat.example:6440")
+	d.hides("/reconnect")
+	d.happens(stateEvent{link: ended, err: &client.Goodbye{Reason: wire.ReasonReplaced}})
+	d.shows("(replaced); /reconnect")
+}
+
 // Who fills the form in is not disturbed by the attempts that go on meanwhile,
 // and sees what they type.
 func TestTheFormWaits(t *testing.T) {

@@ -106,7 +106,7 @@ func (m *Model) connectionStatus(text func(string, attributes) span) line {
 			l = append(l, text("  "+m.meter.clean(m.explainOffline(s.err)), 0))
 		}
 	case ended:
-		l = line{text(" ✗ disconnected", bold), text("  "+m.meter.clean(reasonOf(s.err))+"; /reconnect", 0)}
+		l = line{text(" ✗ disconnected", bold), text("  "+m.meter.clean(m.explainEnd(s.err)), 0)}
 	}
 	waits := 0
 	for _, r := range m.rooms {
@@ -125,6 +125,14 @@ func (m *Model) connectionStatus(text func(string, attributes) span) line {
 		}
 	}
 	return l
+}
+
+// explainEnd explains why the client does not connect again by itself, and what to do.
+func (m *Model) explainEnd(err error) string {
+	if bye, ok := errors.AsType[*client.Goodbye](err); ok && bye.Reason == wire.ReasonAuth && m.options.Explain != nil {
+		return m.options.Explain(m.config.Server, err)
+	}
+	return reasonOf(err) + "; /reconnect"
 }
 
 // explainOffline explains a lost connection, briefly once there has been one.

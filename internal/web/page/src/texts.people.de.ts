@@ -33,7 +33,7 @@ export const people: Record<keyof typeof en, string> = {
   claimText: 'Du wirst sein Eigentümer. Wähle, wie du dich anmeldest.',
   claim: 'Server einrichten',
   claimUsed: 'Dieser Link gilt nicht mehr',
-  claimUsedText: 'Jeder Start des Servers erzeugt einen neuen Link, der einmal gilt. Du findest den neuesten im Log des Servers oder in der Datei „claim“ in seinem Datenverzeichnis.',
+  claimUsedText: 'Ein Link gilt einmal, bis der Server jemandem gehört: Dann melde dich an, oder führe „kaban owner NAME“ auf seinem Rechner aus. Sonst schreibt jeder Start einen neuen Link ins Log und in die Datei „claim“ im Datenverzeichnis.',
   noAnswer: 'Das hat nicht geklappt',
   access: 'Wer darf herein?',
   accessInvite: 'Wer eingeladen ist',

@@ -31,7 +31,7 @@ export const people = {
   claimText: 'You are about to become its owner. Choose how you will sign in.',
   claim: 'Set up the server',
   claimUsed: 'This link is no longer valid',
-  claimUsedText: 'Each start of the server makes a new link, and it works once. Find the newest one in the server’s log, or in the file “claim” in its data directory.',
+  claimUsedText: 'A link works once, until the server has an owner: then sign in, or run “kaban owner NAME” on its machine. Without an owner, each start writes a new link to the log and to the file “claim” in the data directory.',
   noAnswer: 'That did not work',
   access: 'Who may come in?',
   accessInvite: 'People with an invite',
