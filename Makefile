@@ -39,7 +39,7 @@ racing := CGO_ENABLED=1 GOFLAGS=-gcflags=modernc.org/sqlite/lib=-race=false
 # The packages with the longest tests, which begin first.
 longest := ./e2e/browser ./e2e ./internal/server ./internal/store/sqlite ./internal/torture ./cmd/kaban
 
-.PHONY: help build run test test-otel check cover product torture alerts fuzz bench bench-go fmt golden page screenshots clean setup
+.PHONY: help build run test test-otel check cover product torture heap alerts fuzz bench bench-go fmt golden page screenshots clean setup
 
 help: ## print this help (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile | LC_ALL=C sort
@@ -52,7 +52,7 @@ run: ## run a server from the sources, with its data in ./kaban-data
 
 # make check has vetted all packages.
 test: check ## check, then run all tests with the race detector; those of connections with both pollers, over WebSocket and over TLS
-	$(racing) go test -race -vet=off -shuffle=on -timeout 10m $(longest) ./...
+	$(racing) go test -race -vet=off -shuffle=on -timeout 25m $(longest) ./...
 	$(racing) go test -race -shuffle=on -timeout 10m -tags portable ./internal/server ./client
 	$(racing) go test -race -vet=off -shuffle=on -timeout 10m ./internal/server -websocket
 	$(racing) go test -race -vet=off -shuffle=on -timeout 10m ./internal/server ./client -tls
@@ -88,6 +88,9 @@ product: ## try every scenario of who may do what over every front end, not only
 torture: ## run the long campaigns: KILLS, LOSSES, SYNCS, CUTS, DRAINS, FLIPS, PEOPLE; SEED=0 picks a new seed
 	go test ./internal/torture -v -count 1 -timeout 120m -torture.seed $(SEED) -torture.kills $(KILLS) -torture.losses $(LOSSES) -torture.syncs $(SYNCS) -torture.cuts $(CUTS) -torture.drains $(DRAINS) -torture.flips $(FLIPS) -torture.people $(PEOPLE) -torture.split $(SPLIT)
 	go test ./internal/dispatch -v -count 1 -timeout 20m -run TestEverySeqOnceAndInOrder -rapid.checks 4000 -rapid.steps 40 $(if $(filter-out 0,$(SEED)),-rapid.seed $(SEED))
+
+heap: ## see that deleted texts leave the memory of a server; takes minutes
+	go test ./e2e -v -count 1 -timeout 10m -run TestErasedFromHeap -heap
 
 alerts: setup ## see each alert rule fire in a real Prometheus; on an idle machine
 	go test ./internal/telemetry -v -count 1 -timeout 5m -run TestAlertsFire -alerts

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -10,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 )
+
+var heap = flag.Bool("heap", false, "look for deleted texts in dumps of a server's heap, which takes minutes")
 
 // heapOf returns the heap of a server, without garbage.
 func heapOf(server *running, file string, dumps int) []byte {
@@ -28,6 +31,9 @@ func heapOf(server *running, file string, dumps int) []byte {
 // What was deleted is in no object of the server some time later. (Memory that is free again
 // may have it until it is used for something else.)
 func TestErasedFromHeap(t *testing.T) {
+	if !*heap {
+		t.Skip("-heap is not given")
+	}
 	t.Parallel()
 	dir := t.TempDir()
 	program := filepath.Join(dir, "kaban")

@@ -58,7 +58,7 @@ func TestRightsOfPage(t *testing.T) {
 						}
 						facts := access.Facts{
 							Server:     access.Server{Claim: access.Claimed, Local: true, Admission: access.Open, MembersCreate: true, MembersInvite: true},
-							Who:        access.Identity{Role: server, Active: true, Named: true, Person: true, Reach: access.ReachServer, Writes: true},
+							Who:        access.Identity{Role: server, Active: true, Named: true, Person: true, InPerson: true, Fresh: true, Reach: access.ReachServer, Writes: true},
 							Room:       access.NewRoom(kind, flags, true),
 							Membership: access.Membership{Role: role, Standing: access.Good},
 							Target:     access.Target{Whom: access.Other, Role: kaban.RoleMember, RoomRole: kaban.RoomRoleMember, Standing: access.Good, NewRoomRole: kaban.RoomRoleOp, SharesRoom: true, Reachable: true},
@@ -103,7 +103,7 @@ func rightsToCreate(t *testing.T, p *page) {
 				for least, members := range map[string]bool{"member": true, "admin": false} {
 					want := access.Can(action, access.Facts{
 						Server: access.Server{Claim: access.Claimed, Local: true, Admission: admission, MembersCreate: members},
-						Who:    access.Identity{Role: server, Active: true, Named: true, Person: true, Reach: access.ReachServer, Writes: true},
+						Who:    access.Identity{Role: server, Active: true, Named: true, Person: true, InPerson: true, Fresh: true, Reach: access.ReachServer, Writes: true},
 					}) == access.Allowed
 					role := "undefined"
 					if server != kaban.RoleVisitor {

@@ -138,6 +138,9 @@ func (d *deed) decide(tx store.Tx) error {
 	if err != nil || !changed {
 		return err
 	}
+	if err := d.audit(tx); err != nil {
+		return err
+	}
 	return tx.Bump(a.Room)
 }
 
@@ -350,10 +353,8 @@ func (d *deed) setRole(tx store.Tx, s *scene) (changed bool, err error) {
 			return false, err
 		}
 	}
-	if d.appoints { // the room has an entry by the admin, whatever it changed
-		err = d.auditAppointment(tx)
-	}
-	return changed, err
+	// Of an appointment by an admin the room has an entry, whatever it changed.
+	return changed || d.appoints, nil
 }
 
 func (d *deed) set(tx store.Tx, s *scene) (changed bool, err error) {

@@ -182,10 +182,32 @@ func (u User) Appoint(ctx context.Context, room kaban.RoomName, member kaban.Use
 	return u.do(ctx, Act{Action: access.Appoint, Room: room, Subject: member, Role: kaban.RoomRoleOp})
 }
 
-// auditAppointment adds the row that says who made whom op.
-func (d *deed) auditAppointment(tx store.Tx) error {
+// audited are the actions of the audit for what acts do. All other acts change settings of a
+// room, but the topic, which is no moderation, and invitations; the room's log has them all.
+var audited = map[access.Action]string{
+	access.Kick: "room.kick", access.Ban: "room.ban", access.Unban: "room.unban", access.Mute: "room.mute", access.Unmute: "room.unmute",
+	access.SetRoomRole: "room.role", access.Appoint: "room.appoint", access.SetTopic: "", access.Invite: "",
+}
+
+// audit adds the row that says who did what to whom. Its readers are admins, which may know of
+// every room that has moderation.
+func (d *deed) audit(tx store.Tx) error {
+	action := d.act.Action
+	if d.appoints {
+		action = access.Appoint
+	}
+	name, named := audited[action]
+	switch {
+	case !named:
+		name = "room.set"
+	case name == "":
+		return nil
+	}
 	row := people.Audit{
-		Time: d.user.chat.now(), ID: rand.Text(), Action: "room.appoint", Subject: d.target.Username, Room: d.act.Room.String(),
+		Time: d.user.chat.now(), ID: rand.Text(), Action: name, Subject: d.act.Subject.String(), Room: d.act.Room.String(),
+	}
+	if action == access.SetRoomRole {
+		row.Detail = d.act.Role.String()
 	}
 	if !d.user.operator {
 		row.Actor, row.Name, row.Address = d.user.peer.ID(), d.user.peer.Name().String(), addressText(d.user.peer.Address)

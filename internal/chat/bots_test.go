@@ -2,6 +2,7 @@ package chat
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -183,6 +184,45 @@ func TestAnAppointmentIsAudited(t *testing.T) {
 		if want(t, "the audit", err, nil); n != rows {
 			t.Errorf("the audit has %d rows, want %d", n, rows)
 		}
+	}
+}
+
+// Moderation is in the audit with the room, in the transaction of the act. What changes
+// nothing, or is refused, is not.
+func TestModerationIsAudited(t *testing.T) {
+	w := newTown(t, memory.New(0))
+	w.create("ann", "hall", kaban.RoomPublic)
+	want(t, "ann invites bob", w.do("ann", "hall", w.to("bob", access.Invite)), nil)
+	role := w.to("bob", access.SetRoomRole)
+	role.Role = kaban.RoomRoleSpeaker
+	flags := []string{"announce"}
+	until := w.to("bob", access.Ban)
+	until.Reason = "a reason is a content"
+	for _, act := range []Act{role, role, w.to("bob", access.Mute), w.to("bob", access.Unmute), w.to("bob", access.Kick), until, w.to("bob", access.Unban), {Change: people.RoomChange{Flags: &flags}}} {
+		want(t, "ann acts", w.do("ann", "hall", act), nil)
+	}
+	if err := w.do("bob", "hall", w.to("ann", access.Kick)); err == nil {
+		t.Error("bob kicks ann")
+	}
+	var got []string
+	err := w.store.View(t.Context(), func(tx store.Tx) error {
+		rows, _, err := people.Audits.List(tx, nil, nil, 100)
+		for _, r := range rows {
+			got = append(got, strings.TrimSpace(fmt.Sprintf("%s %s %s in %s %s", r.Name, r.Action, r.Subject, r.Room, r.Detail)))
+			if strings.Contains(fmt.Sprint(r), until.Reason) {
+				t.Errorf("%v has the reason", r)
+			}
+		}
+		return err
+	})
+	want(t, "the audit", err, nil)
+	slices.Sort(got)
+	wanted := []string{
+		"ann room.ban bob in hall", "ann room.kick bob in hall", "ann room.mute bob in hall", "ann room.role bob in hall speaker",
+		"ann room.set  in hall", "ann room.unban bob in hall", "ann room.unmute bob in hall",
+	}
+	if !slices.Equal(got, wanted) {
+		t.Errorf("the audit has\n%q, want\n%q", got, wanted)
 	}
 }
 
