@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"kaban"
@@ -343,6 +344,37 @@ func TestBansOfVisitors(t *testing.T) {
 	want(t, "unban", w.do("ann", "den", w.to("vic", access.Unban)), nil)
 	_, err = w.follow(w.visitor("vic", netip.MustParseAddr("192.0.2.1")), "den", 0)
 	want(t, "vic is back", err, nil)
+}
+
+// A ban ends at its time and not before: that of an account at the time that was given, that of
+// a visitor after a day, and one without an end never.
+func TestABanEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t, memory.New(0))
+		w.create("ann", "den", kaban.RoomPublic)
+		ban := w.to("bob", access.Ban)
+		ban.Until = w.chat.now() + time.Hour.Milliseconds()
+		want(t, "bob is banned for an hour", w.do("ann", "den", ban), nil)
+		want(t, "cat is banned", w.do("ann", "den", w.to("cat", access.Ban)), nil)
+		want(t, "vic is banned", w.do("ann", "den", w.to("vic", access.Ban)), nil)
+		reads := func(when string, who User, wanted error) {
+			t.Helper()
+			_, err := w.history(who, "den")
+			want(t, when, err, wanted)
+		}
+		bob, cat, vic := w.user("bob"), w.user("cat"), w.visitor("vic", netip.MustParseAddr("192.0.2.1"))
+		time.Sleep(time.Hour - time.Second)
+		reads("bob, a second too early", bob, ErrForbidden)
+		time.Sleep(2 * time.Second)
+		reads("bob, after an hour", bob, nil)
+		reads("vic, after an hour", vic, ErrForbidden)
+		time.Sleep(23*time.Hour - 2*time.Second)
+		reads("vic, a second too early", vic, ErrForbidden)
+		time.Sleep(2 * time.Second)
+		reads("vic, after a day", vic, nil)
+		time.Sleep(1000 * time.Hour)
+		reads("cat, for good", cat, ErrForbidden)
+	})
 }
 
 // A ban that would have ended already is refused, as is one that ends later than a time can
