@@ -228,7 +228,7 @@ func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*e
 	serving.Go(func() { upkeep(ctx, shared.accounts, shared.rooms, log) })
 	serving.Go(func() {
 		shared.rooms.Retain(ctx, func(err error) {
-			log.Warn("messages that are too old could not be deleted; it is tried again in an hour", "error", err)
+			log.Warn("deleting messages that are too old is not complete; it is tried again in an hour", "error", err)
 		})
 	})
 	serve(run, endpoints, &serving, log, failed)

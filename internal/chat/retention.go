@@ -3,6 +3,7 @@ package chat
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"kaban"
@@ -48,17 +49,22 @@ func (c *Chat) Retain(ctx context.Context, report func(error)) {
 // call.
 func (c *Chat) retainAll(ctx context.Context, passed int64) error {
 	clock, err := c.advance(ctx, passed)
-	if err != nil || clock.Time == 0 {
+	if err != nil {
 		return err
 	}
 	var runs []store.Run
 	var errs []error
 	for _, name := range c.allRooms() {
-		run, err := c.retainRoom(ctx, name, clock)
+		var failed error
+		if clock.Time != 0 {
+			failed = c.cutRoom(ctx, name, clock)
+		}
+		// What was cut before is forgotten, even if nothing is cut any more.
+		run, err := c.unforgotten(ctx, name)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if errs = append(errs, err); run.Last > run.After {
+		if errs = append(errs, failed, err); run.Last > run.After {
 			runs = append(runs, run)
 		}
 	}
@@ -67,18 +73,32 @@ func (c *Chat) retainAll(ctx context.Context, passed int64) error {
 
 // advance returns the time to go by, zero if no room has a retention.
 func (c *Chat) advance(ctx context.Context, passed int64) (clock people.Clock, err error) {
+	idle := false // there is a clock and nothing goes by it; later it would be doubted
 	err = c.dispatcher.View(ctx, func(tx store.Tx) error {
-		clock = people.Clock{}
+		clock, idle = people.Clock{}, false
 		_, server := people.Settings.Get(tx, people.SettingRetention)
 		own, _, err := people.Retentions.List(tx, nil, nil, 1)
-		if err != nil || errors.Is(server, people.ErrNotFound) && len(own) == 0 {
+		if err != nil {
+			return err
+		}
+		if errors.Is(server, people.ErrNotFound) && len(own) == 0 {
+			_, err := people.Clocks.Get(tx, people.SettingRetention)
+			if idle = err == nil; errors.Is(err, people.ErrNotFound) {
+				return nil
+			}
 			return err
 		}
 		clock.Name = people.SettingRetention
 		return nil
 	})
-	if err != nil || clock.Name == "" {
+	if err != nil {
 		return people.Clock{}, err
+	}
+	switch {
+	case clock.Name == "" && !idle:
+		return people.Clock{}, nil
+	case clock.Name == "":
+		return people.Clock{}, c.dispatcher.Update(ctx, func(tx store.Tx) error { return people.Clocks.Delete(tx, people.SettingRetention) })
 	}
 	now := c.now()
 	err = c.dispatcher.Update(ctx, func(tx store.Tx) error {
@@ -98,30 +118,34 @@ func (c *Chat) ageOf(clock people.Clock, days int64) store.Age {
 	return store.Age{Before: clock.Time - days*day, Now: max(clock.Time, c.now())}
 }
 
-// retainRoom cuts what is too old in a room, and returns what the search index has to forget.
-func (c *Chat) retainRoom(ctx context.Context, name kaban.RoomName, clock people.Clock) (run store.Run, err error) {
-	n := retainStep
-	for n == retainStep {
+// cutRoom cuts what is too old in a room.
+func (c *Chat) cutRoom(ctx context.Context, name kaban.RoomName, clock people.Clock) error {
+	for n := retainStep; n == retainStep; {
 		var days int64 // it may change meanwhile
 		err := c.dispatcher.View(ctx, func(tx store.Tx) (err error) {
 			days, err = people.Retentions.Days(tx, name.Key())
 			return err
 		})
 		if err != nil || days == 0 {
-			return run, err
+			return err
 		}
 		start := time.Now()
 		if n, err = c.dispatcher.Cut(ctx, name, c.ageOf(clock, days), retainStep); err != nil {
-			return run, err
+			return err
 		}
 		if n == retainStep {
 			select {
 			case <-time.After(retainRest * time.Since(start)):
 			case <-ctx.Done():
-				return run, ctx.Err()
+				return ctx.Err()
 			}
 		}
 	}
+	return nil
+}
+
+// unforgotten returns what was cut from a room and the search index has yet to forget.
+func (c *Chat) unforgotten(ctx context.Context, name kaban.RoomName) (run store.Run, err error) {
 	if c.forgetIndex == nil {
 		return run, nil
 	}
@@ -146,7 +170,7 @@ func (c *Chat) forgetCuts(ctx context.Context, runs []store.Run) error {
 		return nil
 	}
 	if err := c.forgetIndex(ctx, runs); err != nil {
-		return err
+		return fmt.Errorf("have the search index forget what was deleted: %w", err)
 	}
 	return c.dispatcher.Update(ctx, func(tx store.Tx) error {
 		for _, run := range runs {

@@ -74,7 +74,7 @@ func (s *Store) Cut(ctx context.Context, name kaban.RoomName, age store.Age, lim
 		return 0, nil
 	}
 	if merge { // on a quiet server entries stay in the journal for long
-		if err := s.mergeRest(); err != nil {
+		if err := s.mergePresent(); err != nil {
 			return 0, err
 		}
 	}
@@ -83,7 +83,7 @@ func (s *Store) Cut(ctx context.Context, name kaban.RoomName, age store.Age, lim
 		n, err = s.cutOnce(ctx, r, age, limit, &named)
 		switch {
 		case errors.Is(err, errUnmerged):
-			err = s.mergeRest()
+			err = s.mergePresent()
 		case errors.Is(err, errUnnamed):
 			s.mu.RLock()
 			first := r.place(r.cut + 1)
@@ -115,8 +115,8 @@ func (d *database) nameDeleted(ctx context.Context, first, last int64, named *pl
 	if named.of == nil {
 		named.of = make(map[int64]bool)
 	}
-	for {
-		recorded, err := d.recordSome(ctx, first, last)
+	for ctx.Err() == nil {
+		recorded, err := d.recordSome(context.WithoutCancel(ctx), first, last) // queries run to their end
 		if errors.Is(err, store.ErrBroken) || errors.Is(err, store.ErrClosed) {
 			return err
 		}
@@ -128,6 +128,7 @@ func (d *database) nameDeleted(ctx context.Context, first, last int64, named *pl
 			first = place + 1
 		}
 	}
+	return ctx.Err()
 }
 
 // cutNamed returns how many of the n oldest entries may be cut because the ledger names all of
@@ -360,6 +361,9 @@ const (
 	oldQuery   = "SELECT place FROM entries WHERE place BETWEEN ? AND ? AND time < ? ORDER BY place DESC LIMIT 1"
 )
 
+// oldStep is how many entries are looked at before a look whether anybody waits for the answer.
+const oldStep = 10_000
+
 // Old implements store.Store.
 func (s *Store) Old(ctx context.Context, name kaban.RoomName, age store.Age) (entries, messages uint64, err error) {
 	if err := s.usable(ctx); err != nil {
@@ -368,10 +372,17 @@ func (s *Store) Old(ctx context.Context, name kaban.RoomName, age store.Age) (en
 	s.mu.RLock()
 	r := s.rooms[name.Key()]
 	s.mu.RUnlock()
+	// A query of a running store gets no context that can end: the store would be broken.
+	background := context.Background()
 	err = s.at(ctx, r, func(m *moment) error {
 		first, last := m.place(m.front+1), m.place(m.merged)
-		var young int64
-		err := m.QueryRowContext(ctx, youngQuery, first, last, age.Before, age.Now).Scan(&young)
+		young, err := int64(0), sql.ErrNoRows
+		for start := first; start <= last && errors.Is(err, sql.ErrNoRows); start += oldStep {
+			if ctx.Err() != nil {
+				return nil
+			}
+			err = m.QueryRowContext(background, youngQuery, start, min(start+oldStep-1, last), age.Before, age.Now).Scan(&young)
+		}
 		search := store.Search{}
 		switch {
 		case errors.Is(err, sql.ErrNoRows): // then what is not merged may be old
@@ -389,7 +400,7 @@ func (s *Store) Old(ctx context.Context, name kaban.RoomName, age store.Age) (en
 			end = m.merged + uint64(n)
 		} else {
 			var old int64
-			err := m.QueryRowContext(ctx, oldQuery, first, young-1, age.Before).Scan(&old)
+			err := m.QueryRowContext(background, oldQuery, first, young-1, age.Before).Scan(&old)
 			if err != nil && !errors.Is(err, sql.ErrNoRows) {
 				return err
 			}
@@ -397,7 +408,7 @@ func (s *Store) Old(ctx context.Context, name kaban.RoomName, age store.Age) (en
 		}
 		entries = end - m.front
 		if merged := min(end, m.merged); merged > m.front {
-			counts, err := m.countRun(ctx, m.room, "", m.front+1, merged, 0)
+			counts, err := m.countRun(background, m.room, "", m.front+1, merged, 0)
 			if err != nil {
 				return err
 			}
@@ -410,8 +421,8 @@ func (s *Store) Old(ctx context.Context, name kaban.RoomName, age store.Age) (en
 		}
 		return nil
 	})
-	if err != nil {
-		return 0, 0, cmp.Or(ctx.Err(), fmt.Errorf("count old entries of %s: %w", name, err))
+	if err = cmp.Or(ctx.Err(), err); err != nil {
+		return 0, 0, fmt.Errorf("count old entries of %s: %w", name, err)
 	}
 	return entries, messages, nil
 }

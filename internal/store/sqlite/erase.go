@@ -311,13 +311,7 @@ func (d *database) mergeUntil(last int64) error {
 		if d.eraser.isStopped() {
 			return errStopped
 		}
-		d.appending.Lock()
-		old := false
-		for r := range d.unmerged.rooms {
-			old = old || r.tail[0].batch <= last
-		}
-		d.appending.Unlock()
-		if !old {
+		if d.isMerged(last) {
 			break
 		}
 		if err := d.mergeSome(d.mergeStep); err != nil {
@@ -325,6 +319,31 @@ func (d *database) mergeUntil(last int64) error {
 		}
 	}
 	return d.transaction("note what is merged", func(b *batch) error { return b.merge() })
+}
+
+// isMerged reports whether all entries of batches up to one are merged.
+func (d *database) isMerged(last int64) bool {
+	d.appending.Lock()
+	defer d.appending.Unlock()
+	for r := range d.unmerged.rooms {
+		if r.tail[0].batch <= last {
+			return false
+		}
+	}
+	return true
+}
+
+// mergePresent merges what there is now. What is appended meanwhile does not keep it.
+func (d *database) mergePresent() error {
+	d.appending.Lock()
+	last := d.unmerged.batch
+	d.appending.Unlock()
+	for !d.isMerged(last) {
+		if err := d.mergeSome(mostUnmerged * d.mergeStep); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // transaction runs work in a transaction of the writer that appends nothing.

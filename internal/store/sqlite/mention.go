@@ -285,7 +285,7 @@ func (s *Store) ForgetMentions(ctx context.Context, before int64, limit int) (n 
 		return 0, err
 	}
 	if s.hasUnmerged(before) { // on a quiet server messages stay in the journal for long
-		if err := s.mergeRest(); err != nil {
+		if err := s.mergePresent(); err != nil {
 			return 0, err
 		}
 	}
