@@ -93,11 +93,7 @@ func TestCutTextsAreErasedAfterAKill(t *testing.T) {
 		t.Errorf("only %v have any of them", found)
 	}
 	s = open(t, dir, Options{})
-	select {
-	case <-s.eraser.changed:
-	case <-s.dead:
-		t.Fatal("the store is broken")
-	}
+	awaitErased(t, s)
 	if found := w.search.Find(t, w.gone...); len(found) > 0 {
 		t.Errorf("%v have some of them although nobody asked", found)
 	}

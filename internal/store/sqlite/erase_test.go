@@ -52,6 +52,22 @@ func newTown(t testing.TB, dir string, seed uint64) *town {
 
 func (w *town) room() string { return fmt.Sprint("room-", w.random.IntN(12)) }
 
+// awaitErased waits until the eraser has done what was due, and does not hurry it.
+func awaitErased(t *testing.T, s *Store) {
+	t.Helper()
+	for {
+		done, changed := s.eraser.isDone(s.eraser.due.Load())
+		if done {
+			return
+		}
+		select {
+		case <-changed:
+		case <-s.dead:
+			t.Fatal("the store is broken")
+		}
+	}
+}
+
 // say appends messages to the rooms, some of them in slow batches, some long.
 func (w *town) say(s *Store, n int) {
 	for range n {
@@ -183,11 +199,7 @@ func TestErasedAfterAKill(t *testing.T) {
 		t.Errorf("only %v have any of them", found)
 	}
 	s = open(t, dir, Options{})
-	select {
-	case <-s.eraser.changed:
-	case <-s.dead:
-		t.Fatal("the store is broken")
-	}
+	awaitErased(t, s)
 	if found := w.search.Find(t, w.gone...); len(found) > 0 {
 		t.Errorf("%v have some of them although nobody asked", found)
 	}
