@@ -276,20 +276,25 @@ func TestSearchesTakeTurns(t *testing.T) {
 			done, partial bool
 			err           error
 		}
-		seek := func(u User) *outcome {
-			o := new(outcome)
+		// Each returns what has become of it by now.
+		begin := func(read func() outcome) func() outcome {
+			var o atomic.Pointer[outcome]
+			o.Store(new(outcome))
 			go func() {
-				hits, err := u.Search(t.Context(), Search{Query: "x"})
-				*o = outcome{true, hits.Partial, err}
+				done := read()
+				o.Store(&done)
 			}()
 			synctest.Wait()
-			return o
+			return func() outcome { return *o.Load() }
 		}
-		other := func(read func() error) *outcome {
-			o := new(outcome)
-			go func() { *o = outcome{done: true, err: read()} }()
-			synctest.Wait()
-			return o
+		seek := func(u User) func() outcome {
+			return begin(func() outcome {
+				hits, err := u.Search(t.Context(), Search{Query: "x"})
+				return outcome{true, hits.Partial, err}
+			})
+		}
+		other := func(read func() error) func() outcome {
+			return begin(func() outcome { return outcome{done: true, err: read()} })
 		}
 		running := func(what string, want int64) {
 			t.Helper()
@@ -302,16 +307,16 @@ func TestSearchesTakeTurns(t *testing.T) {
 		inbox := other(func() error { _, err := bob.Inbox(t.Context(), 0, 0, 1000); return err })
 		news := other(func() error { _, err := bob.News(t.Context()); return err })
 		running("one account", 1)
-		if inbox.done || news.done {
+		if inbox().done || news().done {
 			t.Error("an inbox is read at the same time")
 		}
-		for what, o := range map[string]*outcome{
+		for what, o := range map[string]func() outcome{
 			"a search": seek(bob),
 			"an inbox": other(func() error { _, err := bob.Inbox(t.Context(), 0, 0, 1000); return err }),
 			"news":     other(func() error { _, err := bob.News(t.Context()); return err }),
 		} {
-			if _, exceeded := errors.AsType[*limit.ExceededError](o.err); !exceeded {
-				t.Errorf("%s too many: %+v", what, o)
+			if _, exceeded := errors.AsType[*limit.ExceededError](o().err); !exceeded {
+				t.Errorf("%s too many: %+v", what, o())
 			}
 		}
 		near, same := w.visitor("vic", netip.MustParseAddr("2001:db8::1")), w.visitor("val", netip.MustParseAddr("2001:db8::2"))
@@ -319,20 +324,20 @@ func TestSearchesTakeTurns(t *testing.T) {
 		running("two people", 2)
 		second, ann := seek(same), seek(w.user("ann"))
 		running("more than two people", 2)
-		if second.done || ann.done || visitor.done {
+		if second().done || ann().done || visitor().done {
 			t.Error("somebody did not wait")
 		}
 		time.Sleep(searchTime) // the first two have no time left
 		synctest.Wait()
 		running("after their time", 2) // ann's and the second one of the address; what bob reads is done
-		if !first.partial || !visitor.partial {
-			t.Errorf("the first two: %+v, %+v", first, visitor)
+		if !first().partial || !visitor().partial {
+			t.Errorf("the first two: %+v, %+v", first(), visitor())
 		}
 		close(x.goOn)
 		synctest.Wait()
-		for what, o := range map[string]*outcome{"the second of an address": second, "ann": ann, "the inbox": inbox, "the news": news} {
-			if *o != (outcome{done: true}) {
-				t.Errorf("%s: %+v", what, o)
+		for what, o := range map[string]func() outcome{"the second of an address": second, "ann": ann, "the inbox": inbox, "the news": news} {
+			if o() != (outcome{done: true}) {
+				t.Errorf("%s: %+v", what, o())
 			}
 		}
 		w.chat.Close()
