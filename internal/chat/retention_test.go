@@ -3,6 +3,7 @@ package chat
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -122,6 +123,49 @@ func TestRetention(t *testing.T) {
 }
 
 // What is too old leaves the tails, the store and the index, and their files.
+// The search index forgets what was cut also if it could not at first and the room has no
+// retention any more.
+func TestWhatWasCutIsForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t, memory.New(0))
+		for n := range 10 {
+			storetest.Append(t, w.store, storetest.Draft(t, "lobby", "ann", fmt.Sprint("m", n), "x"))
+		}
+		w.restart()
+		defer w.chat.Close()
+		var forgotten []store.Run
+		failure := errors.New("the index does not work")
+		w.chat.forgetIndex = func(_ context.Context, runs []store.Run) error {
+			if failure == nil {
+				forgotten = append(forgotten, runs...)
+			}
+			return failure
+		}
+		w.retain("lobby", "1d")
+		time.Sleep(48 * time.Hour)
+		if err := w.chat.retainAll(t.Context(), 0); !errors.Is(err, failure) || w.kept("lobby") != "11-10" {
+			t.Fatalf("%s is kept, %v", w.kept("lobby"), err)
+		}
+		w.retain("lobby", "")
+		failure = nil
+		for range 2 { // the second time there is nothing left
+			want(t, "again", w.chat.retainAll(t.Context(), 0), nil)
+		}
+		if len(forgotten) != 1 || forgotten[0].Last != 10 {
+			t.Errorf("the index has forgotten %v", forgotten)
+		}
+		// Nothing goes by the clock now, so it is believed when something does again.
+		time.Sleep(30 * 24 * time.Hour)
+		storetest.Append(t, w.store, storetest.Draft(t, "lobby", "ann", "new", "x"))
+		time.Sleep(48 * time.Hour)
+		w.retain("lobby", "1d")
+		want(t, "a month later", w.chat.retainAll(t.Context(), 0), nil)
+		if got := w.kept("lobby"); got != "12-11" {
+			t.Errorf("a month later %s is kept", got)
+		}
+	})
+}
+
 func TestRetentionErases(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	s, err := sqlite.Open(t.Context(), dir, sqlite.Options{})

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math"
@@ -497,4 +498,45 @@ func BenchmarkCut(b *testing.B) {
 		}
 		closeStore(b, s)
 	}
+}
+
+// endingContext ends at one of the looks at it.
+type endingContext struct {
+	context.Context
+	end   context.CancelFunc
+	looks int // before it ends
+}
+
+func (c *endingContext) Err() error {
+	if c.looks--; c.looks < 0 {
+		c.end()
+	}
+	return c.Context.Err()
+}
+
+// Nobody that stops waiting for a count of what is old breaks the store.
+func TestOldThatNobodyWaitsFor(t *testing.T) {
+	s := open(t, t.TempDir(), Options{})
+	for n := range 5 {
+		storetest.Append(t, s, storetest.Draft(t, "lobby", "ann", fmt.Sprint("m", n), "x"))
+	}
+	if err := s.mergePresent(); err != nil {
+		t.Fatal(err)
+	}
+	lobby := storetest.RoomName(t, "lobby")
+	ended := 0
+	for looks := range 10 {
+		ctx, end := context.WithCancel(t.Context())
+		entries, _, err := s.Old(&endingContext{ctx, end, looks}, lobby, ever)
+		switch end(); {
+		case errors.Is(err, context.Canceled):
+			ended++
+		case err != nil || entries != 5:
+			t.Errorf("after %d looks: %d entries, %v", looks, entries, err)
+		}
+	}
+	if ended == 0 {
+		t.Error("it did not look whether anybody waits")
+	}
+	storetest.Append(t, s, storetest.Draft(t, "lobby", "ann", "after", "the store works"))
 }
