@@ -514,6 +514,11 @@ func (c *endingContext) Err() error {
 	return c.Context.Err()
 }
 
+func (c *endingContext) Done() <-chan struct{} {
+	c.Err()
+	return c.Context.Done()
+}
+
 // Nobody that stops waiting for a count of what is old breaks the store.
 func TestOldThatNobodyWaitsFor(t *testing.T) {
 	s := open(t, t.TempDir(), Options{})
@@ -525,7 +530,7 @@ func TestOldThatNobodyWaitsFor(t *testing.T) {
 	}
 	lobby := storetest.RoomName(t, "lobby")
 	ended := 0
-	for looks := range 10 {
+	for looks := range 20 {
 		ctx, end := context.WithCancel(t.Context())
 		entries, _, err := s.Old(&endingContext{ctx, end, looks}, lobby, ever)
 		switch end(); {
