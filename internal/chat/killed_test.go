@@ -8,12 +8,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"syscall"
 	"testing"
 
 	"kaban"
+	"kaban/internal/childtest"
 	"kaban/internal/ledger"
 	"kaban/internal/people"
 	"kaban/internal/store"
@@ -119,27 +118,14 @@ func TestKilledChild(t *testing.T) {
 // nothing of it is in any file, and the ledger names it.
 func TestKilled(t *testing.T) {
 	t.Parallel()
-	binary := filepath.Join(t.TempDir(), "killed.test")
-	if output, err := exec.Command("go", "test", "-c", "-tags", "failpoint", "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, output)
-	}
+	binary := childtest.NewFragile(t)
 	dir := t.TempDir()
 	pending := 0
 	for _, point := range []string{
 		"ledger.write:1", "ledger.written:2", "ledger.before-commit:2", "journal.overwritten:1", "append.merged:2", "merge.after-commit:2", "journal.written:90",
 		"update.before-commit:2", "update.after-commit:3", "append.before-commit:1", "checkpoint.write:5", "ledger.synced:5", "ledger.write:3",
 	} {
-		child := exec.Command(binary, "-test.run", "^TestKilledChild$")
-		child.Env = append(os.Environ(), killedVariable+"="+dir, "KABAN_FAILPOINT="+point)
-		stdin, err := child.StdinPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		output, err := child.CombinedOutput()
-		stdin.Close()
-		if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
-			t.Fatalf("%s: %v\n%s", point, err, output[max(0, len(output)-2000):])
-		}
+		binary.Killed(t, "TestKilledChild", killedVariable+"="+dir, point)
 		if checkKilled(t, point, dir) {
 			pending++
 		}

@@ -7,11 +7,9 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
-	"os/exec"
-	"path/filepath"
-	"syscall"
 	"testing"
 
+	"kaban/internal/childtest"
 	"kaban/internal/store"
 	"kaban/internal/store/sqlite"
 )
@@ -60,27 +58,14 @@ func TestKilledChild(t *testing.T) {
 // matches in the history, and nothing else, and was not made anew for it.
 func TestKilled(t *testing.T) {
 	t.Parallel()
-	binary := filepath.Join(t.TempDir(), "killed.test")
-	if output, err := exec.Command("go", "test", "-c", "-tags", "failpoint", "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, output)
-	}
+	binary := childtest.NewFragile(t)
 	dir := t.TempDir()
 	hits, secret := 0, ""
 	for _, point := range []string{
 		"index.commit:2", "index.committed:1", "index.purge:1", "index.commit:9", "index.committed:5", "index.purge:2",
 		"index.commit:1", "index.committed:20", "index.purge:7", "index.purge:1", "index.commit:30",
 	} {
-		child := exec.Command(binary, "-test.run", "^TestKilledChild$")
-		child.Env = append(os.Environ(), killedVariable+"="+dir, "KABAN_FAILPOINT="+point)
-		stdin, err := child.StdinPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		output, err := child.CombinedOutput()
-		stdin.Close()
-		if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
-			t.Fatalf("%s: %v\n%s", point, err, output[max(0, len(output)-2000):])
-		}
+		binary.Killed(t, "TestKilledChild", killedVariable+"="+dir, point)
 		s, err := sqlite.Open(t.Context(), dir, sqlite.Options{})
 		if err != nil {
 			t.Fatalf("%s: %v", point, err)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
 	"reflect"
 	"strings"
@@ -15,7 +14,6 @@ import (
 
 	"kaban"
 	"kaban/internal/store"
-	"kaban/internal/store/journal/journaltest"
 	"kaban/internal/store/storetest"
 )
 
@@ -86,19 +84,7 @@ func TestCutTextsAreErasedAfterAKill(t *testing.T) {
 	w := newTown(t, from, 1)
 	w.say(s, 400)
 	w.cut(s, 8)
-	dir := copyFiles(t, from)
-	os.Remove(filepath.Join(dir, databaseName+"-shm"))
-	w.search = journaltest.NewSearcher(dir)
-	w.search.Look(t)
-	if found := w.search.Find(t, w.gone...); len(found) < 2 {
-		t.Errorf("only %v have any of them", found)
-	}
-	s = open(t, dir, Options{})
-	awaitErased(t, s)
-	if found := w.search.Find(t, w.gone...); len(found) > 0 {
-		t.Errorf("%v have some of them although nobody asked", found)
-	}
-	w.erased(s)
+	w.erasedAfterAKill(t, from)
 }
 
 // Changes that are not merged yet, of messages that are cut meanwhile, leave nothing behind.

@@ -191,6 +191,13 @@ func TestErasedAfterAKill(t *testing.T) {
 	w.take(s, 50)
 	merge(t, s, 200)
 	w.take(s, 50)
+	w.erasedAfterAKill(t, from)
+}
+
+// erasedAfterAKill starts from the files of a store as a kill would leave them, and checks that
+// what is gone is erased by itself.
+func (w *town) erasedAfterAKill(t *testing.T, from string) {
+	t.Helper()
 	dir := copyFiles(t, from)
 	os.Remove(filepath.Join(dir, databaseName+"-shm"))
 	w.search = journaltest.NewSearcher(dir)
@@ -198,7 +205,7 @@ func TestErasedAfterAKill(t *testing.T) {
 	if found := w.search.Find(t, w.gone...); len(found) < 2 {
 		t.Errorf("only %v have any of them", found)
 	}
-	s = open(t, dir, Options{})
+	s := open(t, dir, Options{})
 	awaitErased(t, s)
 	if found := w.search.Find(t, w.gone...); len(found) > 0 {
 		t.Errorf("%v have some of them although nobody asked", found)

@@ -3,17 +3,14 @@
 package sqlite
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"kaban"
+	"kaban/internal/childtest"
 	"kaban/internal/store"
 	"kaban/internal/store/journal/journaltest"
 	"kaban/internal/store/storetest"
@@ -102,27 +99,13 @@ func TestKilledCutChild(t *testing.T) {
 // the next one erases what is gone.
 func TestKilledWhileItCuts(t *testing.T) {
 	t.Parallel()
-	binary := filepath.Join(t.TempDir(), "killed.test")
-	if output, err := exec.Command("go", "test", "-c", "-tags", "failpoint", "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, output)
-	}
+	binary := childtest.NewFragile(t)
 	dir := t.TempDir()
 	oldest := uint64(1)
 	for _, point := range []string{
 		"cut.deleted:1", "cut.before-commit:1", "cut.after-commit:1", "cut.after-commit:4", "cut.deleted:5", "cut.before-commit:6", "cut.before-commit:1", "cut.after-commit:2",
 	} {
-		child := exec.Command(binary, "-test.run", "^TestKilledCutChild$")
-		child.Env = append(os.Environ(), killedCutVariable+"="+dir, "KABAN_FAILPOINT="+point)
-		stdin, err := child.StdinPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		text, err := child.CombinedOutput()
-		stdin.Close()
-		output := string(text)
-		if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
-			t.Fatalf("%s: %v\n%s", point, err, output[max(0, len(output)-2000):])
-		}
+		output := binary.Killed(t, "TestKilledCutChild", killedCutVariable+"="+dir, point)
 		if n := acknowledged(output, "oldest"); n > 0 {
 			oldest = uint64(n)
 		}

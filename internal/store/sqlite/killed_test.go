@@ -7,13 +7,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 
 	"kaban"
+	"kaban/internal/childtest"
 	"kaban/internal/store"
 	"kaban/internal/store/storetest"
 )
@@ -101,10 +99,7 @@ func acknowledged(output, word string) (n int) {
 // or not at all, and all that it has acknowledged.
 func TestKilledInTransactions(t *testing.T) {
 	t.Parallel()
-	binary := filepath.Join(t.TempDir(), "killed.test")
-	if output, err := exec.Command("go", "test", "-c", "-tags", "failpoint", "-o", binary, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, output)
-	}
+	binary := childtest.NewFragile(t)
 	dir := t.TempDir()
 	previous, slow, fast := 0, 0, 0
 	for _, point := range []string{
@@ -112,18 +107,7 @@ func TestKilledInTransactions(t *testing.T) {
 		"update.before-commit:2", "update.after-commit:3", "journal.segment:1", "journal.segment:1", "journal.written:5", "journal.synced:5", "merge.before-commit:1", "merge.after-commit:1",
 		"journal.segment:2", "merge.before-commit:3", "merge.after-commit:4", "journal.recycled:1", "journal.recycled:2", "journal.segment:3", "checkpoint.write:3", "checkpoint.write:40", "journal.written:1",
 	} {
-		child := exec.Command(binary, "-test.run", "^TestKilledChild$")
-		child.Env = append(os.Environ(), killedVariable+"="+dir, "KABAN_FAILPOINT="+point)
-		stdin, err := child.StdinPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		text, err := child.CombinedOutput()
-		stdin.Close()
-		output := string(text)
-		if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
-			t.Fatalf("%s: %v\n%s", point, err, output[max(0, len(output)-2000):])
-		}
+		output := binary.Killed(t, "TestKilledChild", killedVariable+"="+dir, point)
 		slow, fast = max(slow, acknowledged(output, "slow")), max(fast, acknowledged(output, "fast"))
 		if err := check(t.Context(), dir); err != nil {
 			t.Errorf("%s: check of what is left: %v", point, err)
