@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"math"
 
 	"kaban/internal/failpoint"
@@ -153,14 +152,9 @@ func (s *stateStmts) readErased(ctx context.Context, sum *summer, authors *autho
 	if err != nil || e == nil {
 		return nil, err
 	}
-	by, err := authors.author(ctx, user)
-	if err == nil && by.err != nil {
-		err = damaged(fmt.Sprintf("the author of message %d", e.Seq), by.err)
-	}
-	if err != nil {
+	if err := authors.sign(ctx, e, user); err != nil {
 		return nil, err
 	}
-	e.Author = by.key
 	e.State, err = s.readState(ctx, sum, place)
 	return e, err
 }

@@ -179,6 +179,18 @@ func (s *states) readReactions(ctx context.Context, rows *sql.Rows, err error, a
 	return closeRows(rows)
 }
 
+// sign says in an entry whose it is, from the number of its author.
+func (a *authors) sign(ctx context.Context, e *store.Entry, user int64) error {
+	by, err := a.author(ctx, user)
+	if err == nil && by.err != nil {
+		err = damaged(fmt.Sprintf("the author of message %d", e.Seq), by.err)
+	}
+	if err == nil {
+		e.Author = by.key
+	}
+	return err
+}
+
 // readMessage returns a merged message with its state and reactions; nil if the entry at the
 // place is none.
 func (s *stateStmts) readMessage(ctx context.Context, authors *authors, place int64) (*store.Entry, error) {
@@ -186,14 +198,9 @@ func (s *stateStmts) readMessage(ctx context.Context, authors *authors, place in
 	if err != nil || e == nil || e.Kind != kaban.KindMessage {
 		return nil, err
 	}
-	by, err := authors.author(ctx, user)
-	if err == nil && by.err != nil {
-		err = damaged(fmt.Sprintf("the author of message %d", e.Seq), by.err)
-	}
-	if err != nil {
+	if err := authors.sign(ctx, e, user); err != nil {
 		return nil, err
 	}
-	e.Author = by.key
 	states := newStates()
 	state, err := s.readState(ctx, &authors.sum, place)
 	if err != nil {
