@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 )
@@ -84,9 +82,7 @@ func (c *roomRetention) Run(std streams) error {
 const settingRetention = "retention"
 
 // deletingFlags are those of commands that delete messages.
-type deletingFlags struct {
-	Yes bool `help:"Do not ask before messages are deleted."`
-}
+type deletingFlags struct{ confirmFlags }
 
 // ask asks whether the messages may be deleted that a retention of a room, or of the server,
 // would delete. If there are none it asks nothing.
@@ -95,20 +91,9 @@ func (c *deletingFlags) ask(ctx context.Context, a *admin, room, value string) e
 		Messages uint64 `json:"messages"`
 		Rooms    int    `json:"rooms"`
 	}](ctx, a, "GET", "/v1/admin/retention"+query("room", room, "value", value), nil)
-	if err != nil || old.Messages == 0 || c.Yes {
+	if err != nil || old.Messages == 0 {
 		return err
 	}
-	what := fmt.Sprintf("this deletes %s in %s for good", count(old.Messages, "message"), count(uint64(old.Rooms), "room"))
-	if !isTerminal(a.std.in) || !isTerminal(a.std.err) {
-		return usagef("%s; if that is wanted, add --yes", what)
-	}
-	fmt.Fprintf(a.std.err, "kaban: %s; type yes to go on: ", what)
-	answer, err := bufio.NewReader(a.std.in).ReadString('\n')
-	if err != nil && answer == "" {
-		return fmt.Errorf("read the answer: %w", err)
-	}
-	if strings.TrimSpace(answer) != "yes" {
-		return errors.New("nothing was changed")
-	}
-	return nil
+	lost := fmt.Sprintf("this deletes %s in %s for good", count(old.Messages, "message"), count(uint64(old.Rooms), "room"))
+	return c.confirm(a.std, lost, "yes", func() (string, error) { return lost, nil })
 }
