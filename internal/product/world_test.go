@@ -24,6 +24,7 @@ import (
 	"kaban/internal/index"
 	"kaban/internal/limit"
 	peers "kaban/internal/peer"
+	"kaban/internal/people"
 	"kaban/internal/server"
 	"kaban/internal/store"
 	"kaban/internal/store/memory"
@@ -206,12 +207,30 @@ func (w *world) signIn(name, link string) {
 	w.cookies[name] = session.Secret
 }
 
-// token makes a token.
+// token makes a token. Its account may know of the rooms, or did so once: what it may do
+// with the token afterwards does not depend on the moment of the making.
 func (w *world) token(n account.NewToken) (id, secret string) {
 	w.t.Helper()
-	n.Name, n.Expires = "test", time.Hour
+	rooms := n.Rooms
+	n.Name, n.Expires, n.Rooms = "test", time.Hour, nil
 	info, secret, err := w.accounts.MakeToken(w.t.Context(), account.Operator(), n)
 	if err != nil {
+		w.t.Fatal(err)
+	}
+	if len(rooms) == 0 {
+		return info.ID, secret
+	}
+	if err := w.store.Update(w.t.Context(), func(tx store.Tx) error {
+		kept, err := people.Secrets.WithID(tx, info.ID)
+		for _, text := range rooms {
+			room, err := kaban.ParseAnyRoom(text)
+			if err != nil {
+				return err
+			}
+			kept.Rooms = append(kept.Rooms, room.Key())
+		}
+		return errors.Join(err, people.Secrets.Put(tx, &kept))
+	}); err != nil {
 		w.t.Fatal(err)
 	}
 	return info.ID, secret
