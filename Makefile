@@ -39,7 +39,7 @@ racing := CGO_ENABLED=1 GOFLAGS=-gcflags=modernc.org/sqlite/lib=-race=false
 # The packages with the longest tests, which begin first.
 longest := ./e2e/browser ./e2e ./internal/server ./internal/store/sqlite ./internal/torture ./cmd/kaban
 
-.PHONY: help build run test test-otel check cover product torture heap alerts fuzz bench bench-go fmt golden page screenshots clean setup
+.PHONY: help build run test test-otel check cover product torture heap signins alerts fuzz bench bench-go fmt golden page screenshots clean setup
 
 help: ## print this help (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile | LC_ALL=C sort
@@ -91,6 +91,9 @@ torture: ## run the long campaigns: KILLS, LOSSES, SYNCS, CUTS, DRAINS, FLIPS, P
 
 heap: ## see that deleted texts leave the memory of a server; takes minutes
 	go test ./e2e -v -count 1 -timeout 10m -run TestErasedFromHeap -heap
+
+signins: ## measure sign-ins: a flood of them, the times of those that fail, and 100,000 lines within the limits; on an idle machine, half an hour
+	go test ./e2e -v -count 1 -timeout 60m -run 'TestAThousandSignIns|TestFailedSignInsTakeTheSameTime|TestLinesWithinTheLimits' -signins 1000 -failedsignins 100 -lines 100000
 
 alerts: setup ## see each alert rule fire in a real Prometheus; on an idle machine
 	go test ./internal/telemetry -v -count 1 -timeout 5m -run TestAlertsFire -alerts

@@ -118,7 +118,8 @@ func newWorld(t *testing.T, front driver) *world {
 	w.index = index.Open(s, "", index.Options{Eager: true})
 	d.SetOnGrown(w.index.Grew)
 	c.SetIndex(w.index)
-	m, err := conn.New(conn.Config{Submit: c.Submit})
+	// No connection waits for a time-out: their clock stands still.
+	m, err := conn.New(conn.Config{Submit: c.Submit, Clock: func() time.Duration { return 0 }})
 	if err != nil {
 		t.Fatal(err)
 	}
