@@ -78,7 +78,7 @@ func (u User) find(ctx context.Context, room kaban.RoomName, start Start) (p Pla
 		return u.reserve(p, room)
 	case u.account() == "":
 		return p, nil
-	case p.IsNew():
+	case !p.IsStored() && room.String() != kaban.Lobby:
 		if err := u.Create(ctx, room, NewRoom{Kind: kaban.RoomPublic}); err != nil && !errors.Is(err, ErrRoomTaken) {
 			return Place{}, err
 		}
@@ -123,6 +123,13 @@ func (u User) maker() maker { return maker{u.account(), u.peer.Name().Key(), u.p
 func (u User) enter(ctx context.Context, room kaban.RoomName) error {
 	defer u.chat.entered(u.account(), room)
 	return u.chat.dispatcher.Update(ctx, func(tx store.Tx) error {
+		exists, err := roomExists(tx, room)
+		if err == nil && !exists { // nobody could make it any more if it had a member
+			err = store.ErrStale
+		}
+		if err != nil {
+			return err
+		}
 		s, err := u.scene(tx, room, true, false)
 		if err != nil {
 			return err

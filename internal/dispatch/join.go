@@ -51,6 +51,11 @@ func (p *Place) From(seq uint64) {
 // store had it when it was looked for.
 func (p Place) IsNew() bool { return p.isNew }
 
+// IsStored reports whether the store had anything of the room when it was looked for. A
+// room without it may have members all the same that have said nothing, or be about to be
+// stored.
+func (p Place) IsStored() bool { return p.state.Head > 0 || p.state.Revision > 0 }
+
 // Known returns a place in a room that this dispatcher knows, or false if that
 // takes Find: for any Start but the head, and for a room without readers, which
 // may have grown elsewhere, unless the store does not block. It never blocks.
