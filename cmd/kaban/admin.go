@@ -135,7 +135,8 @@ func (f *adminFlags) exists() error {
 // openHere opens a data directory that no server uses, and returns its API.
 func openHere(ctx context.Context, data string, links *linkFlags) (_ http.RoundTripper, closeAll func() error, err error) {
 	log := slog.New(slog.DiscardHandler)
-	kept, err := openStore(data, ledgerIn(data), log)
+	book := ledgerIn(data)
+	kept, err := openStore(data, book, log)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -153,7 +154,7 @@ func openHere(ctx context.Context, data string, links *linkFlags) (_ http.RoundT
 			d.Close()
 		}
 	}()
-	shared, err := newServices(ctx, data, kept, d, service.Options{EraseIndex: func(ctx context.Context) error {
+	shared, err := newServices(ctx, data, kept, d, service.Options{RecordErased: book.RecordAccounts, EraseIndex: func(ctx context.Context) error {
 		return index.Erase(ctx, kept, data, index.Options{Log: log, Eager: true})
 	}}, account.Options{Log: log})
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -184,8 +185,17 @@ func (c *restoreCommand) Run(std streams) error {
 	}
 	var done restored
 	var bad ledger.Bad
-	err = spin(progress(std.err, -1, "restoring", ""), func() (err error) {
+	var erased []string
+	err = spin(progress(std.err, -1, "restoring", ""), func() error {
+		accounts, err := ledger.Accounts(ledgers)
+		if err != nil {
+			return err
+		}
 		replay := store.Replay{Messages: ledger.Messages(ledgers, &bad), By: service.OperatorIdentity()}
+		replay.Documents = func(tx store.Tx) (err error) {
+			erased, err = eraseAgain(tx, accounts)
+			return err
+		}
 		done, err = restore(ctx, c.Data, file, c.Replace, &replay)
 		return err
 	})
@@ -202,8 +212,15 @@ func (c *restoreCommand) Run(std streams) error {
 	for _, line := range replayReport(ledgers, &done.Replayed, bad.Lines) {
 		fmt.Fprintln(std.err, "kaban:", line)
 	}
+	if len(erased) > 0 {
+		fmt.Fprintf(std.err, "kaban: erasure ledger: erased again: %s\n", display.Line(strings.Join(erased, ", ")))
+	}
 	if done.Report.Documents > 0 {
-		fmt.Fprintln(std.err, `kaban: accounts, passwords, roles and tokens are those of the backup: whoever was removed, erased, suspended or signed out after it was made is back; look at "kaban user list" before you start the server`)
+		back := "removed, suspended or signed out"
+		if len(ledgers) == 0 {
+			back = "removed, erased, suspended or signed out"
+		}
+		fmt.Fprintf(std.err, "kaban: accounts, passwords, roles and tokens are those of the backup: whoever was %s after it was made is back; look at \"kaban user list\" before you start the server\n", back)
 	}
 	return keepLedger(c.Data, ledgers)
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"kaban/internal/account"
 	"kaban/internal/ledger"
 	"kaban/internal/store"
 )
@@ -24,12 +25,12 @@ func ledgerOf(dir string) string { return filepath.Join(dir, ledger.DirName) }
 
 // ledgerIn returns the ledger of a data directory, for a command without a server: the server
 // makes the copies beside backups the same when it starts.
-func ledgerIn(data string) store.Ledger {
+func ledgerIn(data string) *ledger.Book {
 	return ledger.New(ledger.Config{Dirs: []string{ledgerOf(data)}})
 }
 
 // book returns the ledger of the server, with a copy beside its scheduled backups.
-func (c *serveCommand) book(log *slog.Logger) store.Ledger {
+func (c *serveCommand) book(log *slog.Logger) *ledger.Book {
 	dirs := []string{ledgerOf(c.Data)}
 	if c.BackupEvery != 0 {
 		dirs = append(dirs, ledgerOf(c.backupDir()))
@@ -58,6 +59,16 @@ func (c *restoreCommand) ledgers(file string) (found []string, err error) {
 		return nil, err
 	}
 	return nil, fmt.Errorf("nothing is restored, because what the damaged lines name would come back: %w; pass a good copy of the ledger with --ledger DIR and move the damaged file away, or use --ignore-ledger-damage", err)
+}
+
+// eraseAgain erases accounts in a database that a backup has brought back, and returns the
+// usernames of those that were there.
+func eraseAgain(tx store.Tx, accounts []store.ErasedAccount) ([]string, error) {
+	ids := make([]string, len(accounts))
+	for i := range accounts {
+		ids[i] = accounts[i].ID
+	}
+	return account.New(nil, account.Options{Log: slog.New(slog.DiscardHandler)}).EraseAgain(tx, ids)
 }
 
 // replayReport says what became of the lines of ledgers, in sentences.

@@ -9,6 +9,7 @@ import (
 
 	"kaban/internal/disk"
 	"kaban/internal/index"
+	"kaban/internal/ledger"
 	"kaban/internal/store"
 	"kaban/internal/store/memory"
 	"kaban/internal/store/sqlite"
@@ -41,7 +42,7 @@ func checkDirectory(data string) error {
 
 // openStore opens the store that --data names, which checkData has accepted. The book takes
 // what is deleted there.
-func openStore(data string, book store.Ledger, log *slog.Logger) (store.Store, error) {
+func openStore(data string, book *ledger.Book, log *slog.Logger) (store.Store, error) {
 	if data == inMemory {
 		return memory.New(0), nil
 	}

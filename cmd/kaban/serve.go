@@ -18,6 +18,7 @@ import (
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
 	"kaban/internal/index"
+	"kaban/internal/ledger"
 	"kaban/internal/limit"
 	"kaban/internal/peer"
 	"kaban/internal/server"
@@ -57,6 +58,7 @@ type serveCommand struct {
 	Config         string `placeholder:"FILE" env:"KABAN_CONFIG" help:"TOML file with the names of these flags as keys, with \"_\" instead of \"-\", and the limits in a table [limits]. Flags and environment variables override it."`
 
 	limits limit.Config // from the configuration file
+	erased *ledger.Book // nil: nothing is kept
 	acme   certs.ACME   // from the configuration file; without hosts there is none
 	// fromFile says of a flag, or of a key without one, by its name, where the
 	// configuration file sets it.
@@ -180,7 +182,10 @@ func (c *serveCommand) Run(std streams, args commandLine) error {
 		return err
 	}
 	defer closeAll(endpoints)
-	kept, err := openStore(c.Data, c.book(log.Logger), log.Logger)
+	if c.Data != inMemory {
+		c.erased = c.book(log.Logger)
+	}
+	kept, err := openStore(c.Data, c.erased, log.Logger)
 	if err != nil {
 		return err
 	}
@@ -273,8 +278,11 @@ func forgetIn(x *index.Index) func(context.Context, []store.Run) error {
 func (c *serveCommand) services(kept store.Store, d *dispatch.Dispatcher, found *index.Index, limits *limit.Limits, policy peer.Policy, log *slog.Logger) (*services, error) {
 	options := account.Options{Log: log, SignIns: limits.SignIns, Exempt: exempt(policy)}
 	endHashing := hashApart(&options, log)
-	shared, err := newServices(context.Background(), c.Data, kept, d,
-		service.Options{MaxContent: c.MaxContent, Rooms: limits.Rooms, Searches: limits.Searches, Exempt: exempt(policy), EraseIndex: found.Erase, ForgetIndex: forgetIn(found)}, options)
+	rooms := service.Options{MaxContent: c.MaxContent, Rooms: limits.Rooms, Searches: limits.Searches, Exempt: exempt(policy), EraseIndex: found.Erase, ForgetIndex: forgetIn(found)}
+	if c.erased != nil {
+		rooms.RecordErased = c.erased.RecordAccounts
+	}
+	shared, err := newServices(context.Background(), c.Data, kept, d, rooms, options)
 	if err != nil {
 		endHashing()
 		return nil, err

@@ -32,36 +32,9 @@ func (s *Service) Erase(ctx context.Context, by Actor, username string) error {
 	}
 	var erased []people.Account
 	err = s.administer(ctx, by, access.Erase, "account.erase", username, 0, func(c *change, a *people.Account) (string, error) {
-		if err := c.eraseLater(a, former); err != nil {
-			return "", err
-		}
-		if err := c.eraseAccount(a); err != nil {
-			return "", err
-		}
-		erased = []people.Account{*a}
-		bots, err := c.allBots(a.ID)
-		if err != nil {
-			return "", err
-		}
-		for i := range bots {
-			bot := &bots[i]
-			known := bot.Status == people.StatusRemoved
-			if err := c.eraseAccount(bot); err != nil {
-				return "", err
-			}
-			if err := people.Accounts.Put(c.Tx, bot); err != nil {
-				return "", err
-			}
-			c.changed(bot.ID)
-			if known {
-				continue
-			}
-			if err := c.audit("account.erase", bot.Username, "with "+a.Username); err != nil {
-				return "", err
-			}
-		}
-		erased = append(erased, bots...)
-		return "", nil
+		all, err := c.eraseAll(a, former)
+		erased = all
+		return "", err
 	})
 	if err != nil {
 		return err
@@ -70,6 +43,129 @@ func (s *Service) Erase(ctx context.Context, by Actor, username string) error {
 		return fmt.Errorf("erase an account from the audit: %w", err)
 	}
 	return nil
+}
+
+// eraseAll erases an account, which the caller stores, and its bots. It returns all of them.
+func (c *change) eraseAll(a *people.Account, former []string) ([]people.Account, error) {
+	if err := c.eraseLater(a, former); err != nil {
+		return nil, err
+	}
+	if err := c.eraseAccount(a); err != nil {
+		return nil, err
+	}
+	bots, err := c.allBots(a.ID)
+	if err != nil {
+		return nil, err
+	}
+	for i := range bots {
+		bot := &bots[i]
+		known := bot.Status == people.StatusRemoved
+		if err := c.eraseAccount(bot); err != nil {
+			return nil, err
+		}
+		if err := people.Accounts.Put(c.Tx, bot); err != nil {
+			return nil, err
+		}
+		c.changed(bot.ID)
+		if known {
+			continue
+		}
+		if err := c.audit("account.erase", bot.Username, "with "+a.Username); err != nil {
+			return nil, err
+		}
+	}
+	return append([]people.Account{*a}, bots...), nil
+}
+
+// EraseAgain erases accounts, in the transaction of a restore, which has brought back what they
+// were before. Those that are not there, or are erased there, stay as they are. It returns the
+// usernames of the others, without those of bots that were erased with their owners. Nobody
+// uses the service at the time, and what the accounts have written is deleted by the next
+// server.
+func (s *Service) EraseAgain(tx store.Tx, ids []string) (usernames []string, err error) {
+	c := &change{Tx: tx, service: s, by: Operator(), now: s.now()}
+	var all []people.Account
+	for _, id := range ids {
+		a, err := people.Accounts.Get(tx, id)
+		if errors.Is(err, people.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if erased, err := c.isErased(&a); err != nil || erased {
+			if err != nil {
+				return nil, err
+			}
+			continue
+		}
+		identity, err := a.Identity()
+		if err != nil {
+			return nil, err
+		}
+		var former []string
+		err = people.Audits.All(tx, func(row *people.Audit) bool {
+			former = appendFormer(former, row, identity)
+			return true
+		})
+		if err != nil {
+			return nil, err
+		}
+		erased, err := c.eraseAll(&a, former)
+		if err != nil {
+			return nil, err
+		}
+		if err := people.Accounts.Put(tx, &a); err != nil {
+			return nil, err
+		}
+		if err := c.audit("account.erase", a.Username, "again, after a restore"); err != nil {
+			return nil, err
+		}
+		all, usernames = append(all, erased...), append(usernames, a.Username)
+	}
+	if len(all) == 0 {
+		return nil, nil
+	}
+	scrub, err := scrubberOf(all)
+	if err != nil {
+		return nil, err
+	}
+	var failed error
+	err = people.Audits.All(tx, func(row *people.Audit) bool {
+		failed = scrub.row(tx, row)
+		return failed == nil
+	})
+	return usernames, errors.Join(err, failed)
+}
+
+// isErased reports whether an account was erased, also if that was with its owner.
+func (c *change) isErased(a *people.Account) (bool, error) {
+	if a.Status != people.StatusRemoved {
+		return false, nil
+	}
+	ids := []string{a.ID}
+	if a.Owner != "" {
+		ids = append(ids, a.Owner)
+	}
+	for _, id := range ids {
+		_, err := people.Erasures.Get(c.Tx, id)
+		if err == nil {
+			return true, nil
+		}
+		if !errors.Is(err, people.ErrNotFound) {
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+// appendFormer adds the newest of the hooks that somebody has made, if a row of the audit is
+// about that. There are maxErasedHooks at most.
+func appendFormer(hooks []string, row *people.Audit, by kaban.Identity) []string {
+	if row.Action == "hook.add" && row.Actor == by.ID() {
+		hooks = append(hooks, row.Subject)
+	}
+	return hooks[max(0, len(hooks)-maxErasedHooks):]
 }
 
 // eraseAccount removes an account and what is stored about it. The caller stores it.
@@ -113,12 +209,9 @@ func (s *Service) formerHooks(ctx context.Context, by Actor, username string) (h
 			return err
 		})
 		for i := range rows {
-			if rows[i].Action == "hook.add" && rows[i].Actor == identity.ID() {
-				hooks = append(hooks, rows[i].Subject)
-			}
+			hooks = appendFormer(hooks, &rows[i], identity)
 			after = &rows[i]
 		}
-		hooks = hooks[max(0, len(hooks)-maxErasedHooks):]
 	}
 	return hooks, err
 }
@@ -266,15 +359,42 @@ func (c *change) eraseRelations(account string) error {
 	return nil
 }
 
-// eraseFromAudit removes what the audit has of accounts beside their names and actions.
-func (s *Service) eraseFromAudit(ctx context.Context, accounts []people.Account) error {
-	actors, names := make(map[string]bool), make(map[string]bool)
+// scrubber removes what the audit has of accounts beside their names and actions.
+type scrubber struct{ actors, names map[string]bool }
+
+func scrubberOf(accounts []people.Account) (*scrubber, error) {
+	s := &scrubber{make(map[string]bool), make(map[string]bool)}
 	for i := range accounts {
 		identity, err := accounts[i].Identity()
 		if err != nil {
-			return err
+			return nil, err
 		}
-		actors[identity.ID()], names[accounts[i].Username] = true, true
+		s.actors[identity.ID()], s.names[accounts[i].Username] = true, true
+	}
+	return s, nil
+}
+
+// row changes a row, if it has to.
+func (s *scrubber) row(tx store.Tx, old *people.Audit) error {
+	row := *old
+	by := s.actors[row.Actor]
+	if by {
+		row.Address = ""
+	}
+	if isPersonal(row.Action) && (by || s.names[row.Subject]) {
+		row.Detail = ""
+	}
+	if row == *old {
+		return nil
+	}
+	return people.Audits.Put(tx, &row)
+}
+
+// eraseFromAudit removes what the audit has of accounts beside their names and actions.
+func (s *Service) eraseFromAudit(ctx context.Context, accounts []people.Account) error {
+	scrub, err := scrubberOf(accounts)
+	if err != nil {
+		return err
 	}
 	var after *people.Audit
 	for more := true; more; {
@@ -285,18 +405,7 @@ func (s *Service) eraseFromAudit(ctx context.Context, accounts []people.Account)
 			}
 			more = unfinished
 			for i := range rows {
-				row := rows[i]
-				by := actors[row.Actor]
-				if by {
-					row.Address = ""
-				}
-				if isPersonal(row.Action) && (by || names[row.Subject]) {
-					row.Detail = ""
-				}
-				if row == rows[i] {
-					continue
-				}
-				if err := people.Audits.Put(tx, &row); err != nil {
+				if err := scrub.row(tx, &rows[i]); err != nil {
 					return err
 				}
 			}

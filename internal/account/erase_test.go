@@ -184,3 +184,75 @@ func TestTasksOfAccounts(t *testing.T) {
 		t.Errorf("removed: %s", got)
 	}
 }
+
+// A restore erases again whoever was erased after the backup, and their bots, and nobody else.
+func TestEraseAgain(t *testing.T) {
+	w := newWorld(t, nil)
+	alice := w.claim()
+	bob := w.add(alice, "bob", kaban.RoleMember)
+	eve := w.add(alice, "eve", kaban.RoleMember)
+	gone := w.add(alice, "gone", kaban.RoleMember)
+	bob.Address = "192.0.2.77"
+	w.must(w.SetName(w.ctx, bob, "", "Robert the Bold"))
+	w.must(w.RenameDevice(w.ctx, bob, bob.Principal.SecretID, "laptop of robert"))
+	w.must(w.Block(w.ctx, bob, "eve"))
+	w.must(w.LinkVisitor(w.ctx, Operator(), "bobby", "bob"))
+	w.bot(bob, "robot")
+	w.bot(eve, "given") // after the backup it was bob's, and erased with him
+	token := w.bot(eve, "kept")
+	for i, by := range []Actor{bob, bob, eve} {
+		h := &people.Hook{Hash: fmt.Sprint("hash", i), ID: fmt.Sprint("hook", i), Room: "dev", Username: "ci"}
+		w.must(w.documents.Update(w.ctx, func(tx store.Tx) error { return w.KeepHook(tx, by, h) }))
+		if i == 0 {
+			w.must(w.documents.Update(w.ctx, func(tx store.Tx) error { return w.DropHook(tx, by, h) }))
+		}
+	}
+	w.must(w.Erase(w.ctx, alice, "gone")) // before the backup
+	ids := []string{"later", gone.Principal.Account.ID, bob.Principal.Account.ID}
+	for _, name := range []string{"robot", "given"} {
+		a, err := w.Find(w.ctx, name)
+		w.must(err)
+		ids = append(ids, a.ID)
+	}
+	for again, want := range []string{"bob given", ""} {
+		before := w.dump()
+		var erased []string
+		w.must(w.documents.Update(w.ctx, func(tx store.Tx) (err error) {
+			erased, err = w.EraseAgain(tx, ids)
+			return err
+		}))
+		if got := strings.Join(erased, " "); got != want {
+			t.Errorf("%d: erased are %s, want %s", again, got, want)
+		}
+		if after := w.dump(); again > 0 && after != before {
+			t.Errorf("done again, it changes\n%s\nto\n%s", before, after)
+		}
+	}
+	after := w.dump()
+	for _, told := range []string{"Robert the Bold", "robert", "192.0.2.77", `"blocked"`} {
+		if i := strings.Index(after, told); i >= 0 {
+			t.Errorf("%q stays: …%s…", told, after[max(0, i-200):min(len(after), i+100)])
+		}
+	}
+	e, err := w.Erasure(w.ctx, alice, "bob")
+	w.must(err)
+	robot, err := w.Find(w.ctx, "robot")
+	w.must(err)
+	if want := []string{"account:" + bob.Principal.Account.ID, "visitor:bobby", "bot:" + robot.ID, "hook:hook0", "hook:hook1"}; !slices.Equal(e.Authors, want) || e.Done != 0 {
+		t.Errorf("what is to be deleted: %+v, want that of %q", e, want)
+	}
+	for name, status := range map[string]people.Status{"bob": people.StatusRemoved, "robot": people.StatusRemoved, "given": people.StatusRemoved, "kept": people.StatusActive, "eve": people.StatusActive} {
+		if a, err := w.Find(w.ctx, name); err != nil || a.Status != status {
+			t.Errorf("%s: %+v, %v", name, a, err)
+		}
+	}
+	if _, err := w.Authenticate(w.ctx, token, ""); err != nil {
+		t.Errorf("a bot of somebody else: %v", err)
+	}
+	_, err = w.SignInWithPassword(w.ctx, "bob", bobPassword, Device{})
+	wantError(t, "bob", err, ErrAuthFailed)
+	rows := w.rows(Operator())
+	if n := strings.Count(strings.Join(rows, " "), "account.erase"); n != 4 { // gone, bob, robot, given
+		t.Errorf("%d rows about it in %q", n, rows)
+	}
+}

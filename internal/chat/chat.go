@@ -180,6 +180,9 @@ type Options struct {
 	// EraseIndex returns once nothing of what was deleted before the call is left in the
 	// search index and its files. Nil: there is no index.
 	EraseIndex func(context.Context) error
+	// RecordErased returns once it is noted elsewhere that accounts were erased, so that no
+	// backup brings them back. What is noted already stays so. Nil: nobody notes it.
+	RecordErased func(context.Context, []store.ErasedAccount) error
 	// ForgetIndex returns once nothing of some runs of entries is left in the search index and
 	// its files, which are not in the store any more. Nil: there is no index.
 	ForgetIndex func(context.Context, []store.Run) error
@@ -199,18 +202,20 @@ type Chat struct {
 	eraser      eraser
 	eraseIndex  func(context.Context) error              // nil: there is no index
 	forgetIndex func(context.Context, []store.Run) error // nil: there is no index
-	retain      chan struct{}                            // has room for one
-	elapsed     func() time.Duration                     // see Options.Clock
-	server      atomic.Pointer[access.Server]
-	open        atomic.Pointer[dispatch.Rights] // of visitors; see openRights
-	attributed  atomic.Pointer[attributions]
-	newRooms    *newRooms
-	maxContent  int
-	counters    counters
-	index       search.Index          // nil: there is none
-	searches    *limit.Limiter        // nil: they are not limited
-	seeking     *limit.Queue          // searches and inboxes
-	exempt      func(netip.Addr) bool // nil: no address is
+	// recordErased is Options.RecordErased.
+	recordErased func(context.Context, []store.ErasedAccount) error
+	retain       chan struct{}        // has room for one
+	elapsed      func() time.Duration // see Options.Clock
+	server       atomic.Pointer[access.Server]
+	open         atomic.Pointer[dispatch.Rights] // of visitors; see openRights
+	attributed   atomic.Pointer[attributions]
+	newRooms     *newRooms
+	maxContent   int
+	counters     counters
+	index        search.Index          // nil: there is none
+	searches     *limit.Limiter        // nil: they are not limited
+	seeking      *limit.Queue          // searches and inboxes
+	exempt       func(netip.Addr) bool // nil: no address is
 }
 
 // New returns a chat over a dispatcher, which the caller closes after the last
@@ -227,7 +232,7 @@ func New(ctx context.Context, d *dispatch.Dispatcher, options Options) (*Chat, e
 		options.Log = slog.New(slog.DiscardHandler)
 	}
 	c := &Chat{dispatcher: d, newRooms: limitNewRooms(options), maxContent: options.MaxContent, searches: options.Searches, exempt: options.Exempt}
-	c.eraseIndex, c.forgetIndex = options.EraseIndex, options.ForgetIndex
+	c.eraseIndex, c.forgetIndex, c.recordErased = options.EraseIndex, options.ForgetIndex, options.RecordErased
 	c.seeking = limit.NewQueue(limit.HalfOfProcessors(), maxSeeking)
 	c.retain, c.elapsed = make(chan struct{}, 1), options.Clock
 	d.SetAttribution(c.attribute)
@@ -252,6 +257,9 @@ func New(ctx context.Context, d *dispatch.Dispatcher, options Options) (*Chat, e
 		return nil, fmt.Errorf("finish what was left to be done in rooms: %w", err)
 	}
 	c.eraser.init(options.Log)
+	if err := c.beginRecording(ctx); err != nil {
+		return nil, fmt.Errorf("find which accounts were erased: %w", err)
+	}
 	if err := c.erase(ctx); err != nil {
 		return nil, fmt.Errorf("find what is left to be erased: %w", err)
 	}

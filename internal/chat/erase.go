@@ -42,9 +42,18 @@ type eraser struct {
 	running bool
 	again   bool // something came while it was running
 	closed  bool
+	// unrecorded is set until the accounts that were erased before the start are noted
+	// elsewhere, see Options.RecordErased.
+	unrecorded bool
 
 	failing map[string]*failedErasure // by account; of the goroutine
 }
+
+// recording stands for what is unrecorded, among the accounts that fail.
+const recording = "all"
+
+// recordTime is how long it may take until erased accounts are noted elsewhere.
+const recordTime = 10 * time.Second
 
 // failedErasure is an erasure that goes on later.
 type failedErasure struct {
@@ -69,15 +78,15 @@ func (e *eraser) close() {
 // erase has everything erased that waits for it, in the background.
 func (c *Chat) erase(ctx context.Context) error {
 	_, err := c.nextErasure(ctx, "")
-	if errors.Is(err, people.ErrNotFound) {
-		return nil
-	}
-	if err != nil {
+	if err != nil && !errors.Is(err, people.ErrNotFound) {
 		return err
 	}
 	e := &c.eraser
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if err != nil && !e.unrecorded {
+		return nil
+	}
 	e.again = true
 	select {
 	case e.came <- struct{}{}:
@@ -121,6 +130,17 @@ func (c *Chat) eraseLoop() {
 func (c *Chat) eraseAll(ctx context.Context) (wait time.Duration) {
 	e := &c.eraser
 	waiting := make(map[string]bool)
+	if e.isUnrecorded() {
+		failed := e.failing[recording]
+		if waiting[recording] = true; failed == nil || !time.Now().Before(failed.next) {
+			err := c.recordAll(ctx)
+			if ctx.Err() != nil || err != nil && IsGoingDown(err) {
+				return 0
+			}
+			e.note(recording, err)
+			waiting[recording] = err != nil
+		}
+	}
 	for after, more := "", true; more; {
 		next, err := c.nextErasure(ctx, after)
 		if errors.Is(err, people.ErrNotFound) {
@@ -195,6 +215,9 @@ func (c *Chat) eraseOne(ctx context.Context, e *people.Erasure) error {
 	if err := c.dispatcher.Erase(ctx); err != nil {
 		return err
 	}
+	if err := c.record(ctx, []people.Erasure{*e}); err != nil {
+		return err
+	}
 	if c.eraseIndex != nil { // behind the store, from which it reads
 		if err := c.eraseIndex(ctx); err != nil {
 			return err
@@ -202,6 +225,75 @@ func (c *Chat) eraseOne(ctx context.Context, e *people.Erasure) error {
 	}
 	e.Done, e.Authors = c.now(), nil
 	return c.putErasure(ctx, e)
+}
+
+// isUnrecorded reports whether unrecorded is set.
+func (e *eraser) isUnrecorded() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.unrecorded
+}
+
+// beginRecording has every account that was erased noted elsewhere again, if there is any: what
+// notes them may have been lost.
+func (c *Chat) beginRecording(ctx context.Context) error {
+	if c.recordErased == nil {
+		return nil
+	}
+	return c.dispatcher.View(ctx, func(tx store.Tx) error {
+		some, _, err := people.Erasures.List(tx, nil, nil, 1)
+		c.eraser.unrecorded = len(some) > 0
+		return err
+	})
+}
+
+// recordAll has every account noted elsewhere that was erased.
+func (c *Chat) recordAll(ctx context.Context) error {
+	var all []people.Erasure
+	err := c.dispatcher.View(ctx, func(tx store.Tx) error {
+		all = nil
+		return people.Erasures.All(tx, func(e *people.Erasure) bool { all = append(all, *e); return true })
+	})
+	if err == nil {
+		err = c.record(ctx, all)
+	}
+	if err != nil {
+		return err
+	}
+	c.eraser.mu.Lock()
+	defer c.eraser.mu.Unlock()
+	c.eraser.unrecorded = false
+	return nil
+}
+
+// record has accounts noted elsewhere that were erased, and their bots, which were erased with
+// them.
+func (c *Chat) record(ctx context.Context, erasures []people.Erasure) error {
+	if c.recordErased == nil {
+		return nil
+	}
+	var accounts []store.ErasedAccount
+	err := c.dispatcher.View(ctx, func(tx store.Tx) error {
+		accounts = nil
+		for i := range erasures {
+			e := &erasures[i]
+			accounts = append(accounts, store.ErasedAccount{ID: e.Account, Time: e.Since})
+			err := people.Accounts.Bots(tx, e.Account, func(bot *people.Account) bool {
+				accounts = append(accounts, store.ErasedAccount{ID: bot.ID, Time: e.Since})
+				return true
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, recordTime)
+	defer cancel()
+	return c.recordErased(ctx, accounts)
 }
 
 func (c *Chat) putErasure(ctx context.Context, e *people.Erasure) error {

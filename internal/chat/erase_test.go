@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -447,4 +448,38 @@ func TestErasedMentions(t *testing.T) {
 			t.Errorf("gus is mentioned in %d, %t; want %d", seqs, may, other.Seq)
 		}
 	})
+}
+
+// An account is not reported as erased before that is noted elsewhere, and each start has it noted
+// again, also when nothing is left to be erased.
+func TestErasedIsRecorded(t *testing.T) {
+	t.Parallel()
+	w := newErasing(t)
+	var mu sync.Mutex
+	var calls []string
+	options := Options{RecordErased: func(ctx context.Context, accounts []store.ErasedAccount) error {
+		e := w.erasure(false)
+		mu.Lock()
+		defer mu.Unlock()
+		calls = append(calls, fmt.Sprint(accounts, " done: ", e.Done != 0))
+		return nil
+	}}
+	w.restartWith(options)
+	w.say("lobby", w.ann, kaban.KindMessage, 0, "secret")
+	w.giveErasure(w.ann.ID())
+	w.erasure(true)
+	w.chat.Close()
+	if want := []string{"[{id-ann 0}] done: false"}; !slices.Equal(calls, want) {
+		t.Errorf("it is noted: %q, want %q", calls, want)
+	}
+	w.restartWith(options)
+	for n := 0; n < 2; time.Sleep(time.Millisecond) {
+		mu.Lock()
+		n = len(calls)
+		mu.Unlock()
+	}
+	w.chat.Close()
+	if want := "[{id-ann 0}] done: true"; len(calls) != 2 || calls[1] != want {
+		t.Errorf("at the next start it is noted: %q, want %q", calls, want)
+	}
 }

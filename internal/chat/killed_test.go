@@ -9,7 +9,9 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"kaban"
 	"kaban/internal/childtest"
@@ -32,8 +34,9 @@ const (
 // killed is a store with a ledger that a child changes until it is killed.
 type killed struct {
 	*town
-	dir string
-	ann kaban.Identity
+	dir  string
+	book *ledger.Book
+	ann  kaban.Identity
 }
 
 func newKilled(t *testing.T, dir string) *killed {
@@ -44,7 +47,24 @@ func newKilled(t *testing.T, dir string) *killed {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
-	return &killed{newTown(t, s), dir, kaban.Account("id-ann", storetest.Username(t, "ann"))}
+	return &killed{newTownWith(t, s, Options{RecordErased: book.RecordAccounts}), dir, book, kaban.Account("id-ann", storetest.Username(t, "ann"))}
+}
+
+// restart is that of a server with a ledger.
+func (k *killed) restart() { k.restartWith(Options{RecordErased: k.book.RecordAccounts}) }
+
+// named returns the accounts that the ledger names.
+func (k *killed) named() map[string]bool {
+	k.t.Helper()
+	accounts, err := ledger.Accounts([]string{filepath.Join(k.dir, ledger.DirName)})
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	named := make(map[string]bool)
+	for _, a := range accounts {
+		named[a.ID] = true
+	}
+	return named
 }
 
 // write appends an entry by ann that mentions accounts.
@@ -231,4 +251,92 @@ func checkKilled(t *testing.T, point, dir string) (pending bool) {
 		t.Errorf("%s: %v, %v", point, err, report.Err())
 	}
 	return pending
+}
+
+// killedAccountVariable is killedVariable for TestKilledAccountChild.
+const killedAccountVariable = "KABAN_TEST_CHAT_KILLED_ACCOUNT"
+
+// TestKilledAccountChild erases an account with a bot.
+func TestKilledAccountChild(t *testing.T) {
+	dir := os.Getenv(killedAccountVariable)
+	if dir == "" {
+		t.Skip("not a child")
+	}
+	k := newKilled(t, dir)
+	bot := people.Account{ID: "id-ci", Username: "ci", Role: kaban.RoleMember, Status: people.StatusRemoved, Bot: true, Owner: "id-ann"}
+	if err := k.store.Update(t.Context(), func(tx store.Tx) error { return people.Accounts.Put(tx, &bot) }); err != nil {
+		t.Fatal(err)
+	}
+	k.write("1", kaban.KindMessage, 0, "secret")
+	k.erase()
+}
+
+// leftErased returns whether a child has reported that ann is erased, and the accounts that the
+// ledger names.
+func leftErased(t *testing.T, dir string) (done bool, named map[string]bool) {
+	t.Helper()
+	a, err := sqlite.OpenArchive(t.Context(), filepath.Join(dir, "data"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	err = a.Export(t.Context(), nil, store.Receiver{
+		Document: func(d *store.Document) error {
+			done = done || d.Key == "erasure/id-ann" && strings.Contains(string(d.Value), `"done":`)
+			return nil
+		},
+		Record:  func(*store.Record) error { return nil },
+		Damaged: func(err error) error { return err },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return done, (&killed{town: &town{t: t}, dir: dir}).named()
+}
+
+// TestKilledRecordingAccounts kills a process while it erases an account. An account that is
+// erased is in the ledger, with its bots, and one that is not yet is after the next start. So is
+// one after the loss of the ledger.
+func TestKilledRecordingAccounts(t *testing.T) {
+	t.Parallel()
+	binary := childtest.NewFragile(t)
+	between := 0
+	for _, point := range []string{
+		"ledger.write:1", "ledger.write:2", "ledger.written:2", "ledger.synced:2", "update.before-commit:6", "update.after-commit:6",
+	} {
+		dir := t.TempDir()
+		binary.Killed(t, "TestKilledAccountChild", killedAccountVariable+"="+dir, point)
+		done, named := leftErased(t, dir)
+		if done && !(named["id-ann"] && named["id-ci"]) {
+			t.Errorf("%s: it is erased, and the ledger names %v", point, named)
+		}
+		if !done && named["id-ann"] {
+			between++
+		}
+		k := newKilled(t, dir)
+		k.erasure(true)
+		if named := k.named(); !named["id-ann"] || !named["id-ci"] || len(named) != 2 {
+			t.Errorf("%s: after the next start the ledger names %v", point, named)
+		}
+		k.chat.Close()
+		if err := k.store.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.RemoveAll(filepath.Join(dir, ledger.DirName)); err != nil {
+			t.Fatal(err)
+		}
+		k = newKilled(t, dir)
+		for lines := 0; lines < 3; time.Sleep(time.Millisecond) { // the accounts and the message
+			var err error
+			if lines, err = ledger.Check([]string{filepath.Join(dir, ledger.DirName)}); err != nil || lines > 3 {
+				t.Fatalf("%s: after a loss the ledger has %d lines, %v", point, lines, err)
+			}
+		}
+		if named := k.named(); len(named) != 2 {
+			t.Errorf("%s: after a loss the ledger names %v", point, named)
+		}
+	}
+	if between == 0 {
+		t.Error("no process was killed between the ledger and the report")
+	}
 }

@@ -31,6 +31,11 @@ type town struct {
 // and cat, and the guest gus.
 func newTown(t testing.TB, s store.Store) *town {
 	t.Helper()
+	return newTownWith(t, s, Options{})
+}
+
+func newTownWith(t testing.TB, s store.Store, options Options) *town {
+	t.Helper()
 	err := s.Update(t.Context(), func(tx store.Tx) error {
 		for name, role := range map[string]kaban.Role{
 			"olga": kaban.RoleOwner, "adam": kaban.RoleAdmin, "ann": kaban.RoleMember, "bob": kaban.RoleMember,
@@ -50,7 +55,7 @@ func newTown(t testing.TB, s store.Store) *town {
 		t.Fatal(err)
 	}
 	t.Cleanup(d.Close)
-	return &town{t: t, chat: chatOver(t, d, Options{}), store: s}
+	return &town{t: t, chat: chatOver(t, d, options), store: s}
 }
 
 func (w *town) user(name string) User {

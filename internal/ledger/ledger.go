@@ -1,7 +1,7 @@
-// Package ledger keeps which messages were deleted, so that a backup from before that can be
-// restored without them. It has numbers and no texts.
+// Package ledger keeps which messages were deleted, and which accounts erased, so that a backup
+// from before that can be restored without them. It has numbers and ids, and no texts.
 //
-// A ledger is a directory of files, one for each month, with a line for each message (line.go).
+// A ledger is a directory of files, one for each month, with a line for each of them (line.go).
 // Lines are only ever added. A server has one in its data directory, and copies of it beside
 // its backups; what one of them has and another lacks is added there. So each is enough.
 //
@@ -14,6 +14,7 @@ package ledger
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"hash/maphash"
@@ -140,6 +141,33 @@ func (b *Bad) Err() error {
 // cannot be read. The sequence ends with the first error, which is not about damage.
 func Messages(dirs []string, bad *Bad) iter.Seq2[store.Erased, error] {
 	return func(yield func(store.Erased, error) bool) {
+		for line, err := range lines(dirs, bad) {
+			if line.account.ID == "" && !yield(line.message, err) {
+				return
+			}
+		}
+	}
+}
+
+// Accounts returns the accounts that some ledgers name, each once, and passes over what cannot
+// be read.
+func Accounts(dirs []string) (accounts []store.ErasedAccount, err error) {
+	known := make(map[string]bool)
+	for line, err := range lines(dirs, new(Bad)) {
+		if err != nil {
+			return nil, err
+		}
+		if id := line.account.ID; id != "" && !known[id] {
+			known[id] = true
+			accounts = append(accounts, line.account)
+		}
+	}
+	return accounts, nil
+}
+
+// lines returns the lines of some ledgers, as Messages does.
+func lines(dirs []string, bad *Bad) iter.Seq2[named, error] {
+	return func(yield func(named, error) bool) {
 		errEnough := errors.New("enough")
 		for _, dir := range dirs {
 			names, err := files(dir)
@@ -152,14 +180,14 @@ func Messages(dirs []string, bad *Bad) iter.Seq2[store.Erased, error] {
 					if line.cut {
 						return nil
 					}
-					e, err := parseLine(line.text)
+					n, err := parseLine(line.text)
 					if err != nil {
 						if bad.Lines++; bad.First == nil {
 							bad.First = fmt.Errorf("%s, line %d: %w", path, line.number, err)
 						}
 						return nil
 					}
-					if !yield(e, nil) {
+					if !yield(n, nil) {
 						return errEnough
 					}
 					return nil
@@ -169,7 +197,7 @@ func Messages(dirs []string, bad *Bad) iter.Seq2[store.Erased, error] {
 				return
 			}
 			if err != nil {
-				yield(store.Erased{}, err)
+				yield(named{}, err)
 				return
 			}
 		}
@@ -178,15 +206,15 @@ func Messages(dirs []string, bad *Bad) iter.Seq2[store.Erased, error] {
 
 // Check reads some ledgers and returns how many lines they have, and an ErrDamaged if some are
 // damaged.
-func Check(dirs []string) (lines int, err error) {
+func Check(dirs []string) (n int, err error) {
 	var bad Bad
-	for _, err := range Messages(dirs, &bad) {
+	for _, err := range lines(dirs, &bad) {
 		if err != nil {
-			return lines, err
+			return n, err
 		}
-		lines++
+		n++
 	}
-	return lines, bad.Err()
+	return n, bad.Err()
 }
 
 // Config configures a Book. All fields but Dirs are optional.
@@ -205,8 +233,11 @@ type Config struct {
 type Book struct {
 	config Config
 
-	mu     sync.Mutex // guards all below
-	synced bool       // all places have the same
+	opened chan struct{} // closed when the store has recorded what it has, if it is only nothing
+
+	mu       sync.Mutex // guards all below
+	synced   bool       // all places have the same
+	isOpened bool       // opened is closed
 }
 
 // New returns a book.
@@ -217,7 +248,7 @@ func New(config Config) *Book {
 	if config.Log == nil {
 		config.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Book{config: config}
+	return &Book{config: config, opened: make(chan struct{})}
 }
 
 // IsWhole implements store.Ledger. It concerns the first of the directories.
@@ -246,18 +277,64 @@ func (b *Book) IsWhole() (bool, error) {
 func (b *Book) Record(messages []store.Erased) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	var text []byte
+	for i := range messages {
+		text = appendLine(text, &messages[i])
+	}
+	err := b.record(text)
+	if err == nil && !b.isOpened {
+		b.isOpened = true
+		close(b.opened)
+	}
+	return err
+}
+
+// RecordAccounts makes accounts durable in all places, but for those that are there and those
+// whose lines would be too old to be kept. It waits for the first Record: the store has to ask
+// before whether the ledger is whole, and a ledger that was lost is there again afterwards.
+func (b *Book) RecordAccounts(ctx context.Context, accounts []store.ErasedAccount) error {
+	select {
+	case <-b.opened:
+	case <-ctx.Done():
+		return fmt.Errorf("the erasure ledger is not open yet: %w", ctx.Err())
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.record(nil); err != nil { // then all places have the same
+		return err
+	}
+	there, err := Accounts(b.config.Dirs[:1])
+	if err != nil {
+		return fmt.Errorf("the erasure ledger: %w", err)
+	}
+	known := make(map[string]bool, len(there))
+	for _, a := range there {
+		known[a.ID] = true
+	}
+	var text []byte
+	for i := range accounts {
+		a := &accounts[i]
+		if b.config.Keep > 0 && a.Time < b.config.Now().Add(-b.config.Keep).UnixMilli() {
+			continue
+		}
+		if !known[a.ID] {
+			known[a.ID] = true
+			text = appendAccount(text, a)
+		}
+	}
+	return b.record(text)
+}
+
+// record adds lines to all places. The caller holds the lock.
+func (b *Book) record(text []byte) error {
 	if !b.synced {
 		if err := b.sync(); err != nil {
 			return fmt.Errorf("the erasure ledger: %w", err)
 		}
 		b.synced = true
 	}
-	if len(messages) == 0 {
+	if len(text) == 0 {
 		return nil
-	}
-	var text []byte
-	for i := range messages {
-		text = appendLine(text, &messages[i])
 	}
 	name := nameOf(b.config.Now())
 	for _, dir := range b.config.Dirs {

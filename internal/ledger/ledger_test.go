@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -258,6 +259,7 @@ func FuzzParseLine(f *testing.F) {
 	e := message(7)
 	line := strings.TrimSuffix(string(appendLine(nil, &e)), "\n")
 	f.Add(line)
+	f.Add(strings.TrimSuffix(string(appendAccount(nil, &store.ErasedAccount{ID: "a b", Time: 5})), "\n"))
 	f.Add(line[:len(line)-9] + " 00000000")
 	f.Add("")
 	f.Fuzz(func(t *testing.T, line string) {
@@ -265,7 +267,10 @@ func FuzzParseLine(f *testing.F) {
 		if err != nil {
 			return
 		}
-		again := appendLine(nil, &e)
+		again := appendLine(nil, &e.message)
+		if e.account.ID != "" {
+			again = appendAccount(nil, &e.account)
+		}
 		if got, err := parseLine(strings.TrimSuffix(string(again), "\n")); err != nil || got != e {
 			t.Errorf("%q is %+v, and again %q is %+v, %v", line, e, again, got, err)
 		}
@@ -280,13 +285,77 @@ func TestLine(t *testing.T) {
 		t.Errorf("%q, want %q", line, want)
 	}
 	for _, e := range append(messages(0, 3), e) {
-		if got, err := parseLine(strings.TrimSuffix(string(appendLine(nil, &e)), "\n")); err != nil || got != e {
+		if got, err := parseLine(strings.TrimSuffix(string(appendLine(nil, &e)), "\n")); err != nil || got != (named{message: e}) {
 			t.Errorf("%+v, %v; want %+v", got, err, e)
 		}
 	}
-	newer := "account 2025-11-27T13:50:16.123Z X "
+	a := store.ErasedAccount{ID: "3a3l dh3c", Time: 1_764_251_416_123}
+	line = string(appendAccount(nil, &a))
+	if want := "account 2025-11-27T13:50:16.123Z 3a3l%20dh3c "; !strings.HasPrefix(line, want) {
+		t.Errorf("%q, want %q", line, want)
+	}
+	if got, err := parseLine(strings.TrimSuffix(line, "\n")); err != nil || got != (named{account: a}) {
+		t.Errorf("%+v, %v; want %+v", got, err, a)
+	}
+	for _, text := range []string{"account 2025-11-27T13:50:16.123Z  ", "account 2025-11-27T13:50:16.123Z X Y ", "account yesterday X "} {
+		if _, err := parseLine(text + fmt.Sprintf("%08x", sumOf(text))); !errors.Is(err, errField) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
+	newer := "reaction 2025-11-27T13:50:16.123Z X "
 	sum := fmt.Sprintf("%08x", sumOf(newer))
 	if _, err := parseLine(newer + sum); !errors.Is(err, errKind) {
 		t.Errorf("a newer line: %v", err)
+	}
+}
+
+// Accounts are named beside messages, each once, in all places. The store comes first: it has to
+// know whether the ledger was whole.
+func TestAccounts(t *testing.T) {
+	t.Parallel()
+	one, other := filepath.Join(t.TempDir(), DirName), filepath.Join(t.TempDir(), DirName)
+	now := time.Date(2026, 11, 27, 12, 0, 0, 0, time.UTC)
+	config := Config{Dirs: []string{one, other}, Keep: 24 * time.Hour, Now: func() time.Time { return now }}
+	b := New(config)
+	early, cancel := context.WithCancel(t.Context())
+	cancel()
+	some := []store.ErasedAccount{{ID: "ann", Time: now.UnixMilli()}, {ID: "ci", Time: now.UnixMilli()}}
+	if err := b.RecordAccounts(early, some); !errors.Is(err, context.Canceled) {
+		t.Errorf("before the store: %v", err)
+	}
+	if there, err := Exists(one); there || err != nil {
+		t.Fatalf("before the store there is a ledger: %v, %v", there, err)
+	}
+	waited := make(chan error)
+	go func() { waited <- b.RecordAccounts(t.Context(), some) }()
+	record(t, b, messages(0, 2))
+	if err := <-waited; err != nil {
+		t.Fatal(err)
+	}
+	old := store.ErasedAccount{ID: "old", Time: now.Add(-25 * time.Hour).UnixMilli()}
+	bob := store.ErasedAccount{ID: "bob", Time: now.UnixMilli()}
+	if err := b.RecordAccounts(t.Context(), append(slices.Clone(some), old, bob, bob)); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{one, other} {
+		if got, err := Accounts([]string{dir}); err != nil || !slices.Equal(got, append(slices.Clone(some), bob)) {
+			t.Errorf("%s: %+v, %v", dir, got, err)
+		}
+		has(t, dir, messages(0, 2))
+		if n, err := Check([]string{dir}); n != 5 || err != nil {
+			t.Errorf("%s has %d lines, %v", dir, n, err)
+		}
+	}
+	// A place that is lost has them again.
+	if err := os.RemoveAll(one); err != nil {
+		t.Fatal(err)
+	}
+	b = New(config)
+	record(t, b, nil)
+	if got, err := Accounts([]string{one, other}); err != nil || len(got) != 3 {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if got, err := Accounts([]string{one}); err != nil || len(got) != 3 {
+		t.Errorf("%+v, %v", got, err)
 	}
 }

@@ -15,11 +15,15 @@ import (
 // A line is
 //
 //	message TIME EPOCH ROOM SEQ FINGERPRINT SUM
+//	account TIME ID SUM
 //
-// TIME is when the message was deleted, ROOM the key of its room as in a path of a URL,
+// TIME is when the message was deleted, or the account erased, ROOM the key of its room as in a path of a URL,
 // FINGERPRINT (store.FingerprintOf) has 16 hexadecimal digits, and SUM is CRC-32C of everything
 // before it, in 8. All fields are separated by one space.
-const kindMessage = "message"
+const (
+	kindMessage = "message"
+	kindAccount = "account"
+)
 
 const timeFormat = "2006-01-02T15:04:05.000Z"
 
@@ -43,27 +47,49 @@ func appendLine(text []byte, e *store.Erased) []byte {
 	return fmt.Appendf(text, "%08x\n", sumOf(string(text[begin:])))
 }
 
+// appendAccount adds the line of an account.
+func appendAccount(text []byte, a *store.ErasedAccount) []byte {
+	begin := len(text)
+	text = fmt.Appendf(text, "%s %s %s ", kindAccount, time.UnixMilli(a.Time).UTC().Format(timeFormat), url.PathEscape(a.ID))
+	return fmt.Appendf(text, "%08x\n", sumOf(string(text[begin:])))
+}
+
 // isSound reports whether a line, without its end, has the checksum that it should have.
 func isSound(line string) bool {
 	at := strings.LastIndexByte(line, ' ') + 1
 	return line[at:] == fmt.Sprintf("%08x", sumOf(line[:at]))
 }
 
-// parseLine returns the message of a line, without its end.
-func parseLine(line string) (e store.Erased, err error) {
+// named is what a line names: an account, or a message if that has no id.
+type named struct {
+	message store.Erased
+	account store.ErasedAccount
+}
+
+// parseLine returns what a line names, without its end.
+func parseLine(line string) (n named, err error) {
 	if !isSound(line) {
-		return e, errSum
+		return n, errSum
 	}
 	fields := strings.Split(line, " ")
-	if fields[0] != kindMessage {
-		return e, errKind
+	switch {
+	case fields[0] == kindMessage && len(fields) == 7:
+		n.message, err = parseMessage(fields)
+	case fields[0] == kindAccount && len(fields) == 4:
+		n.account, err = parseAccount(fields)
+	case fields[0] == kindMessage, fields[0] == kindAccount:
+		return n, errField
+	default:
+		return n, errKind
 	}
-	if len(fields) != 7 {
-		return e, errField
+	if err != nil {
+		return named{}, fmt.Errorf("%w: %w", errField, err)
 	}
-	at, err := time.Parse(timeFormat, fields[1])
-	e.Time = at.UnixMilli()
-	if err == nil {
+	return n, nil
+}
+
+func parseMessage(fields []string) (e store.Erased, err error) {
+	if e.Time, err = parseTime(fields[1]); err == nil {
 		e.Epoch, err = url.PathUnescape(fields[2])
 	}
 	if err == nil {
@@ -75,8 +101,20 @@ func parseLine(line string) (e store.Erased, err error) {
 	if err == nil {
 		e.Fingerprint, err = strconv.ParseUint(fields[5], 16, 64)
 	}
-	if err != nil {
-		return store.Erased{}, fmt.Errorf("%w: %w", errField, err)
+	return e, err
+}
+
+func parseAccount(fields []string) (a store.ErasedAccount, err error) {
+	if a.Time, err = parseTime(fields[1]); err == nil {
+		a.ID, err = url.PathUnescape(fields[2])
 	}
-	return e, nil
+	if err == nil && a.ID == "" {
+		err = errors.New("an account has an id")
+	}
+	return a, err
+}
+
+func parseTime(text string) (int64, error) {
+	at, err := time.Parse(timeFormat, text)
+	return at.UnixMilli(), err
 }

@@ -19,6 +19,13 @@ type Erased struct {
 	Fingerprint uint64
 }
 
+// ErasedAccount names an account that was erased. Its id is random, so it means the same one in
+// every store.
+type ErasedAccount struct {
+	ID   string
+	Time int64 // of the erasing, in milliseconds since 1970 UTC
+}
+
 // FingerprintOf returns what tells a message apart from any other with the same number in a room of
 // the same name. It depends on nothing that ever changes, and says nothing about the text.
 func FingerprintOf(e *Entry) uint64 {
@@ -45,6 +52,8 @@ type Ledger interface {
 type Replay struct {
 	Messages iter.Seq2[Erased, error] // ends with the first error
 	By       kaban.Identity           // in whose name they are deleted
+	// Documents erases accounts, in one transaction. Nil erases none.
+	Documents func(Tx) error
 }
 
 // Replayed counts what became of the lines of a ledger. The sum of all but Lines is Lines.

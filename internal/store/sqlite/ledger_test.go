@@ -298,3 +298,89 @@ func isThere(t testing.TB, s *Store, line store.Erased) bool {
 	}
 	return len(entries) > 0 && entries[0].Seq == line.Seq && store.FingerprintOf(&entries[0]) == line.Fingerprint
 }
+
+// A restore has documents changed in its draft, and nothing of the former ones is left. If that
+// fails, nothing is restored.
+func TestRestoreChangesDocuments(t *testing.T) {
+	t.Parallel()
+	dir, to := t.TempDir(), t.TempDir()
+	s := open(t, dir, Options{})
+	err := s.Update(t.Context(), func(tx store.Tx) error {
+		for i := range 300 {
+			if err := tx.Put(store.Key("account", fmt.Sprint(i)), []byte(strings.Repeat(fmt.Sprintf("personal-%d.", i), 20))); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeStore(t, s)
+	file := filepath.Join(t.TempDir(), "copy.db")
+	backUp(t, dir, file)
+	errErase := errors.New("it cannot be erased")
+	replay := (&book{}).replay(t)
+	replay.Documents = func(tx store.Tx) error {
+		if err := tx.Delete(store.Key("account", "1")); err != nil {
+			return err
+		}
+		return errErase
+	}
+	if _, err := Restore(t.Context(), to, file, false, replay); !errors.Is(err, errErase) {
+		t.Fatalf("the error is %v", err)
+	}
+	if there, err := Exists(to); there || err != nil {
+		t.Errorf("after an error there is a database: %v, %v", there, err)
+	}
+	files := journaltest.NewSearcher(to)
+	replay.Documents = func(tx store.Tx) error {
+		for i := range 300 {
+			key := store.Key("account", fmt.Sprint(i))
+			var err error
+			switch i % 3 {
+			case 0:
+				err = tx.Delete(key)
+			case 1:
+				err = tx.Put(key, []byte("erased"))
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	done, err := Restore(t.Context(), to, file, false, replay)
+	if err != nil || done.Report.Documents != 200 || done.Report.Err() != nil {
+		t.Fatalf("%+v, %v", done.Report, err)
+	}
+	var gone []string
+	for i := range 300 {
+		if i%3 != 2 {
+			gone = append(gone, fmt.Sprintf("personal-%d.", i))
+		}
+	}
+	files.Look(t)
+	if found := files.Find(t, gone...); len(found) > 0 {
+		t.Errorf("%v have some of what is erased", found)
+	}
+	if found := files.Find(t, "personal-2."); len(found) == 0 {
+		t.Error("nothing is found of what stays, so this proves nothing")
+	}
+	s = open(t, to, Options{})
+	err = s.View(t.Context(), func(tx store.Tx) error {
+		for i := range 300 {
+			value, err := tx.Get(store.Key("account", fmt.Sprint(i)))
+			if err != nil {
+				return err
+			}
+			if want := []int{0, len("erased"), 20 * len(fmt.Sprintf("personal-%d.", i))}[i%3]; len(value) != want {
+				t.Errorf("document %d is %q", i, value)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}

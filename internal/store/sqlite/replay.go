@@ -16,7 +16,7 @@ import (
 )
 
 // A restore deletes what a ledger names: it appends the entries that delete the messages, merges
-// them and overwrites what is left of the texts, all in the draft, before that becomes the
+// them, has accounts erased and overwrites what is left of the texts, all in the draft, before that becomes the
 // database. The draft is of no use until it is complete, so its transactions need no journal,
 // in a file of which SQLite would leave the texts.
 
@@ -53,10 +53,16 @@ func (r *Restored) replay(ctx context.Context, file string, replay *store.Replay
 		return err
 	}
 	found, err := d.replayable(ctx, authors, replay, &r.Replayed)
-	if err != nil || r.Deleted == 0 {
+	if err != nil {
 		return err
 	}
-	if err := c.transact(ctx, func() error { return d.replay(ctx, found, replay.By) }); err != nil {
+	if r.Deleted > 0 {
+		if err := c.transact(ctx, func() error { return d.replay(ctx, found, replay.By) }); err != nil {
+			return err
+		}
+	}
+	writes, err := d.replayDocuments(ctx, replay)
+	if err != nil || r.Deleted == 0 && writes == 0 {
 		return err
 	}
 	if err := d.sweep(ctx); err != nil {
@@ -141,6 +147,24 @@ func (d *database) replay(ctx context.Context, found map[string][]uint64, by kab
 	}
 	b.erasing.swept = false
 	return b.saveErasing()
+}
+
+// replayDocuments has accounts erased, and returns how many documents were written.
+func (d *database) replayDocuments(ctx context.Context, replay *store.Replay) (writes int, err error) {
+	if replay.Documents == nil {
+		return 0, nil
+	}
+	err = d.writer.transact(ctx, func() error {
+		b := d.newBatch(ctx)
+		t := tx{ctx: b.ctx, stmts: &b.stmts.documentStmts, sum: &b.sum, batch: b, changed: true}
+		if err := t.run(replay.Documents); err != nil {
+			return err
+		}
+		writes = t.writes
+		b.erasing.swept = b.erasing.swept && writes == 0
+		return b.saveErasing()
+	})
+	return writes, err
 }
 
 // replayer returns the author of the deletions, which it adds if it is new.
