@@ -24,6 +24,7 @@ import (
 	"kaban/internal/index"
 	"kaban/internal/limit"
 	peers "kaban/internal/peer"
+	"kaban/internal/people"
 	"kaban/internal/server"
 	"kaban/internal/store"
 	"kaban/internal/store/memory"
@@ -117,7 +118,8 @@ func newWorld(t *testing.T, front driver) *world {
 	w.index = index.Open(s, "", index.Options{Eager: true})
 	d.SetOnGrown(w.index.Grew)
 	c.SetIndex(w.index)
-	m, err := conn.New(conn.Config{Submit: c.Submit})
+	// No connection waits for a time-out: their clock stands still.
+	m, err := conn.New(conn.Config{Submit: c.Submit, Clock: func() time.Duration { return 0 }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,12 +213,30 @@ func (w *world) signIn(name, link string) {
 	w.cookies[name] = session.Secret
 }
 
-// token makes a token.
+// token makes a token. Its account may know of the rooms, or did so once: what it may do
+// with the token afterwards does not depend on the moment of the making.
 func (w *world) token(n account.NewToken) (id, secret string) {
 	w.t.Helper()
-	n.Name, n.Expires = "test", time.Hour
+	rooms := n.Rooms
+	n.Name, n.Expires, n.Rooms = "test", time.Hour, nil
 	info, secret, err := w.accounts.MakeToken(w.t.Context(), account.Operator(), n)
 	if err != nil {
+		w.t.Fatal(err)
+	}
+	if len(rooms) == 0 {
+		return info.ID, secret
+	}
+	if err := w.store.Update(w.t.Context(), func(tx store.Tx) error {
+		kept, err := people.Secrets.WithID(tx, info.ID)
+		for _, text := range rooms {
+			room, err := kaban.ParseAnyRoom(text)
+			if err != nil {
+				return err
+			}
+			kept.Rooms = append(kept.Rooms, room.Key())
+		}
+		return errors.Join(err, people.Secrets.Put(tx, &kept))
+	}); err != nil {
 		w.t.Fatal(err)
 	}
 	return info.ID, secret
