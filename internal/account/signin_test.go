@@ -95,7 +95,8 @@ var ways = []struct {
 	{WayOIDC, byCore(WayOIDC)},
 }
 
-// byCore signs in through the core only.
+// byCore signs in through the core only. Tests of package web and of providertest go the
+// whole way.
 func byCore(way Way) func(*world, Actor, Actor) func() error {
 	return func(w *world, _, bob Actor) func() error {
 		return func() error {

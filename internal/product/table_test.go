@@ -48,15 +48,15 @@ var otherOperations = map[string]string{
 	"POST /v1/admin/hooks":        "TestHooksAreManagedAsAgreed",
 	"DELETE /v1/admin/hooks/{id}": "TestHooksAreManagedAsAgreed",
 
-	"POST /v1/session":                "it signs in: account.TestEveryWayInEveryStatus",
-	"POST /v1/passkeys/sign-in/begin": "it signs in: web.TestPasskeysInEveryStatus",
-	"POST /v1/passkeys/sign-in":       "it signs in: web.TestPasskeysInEveryStatus",
-	"GET /v1/oidc/start":              "it signs in: the tests of providertest, with a real provider",
-	"GET /v1/oidc/callback":           "it signs in: the tests of providertest, with a real provider",
+	"POST /v1/session":                "it signs in: web.TestEveryWayInEveryStatus",
+	"POST /v1/passkeys/sign-in/begin": "it signs in: web.TestEveryWayInEveryStatus",
+	"POST /v1/passkeys/sign-in":       "it signs in: web.TestEveryWayInEveryStatus",
+	"GET /v1/oidc/start":              "it signs in: providertest.TestProviderInEveryStatus",
+	"GET /v1/oidc/callback":           "it signs in: providertest.TestProviderInEveryStatus",
 	"GET /v1/oidc/link":               "it leads to the provider: the tests of providertest",
 	"GET /v1/oidc/confirm":            "it leads to the provider: the tests of providertest",
 	"POST /v1/device":                 "it asks to be signed in: web.TestDeviceGrant",
-	"POST /v1/device/token":           "it signs in: web.TestDeviceGrant",
+	"POST /v1/device/token":           "it signs in: web.TestEveryWayInEveryStatus",
 
 	"POST /v1/claim":              "its secret is the right: web.TestClaimAndInvite",
 	"POST /v1/claim/look":         "its secret is the right: web.TestClaimAndInvite",
@@ -65,10 +65,10 @@ var otherOperations = map[string]string{
 	"POST /v1/passkeys/new/begin": "its secret is the right: web.TestAccountsWithAPasskeyOnly",
 	"POST /v1/accounts":           "TestSignUpAgrees",
 
-	"POST /v1/session/confirm":  "the secret is looked at before the right: account.TestConfirm",
+	"POST /v1/session/confirm":  "the secret is looked at before the right: web.TestASession",
 	"POST /v1/passkeys":         "the secret is looked at before the right: web.TestPasskeyOverHTTP",
 	"POST /v1/passkeys/confirm": "the secret is looked at before the right: web.TestAccountsWithAPasskeyOnly",
-	"DELETE /v1/session":        "it ends what asks: web.TestSessions",
+	"DELETE /v1/session":        "it ends what asks: web.TestASession",
 	"DELETE /v1/devices":        "it ends what the others ask with: account.TestDevices",
 }
 
@@ -88,7 +88,7 @@ var otherActions = map[access.Action]string{
 // deeds are all requests that TestServerAgrees makes.
 func deeds() []deed { return slices.Concat(ofServer, toAccounts()) }
 
-// stepTypes are the types of the requests that the tests of scenarios make.
+// stepTypes are requests of all types that the tests of scenarios make.
 func (w *world) stepTypes() (frames []frame) {
 	by := asker{w, "mia"}
 	for _, s := range slices.Concat(steps, last) {

@@ -35,14 +35,23 @@ func (s *Server) forPrograms(w http.ResponseWriter, r *http.Request) {
 // makePrograms makes what answers programs.
 func (s *Server) makePrograms() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/socket", s.socket)
-	mux.HandleFunc("GET /v1/rooms/{room}/events", s.events)
-	mux.HandleFunc("POST /hooks/{key}", s.hook)
-	mux.HandleFunc("GET /healthz", s.healthz)
-	mux.HandleFunc("GET /readyz", s.readyz)
-	mux.HandleFunc("GET /openapi.json", s.openapi)
 	document := s.newAPI(mux)
-	describe(document)
+	// Whatever answers is in the document, but for the document itself: tests take all that
+	// there is to ask for from it.
+	mux.HandleFunc("GET /openapi.json", s.openapi)
+	for _, route := range []struct {
+		operation *huma.Operation
+		answer    http.HandlerFunc
+	}{
+		{socketOperation(), s.socket},
+		{eventsOperation(), s.events},
+		{hookOperation(), s.hook},
+		{healthOperation(), s.healthz},
+		{readyOperation(), s.readyz},
+	} {
+		document.AddOperation(route.operation)
+		mux.HandleFunc(route.operation.Method+" "+route.operation.Path, route.answer)
+	}
 	if s.config.BasePath != "" {
 		document.Servers = []*huma.Server{{URL: s.config.BasePath}}
 	}
@@ -177,11 +186,8 @@ func (s *Server) openapi(w http.ResponseWriter, _ *http.Request) {
 	w.Write(p.document)
 }
 
-// describe adds what is not registered as an operation of the API.
-func describe(document *huma.OpenAPI) {
-	describeEvents(document)
-	describeHook(document)
-	document.AddOperation(&huma.Operation{
+func socketOperation() *huma.Operation {
+	return &huma.Operation{
 		OperationID: "open-socket", Method: http.MethodGet, Path: "/v1/socket", Security: toReaders.security(),
 		Summary:     "Speak kaban/1 over WebSocket",
 		Description: "The protocol kaban/1, one frame in each text message. docs/protocol.md describes it. With a credential, hello needs a version only and is the account's; a token in hello wins over the cookie. A cookie needs an Origin header: the server's own, or one of --origin.",
@@ -190,15 +196,21 @@ func describe(document *huma.OpenAPI) {
 			"401": problemResponse("The credential is not valid."), "403": problemResponse("The page has another origin, or the account is suspended."),
 			"503": problemResponse("The server is shutting down."),
 		},
-	})
-	document.AddOperation(&huma.Operation{
+	}
+}
+
+func healthOperation() *huma.Operation {
+	return &huma.Operation{
 		OperationID: "healthz", Method: http.MethodGet, Path: "/healthz", Summary: "Ask whether the server is alive",
 		Responses: map[string]*huma.Response{"200": textResponse("It is.")},
-	})
-	document.AddOperation(&huma.Operation{
+	}
+}
+
+func readyOperation() *huma.Operation {
+	return &huma.Operation{
 		OperationID: "readyz", Method: http.MethodGet, Path: "/readyz", Summary: "Ask whether the server accepts new clients",
 		Responses: map[string]*huma.Response{"200": textResponse("It does."), "503": textResponse("It is shutting down.")},
-	})
+	}
 }
 
 func textResponse(description string) *huma.Response {
@@ -215,8 +227,8 @@ func parameter(name, in, description string, schema *huma.Schema) *huma.Param {
 
 func textSchema() *huma.Schema { return &huma.Schema{Type: huma.TypeString} }
 
-func describeEvents(document *huma.OpenAPI) {
-	document.AddOperation(&huma.Operation{
+func eventsOperation() *huma.Operation {
+	return &huma.Operation{
 		OperationID: "stream-events", Method: http.MethodGet, Path: "/v1/rooms/{room}/events", Security: toReaders.security(),
 		Summary:     "Follow a room",
 		Description: "Server-sent events: joined first, then message, edit, delete, react, pin, member, topic, room, presence, resync, parted and goodbye. The data of each event is a frame of kaban/1. The id of an entry is its epoch and seq, so a client that reconnects with Last-Event-ID misses nothing. A stream ends with its credential and with the right to read. If the log cannot be continued from there, the stream sends resync and continues at the head. An event of another name with an id is an entry of a kind to come; ignore it.",
@@ -231,10 +243,10 @@ func describeEvents(document *huma.OpenAPI) {
 			"400": problemResponse("A parameter is invalid."), "401": problemResponse("The server takes no visitors, or the credential is not valid."),
 			"403": problemResponse("The room may not be read."), "404": problemResponse("There is no such room."), "500": problemResponse("The server failed."), "503": problemResponse("The server has reached its limit of streams."),
 		},
-	})
+	}
 }
 
-func describeHook(document *huma.OpenAPI) {
+func hookOperation() *huma.Operation {
 	slack := &huma.Schema{
 		Type: huma.TypeObject, AdditionalProperties: true,
 		Properties: map[string]*huma.Schema{
@@ -244,7 +256,7 @@ func describeHook(document *huma.OpenAPI) {
 		},
 	}
 	form := &huma.Schema{Type: huma.TypeObject, Properties: map[string]*huma.Schema{"payload": {Type: huma.TypeString, Description: "The JSON."}}}
-	document.AddOperation(&huma.Operation{
+	return &huma.Operation{
 		OperationID: "post-to-hook", Method: http.MethodPost, Path: "/hooks/{key}",
 		Summary:     "Send a message in Slack's format",
 		Description: "For programs that can send to incoming webhooks of Slack. The operator creates a key with \"kaban hook add ROOM\".",
@@ -257,7 +269,7 @@ func describeHook(document *huma.OpenAPI) {
 			"404": problemResponse("There is no such hook, or its room is gone."), "413": problemResponse("The message is too long."),
 			"500": problemResponse("The server failed."), "503": problemResponse("The server is shutting down or too busy."), "507": problemResponse("The server's disk is full."),
 		},
-	})
+	}
 }
 
 func isJSON(contentType string) bool {

@@ -20,6 +20,8 @@ import (
 	"kaban/internal/chat"
 	"kaban/internal/dispatch"
 	"kaban/internal/peer"
+	"kaban/internal/people"
+	"kaban/internal/store"
 	"kaban/internal/store/memory"
 	"kaban/internal/web"
 )
@@ -31,6 +33,7 @@ type site struct {
 	redirect string
 	client   *http.Client
 	chat     *chat.Chat
+	docs     store.Store
 	log      strings.Builder
 }
 
@@ -48,6 +51,7 @@ func newSite(t *testing.T) *site {
 	s.restart()
 
 	docs := memory.New(0)
+	s.docs = docs
 	d, err := dispatch.New(t.Context(), docs, dispatch.Options{})
 	s.must(err)
 	s.chat, err = chat.New(t.Context(), d, chat.Options{})
@@ -249,3 +253,48 @@ func TestRoomsOfGroups(t *testing.T) {
 }
 
 func writeSecret(file string) error { return os.WriteFile(file, []byte(clientSecret+"\n"), 0o600) }
+
+// TestProviderInEveryStatus comes back from the provider while the account is active,
+// suspended, not claimed yet and removed: it is let in where package account says so, and
+// led to the page that says why elsewhere.
+func TestProviderInEveryStatus(t *testing.T) {
+	for status, fragment := range map[people.Status]string{
+		people.StatusActive: "", people.StatusUnclaimed: "",
+		people.StatusSuspended: "error=suspended", people.StatusRemoved: "error=auth_failed",
+	} {
+		t.Run(string(status), func(t *testing.T) {
+			s := newSite(t)
+			s.setUp()
+			if to := s.follow(s.url + "/v1/oidc/start?next=/x"); to.Path != "/x" {
+				t.Fatalf("the first sign-in ends up at %s", to)
+			}
+			in := s.get("/v1/session")
+			if !strings.HasPrefix(in, "200") || !strings.Contains(in, person) {
+				t.Fatalf("the session is %s", in)
+			}
+			name, err := kaban.ParseUsername(person)
+			s.must(err)
+			s.must(s.docs.Update(t.Context(), func(tx store.Tx) error { // behind the service, which would unlink the identity
+				a, err := people.Accounts.Named(tx, name)
+				if err != nil {
+					return err
+				}
+				a.Status = status
+				return people.Accounts.Put(tx, &a)
+			}))
+			s.client.Jar, err = cookiejar.New(nil)
+			s.must(err)
+			to := s.follow(s.url + "/v1/oidc/start?next=/x")
+			want := "/x"
+			if fragment != "" {
+				want = "/sign-in"
+			}
+			if to.Path != want || to.Fragment != fragment {
+				t.Errorf("the browser is led to %s, want %s#%s", to, want, fragment)
+			}
+			if got := s.get("/v1/session"); strings.HasPrefix(got, "200") != (fragment == "") {
+				t.Errorf("the session is %s", got)
+			}
+		})
+	}
+}
