@@ -37,12 +37,19 @@ type peopled struct {
 // startPeopled starts one, with flags of kaban serve.
 func startPeopled(t *testing.T, flags ...string) *peopled {
 	t.Helper()
+	return startPeopledWith(t, nil, flags...)
+}
+
+// startPeopledWith is startPeopled with more variables in its environment.
+func startPeopledWith(t *testing.T, env []string, flags ...string) *peopled {
+	t.Helper()
 	dir := t.TempDir()
 	data, secret := filepath.Join(dir, "data"), filepath.Join(dir, "password")
 	if err := os.WriteFile(secret, []byte(rightPassword), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	server := command(t, append([]string{"serve", "--data", data, "--listen", "tcp://127.0.0.1:0", "--listen", "http://127.0.0.1:0"}, flags...)...)
+	server.Env = append(os.Environ(), env...)
 	p := &peopled{running: server, data: data, secret: secret}
 	p.run("owner", "olga", "--password-file", secret)
 	p.begin()
@@ -74,6 +81,17 @@ func (p *peopled) run(args ...string) string {
 // post makes a request to the API.
 func (p *peopled) post(path string, body any) (status int, answer string) {
 	p.t.Helper()
+	got := p.postAnswer(path, body)
+	read, err := io.ReadAll(got.Body)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return got.StatusCode, string(read)
+}
+
+// postAnswer is post with the answer as it comes.
+func (p *peopled) postAnswer(path string, body any) *http.Response {
+	p.t.Helper()
 	text, err := json.Marshal(body)
 	if err != nil {
 		p.t.Fatal(err)
@@ -88,12 +106,8 @@ func (p *peopled) post(path string, body any) (status int, answer string) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	defer got.Body.Close()
-	read, err := io.ReadAll(got.Body)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	return got.StatusCode, string(read)
+	p.t.Cleanup(func() { got.Body.Close() })
+	return got
 }
 
 // Why a sign-in fails shows neither in the text nor in the time that it takes.

@@ -89,8 +89,9 @@ func sendLines(t *testing.T, name, limit string, burst, count int) {
 		t.Errorf("kaban chat ends with %d and says %q", code, chat)
 	}
 	t.Logf("%d lines took %s", count, time.Since(began).Round(time.Second))
-	if waited := p.limited(limit); waited < count-burst-burst/2 {
-		t.Errorf("the limit made somebody wait %d times; %d lines beyond the burst of %d", waited, count-burst, burst)
+	// A line that comes late, on a busy machine, need not wait.
+	if waited := p.limited(limit); waited < (count-burst)/2 {
+		t.Errorf("the limit made somebody wait %d times; %d lines are beyond the burst of %d", waited, count-burst, burst)
 	}
 
 	read := func() string {

@@ -19,3 +19,6 @@ func isNoSpace(err error) bool { return errors.Is(err, diskFull) || errors.Is(er
 // openFilesLimit returns how many files this process may have open: this system
 // has no such limit.
 func openFilesLimit() (int, bool) { return 0, false }
+
+// keepNoCore does nothing: this system dumps no memory unless it is told to.
+func keepNoCore() error { return nil }

@@ -169,6 +169,9 @@ func (c *serveCommand) Run(std streams, args commandLine) error {
 		return err
 	}
 	defer log.Close()
+	if err := keepNoCore(); err != nil {
+		return err
+	}
 	source, err := c.certificates(endpoints, log.Logger)
 	if err != nil {
 		return err
