@@ -38,10 +38,14 @@ pebbletest := internal/certs/pebbletest
 translated := modernc.org/sqlite/lib modernc.org/libc modernc.org/memory
 racing := CGO_ENABLED=1 GORACE=atexit_sleep_ms=50 GOFLAGS="$(translated:%=-gcflags=%=-race=false)"
 
-# The packages with the longest tests, which begin first.
-longest := ./e2e/browser ./e2e ./internal/server ./internal/store/sqlite ./internal/torture ./cmd/kaban
+# The packages with the longest tests, which begin first. Browsers and stories, which start
+# many processes, do not begin together.
+longest := ./e2e/browser ./internal/store/sqlite ./e2e ./internal/chat ./internal/product ./internal/server ./internal/torture ./cmd/kaban
 
-.PHONY: help build run test test-otel check cover product torture heap signins alerts fuzz bench bench-go fmt golden page screenshots clean setup
+# Further runs, and the tests of modules of their own. Each mostly waits.
+further := test-portable test-websocket test-tls test-provider test-acme test-otel
+
+.PHONY: help build run test $(further) check cover product torture heap signins alerts fuzz bench bench-go fmt golden page screenshots clean setup
 
 help: ## print this help (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile | LC_ALL=C sort
@@ -55,16 +59,27 @@ run: ## run a server from the sources, with its data in ./kaban-data
 # make check has vetted all packages.
 test: check ## check, then run all tests with the race detector; those of connections with both pollers, over WebSocket and over TLS
 	$(racing) go test -race -vet=off -shuffle=on -timeout 25m $(longest) ./...
-	$(racing) go test -race -shuffle=on -timeout 10m -tags portable ./internal/server ./client
-	$(racing) go test -race -vet=off -shuffle=on -timeout 10m ./internal/server -websocket
-	$(racing) go test -race -vet=off -shuffle=on -timeout 10m ./internal/server ./client -tls
-	$(racing) go -C $(providertest) test -race -vet=off -shuffle=on -timeout 10m ./...
-	$(racing) go -C $(pebbletest) test -race -vet=off -shuffle=on -timeout 10m ./...
-	$(MAKE) -s test-otel
+	@$(MAKE) --no-print-directory -j2 --output-sync=target $(further)
+
+# Two of them at a time, each with one package at a time, are as much as two packages above.
+test-portable:
+	$(racing) go test -race -p 1 -shuffle=on -timeout 10m -tags portable ./internal/server ./client
+
+test-websocket:
+	$(racing) go test -race -p 1 -vet=off -shuffle=on -timeout 10m ./internal/server -websocket
+
+test-tls:
+	$(racing) go test -race -p 1 -vet=off -shuffle=on -timeout 10m ./internal/server ./client -tls
+
+test-provider:
+	$(racing) go -C $(providertest) test -race -p 1 -vet=off -shuffle=on -timeout 10m ./...
+
+test-acme:
+	$(racing) go -C $(pebbletest) test -race -p 1 -vet=off -shuffle=on -timeout 10m ./...
 
 test-otel: ## try the traces of a build with the tag otel, with a collector
 	CGO_ENABLED=0 go vet -tags otel ./internal/trace ./internal/dispatch ./internal/conn ./cmd/kaban
-	$(racing) go test -race -shuffle=on -timeout 5m -tags otel ./internal/trace
+	$(racing) go test -race -p 1 -shuffle=on -timeout 5m -tags otel ./internal/trace
 
 # Without cgo, as the program is built, so that the tests find it compiled.
 check: export CGO_ENABLED := 0

@@ -54,6 +54,11 @@ var (
 // atOnce is how many tests run at a time at least. A browser works more than a story.
 const atOnce = 3
 
+// unneeded are features of Chromium that start processes beside those of the pages: two for
+// what drops down from the address bar of each window, which nobody sees, and one in advance
+// for the next page.
+const unneeded = "WebUIOmniboxPopup,WebUIOmniboxAimPopup,SpareRendererForSitePerProcess"
+
 func TestMain(m *testing.M) {
 	childtest.AtOnce(atOnce)
 	code, err := buildAndRun(m)
@@ -97,6 +102,7 @@ func buildAndRun(m *testing.M) (int, error) {
 		chromedp.Flag("no-sandbox", os.Geteuid() == 0), // it does not run as root otherwise
 		chromedp.Flag("disable-gpu", true),
 		chromedp.Flag("lang", "en-US"),
+		chromedp.Flag("disable-features", "Translate,"+unneeded),
 		chromedp.Flag("no-proxy-server", true),
 		chromedp.Flag("ignore-certificate-errors", true), // those of tests come from nobody
 		chromedp.Flag("hide-scrollbars", *screenshots != ""),
