@@ -69,7 +69,7 @@ func clientHello(config *tls.Config) []byte {
 // Handshakes that stall, in whatever state, keep nobody out, end in time, and push out no
 // connection that has done its own.
 func TestHandshakesThatStall(t *testing.T) {
-	const stalled, maxRequests = 1500, 2000
+	const stalled, maxRequests = 10_000, 2000
 	serverTLS, clientTLS := named(t)
 	now := time.Now() // the certificate is of the real time
 	serverTLS.Time = func() time.Time { return now }
