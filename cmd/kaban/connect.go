@@ -183,7 +183,7 @@ func unreachable(addr string, err error) error {
 	bye, _ := errors.AsType[*client.Goodbye](err)
 	switch {
 	case bye != nil && bye.Reason == wire.ReasonAuth:
-		return fmt.Errorf("%w: you were signed out, or it takes no visitors any more; sign in with \"kaban login --server %s\"", err, addr)
+		return fmt.Errorf("%w: you were signed out, your account is suspended, or it takes no visitors any more; sign in with \"kaban login --server %s\"", err, addr)
 	case code == wire.CodeAuthRequired:
 		return fmt.Errorf("the server at %s requires an account; sign in with \"kaban login --server %s\" (%s)", addr, addr, code)
 	case code == wire.CodeAuthFailed:

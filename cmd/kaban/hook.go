@@ -56,7 +56,7 @@ type hookList struct{ adminFlags }
 func (c *hookList) Run(std streams) error {
 	return c.withAdmin(std, nil, func(ctx context.Context, a *admin) error {
 		return list(ctx, a, "/v1/admin/hooks", "hooks", nil,
-			[]string{"ID", "ROOM", "USERNAME", "SINCE"}, "there are no hooks; \"kaban hook add ROOM\" creates one",
+			[]string{"ID", "ROOM", "USERNAME", "SINCE", "NOTES"}, "there are no hooks; \"kaban hook add ROOM\" creates one",
 			func(h *hookRow) []string {
 				var notes []string
 				if h.Speaker {

@@ -1,13 +1,9 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -112,7 +108,7 @@ type userList struct {
 func (c *userList) Run(std streams) error {
 	return c.withAdmin(std, nil, func(ctx context.Context, a *admin) error {
 		return list(ctx, a, "/v1/admin/users", "users", []string{"query", c.Query, "status", c.Status, "limit", "500"},
-			[]string{"USERNAME", "ROLE", "STATUS", "SINCE", "NAME"}, "there are no such accounts; \"kaban user add NAME\" makes one",
+			[]string{"USERNAME", "ROLE", "STATUS", "SINCE", "NAME", "NOTES"}, "there are no such accounts; \"kaban user add NAME\" makes one",
 			func(u *user) []string {
 				return []string{u.Username, u.Role, u.state(), when(u.Created), u.Name, u.kind()}
 			})
@@ -232,19 +228,34 @@ func (c *userName) Run(std streams) error {
 
 type userRemove struct {
 	adminFlags
+	confirmFlags
 	userArg
 }
 
 // Run removes an account.
 func (c *userRemove) Run(std streams) error {
-	return c.simple(std, "DELETE", c.path(""), nil, "%s is removed", c.Username)
+	return c.withAdmin(std, nil, func(ctx context.Context, a *admin) error {
+		u, _, err := request[user](ctx, a, "GET", c.path(""), nil) // a typo is not asked about
+		if err != nil {
+			return err
+		}
+		lost := fmt.Sprintf("this ends the account %s for good, and its name stays taken", u.Username)
+		if err := c.confirm(std, u.Username, func() (string, error) { return lost, nil }); err != nil {
+			return err
+		}
+		if err := a.do(ctx, "DELETE", c.path(""), nil, nil); err != nil {
+			return err
+		}
+		a.say("%s is removed", u.Username)
+		return nil
+	})
 }
 
 type userErase struct {
 	adminFlags
 	userArg
+	confirmFlags
 	DryRun bool `help:"Only count what would be deleted, and change nothing."`
-	Yes    bool `help:"Do not ask. Needed where there is nobody to ask, such as in a script."`
 }
 
 // erasure is how far the erasing of an account is.
@@ -308,25 +319,10 @@ func (c *userErase) dryRun(ctx context.Context, a *admin) error {
 
 // agreed asks whether the account is to be erased.
 func (c *userErase) agreed(ctx context.Context, a *admin) error {
-	if c.Yes {
-		return nil
-	}
-	if !isTerminal(a.std.in) || !isTerminal(a.std.err) {
-		return usagef("nothing is erased: this cannot be undone, so add --yes if you mean it; --dry-run counts what would be deleted")
-	}
-	found, err := c.preview(ctx, a)
-	if err != nil {
-		return err
-	}
-	fmt.Fprintf(a.std.err, "This deletes %s, %d messages and %d reactions in %d rooms%s, for good. Type the username to go on: ", c.Username, found.Messages, found.Reactions, found.Rooms, found.included())
-	typed, err := bufio.NewReader(a.std.in).ReadString('\n')
-	if strings.TrimSpace(typed) != c.Username {
-		if errors.Is(err, io.EOF) {
-			fmt.Fprintln(a.std.err)
-		}
-		return errors.New("nothing is erased")
-	}
-	return nil
+	return c.confirm(a.std, c.Username, func() (string, error) {
+		found, err := c.preview(ctx, a)
+		return fmt.Sprintf("this deletes %s, %d messages and %d reactions in %d rooms%s, for good", c.Username, found.Messages, found.Reactions, found.Rooms, found.included()), err
+	})
 }
 
 // erasePoll is how often the command looks whether the erasing is done, and eraseProgress how

@@ -108,10 +108,18 @@ func TestAdministration(t *testing.T) {
 	p.button("Suspend")
 	p.button("Suspend – sure?")
 	p.until(`document.querySelector('.items').innerText.includes('suspended')`)
-	ben.heading("You have been signed out")
+	// Whoever was signed in reads why; others do not, and a wrong password does not tell.
+	suspended := `document.querySelector('.card [role=alert]')?.innerText.includes('suspended')`
+	ben.until(suspended)
+	ben.open(s.url)
+	ben.until(suspended)
+	ben.fill("username", "ben")
+	ben.fill("password", "a wholly wrong secret")
+	ben.press(kb.Enter)
+	ben.until(`document.querySelector('form [role=alert]') && !document.querySelector('form [role=alert]').innerText.includes('suspended')`)
 	ben.fill("password", "a wholly new secret")
 	ben.press(kb.Enter)
-	ben.until(`document.querySelector('.card [role=alert]')?.innerText.includes('suspended')`)
+	ben.until(`document.querySelector('form [role=alert]')?.innerText.includes('suspended')`)
 
 	p.part("Invites")
 	p.button("Make a link")

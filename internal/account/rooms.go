@@ -2,6 +2,7 @@ package account
 
 import (
 	"fmt"
+	"slices"
 
 	"kaban"
 	"kaban/internal/access"
@@ -50,17 +51,9 @@ func (c *change) knowsRoom(f access.Facts, room string) (access.Facts, kaban.Roo
 	if err != nil {
 		return f, 0, err
 	}
-	known, stored, err := people.Rooms.Known(c.Tx, name)
+	known, err := c.storedRoom(name, room)
 	if err != nil {
 		return f, 0, err
-	}
-	if !stored && name.String() != kaban.Lobby {
-		switch head, err := c.Head(name); {
-		case err != nil:
-			return f, 0, err
-		case head == 0:
-			return f, 0, &UnknownRoomError{room}
-		}
 	}
 	f.Room, f.Membership = access.NewRoom(known.Kind, known.Flags, false), access.Membership{Standing: access.Good}
 	if !c.by.Operator {
@@ -80,6 +73,70 @@ func (c *change) knowsRoom(f access.Facts, room string) (access.Facts, kaban.Roo
 		return f, 0, &UnknownRoomError{room}
 	}
 	return f, known.Kind, nil
+}
+
+// storedRoom returns a room that exists, which the actor calls asked. It returns an
+// *UnknownRoomError.
+func (c *change) storedRoom(name kaban.RoomName, asked string) (people.Room, error) {
+	known, stored, err := people.Rooms.Known(c.Tx, name)
+	if err != nil || stored || name.String() == kaban.Lobby {
+		return known, err
+	}
+	head, err := c.Head(name)
+	if err == nil && head == 0 {
+		err = &UnknownRoomError{asked}
+	}
+	return known, err
+}
+
+// roomsOf returns the keys of the rooms with these names, all of which an account may know
+// of, or the owner of a bot: it takes its bot there later. It returns an *UnknownRoomError.
+func (c *change) roomsOf(a *people.Account, names []string) (keys []string, err error) {
+	for _, asked := range names {
+		name, err := kaban.ParseAnyRoom(asked)
+		if err != nil {
+			return nil, err
+		}
+		room, err := c.storedRoom(name, asked)
+		if err != nil {
+			return nil, err
+		}
+		known, err := c.mayKnow(a, &room)
+		if err == nil && !known && a.Bot {
+			known, err = c.ownerKnows(a, &room)
+		}
+		if err == nil && !known {
+			err = &UnknownRoomError{asked}
+		}
+		if err != nil {
+			return nil, err
+		}
+		if !slices.Contains(keys, room.Key) {
+			keys = append(keys, room.Key)
+		}
+	}
+	return keys, nil
+}
+
+// mayKnow reports whether an account that is in use may know of a room.
+func (c *change) mayKnow(a *people.Account, room *people.Room) (bool, error) {
+	server, err := serverFacts(c.Tx)
+	if err != nil {
+		return false, err
+	}
+	f := access.Facts{Server: server, Room: access.NewRoom(room.Kind, room.Flags, false)}
+	f.Who = access.Identity{Role: a.Role, Active: true, Named: true, Person: !a.Bot, Reach: access.ReachServer}
+	f.Membership, err = c.membership(room.Key, a.ID)
+	return access.Can(access.Know, f) == access.Allowed, err
+}
+
+// ownerKnows reports whether the owner of a bot may know of a room.
+func (c *change) ownerKnows(bot *people.Account, room *people.Room) (bool, error) {
+	owner, err := people.Accounts.Get(c.Tx, bot.Owner)
+	if err != nil {
+		return false, err
+	}
+	return c.mayKnow(&owner, room)
 }
 
 // membership returns the place of an account in a room.

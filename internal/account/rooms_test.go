@@ -91,6 +91,61 @@ func TestRoomsOfAnInvite(t *testing.T) {
 	}
 }
 
+// A token is bound to rooms that its account may know of, or the owner of a bot. One that is
+// hidden is refused as one that is not there.
+func TestRoomsOfAToken(t *testing.T) {
+	w := newWorld(t, nil)
+	alice := w.claim()
+	ada, bob := w.add(alice, "ada", kaban.RoleAdmin), w.add(alice, "bob", kaban.RoleMember)
+	gus := w.add(alice, "gus", kaban.RoleGuest)
+	const talk, other = "@aaaaaaaaaaaaaaaaaaaaaaaaaa", "@bbbbbbbbbbbbbbbbbbbbbbbbbb"
+	w.room("dev", kaban.RoomPublic)
+	w.room("hall", kaban.RoomPublic, gus)
+	w.room("den", kaban.RoomPrivate, bob)
+	w.room(talk, kaban.RoomDirect, bob, ada)
+	_, err := w.MakeBot(w.ctx, bob, NewBot{Username: "robot"})
+	w.must(err)
+	_, err = w.MakeBot(w.ctx, ada, NewBot{Username: "droid"})
+	w.must(err)
+	for _, c := range []struct {
+		name string
+		by   Actor
+		of   string
+		room string
+		want bool
+	}{
+		{"the lobby", bob, "", "lobby", true},
+		{"public", bob, "", "DEV", true},
+		{"absent", bob, "", "void", false},
+		{"absent, by the operator", Operator(), "bob", "void", false},
+		{"private", bob, "", "den", true},
+		{"private, by the operator", Operator(), "bob", "den", true},
+		{"private, of a guest", gus, "", "den", false},
+		{"private, of a guest, by the operator", Operator(), "gus", "den", false},
+		{"private, of an admin, who knows of it", ada, "", "den", true},
+		{"public, of a guest outside", gus, "", "dev", false},
+		{"public, of a guest", gus, "", "hall", true},
+		{"private, of a bot whose owner is in it", bob, "robot", "den", true},
+		{"direct", bob, "", talk, true},
+		{"direct, of a bot whose owner is in it", ada, "droid", talk, true},
+		{"direct, of somebody else", alice, "", talk, false},
+		{"direct, of somebody else, by the operator", Operator(), "gus", talk, false},
+		{"direct, absent", alice, "", other, false},
+	} {
+		info, _, err := w.MakeToken(w.ctx, c.by, NewToken{Username: c.of, Name: "x", Rooms: []string{c.room}})
+		if c.want {
+			if err != nil || len(info.Rooms) != 1 || info.Rooms[0] != strings.ToLower(c.room) {
+				t.Errorf("%s: %v, %v", c.name, info.Rooms, err)
+			}
+			continue
+		}
+		unknown, _ := errors.AsType[*UnknownRoomError](err)
+		if unknown == nil || unknown.Room != c.room {
+			t.Errorf("%s: %v, want the error of a room that is not there", c.name, err)
+		}
+	}
+}
+
 // A bot finds and blocks those that its owner could find: a guest's bot does not learn of
 // somebody because it alone is in a room with them.
 func TestABotKnowsWhomItsOwnerKnows(t *testing.T) {

@@ -95,7 +95,10 @@ type Caller struct {
 	Peer peer.Peer
 	// TakesSecrets is set if passwords and tokens are taken from there.
 	TakesSecrets bool
-	Principal    *Principal // nil if the handshake had no credential
+	Principal    *Principal // nil if the handshake had no credential that is accepted
+	// Refused is ErrSuspended if the handshake had the credential of such an account. A
+	// browser does not let its page read why a handshake fails, so hello says it.
+	Refused error
 }
 
 // Host returns the address as this package stores it; "" if there is none.

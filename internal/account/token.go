@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -26,14 +25,15 @@ type NewToken struct {
 	Username string // the account of the token: the actor's, or a bot's
 	Name     string // what it is for; 1 to 100 characters
 	Expires  time.Duration
-	Rooms    []string // names; if there are any, the token works in no other room
+	Rooms    []string // names of rooms that the account may know of; if there are any, the token works in no other room
 	ReadOnly bool
 }
 
 // MakeToken makes a token and returns its secret, which cannot be had again. The
 // actor needs a fresh sign-in, and must be the account, the owner of the bot, or the
 // operator. An account that nobody has signed in to yet is active from
-// then on. A *StateError tells the operator that it is suspended.
+// then on. A *StateError tells the operator that it is suspended, an *UnknownRoomError that
+// the account may know of no such room.
 func (s *Service) MakeToken(ctx context.Context, by Actor, n NewToken) (SecretInfo, string, error) {
 	secret := newSecret(tokenPrefix)
 	kept, err := n.check()
@@ -47,6 +47,9 @@ func (s *Service) MakeToken(ctx context.Context, by Actor, n NewToken) (SecretIn
 			return err
 		}
 		if err := c.inUse(&a); err != nil {
+			return err
+		}
+		if kept.Rooms, err = c.roomsOf(&a, n.Rooms); err != nil {
 			return err
 		}
 		kept.Account, kept.Created = a.ID, c.now
@@ -84,12 +87,8 @@ func (n *NewToken) check() (kept people.Secret, err error) {
 	}
 	kept.Name, kept.ReadOnly = name, n.ReadOnly
 	for _, r := range n.Rooms {
-		room, err := kaban.ParseAnyRoom(r)
-		if err != nil {
+		if _, err := kaban.ParseAnyRoom(r); err != nil {
 			return kept, err
-		}
-		if !slices.Contains(kept.Rooms, room.Key()) {
-			kept.Rooms = append(kept.Rooms, room.Key())
 		}
 	}
 	return kept, nil
@@ -101,6 +100,9 @@ func (n *NewToken) check() (kept people.Secret, err error) {
 func (c *change) ownAccount(username string, onSelf, onBot access.Action) (people.Account, error) {
 	self := c.by.Principal.Account.ID
 	a := c.by.Principal.Account
+	if username == "" && c.by.Operator { // else its token would be nobody's
+		return a, &ValueError{"username", "the operator has no account; name one"}
+	}
 	if username != "" {
 		name, err := kaban.ParseUsername(username)
 		if err != nil {

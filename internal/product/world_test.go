@@ -24,6 +24,7 @@ import (
 	"kaban/internal/index"
 	"kaban/internal/limit"
 	peers "kaban/internal/peer"
+	"kaban/internal/people"
 	"kaban/internal/server"
 	"kaban/internal/store"
 	"kaban/internal/store/memory"
@@ -78,6 +79,7 @@ type world struct {
 	tokens     map[string]string // what is shown without a cookie: secrets of devices and tokens
 	cookies    map[string]string // of browsers
 	peers      map[string]*peer
+	invites    []string // ids of invites of the operator
 	rooms      int
 	secrets    int // tokens of single scenarios so far
 	ids        int // of acts so far
@@ -90,7 +92,7 @@ var roles = map[kaban.Role]string{
 }
 
 // targets are members to whom something is done, each in one action.
-var targets = []string{"kicked", "banned", "unbanned", "muted", "unmuted", "risen", "appointed"}
+var targets = []string{"kicked", "banned", "unbanned", "muted", "unmuted", "risen", "appointed", "raised"}
 
 // newWorld returns a server as "kaban serve" puts it together, and a front end to try.
 func newWorld(t *testing.T, front driver) *world {
@@ -116,7 +118,8 @@ func newWorld(t *testing.T, front driver) *world {
 	w.index = index.Open(s, "", index.Options{Eager: true})
 	d.SetOnGrown(w.index.Grew)
 	c.SetIndex(w.index)
-	m, err := conn.New(conn.Config{Submit: c.Submit})
+	// No connection waits for a time-out: their clock stands still.
+	m, err := conn.New(conn.Config{Submit: c.Submit, Clock: func() time.Duration { return 0 }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +127,11 @@ func newWorld(t *testing.T, front driver) *world {
 	w.hooks, w.operator = hook.New(w.accounts), hook.By{User: c.Operator(), Actor: account.Operator()}
 	w.populate()
 	lines := server.New(server.Config{Accounts: w.accounts}, c, m)
-	if w.web, err = web.New(web.Config{Accounts: w.accounts}, c, lines); err != nil {
+	keys, err := account.NewPasskeys(s, []string{"http://localhost:6480"}, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w.web, err = web.New(web.Config{Accounts: w.accounts, Passkeys: keys}, c, lines); err != nil {
 		t.Fatal(err)
 	}
 	var stopped []<-chan error
@@ -206,16 +213,37 @@ func (w *world) signIn(name, link string) {
 	w.cookies[name] = session.Secret
 }
 
-// token makes a token.
+// token makes a token. Its account may know of the rooms, or did so once: what it may do
+// with the token afterwards does not depend on the moment of the making.
 func (w *world) token(n account.NewToken) (id, secret string) {
 	w.t.Helper()
-	n.Name, n.Expires = "test", time.Hour
+	rooms := n.Rooms
+	n.Name, n.Expires, n.Rooms = "test", time.Hour, nil
 	info, secret, err := w.accounts.MakeToken(w.t.Context(), account.Operator(), n)
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	if len(rooms) == 0 {
+		return info.ID, secret
+	}
+	if err := w.store.Update(w.t.Context(), func(tx store.Tx) error {
+		kept, err := people.Secrets.WithID(tx, info.ID)
+		for _, text := range rooms {
+			room, err := kaban.ParseAnyRoom(text)
+			if err != nil {
+				return err
+			}
+			kept.Rooms = append(kept.Rooms, room.Key())
+		}
+		return errors.Join(err, people.Secrets.Put(tx, &kept))
+	}); err != nil {
+		w.t.Fatal(err)
+	}
 	return info.ID, secret
 }
+
+// ownerOfBots returns a member that has not the most bots yet.
+func (w *world) ownerOfBots() string { return targets[w.count%len(targets)] }
 
 // set changes a setting.
 func (w *world) set(key, value string) {

@@ -57,7 +57,7 @@ func newClient(s *Server, f framing, h *conn.Handler, a *arrival) *client {
 	c := &client{server: s, handler: h, framing: f, arrival: a}
 	c.reader = wire.NewReader(c)
 	c.reader.SetLimit(wire.MaxHelloFrame)
-	if a.Principal != nil {
+	if a.Principal != nil || a.Refused != nil {
 		c.reader.AllowBareHello()
 	}
 	c.reader.SetMaxContent(s.chat.MaxContent())

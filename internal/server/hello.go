@@ -30,6 +30,8 @@ func (c *client) hello(r *wire.Request) {
 		c.end(conn.Refused, 0, wire.CodeAuthRequired.Close())
 	case r.Token != "" || r.Password != "":
 		c.signIn(r)
+	case c.arrival.Refused != nil:
+		c.refuseHello(r.Ref, c.arrival.Refused)
 	case c.arrival.Principal != nil:
 		c.proceed(r)
 	case r.Username.IsZero():

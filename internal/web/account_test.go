@@ -272,6 +272,40 @@ func TestHelloWithACookie(t *testing.T) {
 	}
 }
 
+// A browser whose account is suspended hears so, and a stranger with its name does not: a page
+// cannot read why a handshake fails.
+func TestHelloOfASuspendedAccount(t *testing.T) {
+	f, owner := claimed(t, "open")
+	mia := f.person("mia", kaban.RoleMember)
+	signedIn := with(cookie(mia), origin(f.url))
+	if err := f.accounts.Suspend(t.Context(), owner.Principal.As(""), "mia", ""); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		what, frame string
+		headers     []string
+		want        string
+	}{
+		{"the cookie", `{"type":"hello","version":1}`, signedIn, "suspended"},
+		{"the cookie and a name", `{"type":"hello","version":1,"username":"guest1"}`, signedIn, "suspended"},
+		{"a wrong password", `{"type":"hello","version":1,"username":"mia","password":"purple monkey dishwasher"}`, origin(f.url), "auth_failed"},
+		{"a name", `{"type":"hello","version":1,"username":"mia"}`, origin(f.url), "username_taken"},
+	} {
+		c, got := f.hello(test.frame, test.headers...)
+		if got["code"] != test.want {
+			t.Errorf("%s: got %v, want %s", test.what, got, test.want)
+			continue
+		}
+		if bye := f.frame(c); bye["type"] != "goodbye" || bye["reason"] != "auth" || bye["reconnect_after_ms"] != nil {
+			t.Errorf("%s: then got %v, want goodbye auth", test.what, bye)
+		}
+	}
+	_, got := f.hello(`{"type":"hello","version":1,"token":"`+owner.Secret+`"}`, signedIn...)
+	if got["username"] != "olga" {
+		t.Errorf("a token of somebody else: %v", got)
+	}
+}
+
 // A connection with a cookie ends with it, also between the handshake and hello.
 func TestASocketEndsWithItsCookie(t *testing.T) {
 	f, _ := claimed(t, "open")

@@ -23,7 +23,7 @@ func (s *Server) socket(w http.ResponseWriter, r *http.Request) {
 	case by.proof == cookieProof && !s.origins.isExact(r, by.peer.Encrypted):
 		refuseOrigin(w, r)
 		return
-	case by.failure != nil:
+	case by.failure != nil && !by.isSuspended():
 		s.writeProblem(w, s.problemOf(by.failure))
 		return
 	case r.Header.Get("Upgrade") == "":

@@ -220,11 +220,19 @@ func (s *Server) OperatorHandler() http.Handler {
 	})
 }
 
+// isSuspended reports whether a browser has proved to be an account that may not be used.
+func (w *who) isSuspended() bool {
+	return w.proof == cookieProof && errors.Is(w.failure, account.ErrSuspended)
+}
+
 // socketCaller returns who opens a WebSocket, for whoever serves it.
 func (w *who) socketCaller() account.Caller {
 	c := account.Caller{Peer: w.peer, TakesSecrets: w.takesSecrets}
 	if w.isAccount() {
 		c.Principal = &w.principal
+	}
+	if w.isSuspended() {
+		c.Refused = w.failure
 	}
 	return c
 }

@@ -8,7 +8,7 @@ import { deliver, receive, receiver } from './inbox'
 import { loadMine, receiveNotifications, receiveParted, receiveState } from './mine'
 import { loadDirectory, loadMembersAgain, receivePresence } from './names'
 import { disown, discardAll, receiveAck, receiveError, settle } from './outbox'
-import { isEntry, type Event, type Refusal, type Welcome } from './protocol'
+import { isEntry, type Event, type Problem, type Refusal, type Welcome } from './protocol'
 import { notifications } from './quiet'
 import { announce, receiveEntry, saveReads, tellReads } from './reading'
 import { enterRoom, forget, resync, show } from './rooms'
@@ -205,12 +205,17 @@ function changeStatus(status: Status): void {
 /** The server does not take the name, or has ended the session of the account. */
 function refused(refusal: Refusal): void {
   if (asAccount) {
-    batch(() => {
-      state.ended.value = refusal.code !== 'suspended'
-      state.refusal.value = refusal.code === 'suspended' ? refusal : undefined
-      state.screen.value = 'sign-in'
-    })
+    const show = (why: Problem) =>
+      batch(() => {
+        const suspended = why.code === 'suspended'
+        state.ended.value = !suspended
+        state.refusal.value = suspended ? why : undefined
+        state.screen.value = 'sign-in'
+      })
+    show(refusal)
     void learnServer()
+    // A connection ends without saying why; the cookie may still be that of an account.
+    if (refusal.code === 'goodbye') void learnSession().catch((error: unknown) => state.ended.peek() && show(problemOf(error)))
     return
   }
   batch(() => {

@@ -1,0 +1,161 @@
+package e2e
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"kaban/internal/store"
+	"kaban/internal/store/sqlite"
+	"kaban/internal/store/storetest"
+)
+
+// onTerminal starts a command on a terminal that is wide enough for every line. What the
+// person types goes to the file.
+func onTerminal(t *testing.T, args ...string) (*running, *os.File) {
+	t.Helper()
+	ours, theirs := openTerminal(t, 400, 50)
+	r := command(t, args...)
+	r.Stdin, r.Stdout, r.Stderr = theirs, theirs, theirs
+	r.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	r.begin()
+	go func() {
+		buffer := make([]byte, 4096)
+		for {
+			n, err := ours.Read(buffer)
+			if err != nil {
+				return
+			}
+			r.Write(buffer[:n])
+		}
+	}()
+	return r, ours
+}
+
+// office is a data directory with the owner olga and the member ann.
+func office(t *testing.T) (data string) {
+	t.Helper()
+	dir := t.TempDir()
+	secret := filepath.Join(dir, "password")
+	if err := os.WriteFile(secret, []byte("correct horse battery\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	data = filepath.Join(dir, "data")
+	for _, args := range [][]string{{"owner", "olga"}, {"user", "add", "ann"}} {
+		r := command(t, append(args, "--data", data, "--password-file", secret)...)
+		r.begin()
+		if code := r.finish(); code != 0 {
+			t.Fatalf("kaban %s: exit code %d: %s", strings.Join(args, " "), code, r)
+		}
+	}
+	return data
+}
+
+// What nobody can bring back asks on a terminal, and takes no other answer.
+func TestEndingAnAccountAsks(t *testing.T) {
+	t.Parallel()
+	data := office(t)
+	for _, c := range []struct {
+		command, answer string
+		code            int
+		says            string
+	}{
+		{"remove", "yes\n", 1, "nothing is changed"},
+		{"remove", "\x04", 1, "nothing is changed"},
+		{"remove", "ann\n", 0, "ann is removed"},
+		{"erase", "y\n", 1, "nothing is changed"},
+		{"erase", "ann\n", 0, "ann is erased"},
+	} {
+		r, keys := onTerminal(t, "user", c.command, "ann", "--data", data)
+		r.await("type ann to go on: ")
+		fmt.Fprint(keys, c.answer)
+		r.await(c.says)
+		if code := r.finish(); code != c.code {
+			t.Errorf("%s, %q: exit code %d, want %d: %s", c.command, c.answer, code, c.code, r)
+		}
+	}
+	r, _ := onTerminal(t, "user", "remove", "nobody", "--data", data)
+	r.await("there is no account nobody")
+	if code := r.finish(); code != 1 || strings.Contains(r.String(), "go on") {
+		t.Errorf("an account that is not there: exit code %d: %s", code, r)
+	}
+}
+
+// A shorter retention asks before it deletes messages, and asks nothing if there are none.
+func TestDeletingByRetentionAsks(t *testing.T) {
+	t.Parallel()
+	data := office(t)
+	log, err := sqlite.Open(t.Context(), data, sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := time.Now().Add(-240 * time.Hour).UnixMilli()
+	_, err = log.Import(t.Context(), []store.Record{{Draft: storetest.Draft(t, "attic", "guest", "m1", "old"), Seq: 1, Time: old}})
+	if err := errors.Join(err, log.Close()); err != nil {
+		t.Fatal(err)
+	}
+	const asks = "this deletes 1 message in 1 room for good; type yes to go on: "
+	for _, c := range []struct {
+		command, answer string
+		code            int
+		says            string
+	}{
+		{"settings set retention 30d", "", 0, "retention is now"},
+		{"room retention attic 1d", "y\n", 1, "nothing is changed"},
+		{"settings set retention 1d", "no\n", 1, "nothing is changed"},
+		{"settings set retention 1d", "yes\n", 0, "retention is now"},
+		{"room retention attic 1d", "yes\n", 0, "attic"},
+	} {
+		r, keys := onTerminal(t, append(strings.Fields(c.command), "--data", data)...)
+		if c.answer != "" {
+			r.await(asks)
+			fmt.Fprint(keys, c.answer)
+		}
+		r.await(c.says)
+		if code := r.finish(); code != c.code || c.answer == "" && strings.Contains(r.String(), asks) {
+			t.Errorf("%s, %q: exit code %d, want %d: %s", c.command, c.answer, code, c.code, r)
+		}
+	}
+}
+
+// Every list has a heading on a terminal, for each of its columns, and none in a pipe.
+func TestListsHaveHeadings(t *testing.T) {
+	t.Parallel()
+	data := office(t)
+	for _, args := range []string{"bot add ci --owner ann", "hook add lobby --speaker", "invite add --room lobby", "token add ann --room lobby"} {
+		r := command(t, append(strings.Fields(args), "--data", data)...)
+		r.begin()
+		if code := r.finish(); code != 0 {
+			t.Fatalf("kaban %s: exit code %d: %s", args, code, r)
+		}
+	}
+	for args, heading := range map[string]string{
+		"user list":      "USERNAME ROLE STATUS SINCE NAME NOTES",
+		"bot list":       "USERNAME OWNER ROLE STATUS SINCE NAME",
+		"room list":      "ROOM KIND MEMBERS ENTRIES FLAGS RETENTION",
+		"hook list":      "ID ROOM USERNAME SINCE NOTES",
+		"invite list":    "ID FOR USES LEFT UNTIL BY ROOMS",
+		"token list ann": "ID CREATED USED UNTIL FOR ROOMS",
+		"settings":       "KEY VALUE MEANING",
+		"audit":          "TIME BY FROM ACTION SUBJECT DETAIL",
+	} {
+		all := append(strings.Fields(args), "--data", data)
+		r, _ := onTerminal(t, all...)
+		r.await("\n")
+		first, _, _ := strings.Cut(r.String(), "\n")
+		if got := strings.Join(strings.Fields(first), " "); got != heading {
+			t.Errorf("kaban %s: the terminal begins with %q, want %q", args, got, heading)
+		}
+		r.finish()
+		piped := command(t, all...)
+		piped.begin()
+		if code := piped.finish(); code != 0 || piped.String() == "" || strings.Contains(piped.String(), strings.Fields(heading)[0]) {
+			t.Errorf("kaban %s in a pipe: exit code %d: %q", args, code, piped)
+		}
+	}
+}
