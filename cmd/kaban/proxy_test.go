@@ -6,8 +6,11 @@ import (
 	"encoding/base64"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/alecthomas/kong"
 
 	"kaban/client/dial/dialtest"
 	"kaban/internal/tlstest"
@@ -56,6 +59,7 @@ func TestThroughAProxy(t *testing.T) {
 		return []string{"HTTPS_PROXY=http://" + user + proxy.Addr(), "https_proxy="}
 	}
 	right := through("ann:hidden-secret@")
+	used := make(map[string]bool)
 	for _, c := range []struct {
 		name, input string
 		proxy, args []string
@@ -65,6 +69,17 @@ func TestThroughAProxy(t *testing.T) {
 		{"sign in", password, right, at("login", "--username", "ann", "--password-file", "-"), exitDone, "signed in to https://chat.example as ann"},
 		{"send", "", right, at("send", "--join", "lobby", "hello"), exitDone, ""},
 		{"tail", "", right, at("tail", "lobby"), exitDone, "ann:> hello"},
+		{"who", "", right, at("whoami"), exitDone, "ann, member at https://chat.example"},
+		{"chat", "typed\n", right, at("chat", "--plain", "--room", "lobby"), exitDone, ""},
+		{"numbers", "", right, at("tail", "lobby", "--numbers"), exitDone, "5 ann:> typed"},
+		{"edit", "", right, at("edit", "lobby", "4", "good morning"), exitDone, ""},
+		{"react", "", right, at("react", "lobby", "4", ":tada:"), exitDone, ""},
+		{"pin", "", right, at("pin", "lobby", "4"), exitDone, ""},
+		{"edited", "", right, at("tail", "lobby"), exitDone, "good morning"},
+		{"inbox", "", right, at("inbox"), exitDone, ""},
+		{"search", "", right, at("search", "morning"), exitFailed, "this server has no search index"},
+		{"delete", "", right, at("delete", "lobby", "4"), exitDone, ""},
+		{"what became of it", "", right, at("tail", "lobby"), exitDone, "ann (deleted)"},
 		{"wrong password", "", through("ann:hidden@"), at("tail", "lobby"), exitFailed, "the proxy at " + proxy.Addr() + " wants a name and a password"},
 		{"no password", "", through(""), at("tail", "lobby"), exitFailed, "HTTPS_PROXY, as in"},
 		{"no such place", "", right, []string{"tail", "lobby", "--server", "https://other.example"}, exitFailed, "refuses to connect"},
@@ -73,6 +88,7 @@ func TestThroughAProxy(t *testing.T) {
 		{"not for this machine", "", right, []string{"tail", "lobby", "--server", "https://127.0.0.1:" + front.Port(), "--pin", strings.Repeat("ab", 32)}, exitFailed, "not the pinned one"},
 		{"sign out", "", right, at("logout"), exitDone, "signed out of https://chat.example"},
 	} {
+		used[c.args[0]] = true
 		code, output := process(t, c.proxy, c.input, c.args...)
 		if code != c.code || !strings.Contains(output, c.want) || strings.Contains(output, "hidden") {
 			t.Errorf("%s: exit code %d, want %d with %q:\n%s", c.name, code, c.code, c.want, output)
@@ -81,7 +97,31 @@ func TestThroughAProxy(t *testing.T) {
 	if n := f.devices(); n != 0 {
 		t.Errorf("%d devices after signing out", n)
 	}
-	if n := len(proxy.Asked()); n < 7 {
+	for _, command := range commandsWithServer(t) {
+		if !used[command] {
+			t.Errorf("no case has kaban %s", command)
+		}
+	}
+	if n := len(proxy.Asked()); n < 16 {
 		t.Errorf("the proxy was asked %d times", n)
 	}
+}
+
+// commandsWithServer returns the commands that have --server. "kaban bench" is none of
+// them: what it measures is the way without a proxy.
+func commandsWithServer(t *testing.T) (names []string) {
+	t.Helper()
+	parser, err := newParser(new(cli), nil, streams{}, func(int) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range parser.Model.Children {
+		if slices.ContainsFunc(command.Flags, func(f *kong.Flag) bool { return f.Name == "server" }) {
+			names = append(names, command.Name)
+		}
+	}
+	if len(names) < 10 {
+		t.Fatalf("found only %q", names)
+	}
+	return names
 }
