@@ -1,12 +1,18 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
+
+	"kaban/internal/store"
+	"kaban/internal/store/sqlite"
+	"kaban/internal/store/storetest"
 )
 
 // onTerminal starts a command on a terminal that is wide enough for every line. What the
@@ -77,6 +83,43 @@ func TestEndingAnAccountAsks(t *testing.T) {
 	r.await("there is no account nobody")
 	if code := r.finish(); code != 1 || strings.Contains(r.String(), "go on") {
 		t.Errorf("an account that is not there: exit code %d: %s", code, r)
+	}
+}
+
+// A shorter retention asks before it deletes messages, and asks nothing if there are none.
+func TestDeletingByRetentionAsks(t *testing.T) {
+	t.Parallel()
+	data := office(t)
+	log, err := sqlite.Open(t.Context(), data, sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := time.Now().Add(-240 * time.Hour).UnixMilli()
+	_, err = log.Import(t.Context(), []store.Record{{Draft: storetest.Draft(t, "attic", "guest", "m1", "old"), Seq: 1, Time: old}})
+	if err := errors.Join(err, log.Close()); err != nil {
+		t.Fatal(err)
+	}
+	const asks = "this deletes 1 message in 1 room for good; type yes to go on: "
+	for _, c := range []struct {
+		command, answer string
+		code            int
+		says            string
+	}{
+		{"settings set retention 30d", "", 0, "retention is now"},
+		{"room retention attic 1d", "y\n", 1, "nothing is changed"},
+		{"settings set retention 1d", "no\n", 1, "nothing is changed"},
+		{"settings set retention 1d", "yes\n", 0, "retention is now"},
+		{"room retention attic 1d", "yes\n", 0, "attic"},
+	} {
+		r, keys := onTerminal(t, append(strings.Fields(c.command), "--data", data)...)
+		if c.answer != "" {
+			r.await(asks)
+			fmt.Fprint(keys, c.answer)
+		}
+		r.await(c.says)
+		if code := r.finish(); code != c.code || c.answer == "" && strings.Contains(r.String(), asks) {
+			t.Errorf("%s, %q: exit code %d, want %d: %s", c.command, c.answer, code, c.code, r)
+		}
 	}
 }
 

@@ -14,24 +14,21 @@ import (
 // or messages. A link, a token or a hook is made anew by one command, so ending one asks
 // nothing.
 type confirmFlags struct {
-	Yes bool `help:"Do not ask. Needed where there is nobody to ask, such as in a script."`
+	Yes bool `help:"Do not ask. Where there is no terminal, nothing is asked."`
 }
 
 // errNotAgreed means that the person has said no.
 var errNotAgreed = errors.New("nothing is changed")
 
-// confirm returns nil if --yes is given, or if the person at the terminal types a word in
-// answer to a question. Without a terminal it returns a usage error with what would be
-// lost. question is called only to ask.
-func (f *confirmFlags) confirm(std streams, lost, word string, question func() (string, error)) error {
-	if f.Yes {
+// confirm returns nil if --yes is given, if there is no terminal, as a script means what it
+// says, or if the person at the terminal types a word in answer to a question. question is
+// called only to ask; an empty one means that nothing is lost.
+func (f *confirmFlags) confirm(std streams, word string, question func() (string, error)) error {
+	if f.Yes || !isTerminal(std.in) || !isTerminal(std.err) {
 		return nil
 	}
-	if !isTerminal(std.in) || !isTerminal(std.err) {
-		return usagef("nothing is changed: %s; add --yes if that is wanted", lost)
-	}
 	text, err := question()
-	if err != nil {
+	if err != nil || text == "" {
 		return err
 	}
 	fmt.Fprintf(std.err, "kaban: %s; type %s to go on: ", display.Line(text), word)

@@ -51,7 +51,7 @@ func (c *roomOp) Run(std streams) error {
 
 type roomRetention struct {
 	adminFlags
-	deletingFlags
+	confirmFlags
 	Room  string `arg:"" help:"The room."`
 	Value string `arg:"" help:"forever, days such as 90d, or \"server\" for as long as the setting retention says."`
 }
@@ -67,7 +67,7 @@ func (c *roomRetention) Run(std streams) error {
 			}
 			value, then = "", server.Value
 		}
-		if err := c.ask(ctx, a, c.Room, then); err != nil {
+		if err := c.askAboutRetention(ctx, a, c.Room, then); err != nil {
 			return err
 		}
 		if err := a.do(ctx, "PUT", "/v1/admin/rooms/"+segment(c.Room)+"/retention", map[string]string{"value": value}, nil); err != nil {
@@ -81,19 +81,17 @@ func (c *roomRetention) Run(std streams) error {
 // settingRetention is the key of the setting for all rooms.
 const settingRetention = "retention"
 
-// deletingFlags are those of commands that delete messages.
-type deletingFlags struct{ confirmFlags }
-
-// ask asks whether the messages may be deleted that a retention of a room, or of the server,
-// would delete. If there are none it asks nothing.
-func (c *deletingFlags) ask(ctx context.Context, a *admin, room, value string) error {
-	old, _, err := request[struct {
-		Messages uint64 `json:"messages"`
-		Rooms    int    `json:"rooms"`
-	}](ctx, a, "GET", "/v1/admin/retention"+query("room", room, "value", value), nil)
-	if err != nil || old.Messages == 0 {
-		return err
-	}
-	lost := fmt.Sprintf("this deletes %s in %s for good", count(old.Messages, "message"), count(uint64(old.Rooms), "room"))
-	return c.confirm(a.std, lost, "yes", func() (string, error) { return lost, nil })
+// askAboutRetention asks whether the messages may be deleted that a retention of a room, or
+// of the server, would delete.
+func (f *confirmFlags) askAboutRetention(ctx context.Context, a *admin, room, value string) error {
+	return f.confirm(a.std, "yes", func() (string, error) {
+		old, _, err := request[struct {
+			Messages uint64 `json:"messages"`
+			Rooms    int    `json:"rooms"`
+		}](ctx, a, "GET", "/v1/admin/retention"+query("room", room, "value", value), nil)
+		if err != nil || old.Messages == 0 {
+			return "", err
+		}
+		return fmt.Sprintf("this deletes %s in %s for good", count(old.Messages, "message"), count(uint64(old.Rooms), "room")), nil
+	})
 }

@@ -83,7 +83,7 @@ func (c *settingsGet) Run(std streams) error {
 
 type settingsSet struct {
 	adminFlags
-	deletingFlags
+	confirmFlags
 	Key   string `arg:"" help:"The key."`
 	Value string `arg:"" help:"The new value."`
 }
@@ -95,7 +95,7 @@ func (c *settingsSet) Run(std streams) error {
 			return err
 		}
 		if c.Key == settingRetention {
-			if err := c.ask(ctx, a, "", c.Value); err != nil {
+			if err := c.askAboutRetention(ctx, a, "", c.Value); err != nil {
 				return err
 			}
 		}

@@ -240,7 +240,7 @@ func (c *userRemove) Run(std streams) error {
 			return err
 		}
 		lost := fmt.Sprintf("this ends the account %s for good, and its name stays taken", u.Username)
-		if err := c.confirm(std, lost, u.Username, func() (string, error) { return lost, nil }); err != nil {
+		if err := c.confirm(std, u.Username, func() (string, error) { return lost, nil }); err != nil {
 			return err
 		}
 		if err := a.do(ctx, "DELETE", c.path(""), nil, nil); err != nil {
@@ -319,7 +319,7 @@ func (c *userErase) dryRun(ctx context.Context, a *admin) error {
 
 // agreed asks whether the account is to be erased.
 func (c *userErase) agreed(ctx context.Context, a *admin) error {
-	return c.confirm(a.std, "this deletes the account and all it has written for good, and --dry-run counts what", c.Username, func() (string, error) {
+	return c.confirm(a.std, c.Username, func() (string, error) {
 		found, err := c.preview(ctx, a)
 		return fmt.Sprintf("this deletes %s, %d messages and %d reactions in %d rooms%s, for good", c.Username, found.Messages, found.Reactions, found.Rooms, found.included()), err
 	})

@@ -121,6 +121,35 @@ func TestEmojiPicker(t *testing.T) {
 	p.until(`document.querySelector('#input').value === '🦔'`)
 }
 
+// TestEmojiChosenWhileLoading keeps what an arrow key chose when the other emoji arrive.
+func TestEmojiChosenWhileLoading(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, "")
+	s.say("ben", "lobby", "slowly")
+	p := newPage(t, desktop)
+	p.join(s.url, "alice")
+	p.sees("slowly")
+	p.text(`(() => {
+		const real = fetch
+		const wait = new Promise((arrive) => (window.arrive = arrive))
+		window.fetch = async (address, options) => {
+			if (String(address).includes('emoji')) await wait
+			return real(address, options)
+		}
+	})(), ''`)
+	p.tool(1, "Add a reaction")
+	p.until(`document.activeElement.closest('.emoji-picker')`)
+	p.press(kb.ArrowRight)
+	p.active("👍")
+	p.press(kb.ArrowRight)
+	p.active("❤️")
+	p.text(`window.arrive(), ''`)
+	p.until(`document.querySelector('[data-group="8"] [role=option]')`)
+	p.active("❤️")
+	p.press(kb.Enter)
+	p.untilMarks(1, "slowly | mine ❤️ 1 you")
+}
+
 // TestEmojiOffline opens the choice without a network: at once with those that are used
 // often, with the reason why there are no others, and with all of them if they were loaded
 // at an earlier visit.

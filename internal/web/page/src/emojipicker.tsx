@@ -54,11 +54,15 @@ export function EmojiPicker() {
   const field = useRef<HTMLInputElement>(null)
   useEffect(() => void loadEmoji(), [])
   const asked = query.value.trim()
-  useLayoutEffect(() => activate(inside.current!, field.current!, asked === '' ? undefined : optionsOf(inside.current!)[0], about), [asked, emoji.value])
+  useLayoutEffect(() => {
+    const options = optionsOf(inside.current!)
+    // The list may be loaded after an arrow key chose one of those that are used most. It stays chosen.
+    activate(inside.current!, field.current!, asked === '' ? options.find(chosen) : options[0], about)
+  }, [asked, emoji.value])
   const onKeyDown = (event: TargetedKeyboardEvent<HTMLInputElement>) => {
     if (event.isComposing) return
     const options = optionsOf(inside.current!)
-    const at = options.findIndex((o) => o.ariaSelected === 'true')
+    const at = options.findIndex(chosen)
     if (event.key === 'Enter') {
       // Somebody that types fast presses Enter before what has just been typed is rendered.
       const typed = event.currentTarget.value.trim()
@@ -126,6 +130,7 @@ function Head({ field, query, onKeyDown }: { field: RefObject<HTMLInputElement |
 }
 
 const optionsOf = (inside: HTMLElement) => [...inside.querySelectorAll<HTMLElement>('[role=option]')]
+const chosen = (option: HTMLElement) => option.ariaSelected === 'true'
 const optionAt = (target: EventTarget | null) => (target instanceof Element ? target.closest<HTMLElement>('[role=option]') : null)
 
 /** Marks the option that Enter chooses. This does not render the list, which is long. */
