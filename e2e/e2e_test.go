@@ -38,9 +38,7 @@ var binary string
 // numbers. Tests share the build.
 var fast = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(filepath.Dir(binary), "fast", filepath.Base(binary))
-	build := exec.Command("go", "build", "-o", path, "kaban/cmd/kaban")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if output, err := build.CombinedOutput(); err != nil {
+	if output, err := childtest.Go("build", "-o", path, "kaban/cmd/kaban").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build: %w\n%s", err, output)
 	}
 	return path, nil

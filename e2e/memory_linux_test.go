@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"kaban/internal/childtest"
 )
 
 var heap = flag.Bool("heap", false, "look for deleted texts in dumps of a server's heap, which takes minutes")
@@ -37,7 +39,7 @@ func TestErasedFromHeap(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	program := filepath.Join(dir, "kaban")
-	if output, err := exec.CommandContext(t.Context(), "go", "build", "-tags", "failpoint", "-o", program, "kaban/cmd/kaban").CombinedOutput(); err != nil {
+	if output, err := childtest.Go("build", "-tags", "failpoint", "-o", program, "kaban/cmd/kaban").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, output)
 	}
 	data, password, token, dump := filepath.Join(dir, "data"), filepath.Join(dir, "password"), filepath.Join(dir, "token"), filepath.Join(dir, "heap")

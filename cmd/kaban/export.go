@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"kaban"
 	"kaban/internal/display"
@@ -20,7 +19,7 @@ const maxDamagedLines = 100
 
 type exportCommand struct {
 	dataFlags
-	User    string   `placeholder:"NAME" help:"Write what the server has of this person instead: account, sign-ins, memberships and messages."`
+	User    string   `placeholder:"NAME" help:"Write what the server has of this person instead: account, settings, sign-ins, programs, memberships, what the audit has of them, and messages."`
 	NoAudit bool     `help:"Do not note the export in the audit; for a database that cannot be written."`
 	Room    []string `arg:"" optional:"" help:"The rooms to export. Default: all."`
 }
@@ -98,10 +97,15 @@ func (c *exportCommand) write(ctx context.Context, archive store.Archive, only [
 	}
 	err := archive.Export(ctx, only, store.Receiver{
 		Document: func(d *store.Document) (err error) {
-			if person != nil || people.IsTicket(d.Key) {
+			switch line = line[:0]; {
+			case people.IsTicket(d.Key), person != nil && !people.IsAudit(d.Key):
 				return nil
+			case person != nil:
+				line, err = appendAudit(line, person, d)
+			default:
+				line, err = export.AppendDocument(line, d)
 			}
-			if line, err = export.AppendDocument(line[:0], d); err != nil {
+			if err != nil {
 				return err
 			}
 			return write()
@@ -146,6 +150,15 @@ func (c *exportCommand) write(ctx context.Context, archive store.Archive, only [
 	return nil
 }
 
+// appendAudit appends the line of a document of the audit, if it concerns a person.
+func appendAudit(dst []byte, person *export.Person, d *store.Document) ([]byte, error) {
+	row, err := people.ParseAudit(d)
+	if err != nil {
+		return dst, err
+	}
+	return person.AppendAudit(dst, &row)
+}
+
 // errEnough ends the reading of an archive that is only about documents.
 var errEnough = errors.New("the documents are read")
 
@@ -153,7 +166,7 @@ var errEnough = errors.New("the documents are read")
 func documents(ctx context.Context, archive store.Archive) (all export.Documents, err error) {
 	err = archive.Export(ctx, nil, store.Receiver{
 		Document: func(d *store.Document) error {
-			if !strings.HasPrefix(d.Key, "audit/") {
+			if !people.IsAudit(d.Key) {
 				all = append(all, store.Document{Key: d.Key, Value: slices.Clone(d.Value)})
 			}
 			return nil

@@ -75,14 +75,12 @@ func buildAndRun(m *testing.M) (int, error) {
 	}
 	defer os.RemoveAll(dir)
 	binary = filepath.Join(dir, "kaban")
-	// Without the race detector: the server has tests of its own, and this build is
-	// shared with the other stories.
-	build := exec.Command("go", "build", "-o", binary, "kaban/cmd/kaban")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	// Without the race detector: the server has tests of its own.
+	build := childtest.Go("build", "-o", binary, "kaban/cmd/kaban")
 	if output, err := build.CombinedOutput(); err != nil {
 		return 1, fmt.Errorf("build: %w\n%s", err, output)
 	}
-	install := exec.Command("go", "run", ".", "-modules")
+	install := childtest.Go("run", ".", "-modules")
 	install.Dir = filepath.FromSlash("../../internal/web/page/build")
 	if output, err := install.CombinedOutput(); err != nil {
 		return 1, fmt.Errorf("install the packages of package-lock.json: %w\n%s", err, output)

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"github.com/chromedp/cdproto/profiler"
 
 	"kaban"
+	"kaban/internal/childtest"
 	"kaban/internal/markup"
 	"kaban/internal/markup/markuptest"
 )
@@ -33,7 +33,7 @@ var countScript string
 // scriptOf returns a source of the page's as a script that defines the global "source".
 func scriptOf(t *testing.T, file string) string {
 	t.Helper()
-	build := exec.Command("go", "run", ".", "-script", file)
+	build := childtest.Go("run", ".", "-script", file)
 	build.Dir = filepath.FromSlash("../../internal/web/page/build")
 	script, err := build.Output()
 	if err != nil {

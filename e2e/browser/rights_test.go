@@ -2,13 +2,13 @@ package browser
 
 import (
 	"fmt"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"kaban"
 	"kaban/internal/access"
+	"kaban/internal/childtest"
 )
 
 // actionsOfPage are the actions that the page knows, by the names it has for them.
@@ -23,7 +23,7 @@ var actionsOfPage = map[string]access.Action{
 // action in each place: the page has a table of its own (rights.ts).
 func TestRightsOfPage(t *testing.T) {
 	t.Parallel()
-	build := exec.Command("go", "run", ".", "-script", "src/rights.ts")
+	build := childtest.Go("run", ".", "-script", "src/rights.ts")
 	build.Dir = filepath.FromSlash("../../internal/web/page/build")
 	script, err := build.Output()
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/chromedp/chromedp/kb"
 
 	"kaban/internal/account"
+	"kaban/internal/childtest"
 	"kaban/internal/web"
 )
 
@@ -123,7 +124,7 @@ func TestRecoveryCode(t *testing.T) {
 func startProvider(t *testing.T, s *server) (issuer string) {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "provider")
-	build := exec.Command("go", "build", "-o", program, "./provider")
+	build := childtest.Go("build", "-o", program, "./provider")
 	build.Dir = filepath.FromSlash("../../internal/account/providertest")
 	if output, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, output)

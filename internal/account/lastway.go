@@ -43,7 +43,7 @@ func signsIn(c *people.Credential, keys *Passkeys, issuer string) bool {
 		data, err := passkeyOf(c)
 		return err == nil && (keys == nil || data.Party == keys.party.Config.RPID)
 	case people.CredentialOIDC:
-		data, err := identityOf(c)
+		data, err := c.Identity()
 		return err == nil && data.Issuer == issuer
 	}
 	return false

@@ -29,7 +29,7 @@ func (set *providerSettings) roleOf(groups []string) (role kaban.Role) {
 
 // applyGroups gives an account the role of its groups, takes away what a group gave
 // before, and returns the changes of rooms. What somebody else gave stays.
-func (c *change) applyGroups(set *providerSettings, a *people.Account, data *identityData, who identity) ([]RoomChange, error) {
+func (c *change) applyGroups(set *providerSettings, a *people.Account, data *people.ProviderIdentity, who identity) ([]RoomChange, error) {
 	if who.groupsUnknown {
 		return nil, nil
 	}

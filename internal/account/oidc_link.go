@@ -25,28 +25,28 @@ func (c *change) linkOwn(set *providerSettings, who identity) ([]RoomChange, err
 }
 
 // linkTo returns the identity of an account, which is added if it is new.
-func (c *change) linkTo(a *people.Account, issuer, subject, claim string) (*people.Credential, identityData, error) {
+func (c *change) linkTo(a *people.Account, issuer, subject, claim string) (*people.Credential, people.ProviderIdentity, error) {
 	id := identityID(issuer, subject)
 	kept, err := people.Credentials.Get(c.Tx, string(people.CredentialOIDC), id)
 	switch {
 	case err == nil && kept.Account != a.ID:
 		other, err := people.Accounts.Get(c.Tx, kept.Account)
 		if ignoreNotFound(err) != nil {
-			return nil, identityData{}, err
+			return nil, people.ProviderIdentity{}, err
 		}
 		if !c.by.Operator || err == nil && other.Status != people.StatusRemoved {
-			return nil, identityData{}, ErrIdentityTaken
+			return nil, people.ProviderIdentity{}, ErrIdentityTaken
 		} // else somebody comes back that was removed
 	case err == nil:
-		data, err := identityOf(&kept)
+		data, err := kept.Identity()
 		data.Claim = claim
 		return &kept, data, err
 	case !errors.Is(err, people.ErrNotFound):
-		return nil, identityData{}, err
+		return nil, people.ProviderIdentity{}, err
 	}
 	return &people.Credential{
 		Kind: people.CredentialOIDC, ID: id, Account: a.ID, Name: issuer, Created: c.now,
-	}, identityData{Issuer: issuer, Subject: subject, Claim: claim}, nil
+	}, people.ProviderIdentity{Issuer: issuer, Subject: subject, Claim: claim}, nil
 }
 
 // emailID returns the id of the credential for an address.
@@ -71,7 +71,7 @@ func (c *change) byEmail(who identity) (a people.Account, ok bool, err error) {
 		return a, false, err
 	}
 	for i := range found {
-		data, err := identityOf(&found[i])
+		data, err := found[i].Identity()
 		if err != nil || data.Issuer == who.issuer {
 			return a, false, err
 		}
@@ -81,7 +81,7 @@ func (c *change) byEmail(who identity) (a people.Account, ok bool, err error) {
 
 // keepEmail remembers the hash of a verified address if the setting says that it links.
 // The first account with an address keeps it.
-func (c *change) keepEmail(set *providerSettings, a *people.Account, data *identityData, who identity) error {
+func (c *change) keepEmail(set *providerSettings, a *people.Account, data *people.ProviderIdentity, who identity) error {
 	id := ""
 	if set.linkByEmail && who.email != "" {
 		id = emailID(who.email)
@@ -154,7 +154,7 @@ func (s *Service) Identities(ctx context.Context, by Actor) (list []Identity, er
 		}
 		list = nil
 		for i := range found {
-			data, err := identityOf(&found[i])
+			data, err := found[i].Identity()
 			if err != nil {
 				return err
 			}
@@ -178,7 +178,7 @@ func (s *Service) UnlinkIdentity(ctx context.Context, by Actor, keys *Passkeys, 
 		if err != nil {
 			return err
 		}
-		data, err := identityOf(&kept)
+		data, err := kept.Identity()
 		if err != nil {
 			return err
 		}
@@ -191,7 +191,7 @@ func (s *Service) UnlinkIdentity(ctx context.Context, by Actor, keys *Passkeys, 
 
 // unlinked removes the address that came with an identity, and ends the devices that
 // depend on it.
-func (c *change) unlinked(a *people.Account, data identityData) error {
+func (c *change) unlinked(a *people.Account, data people.ProviderIdentity) error {
 	if data.Email != "" {
 		if err := people.Credentials.Delete(c.Tx, string(people.CredentialEmail), data.Email); err != nil {
 			return err

@@ -2,9 +2,7 @@ package account
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 
 	"golang.org/x/oauth2"
@@ -33,33 +31,11 @@ const anyAge = "315360000"
 // maxReturn is the maximum length of where a page goes on, in bytes.
 const maxReturn = 1024
 
-// identityData is the data of a credential that is an identity at a provider.
-type identityData struct {
-	Issuer  string `json:"issuer"`
-	Subject string `json:"subject"`
-	Claim   string `json:"claim"` // that the subject comes from
-	// Made is set if the account was made by the provider.
-	Made bool `json:"made,omitempty"`
-	// Given is the role that a group gave to the account, and Before the one that it
-	// had. Both are 0 if no group gave any.
-	Given  kaban.Role `json:"given,omitempty"`
-	Before kaban.Role `json:"before,omitempty"`
-	// Email is the id of the account's credential of the kind email.
-	Email string `json:"email,omitempty"`
-}
-
 func identityID(issuer, subject string) string { return hashOf(store.Key(issuer, subject)) }
 
-func identityOf(c *people.Credential) (data identityData, err error) {
-	if err := json.Unmarshal(c.Data, &data); err != nil {
-		return data, fmt.Errorf("%w: an identity: %w", store.ErrDamaged, err)
-	}
-	return data, nil
-}
-
-func putIdentity(tx store.Tx, c *people.Credential, data identityData) (err error) {
-	if c.Data, err = json.Marshal(data); err != nil {
-		return fmt.Errorf("encode an identity: %w", err)
+func putIdentity(tx store.Tx, c *people.Credential, data people.ProviderIdentity) error {
+	if err := c.SetIdentity(data); err != nil {
+		return err
 	}
 	return people.Credentials.Put(tx, c)
 }
@@ -205,7 +181,7 @@ func (c *change) confirmWith(who identity) error {
 	if err != nil {
 		return authFailed(err)
 	}
-	data, err := identityOf(&kept)
+	data, err := kept.Identity()
 	if err != nil {
 		return err
 	}
@@ -227,7 +203,7 @@ func (c *change) identify(set *providerSettings, who identity) (people.Account, 
 		return people.Account{}, nil, err
 	}
 	if err == nil {
-		data, err := identityOf(&kept)
+		data, err := kept.Identity()
 		if err != nil {
 			return people.Account{}, nil, err
 		}
@@ -298,7 +274,7 @@ func (c *change) accountFor(set *providerSettings, who identity) (a people.Accou
 
 // arrive records a sign-in at the provider: groups, the address, and the devices of the
 // account that depend on the provider.
-func (c *change) arrive(set *providerSettings, a *people.Account, kept *people.Credential, data identityData, who identity) ([]RoomChange, error) {
+func (c *change) arrive(set *providerSettings, a *people.Account, kept *people.Credential, data people.ProviderIdentity, who identity) ([]RoomChange, error) {
 	kept.Used = c.now
 	if err := c.keepEmail(set, a, &data, who); err != nil {
 		return nil, err
@@ -362,7 +338,7 @@ func (c *change) dependsOn(way Way, proven proof) (issuer string, expires int64,
 	if identity == nil {
 		return "", expires, nil
 	}
-	data, err := identityOf(identity)
+	data, err := identity.Identity()
 	if err != nil || !depends && !data.Made {
 		return "", expires, err
 	}

@@ -100,6 +100,9 @@ func (n *NewToken) check() (kept people.Secret, err error) {
 func (c *change) ownAccount(username string, onSelf, onBot access.Action) (people.Account, error) {
 	self := c.by.Principal.Account.ID
 	a := c.by.Principal.Account
+	if username == "" && c.by.Operator { // else its token would be nobody's
+		return a, &ValueError{"username", "the operator has no account; name one"}
+	}
 	if username != "" {
 		name, err := kaban.ParseUsername(username)
 		if err != nil {

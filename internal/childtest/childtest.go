@@ -4,6 +4,7 @@ package childtest
 
 import (
 	"flag"
+	"os"
 	"os/exec"
 	"runtime"
 	"strconv"
@@ -19,6 +20,15 @@ func AtOnce(n int) {
 	if usual < n && flag.Lookup("test.parallel").Value.String() == strconv.Itoa(usual) {
 		flag.Set("test.parallel", strconv.Itoa(n))
 	}
+}
+
+// Go returns a command of Go, such as build, that makes programs without the race detector.
+// It overrides what the environment says about the build of the tests themselves: all such
+// programs, and make check, share what has been compiled once.
+func Go(args ...string) *exec.Cmd {
+	c := exec.Command("go", args...)
+	c.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=")
+	return c
 }
 
 // Bind has a process that is not started yet get a signal when this process ends,

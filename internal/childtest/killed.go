@@ -16,7 +16,7 @@ type Fragile string
 func NewFragile(t testing.TB) Fragile {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "killed.test")
-	if output, err := exec.Command("go", "test", "-c", "-tags", "failpoint", "-o", binary, ".").CombinedOutput(); err != nil {
+	if output, err := Go("test", "-c", "-tags", "failpoint", "-o", binary, ".").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, output)
 	}
 	return Fragile(binary)

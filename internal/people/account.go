@@ -3,6 +3,7 @@ package people
 import (
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -209,6 +210,37 @@ type Credential struct {
 	Data    json.RawMessage `json:"data,omitempty"` // belongs to the kind; never a secret in the clear
 	Created int64           `json:"created"`
 	Used    int64           `json:"used,omitempty"`
+}
+
+// ProviderIdentity is the data of a credential of kind CredentialOIDC.
+type ProviderIdentity struct {
+	Issuer  string `json:"issuer"`
+	Subject string `json:"subject"`
+	Claim   string `json:"claim"` // that the subject comes from
+	// Made is set if the account was made by the provider.
+	Made bool `json:"made,omitempty"`
+	// Given is the role that a group gave to the account, and Before the one that it
+	// had. Both are 0 if no group gave any.
+	Given  kaban.Role `json:"given,omitempty"`
+	Before kaban.Role `json:"before,omitempty"`
+	// Email is the id of the account's credential of the kind email.
+	Email string `json:"email,omitempty"`
+}
+
+// Identity returns the data of a credential of kind CredentialOIDC.
+func (c *Credential) Identity() (who ProviderIdentity, err error) {
+	if err := json.Unmarshal(c.Data, &who); err != nil {
+		return who, fmt.Errorf("%w: an identity: %w", store.ErrDamaged, err)
+	}
+	return who, nil
+}
+
+// SetIdentity replaces the data of a credential of kind CredentialOIDC.
+func (c *Credential) SetIdentity(who ProviderIdentity) (err error) {
+	if c.Data, err = json.Marshal(who); err != nil {
+		return fmt.Errorf("encode an identity: %w", err)
+	}
+	return nil
 }
 
 // Credentials has all credentials by kind and id.

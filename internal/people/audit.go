@@ -1,6 +1,8 @@
 package people
 
 import (
+	"strings"
+
 	"kaban/internal/store"
 )
 
@@ -45,6 +47,15 @@ func (t *audits) At(tx store.Tx, time int64, id string) (Audit, error) {
 func (t *audits) Remove(tx store.Tx, row *Audit) error {
 	return t.Delete(tx, t.key(row)...)
 }
+
+// IsAudit reports whether the document with a key is a row of the audit.
+func IsAudit(key string) bool {
+	table, _, _ := strings.Cut(key, "/")
+	return table == Audits.name
+}
+
+// ParseAudit returns the row that a document is for which IsAudit reports true.
+func ParseAudit(d *store.Document) (Audit, error) { return Audits.decode(d.Value) }
 
 // Setting is a setting of the server that its owner can change while it runs.
 type Setting struct {

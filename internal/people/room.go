@@ -51,11 +51,6 @@ var Rooms = rooms{Table[Room]{
 
 type rooms struct{ Table[Room] }
 
-// All calls visit for every room until it returns false.
-func (t *rooms) All(tx store.Tx, visit func(*Room) bool) error {
-	return all(func(after []string, limit int) ([]Room, bool, error) { return t.List(tx, nil, after, limit) }, t.key, visit)
-}
-
 // InAll returns the rooms of some memberships, in their order.
 func (t *rooms) InAll(tx store.Tx, members []Member) ([]Room, error) {
 	keys := make([][]string, len(members))

@@ -194,6 +194,11 @@ func (t *Table[T]) List(tx store.Tx, prefix, after []string, limit int) (values 
 	return values, more, nil
 }
 
+// All calls visit for every value, ascending by key, until it returns false.
+func (t *Table[T]) All(tx store.Tx, visit func(*T) bool) error {
+	return all(func(after []string, limit int) ([]T, bool, error) { return t.List(tx, nil, after, limit) }, t.key, visit)
+}
+
 // Find returns the value that a unique index has, or ErrNotFound.
 func (t *Table[T]) find(tx store.Tx, index string, key ...string) (T, error) {
 	primary, err := tx.Get(t.entry(index, key))

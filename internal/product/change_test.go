@@ -11,6 +11,20 @@ import (
 	"kaban/internal/store"
 )
 
+// changes are what is done to a message, in an order in which each can be done.
+var changes = []struct {
+	what   string
+	action access.Action
+	more   frame
+}{
+	{"react", access.React, frame{"emoji": "👍", "on": true}},
+	{"react", access.React, frame{"emoji": "👍", "on": false}},
+	{"pin", access.Pin, frame{"on": true}},
+	{"pin", access.Pin, frame{"on": false}},
+	{"edit", access.Edit, frame{"content": "x"}},
+	{"delete", access.Delete, frame{"reason": "x"}},
+}
+
 // checkChanges changes messages of one's own and of somebody else, each a new one.
 func (w *world) checkChanges(s *scenario, room, ask string) {
 	w.t.Helper()
@@ -23,20 +37,10 @@ func (w *world) checkChanges(s *scenario, room, ask string) {
 			author = s.name()
 		}
 		target := w.write(room, author)
-		for _, c := range []struct {
-			what   string
-			action access.Action
-			more   frame
-		}{
-			{"react", access.React, frame{"emoji": "👍", "on": true}},
-			{"react", access.React, frame{"emoji": "👍", "on": false}},
-			{"pin", access.Pin, frame{"on": true}},
-			{"pin", access.Pin, frame{"on": false}},
-			{"edit", access.Edit, frame{"content": "x"}},
-			{"delete", access.Delete, frame{"reason": "x"}},
-		} {
-			c.more["target"] = target
-			w.compare(s, ask, w.act(c.what, room, "", c.more), c.action, f)
+		for _, c := range changes {
+			request := w.act(c.what, room, "", c.more)
+			request["target"] = target
+			w.compare(s, ask, request, c.action, f)
 		}
 	}
 }

@@ -2,12 +2,15 @@ package product
 
 import (
 	"bytes"
+	"encoding/json"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
 	"strings"
 	"testing"
 
+	"kaban/internal/access"
 	"kaban/internal/account"
 )
 
@@ -45,7 +48,6 @@ func (w *world) requestsAbout(room string) (all, makers []frame) {
 	for _, s := range slices.Concat(steps, last) {
 		f := s.request(by, room)
 		switch f["type"] {
-		case "state":
 		case "create", "join":
 			makers = append(makers, f)
 		default:
@@ -59,18 +61,82 @@ func (w *world) requestsAbout(room string) (all, makers []frame) {
 		{"type": "typing", "room": room},
 		{"type": "history", "room": room, "before": 2},
 		{"type": "history", "room": room, "after": 0, "limit": 1},
+		{"type": "history", "room": room, "replies_to": 2},
+		{"type": "members", "room": room, "after": "a", "limit": 1},
+		{"type": "search", "room": room, "query": "secret"},
+		{"type": "search", "room": room, "query": "secret", "before": 2, "limit": 1},
+		{"type": "search", "query": "secret in:" + room},
 		{"type": "read", "room": room, "seq": 2},
 		{"type": "unread", "room": room, "seq": 99},
+		{"type": "notify", "room": room, "level": "all"},
 		w.act("send", room, "", frame{"content": "x"}),
-		w.act("kick", room, "opal", nil), w.act("invite", room, "gus", nil),
-		{"type": "history", "room": room, "replies_to": 2},
 		w.act("send", room, "", frame{"content": "x", "reply_to": 2}),
+		w.act("kick", room, "opal", nil), w.act("invite", room, "gus", nil),
 	}
 	for _, target := range []int{2, 99} { // a message, in a room that there is, and none
-		more = append(more, w.act("edit", room, "", frame{"target": target, "content": "x"}), w.act("delete", room, "", frame{"target": target}),
-			w.act("react", room, "", frame{"target": target, "emoji": "👍", "on": true}), w.act("pin", room, "", frame{"target": target, "on": true}))
+		for _, c := range changes {
+			f := w.act(c.what, room, "", c.more)
+			f["target"] = target
+			more = append(more, f)
+		}
 	}
 	return append(all, more...), makers
+}
+
+// deedsAbout are requests of the API that name a room and are no steps. The names of the
+// rooms are ROOM.
+var deedsAbout = []deed{
+	{access.InviteMember, "POST /v1/invites", frame{"rooms": []string{"ROOM"}}, notes{}},
+	{access.InviteMember, "POST /v1/admin/invites", frame{"rooms": []string{"ROOM"}}, notes{}},
+	{access.MakeToken, "POST /v1/tokens", frame{"name": "x", "rooms": []string{"ROOM"}}, notes{}},
+	{access.MakeBot, "POST /v1/admin/users/mia-bot/tokens", frame{"name": "x", "rooms": []string{"ROOM"}}, notes{}},
+	{access.AddHook, "POST /v1/admin/hooks", frame{"room": "ROOM"}, notes{}},
+	{access.Export, "POST /v1/admin/exports", frame{"rooms": []string{"ROOM"}}, notes{}},
+	{access.Know, "GET /v1/rooms?limit=500", nil, notes{}},
+	{access.Know, "GET /v1/rooms?after=ROOM", nil, notes{}},
+	{access.Know, "GET /v1/rooms/ROOM/messages?before=2", nil, notes{}},
+	{access.Know, "GET /v1/rooms/ROOM/messages?after=1&limit=1", nil, notes{}},
+	{access.Know, "GET /v1/rooms/ROOM/messages?replies_to=2", nil, notes{}},
+	{access.Know, "GET /v1/rooms/ROOM/members?after=a&limit=1", nil, notes{}},
+	{access.Know, "GET /v1/rooms/ROOM/events?after=1&epoch=x", nil, notes{}},
+	{access.Know, "GET /v1/inbox", nil, notes{}},
+}
+
+// call is a request of the API. The names of the rooms in it are ROOM.
+type call struct {
+	method, path string
+	body         frame
+}
+
+// callsAbout are all requests of the API about a room, by somebody.
+func (w *world) callsAbout(who string) (all []call) {
+	w.t.Helper()
+	frames, makers := w.requestsAbout("ROOM")
+	for _, f := range slices.Concat(frames, makers) {
+		if what, _ := f["type"].(string); offered[what] != 0 {
+			method, path, body := asHTTP(f)
+			path, body = w.sign(who, what, method, path, body)
+			all = append(all, call{method, path, body})
+		}
+	}
+	for _, d := range deedsAbout {
+		method, path, _ := strings.Cut(d.request, " ")
+		all = append(all, call{method, path, d.body})
+	}
+	return all
+}
+
+// about returns the path and the body with the name of a room.
+func (c *call) about(w *world, room string) (path string, body any) {
+	w.t.Helper()
+	if c.body == nil {
+		return strings.ReplaceAll(c.path, "ROOM", room), nil
+	}
+	text, err := json.Marshal(c.body)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return strings.ReplaceAll(c.path, "ROOM", room), json.RawMessage(bytes.ReplaceAll(text, []byte("ROOM"), []byte(room)))
 }
 
 // same compares two answers, of which one has the name of a room and the other that of
@@ -114,8 +180,16 @@ func (w *world) compareLines(l lines, who, room, none string) {
 	defer one.wire.Close()
 	defer other.wire.Close()
 	for _, f := range all {
+		if what, _ := f["type"].(string); onlyHTTP[what] {
+			continue
+		}
 		g := maps.Clone(f)
-		g["room"] = none
+		if g["room"] != nil {
+			g["room"] = none
+		}
+		if query, ok := g["query"].(string); ok {
+			g["query"] = strings.ReplaceAll(query, room, none)
+		}
 		a, b := one.line(f), other.line(g)
 		w.count++
 		if !same(a, b, room, none) {
@@ -140,55 +214,37 @@ func TestHiddenRoomsAreAsNoneOverHTTP(t *testing.T) {
 
 func (w *world) compareHTTP(a api, who, room, none string) {
 	w.t.Helper()
-	message, by := frame{"id": "m1", "content": "x"}, "?id=m2"
-	if who == "vic" {
-		message["username"] = "vic"
-		by += "&username=vic"
-	}
-	answering := maps.Clone(message)
-	answering["reply_to"] = 2
-	for _, r := range []struct {
-		method, path string
-		body         func(room string) any
-	}{
-		{http.MethodGet, "/v1/rooms/ROOM", nil},
-		{http.MethodGet, "/v1/rooms/ROOM/members", nil},
-		{http.MethodGet, "/v1/rooms/ROOM/messages", nil},
-		{http.MethodGet, "/v1/rooms/ROOM/messages?before=2", nil},
-		{http.MethodGet, "/v1/rooms/ROOM/messages?after=1&limit=1", nil},
-		{http.MethodGet, "/v1/rooms/ROOM/events", nil},
-		{http.MethodPost, "/v1/rooms/ROOM/messages", func(string) any { return message }},
-		{http.MethodPost, "/v1/rooms/ROOM/messages", func(string) any { return answering }},
-		{http.MethodGet, "/v1/rooms/ROOM/messages?replies_to=2", nil},
-		{http.MethodPatch, "/v1/rooms/ROOM/messages/2", func(string) any { return message }},
-		{http.MethodDelete, "/v1/rooms/ROOM/messages/2" + by, nil},
-		{http.MethodPut, "/v1/rooms/ROOM/messages/2/reactions/%F0%9F%91%8D" + by, nil},
-		{http.MethodDelete, "/v1/rooms/ROOM/messages/2/reactions/%F0%9F%91%8D" + by, nil},
-		{http.MethodPut, "/v1/rooms/ROOM/messages/2/pin" + by, nil},
-		{http.MethodDelete, "/v1/rooms/ROOM/messages/2/pin" + by, nil},
-		{http.MethodPut, "/v1/admin/rooms/ROOM/op", func(string) any { return frame{"username": "opal"} }},
-		{http.MethodPost, "/v1/invites", func(room string) any { return frame{"rooms": []string{room}} }},
-		{http.MethodPost, "/v1/admin/invites", func(room string) any { return frame{"rooms": []string{room}} }},
-		{http.MethodPost, "/v1/admin/hooks", func(room string) any { return frame{"room": room} }},
-		{http.MethodGet, "/v1/rooms?limit=500", nil},
-	} {
+	for _, c := range w.callsAbout(who) {
 		ask := func(name string) *reply {
-			var body any
-			if r.body != nil {
-				body = r.body(name)
-			}
-			return w.request(a.credential(w, who), r.method, strings.ReplaceAll(r.path, "ROOM", name), body)
+			path, body := c.about(w, name)
+			return w.request(a.credential(w, who), c.method, path, body)
 		}
 		about, unused := ask(room), ask(none)
 		w.count++
-		if about.status < 300 && strings.Contains(r.path, "invites") {
-			continue // a link has a secret of its own; that it is made is the same
+		if about.status != unused.status || !slices.Equal(about.headers(), unused.headers()) {
+			w.t.Errorf("%s: %s %s is answered with %d %q, and about no room %d %q", who, c.method, c.path, about.status, about.headers(), unused.status, unused.headers())
 		}
-		if about.status != unused.status || !same(about.body, unused.body, room, none) {
-			w.t.Errorf("%s: %s %s is answered with\n%s, and about no room\n%s", who, r.method, r.path, about.body, unused.body)
+		if bytes.Contains(about.body, []byte("secret")) || !strings.Contains(c.path, "ROOM") && c.body == nil && bytes.Contains(about.body, []byte(room)) {
+			w.t.Errorf("%s: %s %s says %s", who, c.method, c.path, about.body)
 		}
-		if bytes.Contains(about.body, []byte("secret")) || strings.HasPrefix(r.path, "/v1/rooms?") && bytes.Contains(about.body, []byte(room)) {
-			w.t.Errorf("%s: %s %s says %s", who, r.method, r.path, about.body)
+		if about.status == http.StatusCreated {
+			continue // what is made has a secret of its own; that it is made is the same
+		}
+		if !same(about.body, unused.body, room, none) {
+			w.t.Errorf("%s: %s %s is answered with\n%s, and about no room\n%s", who, c.method, c.path, about.body, unused.body)
 		}
 	}
+}
+
+// headers returns the names of the headers of an answer with their values, sorted, but for
+// the time, and of what is made its length.
+func (a *reply) headers() (all []string) {
+	for name, values := range a.header {
+		if name == "Date" || name == "Content-Length" && a.status == http.StatusCreated {
+			continue
+		}
+		all = append(all, fmt.Sprint(name, ": ", values))
+	}
+	slices.Sort(all)
+	return all
 }

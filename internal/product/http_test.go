@@ -19,24 +19,40 @@ type api struct {
 	cookie bool // instead of a token
 }
 
+// offered are the steps that the API has.
+var offered = map[string]forWhom{
+	"state": anybody, "history": anybody, "members": anybody, "watch": anybody, "rooms": anybody, "search": anybody,
+	"send": speakers, "edit": speakers, "delete": speakers, "react": speakers, "pin": speakers,
+	"read": accounts, "unread": accounts, "restricted": accounts, "retention": accounts, "too old": accounts, "appoint": accounts,
+}
+
+// forWhom is for whom a request of the API is.
+type forWhom uint8
+
+const (
+	anybody  forWhom = iota + 1
+	speakers         // anybody, and a visitor says under which name
+	accounts         // no visitor, whatever the server admits
+)
+
 func (api) offers(what string, action access.Action) (access.Action, bool) {
-	switch what {
-	case "state", "history", "members", "watch", "rooms", "search", "edit", "delete", "react", "pin":
-		return action, true
-	case "send":
-		return access.Post, true
+	if what == "send" {
+		action = access.Post
 	}
-	return action, false
+	return action, offered[what] != 0
 }
 
 // sees: nobody is in a room by a request, and only what is written has the name of a visitor.
 func (api) sees(s *scenario, f *access.Facts, what string) {
-	switch what {
-	case "send", "edit", "delete", "react", "pin":
-		return
-	}
-	if s.role == kaban.RoleVisitor {
-		f.Who.Named, f.Membership.Standing = false, access.Good
+	switch offered[what] {
+	case anybody:
+		if s.role == kaban.RoleVisitor {
+			f.Who.Named, f.Membership.Standing = false, access.Good
+		}
+	case accounts: // to which a visitor is as one that the server does not admit
+		if s.role == kaban.RoleVisitor {
+			f.Server.Admission = access.InviteOnly
+		}
 	}
 }
 
@@ -51,14 +67,21 @@ func (api) subscribes() bool { return false }
 
 func (a api) answer(w *world, as string, f frame) frame {
 	w.t.Helper()
+	what, _ := f["type"].(string)
 	method, path, body := asHTTP(f)
-	switch isVisitor := w.tokens[as] == ""; {
+	path, body = w.sign(as, what, method, path, body)
+	return w.request(a.credential(w, as), method, path, body).frame(w)
+}
+
+// sign adds the name of a visitor to a request that wants it.
+func (w *world) sign(as, what, method, path string, body frame) (string, frame) {
+	switch isVisitor := w.tokens[as] == "" && offered[what] == speakers; {
 	case isVisitor && body != nil:
 		body["username"] = as
 	case isVisitor && method != http.MethodGet:
 		path += "&username=" + url.QueryEscape(as)
 	}
-	return w.request(a.credential(w, as), method, path, body).frame(w)
+	return path, body
 }
 
 // credential returns the header that shows who makes a request.
@@ -94,6 +117,16 @@ func asHTTP(f frame) (method, path string, body frame) {
 		return http.MethodGet, "/v1/inbox", nil
 	case "watch":
 		return http.MethodGet, path + "/events", nil
+	case "read", "unread":
+		return http.MethodPut, fmt.Sprint(path, "/", f["type"]), frame{"seq": f["seq"]}
+	case "restricted":
+		return http.MethodGet, path + "/restricted", nil
+	case "retention":
+		return http.MethodPut, "/v1/admin/rooms/" + url.PathEscape(room) + "/retention", frame{"value": "forever"}
+	case "too old":
+		return http.MethodGet, "/v1/admin/retention?value=90d&room=" + url.QueryEscape(room), nil
+	case "appoint":
+		return http.MethodPut, "/v1/admin/rooms/" + url.PathEscape(room) + "/op", frame{"username": f["username"]}
 	case "rooms":
 		after, _ := f["after"].(string)
 		return http.MethodGet, "/v1/rooms?limit=1&after=" + url.QueryEscape(after), nil

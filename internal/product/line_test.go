@@ -48,7 +48,7 @@ type lines struct {
 }
 
 func (lines) offers(what string, action access.Action) (access.Action, bool) {
-	return action, what != "state" && what != "post"
+	return action, !onlyHTTP[what]
 }
 func (lines) sees(*scenario, *access.Facts, string) {}
 func (l lines) has(s *scenario) bool                { return !l.cookie || s.credential == device }

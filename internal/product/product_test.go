@@ -109,8 +109,11 @@ func (w *world) check(s *scenario, room, ask string, step step) {
 	if step.facts != nil {
 		step.facts(&f)
 	}
-	if (step.action == access.Create || step.action == access.CreatePrivate) && s.kind == kaban.RoomDirect {
-		return // a name that cannot be created
+	switch step.action {
+	case access.Create, access.CreatePrivate, access.ChangeRetention:
+		if s.kind == kaban.RoomDirect {
+			return // which has no name for that
+		}
 	}
 	request := step.request(asker{w, s.name()}, room)
 	w.compare(s, ask, request, step.decides(&f), f)

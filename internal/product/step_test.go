@@ -86,7 +86,17 @@ var steps = []step{
 	}},
 	{access.Create, requests("create", frame{"kind": "public"}), nil},
 	{access.CreatePrivate, requests("create", frame{"kind": "private"}), nil},
+	{access.SetFlags, requests("restricted", nil), nil}, // who is banned is for those that may unban
+	{access.ChangeRetention, requests("retention", nil), nil},
+	{access.ChangeRetention, requests("too old", nil), nil},
+	{access.Appoint, requests("appoint", frame{"username": "raised"}), func(f *access.Facts) {
+		member(f)
+		f.Target.NewRoomRole = kaban.RoomRoleOp
+	}},
 }
+
+// onlyHTTP are steps that kaban/1 has no command for.
+var onlyHTTP = map[string]bool{"state": true, "restricted": true, "retention": true, "too old": true, "appoint": true}
 
 // last are steps after which nothing else is asked, so each has a room of its own.
 var last = []step{

@@ -79,6 +79,7 @@ type world struct {
 	tokens     map[string]string // what is shown without a cookie: secrets of devices and tokens
 	cookies    map[string]string // of browsers
 	peers      map[string]*peer
+	invites    []string // ids of invites of the operator
 	rooms      int
 	secrets    int // tokens of single scenarios so far
 	ids        int // of acts so far
@@ -91,7 +92,7 @@ var roles = map[kaban.Role]string{
 }
 
 // targets are members to whom something is done, each in one action.
-var targets = []string{"kicked", "banned", "unbanned", "muted", "unmuted", "risen", "appointed"}
+var targets = []string{"kicked", "banned", "unbanned", "muted", "unmuted", "risen", "appointed", "raised"}
 
 // newWorld returns a server as "kaban serve" puts it together, and a front end to try.
 func newWorld(t *testing.T, front driver) *world {
@@ -117,7 +118,8 @@ func newWorld(t *testing.T, front driver) *world {
 	w.index = index.Open(s, "", index.Options{Eager: true})
 	d.SetOnGrown(w.index.Grew)
 	c.SetIndex(w.index)
-	m, err := conn.New(conn.Config{Submit: c.Submit})
+	// No connection waits for a time-out: their clock stands still.
+	m, err := conn.New(conn.Config{Submit: c.Submit, Clock: func() time.Duration { return 0 }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,7 +127,11 @@ func newWorld(t *testing.T, front driver) *world {
 	w.hooks, w.operator = hook.New(w.accounts), hook.By{User: c.Operator(), Actor: account.Operator()}
 	w.populate()
 	lines := server.New(server.Config{Accounts: w.accounts}, c, m)
-	if w.web, err = web.New(web.Config{Accounts: w.accounts}, c, lines); err != nil {
+	keys, err := account.NewPasskeys(s, []string{"http://localhost:6480"}, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w.web, err = web.New(web.Config{Accounts: w.accounts, Passkeys: keys}, c, lines); err != nil {
 		t.Fatal(err)
 	}
 	var stopped []<-chan error
@@ -235,6 +241,9 @@ func (w *world) token(n account.NewToken) (id, secret string) {
 	}
 	return info.ID, secret
 }
+
+// ownerOfBots returns a member that has not the most bots yet.
+func (w *world) ownerOfBots() string { return targets[w.count%len(targets)] }
 
 // set changes a setting.
 func (w *world) set(key, value string) {

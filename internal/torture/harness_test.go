@@ -63,9 +63,7 @@ func buildAndRun(m *testing.M) (int, error) {
 	}
 	defer os.RemoveAll(dir)
 	binary = filepath.Join(dir, "kaban")
-	build := exec.Command("go", "build", "-tags", "failpoint", "-o", binary, "kaban/cmd/kaban")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if output, err := build.CombinedOutput(); err != nil {
+	if output, err := childtest.Go("build", "-tags", "failpoint", "-o", binary, "kaban/cmd/kaban").CombinedOutput(); err != nil {
 		return 1, fmt.Errorf("build: %w\n%s", err, output)
 	}
 	return m.Run(), nil

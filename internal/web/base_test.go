@@ -39,6 +39,7 @@ func TestBasePath(t *testing.T) {
 		"/chat/a%2Fb":        "200 page at /a/b",
 		"/chat/v1/server":    "200 {",
 		"/chat/openapi.json": `200 {`,
+		"/chat/v1/nothing":   "404 {",
 		"/chat/readyz":       "200 ",
 		"/readyz":            "200 ",
 		"/healthz":           "200 ",
@@ -60,6 +61,9 @@ func TestBasePath(t *testing.T) {
 		response.Body.Close()
 		if got := fmt.Sprint(response.StatusCode, " ", response.Header.Get("Location"), string(body)); !strings.HasPrefix(got, want) {
 			t.Errorf("%s: %.80q, want %q", path, got, want)
+		}
+		if path == "/chat/v1/nothing" && !strings.Contains(string(body), "here; /chat/openapi.json says") {
+			t.Errorf("what is not there names another document: %s", body)
 		}
 		if path == "/chat/openapi.json" && !strings.Contains(string(body), `"url": "/chat"`) {
 			t.Error("the OpenAPI document does not name the base path")

@@ -369,6 +369,7 @@ func (t *stream) write() error {
 		return nil
 	}
 	_, err := t.writer.Write(t.buffer)
+	clear(t.buffer) // it stays while the stream waits, and a text that is erased must not be in it
 	t.buffer = t.buffer[:0]
 	if err == nil {
 		err = t.control.Flush()

@@ -47,7 +47,7 @@ func (s *Server) makePrograms() http.Handler {
 		document.Servers = []*huma.Server{{URL: s.config.BasePath}}
 	}
 	s.programs.openAPI = document
-	return answerAll(mux)
+	return answerAll(mux, s.config.BasePath)
 }
 
 // routes puts everything together that answers requests.
@@ -72,8 +72,9 @@ func (s *Server) routes() (http.Handler, error) {
 	})))))))), nil
 }
 
-// answerAll has what no handler of a mux is for answered with a problem.
-func answerAll(mux *http.ServeMux) http.Handler {
+// answerAll has what no handler of a mux is for answered with a problem, which names the
+// document below the base path.
+func answerAll(mux *http.ServeMux, base string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		handler, pattern := mux.Handler(r)
 		if pattern != "" {
@@ -86,7 +87,7 @@ func answerAll(mux *http.ServeMux) http.Handler {
 			other.header.Del("Location")
 			other.status = http.StatusNotFound
 		}
-		text := "there is nothing here; /openapi.json says what there is"
+		text := "there is nothing here; " + base + "/openapi.json says what there is"
 		if other.status == http.StatusMethodNotAllowed {
 			text = "this takes " + other.header.Get("Allow") + " only"
 		}

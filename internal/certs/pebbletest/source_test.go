@@ -183,14 +183,17 @@ func (s *site) await(what string, is func() bool) {
 	}
 }
 
+// awaitLoaded waits for a number of certificates, and for their lines in the log, which
+// set the clock.
 func (s *site) awaitLoaded(n uint64) {
 	s.t.Helper()
-	s.await("certificate", func() bool { return s.source.Stats().Loaded >= n })
+	s.await("certificate", func() bool { return s.source.Stats().Loaded >= n && s.count("msg=certificate ") >= int(n) })
 }
 
+// awaitRefused waits for a number of refusals, and for their lines in the log.
 func (s *site) awaitRefused(n uint64) {
 	s.t.Helper()
-	s.await("refusal", func() bool { return s.source.Stats().Refused >= n })
+	s.await("refusal", func() bool { return s.source.Stats().Refused >= n && s.count(" attempts=") >= int(n) })
 }
 
 // dial connects and checks the certificate.

@@ -3,17 +3,15 @@
 package disk
 
 import (
-	"os"
-	"os/exec"
 	"testing"
+
+	"kaban/internal/childtest"
 )
 
 // The faults are only in builds with the tag, and so are their tests.
 func TestFaults(t *testing.T) {
 	t.Parallel()
-	test := exec.CommandContext(t.Context(), "go", "test", "-tags", "failpoint", "-count", "1", ".")
-	test.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if output, err := test.CombinedOutput(); err != nil {
+	if output, err := childtest.Go("test", "-tags", "failpoint", "-count", "1", ".").CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, output)
 	}
 }

@@ -122,6 +122,7 @@ func (j *Journal) Append(batch uint64, payload []byte) error {
 		}
 	}
 	frame := j.coder.appendFrame(j.buffer[:0], j.end, batch, payload)
+	defer clear(frame) // the buffer stays, and a text that is erased must not be in it
 	if j.buffer = frame; cap(frame) > SegmentSize {
 		j.buffer = nil
 	}

@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 )
 
@@ -94,6 +95,16 @@ func TestRoundTrips(t *testing.T) {
 			o.add(1)
 			o.intact()
 		})
+	}
+}
+
+// What is erased later must not stay in the buffer of a quiet journal.
+func TestBufferForgetsBatch(t *testing.T) {
+	t.Parallel()
+	o := start(t)
+	o.add(700)
+	if kept := o.buffer[:cap(o.buffer)]; len(kept) == 0 || slices.ContainsFunc(kept, func(b byte) bool { return b != 0 }) {
+		t.Errorf("the buffer has %q", kept)
 	}
 }
 

@@ -144,11 +144,17 @@ func TestErasedFromAllFiles(t *testing.T) {
 			dir := t.TempDir()
 			s := open(t, dir, Options{maxUnmerged: 40, mergeStep: 10, walPages: 100})
 			w := newTown(t, dir, seed)
-			for range 6 {
+			for i := range 6 {
 				w.say(s, 300)
-				w.take(s, 60)
-				if found := w.search.Find(t, w.gone...); len(found) == 0 {
-					t.Error("nothing is found before it is erased, so the search proves nothing")
+				if i%2 == 0 { // with the eraser beside
+					w.take(s, 60)
+				} else {
+					s.stopEraser()
+					w.take(s, 60)
+					if found := w.search.Find(t, w.gone...); len(found) == 0 {
+						t.Error("nothing is found before it is erased, so the search proves nothing")
+					}
+					s.startEraser()
 				}
 				w.erased(s)
 			}
@@ -344,10 +350,11 @@ func TestErasingOnAFullDisk(t *testing.T) {
 				}
 			}
 			w.say(s, 400)
+			s.stopEraser()   // erasing is for one goroutine
 			full("1", 1<<30) // SQLite takes the size that the file has
 			takeOnly(w, s, 100)
 			const begun, over = "are not erased yet", "are erased from all files"
-			for range 3 { // beside those of the goroutine
+			for range 3 {
 				err := s.erase(t.Context())
 				if what == "ledger" && !errors.Is(err, errBook) || what == "database" && !errors.Is(err, store.ErrFull) {
 					t.Fatalf("it does not fail as it should: %v", err)
@@ -356,6 +363,7 @@ func TestErasingOnAFullDisk(t *testing.T) {
 					t.Fatalf("it says that it is erased up to %d of %d", done, due)
 				}
 			}
+			s.startEraser()
 			waiting := make(chan error, 1)
 			var group sync.WaitGroup
 			group.Go(func() { waiting <- s.Erase(context.Background()) })

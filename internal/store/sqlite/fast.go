@@ -93,6 +93,7 @@ func (s *Store) takeBack(results []store.Result) {
 func (f *fast) reset() {
 	clear(f.keys)
 	f.authors, f.rooms, f.keys, f.grown, f.entries = f.authors[:0], f.rooms[:0], f.keys[:0], f.grown[:0], 0
+	clear(f.payload) // a text that is erased must not be here
 	if f.payload = f.payload[:0]; cap(f.payload) > unmergedBytes {
 		f.payload = nil
 	}

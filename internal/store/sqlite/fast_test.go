@@ -31,6 +31,33 @@ func databaseFiles(t *testing.T, s *Store) (contents [][]byte) {
 	return contents
 }
 
+// The buffers that an append uses again have nothing of a text once it is stored, and
+// neither have those of reading it: what is erased later must not stay there.
+func TestBuffersForgetTexts(t *testing.T) {
+	s := still(t, t.TempDir(), Options{})
+	const text = "a secret that is erased later"
+	for i := range 3 { // the second and the third batch are in the journal only
+		storetest.Append(t, s, storetest.Draft(t, "lobby", "ann", fmt.Sprint("m", i), text))
+	}
+	if len(framesOf(t, s)) == 0 {
+		t.Fatal("no batch is in the journal only")
+	}
+	merge(t, s, 2)
+	again := storetest.Draft(t, "lobby", "ann", "m0", text)
+	if err := s.Append(t.Context(), storetest.Writes(again), make([]store.Result, 1)); err != nil { // it is looked up
+		t.Fatal(err)
+	}
+	if _, err := s.Read(t.Context(), storetest.RoomName(t, "lobby"), store.Page{Limit: 10}); err != nil {
+		t.Fatal(err)
+	}
+	buffers := map[string][]byte{"payload": s.fast.payload, "checksums of the writer": s.sum.buffer, "checksums of lookups": s.finder.sum.buffer}
+	for name, buffer := range buffers {
+		if buffer = buffer[:cap(buffer)]; len(buffer) == 0 || bytes.Contains(buffer, []byte(text)) {
+			t.Errorf("the buffer of the %s has %q", name, buffer)
+		}
+	}
+}
+
 // A batch of known authors for known rooms is in the journal only. One that changes
 // something else is not.
 func TestAFastBatchWritesNothingToTheDatabase(t *testing.T) {

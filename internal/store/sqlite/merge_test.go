@@ -90,7 +90,9 @@ func framesOf(t testing.TB, s *Store) (batches []uint64) {
 // The suite again with merges in nearly every append.
 func TestConformanceWithSmallMerges(t *testing.T) {
 	t.Parallel()
-	storetest.Run(t, driver(Options{maxUnmerged: 3, mergeStep: 1}))
+	d := driver(Options{maxUnmerged: 3, mergeStep: 1})
+	d.OpenLarge = driver(Options{maxUnmerged: 3, mergeStep: 1000}).Open
+	storetest.Run(t, d)
 }
 
 func TestEntriesAreMerged(t *testing.T) {

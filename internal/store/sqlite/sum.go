@@ -29,8 +29,13 @@ func (s *summer) text(t string) {
 	s.buffer = append(s.buffer, t...)
 }
 
-// sum ends the row. It is signed because SQLite keeps that in four bytes.
-func (s *summer) sum() int64 { return int64(int32(crc32.Checksum(s.buffer, castagnoli))) }
+// sum ends the row. It is signed because SQLite keeps that in four bytes. The buffer stays,
+// so the row is cleared from it: a text that is erased must not be here.
+func (s *summer) sum() int64 {
+	sum := crc32.Checksum(s.buffer, castagnoli)
+	clear(s.buffer)
+	return int64(int32(sum))
+}
 
 // entry sums an entry at a place, with the username that readers get.
 func (s *summer) entry(place, user int64, e *store.Entry) int64 {

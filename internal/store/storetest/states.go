@@ -39,7 +39,6 @@ func (d *Driver) stateTests() []test {
 		{"a page of history ends early at its limit of bytes", testHistoryBytes},
 		{"history is walked from both ends", testHistoryWalk},
 		{"history passes over many changes", testManyChanges},
-		{"a page of history covers a bounded run", testLongRuns},
 		{"history is of one moment", func(t *testing.T, s store.Store) { testOneMoment(t, s, s) }},
 		{"messages mention accounts", testMentions},
 		{"many messages mention an account", testManyMentions},

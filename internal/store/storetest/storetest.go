@@ -15,6 +15,9 @@ import (
 type Driver struct {
 	// Open opens an empty store. The suite closes it.
 	Open func(t *testing.T) store.Store
+	// OpenLarge opens an empty store for tests that append thousands of entries. It is nil
+	// if Open does, too.
+	OpenLarge func(t *testing.T) store.Store
 	// Share opens another handle on the data of an open store. It is nil if the
 	// driver cannot share its data.
 	Share func(t *testing.T, s store.Store) store.Store
@@ -62,12 +65,21 @@ func Run(t *testing.T, driver Driver) {
 		{"transactions come one after the other", func(t *testing.T, s store.Store) { testCounter(t, s) }},
 		{"writes are decided in their order, each alone", testDecide},
 		{"a write that is refused is not stored, unless it was before", testRefusal},
-		{"writes rely on revisions", testRevisions},
 		{"random transactions", driver.testRandom},
 		{"documents: a context that has ended", driver.testEndedContextOfDocuments},
 	}
 	for _, test := range append(tests, driver.stateTests()...) {
 		t.Run(test.name, func(t *testing.T) { test.run(t, driver.open(t)) })
+	}
+	large := driver
+	if driver.OpenLarge != nil {
+		large.Open = driver.OpenLarge
+	}
+	for _, test := range []test{
+		{"writes rely on revisions", testRevisions},
+		{"a page of history covers a bounded run", testLongRuns},
+	} {
+		t.Run(test.name, func(t *testing.T) { test.run(t, large.open(t)) })
 	}
 	t.Run("each store has its own epoch", func(t *testing.T) {
 		if a, b := driver.open(t), driver.open(t); a.Epoch() == b.Epoch() {
