@@ -3,6 +3,7 @@ package e2e
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -157,5 +158,26 @@ func TestListsHaveHeadings(t *testing.T) {
 		if code := piped.finish(); code != 0 || piped.String() == "" || strings.Contains(piped.String(), strings.Fields(heading)[0]) {
 			t.Errorf("kaban %s in a pipe: exit code %d: %q", args, code, piped)
 		}
+	}
+}
+
+// A person that waits for a server that does not answer reads so; a program does not.
+func TestWaitingForASilentServer(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0") // the system accepts, and nobody reads
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	args := []string{"send", "--server", l.Addr().String(), "--username", "ann", "lobby", "hello"}
+	r, _ := onTerminal(t, args...)
+	piped := command(t, args...)
+	piped.begin()
+	r.await("kaban: waiting for " + l.Addr().String())
+	if code := r.finish(); code != 1 {
+		t.Errorf("exit code %d: %s", code, r)
+	}
+	if code := piped.finish(); code != 1 || strings.Contains(piped.String(), "waiting") {
+		t.Errorf("a program: exit code %d: %s", code, piped)
 	}
 }

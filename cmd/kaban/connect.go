@@ -52,6 +52,19 @@ func (f *connectFlags) signIn(server string, options client.Options, stdin io.Re
 	return options.WithToken(string(saved.Token)), nil
 }
 
+// longWait is how long a person waits without a word.
+const longWait = 3 * time.Second
+
+// saysWaiting says once to a person at a terminal that a server takes its time, unless stop
+// is called before.
+func saysWaiting(stderr io.Writer, server string) (stop func()) {
+	if !isTerminal(stderr) {
+		return func() {}
+	}
+	timer := time.AfterFunc(longWait, func() { fmt.Fprintf(stderr, "kaban: waiting for %s …\n", display.Line(server)) })
+	return func() { timer.Stop() }
+}
+
 // isSameName reports whether two usernames count as one.
 func isSameName(a, b string) bool {
 	first, err := kaban.ParseUsername(a)
@@ -109,12 +122,14 @@ func (n *notices) onState() func(client.State) {
 // connect says hello to the server, with the account that the person is signed in to,
 // or as a visitor under the name that was asked for or else the first of the fallbacks
 // that is free.
-func (f *connectFlags) connect(ctx context.Context, options client.Options, fallbacks []string, stdin io.Reader) (*client.Client, error) {
-	server, options, err := f.prepare(options, fallbacks, stdin)
+func (f *connectFlags) connect(ctx context.Context, options client.Options, fallbacks []string, std streams) (*client.Client, error) {
+	server, options, err := f.prepare(options, fallbacks, std.in)
 	if err != nil {
 		return nil, err
 	}
+	stop := saysWaiting(std.err, server)
 	c, err := client.Dial(ctx, server, options)
+	stop()
 	if err == nil {
 		return c, nil
 	}

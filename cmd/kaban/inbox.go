@@ -19,7 +19,7 @@ func (c *inboxCommand) Run(std streams) error {
 	ctx, stop := untilInterrupted()
 	defer stop()
 	n := &notices{out: std.err}
-	session, err := c.connect(ctx, client.Options{OnState: n.onState()}, []string{"inbox-" + randomName(), "inbox-" + randomName()}, std.in)
+	session, err := c.connect(ctx, client.Options{OnState: n.onState()}, []string{"inbox-" + randomName(), "inbox-" + randomName()}, std)
 	if err != nil {
 		return err
 	}

@@ -27,6 +27,9 @@ import (
 // password, and many may sign in at once.
 const signInPatience = 30 * time.Second
 
+// checkPatience is how long a server may take for a token, for which it computes nothing.
+const checkPatience = 10 * time.Second
+
 // savedCredentials returns the file of the person that runs the command.
 func savedCredentials() credentials.File { return credentials.Beside(tui.ConfigPath()) }
 
@@ -70,7 +73,7 @@ func (c *loginCommand) Run(std streams) error {
 		return err
 	}
 	found.Place = c.place
-	account, err := c.check(ctx, server, found)
+	account, err := c.check(ctx, std.err, server, found)
 	if refused, ok := errors.AsType[*client.Error](err); ok && refused.Code == wire.CodeAuthFailed && c.TokenFile != "" {
 		return unknownToken(server, c.TokenFile)
 	}
@@ -126,8 +129,9 @@ func (c *loginCommand) reach(ctx context.Context, server string) error {
 }
 
 // check signs in with a credential and returns its account.
-func (f *serverFlags) check(ctx context.Context, server string, saved credentials.Credential) (wire.Account, error) {
-	session, err := f.dial(ctx, server, client.Options{Place: saved.Place}.WithToken(string(saved.Token)))
+func (f *serverFlags) check(ctx context.Context, stderr io.Writer, server string, saved credentials.Credential) (wire.Account, error) {
+	defer saysWaiting(stderr, server)()
+	session, err := f.dial(ctx, server, client.Options{Place: saved.Place, Patience: checkPatience}.WithToken(string(saved.Token)))
 	if err != nil {
 		return wire.Account{}, err
 	}
@@ -144,7 +148,7 @@ func (f *serverFlags) dial(ctx context.Context, server string, options client.Op
 	if err != nil {
 		return nil, err
 	}
-	options.Insecure, options.Trust, options.Patience = f.Insecure, trust, signInPatience
+	options.Insecure, options.Trust, options.Patience = f.Insecure, trust, cmp.Or(options.Patience, signInPatience)
 	return client.Dial(ctx, server, options)
 }
 
@@ -163,7 +167,9 @@ func (c *loginCommand) byPassword(ctx context.Context, server string, std stream
 		return "", "", err
 	}
 	options := client.Options{Place: c.place, OnToken: func(t wire.Secret) { token = t }}.WithPassword(username, password)
+	stop := saysWaiting(std.err, server)
 	session, err := c.dial(ctx, server, options)
+	stop()
 	refused, _ := errors.AsType[*client.Error](err)
 	switch {
 	case refused == nil:
@@ -252,8 +258,10 @@ func (c *loginCommand) byCode(ctx context.Context, server, web string, std strea
 	fmt.Fprintf(std.err, "kaban: waiting for you to approve this device; the code works until %s\n", grant.Expires.Format("15:04:05"))
 	token, err := grant.Wait(ctx)
 	switch {
-	case errors.Is(err, device.ErrDenied), errors.Is(err, device.ErrExpired):
-		return "", fmt.Errorf("not signed in: %w", err)
+	case errors.Is(err, device.ErrDenied):
+		return "", fmt.Errorf("not signed in: %w; run \"kaban login\" again and allow the device on the page, or sign in with --password", err)
+	case errors.Is(err, device.ErrExpired):
+		return "", fmt.Errorf("not signed in: %w; \"kaban login\" makes another one", err)
 	case err != nil:
 		return "", noCode(web, err)
 	}
@@ -345,7 +353,7 @@ func (c *whoamiCommand) Run(std streams) error {
 	case !ok:
 		return notSignedIn(server)
 	}
-	account, err := c.check(ctx, server, saved)
+	account, err := c.check(ctx, std.err, server, saved)
 	if err != nil {
 		return unreachable(server, err)
 	}

@@ -28,6 +28,7 @@ import (
 	"kaban/internal/conn"
 	"kaban/internal/credentials"
 	"kaban/internal/dispatch"
+	"kaban/internal/index"
 	"kaban/internal/limit"
 	"kaban/internal/peer"
 	"kaban/internal/server"
@@ -72,6 +73,9 @@ func newTownWith(t *testing.T, options account.Options) *town {
 	if err != nil {
 		t.Fatal(err)
 	}
+	x := index.Open(s, "", index.Options{Eager: true})
+	d.SetOnGrown(x.Grew)
+	rooms.SetIndex(x)
 	m, err := conn.New(conn.Config{Loops: 1, Submit: rooms.Submit})
 	if err != nil {
 		t.Fatal(err)
@@ -90,6 +94,7 @@ func newTownWith(t *testing.T, options account.Options) *town {
 	t.Cleanup(func() {
 		m.Close()
 		<-served
+		x.Close()
 		d.Close()
 		s.Close()
 	})
@@ -370,6 +375,46 @@ func TestAnAccountJoinsOnlyWhenTold(t *testing.T) {
 	expect(t, exitFailed, "", at("tail", "nowhere"), "there is no room nowhere that you may read", "not_found")
 	expect(t, exitFailed, "", at("tail", "nowhere", "--follow"), "not_found")
 	expect(t, exitUsage, "", append(at("send", "square"), "--token-file", "-"), "--token-file -")
+	expect(t, exitUsage, "", append(at("send", "square", "-"), "--token-file", "-"), "--token-file -")
+	expect(t, exitUsage, "", []string{"room", "retention", "lobby"}, "the usage is: kaban room retention <room> <value>")
+	expect(t, exitUsage, "", at("send"), "the usage is: kaban send <room>")
+}
+
+// A dash is standard input, as for other programs.
+func TestSendADash(t *testing.T) {
+	w := newTown(t)
+	at := func(args ...string) []string {
+		return append(args, "--server", w.addr, "--token-file", file(t, w.token("ann")))
+	}
+	expect(t, exitDone, "one\ntwo\n", at("send", "lobby", "-"))
+	expect(t, exitDone, "", at("send", "lobby", "-", "is a dash"))
+	expect(t, exitDone, "", at("tail", "lobby", "--since", "0"), `ann:> one\ntwo`, "ann:> - is a dash\n")
+}
+
+// A search in a room that is not there says so, and says the same of one that is hidden.
+func TestSearchInNoRoom(t *testing.T) {
+	w := newTown(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	ben := w.client(ctx, "ben")
+	if _, err := ben.Create(ctx, client.NewRoom{Name: "hush", Kind: kaban.RoomPrivate}); err != nil {
+		t.Fatal(err)
+	}
+	secret := file(t, w.token("ann"))
+	said := func(query ...string) string {
+		code, stdout, stderr := kabanRuns("", append(append([]string{"search"}, query...), "--server", w.addr, "--token-file", secret)...)
+		if code != exitDone || stdout != "" {
+			t.Errorf("%q: exit code %d, %q", query, code, stdout)
+		}
+		return stderr
+	}
+	hidden, absent := said("in:hush"), said("in:nosuch")
+	if want := "there is no room nosuch that you may read"; !strings.Contains(absent, want) || strings.ReplaceAll(hidden, "hush", "nosuch") != absent {
+		t.Errorf("absent: %q; hidden: %q; want %q for both", absent, hidden, want)
+	}
+	if got := said("in:lobby", "nothing"); got != "" {
+		t.Errorf("a room that is there: %q", got)
+	}
 }
 
 // The username of another makes a visitor; on a server with accounts there are none.

@@ -140,7 +140,7 @@ func run(args []string, std streams) int {
 		err = checkEnvironment(os.Environ(), known)
 	}
 	if err != nil {
-		return report(std.err, usageError{withDashes(err)})
+		return report(std.err, usageError{withUsage(withDashes(err))})
 	}
 	return report(std.err, parsed.Run())
 }
@@ -152,6 +152,15 @@ func withDashes(err error) error {
 		return err
 	}
 	return fmt.Errorf("%w; a message with such a word needs -- before it, as in: kaban send lobby -- -x", err)
+}
+
+// withUsage adds to an error about arguments, too many or too few, what the command expects.
+func withUsage(err error) error {
+	bad, ok := errors.AsType[*kong.ParseError](err)
+	if !ok || bad.Context.Selected() == nil || !strings.HasPrefix(err.Error(), "expected ") && !strings.HasPrefix(err.Error(), "unexpected argument ") {
+		return err
+	}
+	return fmt.Errorf("%w; the usage is: kaban %s", err, strings.TrimPrefix(bad.Context.Selected().Summary(), "kaban "))
 }
 
 // variables returns the names of the environment variables of a command and its

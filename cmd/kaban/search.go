@@ -17,6 +17,7 @@ import (
 	"kaban/internal/display"
 	"kaban/internal/index"
 	"kaban/internal/operator"
+	"kaban/internal/search"
 	"kaban/internal/store"
 	"kaban/wire"
 )
@@ -52,7 +53,7 @@ func (c *searchCommand) Run(std streams) error {
 	ctx, stop := untilInterrupted()
 	defer stop()
 	n := &notices{out: std.err}
-	session, err := c.connect(ctx, client.Options{OnState: n.onState()}, []string{"search-" + randomName(), "search-" + randomName()}, std.in)
+	session, err := c.connect(ctx, client.Options{OnState: n.onState()}, []string{"search-" + randomName(), "search-" + randomName()}, std)
 	if err != nil {
 		return err
 	}
@@ -67,7 +68,7 @@ func (c *searchCommand) Run(std streams) error {
 
 func (c *searchCommand) print(ctx context.Context, session *client.Client, output *lineWriter, n *notices) error {
 	asked := client.Search{Query: strings.Join(c.Query, " "), Room: c.Room, Zone: cmp.Or(c.Zone, localZone())}
-	partial := false
+	partial, found := false, false
 	for left := c.Limit; left > 0; {
 		asked.Limit = min(left, wire.MaxHits)
 		page, err := session.Search(ctx, asked)
@@ -80,16 +81,34 @@ func (c *searchCommand) print(ctx context.Context, session *client.Client, outpu
 		for i := range page.Hits {
 			output.write(c.line(&page.Hits[i]), client.Cursor{})
 		}
-		left -= len(page.Hits)
+		left, found = left-len(page.Hits), found || len(page.Hits) > 0
 		if partial = page.Partial; !page.More || partial {
 			break
 		}
 		asked.Before, asked.HasBefore = page.Next, true
 	}
+	if !found && !partial {
+		c.explainNothing(ctx, session, n)
+	}
 	if partial {
 		n.printf("there may be more: the server did not look at all messages in time, or its search index is not complete yet")
 	}
 	return nil
+}
+
+// explainNothing says which rooms of a query that found nothing are none that the user may
+// read: the search leaves them out.
+func (c *searchCommand) explainNothing(ctx context.Context, session *client.Client, n *notices) {
+	query, err := search.Parse(strings.Join(c.Query, " "), time.Now())
+	if err != nil {
+		return
+	}
+	for _, room := range query.In {
+		_, err := session.History(ctx, room.String(), client.HistoryQuery{Limit: 1})
+		if refused, ok := errors.AsType[*client.Error](err); ok && refused.Code == wire.CodeNotFound {
+			n.printf("%v", noRoom(session, room.String(), " that you may read", refused.Code))
+		}
+	}
 }
 
 // line returns what is printed of a hit.

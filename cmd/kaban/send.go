@@ -19,7 +19,7 @@ type sendCommand struct {
 	Join    bool     `help:"Join the room first, if your account is not in it. Visitors always do."`
 	ReplyTo uint64   `placeholder:"SEQ" help:"The number of the message that this one answers; \"kaban tail --numbers\" shows the numbers."`
 	Room    string   `arg:"" help:"The room to send to. A visitor creates it if it does not exist."`
-	Text    []string `arg:"" optional:"" help:"The message; several words are joined by spaces. Put -- before words that start with a dash. Default: standard input, up to its end."`
+	Text    []string `arg:"" optional:"" help:"The message; several words are joined by spaces. Put -- before words that start with a dash. Without it, or with - alone: standard input, up to its end."`
 }
 
 // plainLines removes the byte order mark and the carriage returns of other systems
@@ -41,10 +41,11 @@ func (c *sendCommand) Run(std streams) error {
 	})
 }
 
-// readText returns the text of a message: the words of the command, or standard input.
+// readText returns the text of a message: the words of the command, or standard input
+// without any or with - alone, as programs have it.
 func (c *connectFlags) readText(std streams, words []string) (string, error) {
 	switch {
-	case len(words) > 0:
+	case len(words) > 0 && !(len(words) == 1 && words[0] == "-"):
 		return strings.Join(words, " "), nil
 	case c.TokenFile == "-":
 		return "", usagef("--token-file - leaves nothing of standard input for the message; give it as an argument")
@@ -76,7 +77,7 @@ func (c *connectFlags) write(std streams, w writing, store func(context.Context,
 		return err
 	}
 	n := &notices{out: std.err}
-	session, err := c.connect(ctx, client.Options{OnState: n.onState()}, ownNames(), std.in)
+	session, err := c.connect(ctx, client.Options{OnState: n.onState()}, ownNames(), std)
 	if err != nil {
 		return err
 	}

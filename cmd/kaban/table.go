@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -81,11 +82,7 @@ func (a *admin) eachRow(ctx context.Context, path, field string, parameters []st
 // on a terminal only. cells returns nil for a row to be left out. empty is what to say
 // if there are no rows.
 func list[T any](ctx context.Context, a *admin, path, field string, parameters, header []string, empty string, cells func(*T) []string) error {
-	var aligned bytes.Buffer
-	table := tabwriter.NewWriter(&aligned, 0, 0, 2, ' ', 0)
-	if !a.json && isTerminal(a.std.out) {
-		fmt.Fprintln(table, strings.Join(header, "\t"))
-	}
+	var rows [][]string
 	n := 0
 	err := a.eachRow(ctx, path, field, parameters, func(text json.RawMessage) error {
 		var row T
@@ -100,25 +97,43 @@ func list[T any](ctx context.Context, a *admin, path, field string, parameters, 
 		if a.json {
 			return a.print(text)
 		}
-		for i := range printed {
-			printed[i] = display.Line(printed[i])
-		}
-		_, err := fmt.Fprintln(table, strings.Join(printed, "\t"))
-		return err
+		rows = append(rows, printed)
+		return nil
 	})
 	if err != nil {
 		return err
+	}
+	if !a.json {
+		if err := printTable(a.std.out, header, rows); err != nil {
+			return err
+		}
+	}
+	if n == 0 {
+		a.say("%s", empty)
+	}
+	return nil
+}
+
+// printTable prints rows, aligned, with a header on a terminal only.
+func printTable(out io.Writer, header []string, rows [][]string) error {
+	var aligned bytes.Buffer
+	table := tabwriter.NewWriter(&aligned, 0, 0, 2, ' ', 0)
+	if isTerminal(out) {
+		fmt.Fprintln(table, strings.Join(header, "\t"))
+	}
+	for _, row := range rows {
+		for i := range row {
+			row[i] = display.Line(row[i])
+		}
+		fmt.Fprintln(table, strings.Join(row, "\t"))
 	}
 	if err := table.Flush(); err != nil {
 		return err
 	}
 	for line := range strings.Lines(aligned.String()) {
-		if _, err := fmt.Fprintln(a.std.out, strings.TrimRight(line, " \n")); err != nil {
+		if _, err := fmt.Fprintln(out, strings.TrimRight(line, " \n")); err != nil {
 			return fmt.Errorf("standard output: %w", err)
 		}
-	}
-	if n == 0 {
-		a.say("%s", empty)
 	}
 	return nil
 }

@@ -48,7 +48,7 @@ func (c *tailCommand) Run(std streams) error {
 		return err
 	}
 	n := &notices{out: std.err}
-	session, err := c.connect(ctx, client.Options{OnState: n.onState()}, []string{"tail-" + randomName(), "tail-" + randomName()}, std.in)
+	session, err := c.connect(ctx, client.Options{OnState: n.onState()}, []string{"tail-" + randomName(), "tail-" + randomName()}, std)
 	if err != nil {
 		return err
 	}

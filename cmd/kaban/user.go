@@ -12,17 +12,18 @@ import (
 
 // userCommand manages accounts.
 type userCommand struct {
-	Add     userAdd     `cmd:"" help:"Make an account. Without a password, print a link for the first sign-in."`
-	List    userList    `cmd:"" help:"List the accounts."`
-	Show    userShow    `cmd:"" help:"Show an account."`
-	Suspend userSuspend `cmd:"" help:"Keep an account and its bots from being used, at once."`
-	Restore userRestore `cmd:"" help:"Undo a suspension."`
-	Reset   userReset   `cmd:"" help:"Revoke everything an account signs in with, and print a link into it."`
-	Role    userRole    `cmd:"" help:"Change the role of an account."`
-	Name    userName    `cmd:"" help:"Change the display name of an account."`
-	Remove  userRemove  `cmd:"" help:"End an account for good. Its messages stay, and its name stays taken."`
-	Erase   userErase   `cmd:"" help:"Remove an account and what is stored about it."`
-	Link    userLink    `cmd:"" help:"Link an account to an identity at the OpenID provider, or to what was written under a name without an account."`
+	Add      userAdd      `cmd:"" help:"Make an account. Without a password, print a link for the first sign-in."`
+	List     userList     `cmd:"" help:"List the accounts."`
+	Show     userShow     `cmd:"" help:"Show an account."`
+	Suspend  userSuspend  `cmd:"" help:"Keep an account and its bots from being used, at once."`
+	Restore  userRestore  `cmd:"" help:"Undo a suspension."`
+	Reset    userReset    `cmd:"" help:"Revoke everything an account signs in with, and print a link into it."`
+	Role     userRole     `cmd:"" help:"Change the role of an account."`
+	Name     userName     `cmd:"" help:"Change the display name of an account."`
+	Remove   userRemove   `cmd:"" help:"End an account for good. Its messages stay, and its name stays taken."`
+	Erase    userErase    `cmd:"" help:"Remove an account and what is stored about it."`
+	Visitors userVisitors `cmd:"" help:"List the names under which something was written without an account. \"kaban user link\" gives one to an account."`
+	Link     userLink     `cmd:"" help:"Link an account to an identity at the OpenID provider, or to what was written under a name without an account."`
 }
 
 // userArg is the account that a command is about.

@@ -270,3 +270,32 @@ func TestSearchForPeopleThatIsSlowOrFails(t *testing.T) {
 	p.fast("carl")
 	p.until(`document.activeElement.value === 'carl' && !document.querySelector('.picker [role=alert]') && !document.querySelector('.chip') && ` + offers + ` === 1`)
 }
+
+// TestDisplayNames shows what people call themselves beside the name that nobody else has: also
+// where somebody calls himself as somebody else is called.
+func TestDisplayNames(t *testing.T) {
+	t.Parallel()
+	s := owned(t, "invite", "ben")
+	olga, ben := newPage(t, desktop), newPage(t, desktop)
+	olga.expectBreaks()
+	ben.expectBreaks()
+	olga.signIn(s.url, "olga")
+	ben.signIn(s.url, "ben")
+	ben.say("before")
+	olga.sees("before")
+	if olga.truth(`document.querySelector('.called')`) {
+		t.Error("a display name is shown that is the username")
+	}
+	ben.part("Profile")
+	ben.fill("name", "Olga")
+	ben.press(kb.Enter)
+	ben.until(`document.querySelector('.part [role=status]')?.innerText === 'Saved.'`)
+	ben.open(s.url)
+	ben.online()
+	ben.until(`document.querySelector('.row .author + .called')?.innerText === 'Olga'`)
+	olga.open(s.url)
+	olga.online()
+	olga.until(`document.querySelector('.row .author + .called')?.innerText === 'Olga' && document.querySelector('.row .author').innerText === 'ben'`)
+	olga.until(`[...document.querySelectorAll('.member-list li')].map((e) => [...e.querySelectorAll('bdi')].map((b) => b.innerText).join(' ')).join() === 'ben Olga,olga'`)
+	olga.picture("display-names")
+}

@@ -127,6 +127,10 @@ func TestAdministration(t *testing.T) {
 	p.picture("invites")
 	p.part("Audit")
 	p.until(`[...document.querySelectorAll('.item')].some((e) => e.innerText.includes('account.suspend') && e.innerText.includes('olga') && e.innerText.includes('ben'))`)
+	// Nobody knows who fails to sign in.
+	if failed := p.text(`[...document.querySelectorAll('.item')].find((e) => e.innerText.includes('sign_in.failed')).innerText`); !strings.HasPrefix(failed, "– ") {
+		t.Errorf("a failed sign-in is shown as %q", failed)
+	}
 	p.picture("audit")
 	p.part("Server")
 	p.until(`document.querySelector('#setting-access')?.value === 'invite'`)

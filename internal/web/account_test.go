@@ -132,6 +132,10 @@ func TestPostsOfAnAccount(t *testing.T) {
 			t.Errorf("%s: got %s, want %d %s", test.what, got, test.status, test.code)
 		}
 	}
+	// A request does not join, so the answer says what does.
+	if got := f.post("plaza", `{"id":"hint","content":"hello"}`, bearer(owner)...); !strings.Contains(fmt.Sprint(got.json["detail"]), "kaban send --join") {
+		t.Errorf("the answer to an outsider has no hint how to join: %s", got)
+	}
 	page := f.get("/v1/rooms/den/messages", bearer(mia)...).has(t, 200)
 	for _, m := range page.json["messages"].([]any) {
 		if m := m.(map[string]any); m["type"] == "message" && (m["account"] != max.Principal.Account.ID || m["username"] != "max") {

@@ -157,6 +157,8 @@ func (s *Server) problemOf(err error) *Problem {
 	switch {
 	case errors.Is(err, account.ErrWeakPassword), errors.Is(err, account.ErrNoWayIn):
 		p.Field = "password"
+	case errors.Is(err, chat.ErrNotJoined):
+		p.Detail += "; that is done on the page, in \"kaban chat\", or with \"kaban send --join\""
 	case errors.Is(err, account.ErrNotFresh), errors.Is(err, chat.ErrNotFresh):
 		p.Confirm = true
 	}

@@ -164,8 +164,8 @@ func load(from fs.FS) (map[string]*file, error) {
 
 func gzipped(data []byte) []byte {
 	var out bytes.Buffer
-	w := gzip.NewWriter(&out)
-	// Writing into memory does not fail.
+	// It is done once, and read often. The level is valid, and writing into memory does not fail.
+	w, _ := gzip.NewWriterLevel(&out, gzip.BestCompression)
 	_, _ = w.Write(data)
 	_ = w.Close()
 	return out.Bytes()

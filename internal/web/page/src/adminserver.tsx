@@ -36,7 +36,7 @@ export function Audit() {
             <div class="item-text">
               <span>
                 <strong>
-                  <bdi>{row.username ?? t('operator')}</bdi>
+                  <bdi>{row.username ?? (row.count ? '–' : t('operator'))}</bdi>
                 </strong>{' '}
                 <code>{row.action}</code> {row.subject && <bdi>{row.subject}</bdi>} {row.room && `#${row.room}`} {row.count !== undefined && row.count > 1 && `× ${row.count}`}
               </span>

@@ -2,7 +2,7 @@
 
 import { useMemo } from 'preact/hooks'
 import { closeDrawer, openDialog } from './focus'
-import { Avatar, nickClass } from './nick'
+import { Avatar, Called, nickClass } from './nick'
 import type { Member } from './protocol'
 import { account, drawer, username, type Room } from './state'
 import { Cross } from './symbols'
@@ -32,7 +32,7 @@ export function MemberList({ room }: { room: Room }) {
       </div>
       <ul class="member-list" tabIndex={0} aria-label={t('members')}>
         {shown.map((member) => (
-          <Row key={member.username} member={member} />
+          <Row key={member.username} member={member} names={room.names.value} />
         ))}
         {members.length === 1 && others === 0 && <li class="quiet alone">{t(account.value ? 'aloneHere' : 'alone')}</li>}
         {others > 0 && <li class="quiet">{t('moreMembers', { count: others })}</li>}
@@ -41,14 +41,15 @@ export function MemberList({ room }: { room: Room }) {
   )
 }
 
-function Row({ member }: { member: Member }) {
+function Row({ member, names }: { member: Member; names: Map<string, string> }) {
   const { username: name } = member
   const inside = (
     <>
       <Avatar username={name} small />
-      <bdi class={`member ${nickClass(name)}`} title={member.name ? `${member.name} (${name})` : undefined}>
+      <bdi class={`member ${nickClass(name)}`}>
         {name}
       </bdi>
+      <Called name={names.get(name)} />
       {member.role !== 'member' && <span class="badge">{t(member.role)}</span>}
       {member.bot && <span class="badge">{t('bot')}</span>}
       {name === username.value && <span class="quiet">{t('you')}</span>}

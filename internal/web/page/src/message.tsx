@@ -8,7 +8,7 @@ import { content as contentOf } from './content'
 import { mentions } from './markup'
 import type { Answers } from './log'
 import { Deleted, EditedMark, PinnedMark, Quote, Reactions, Replies } from './marks'
-import { Avatar, nickClass } from './nick'
+import { Avatar, Called, nickClass } from './nick'
 import type { Message } from './protocol'
 import { Refused } from './refused'
 import { pathOf } from './route'
@@ -75,7 +75,7 @@ function Said({ room, message, waiting, quoted, grouped, marked, own, thread, an
   const classes = ['message', grouped && 'grouped', marked && 'marked', mentioned && 'mentioned', changing && 'changing'].filter(Boolean).join(' ')
   return (
     <div class={classes}>
-      <Author username={message.username} grouped={grouped} bot={message.bot} />{' '}
+      <Author username={message.username} grouped={grouped} bot={message.bot} name={message.account && room.names.value.get(message.username)} />{' '}
       <a
         class={grouped ? 'time uncopied' : 'time'}
         href={pathOf(place)}
@@ -100,13 +100,14 @@ function Said({ room, message, waiting, quoted, grouped, marked, own, thread, an
   )
 }
 
-function Author({ username, grouped, bot }: { username: string; grouped: boolean; bot?: boolean }) {
+function Author({ username, grouped, bot, name }: { username: string; grouped: boolean; bot?: boolean; name?: string | undefined }) {
   // Screen readers need the name even where the grouping makes it obvious.
   if (grouped) return <span class="hidden uncopied">{username}</span>
   return (
     <>
       <Avatar username={username} />
       <bdi class={`author ${nickClass(username)}`}>{username}</bdi>
+      <Called name={name} />
       {bot && <span class="badge">{t('bot')}</span>}
     </>
   )
@@ -148,7 +149,7 @@ export function PendingRow({ room, pending, late, grouped, thread }: { room: Roo
   return (
     <div class="row" role="listitem" data-id={pending.id}>
       <div class={['message pending', grouped && 'grouped', error && 'failed', pending.elsewhere && 'elsewhere'].filter(Boolean).join(' ')}>
-        <Author username={pending.username} grouped={grouped} />
+        <Author username={pending.username} grouped={grouped} name={room.names.value.get(pending.username)} />
         <span class="time">{error ? '' : timeOf(pending.time)}</span>
         {quoted !== undefined && quoted !== thread?.seq && <Quote room={room.name} seq={quoted} message={room.log.quote(quoted)} />}
         {!amend && <Body content={pending.content} />}

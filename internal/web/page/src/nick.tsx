@@ -32,6 +32,9 @@ function letters(text: string): string[] {
 
 const segmenter = typeof Intl.Segmenter === 'function' ? new Intl.Segmenter() : undefined
 
+/** The display name of an account stands beside its username, which nobody else has. */
+export const Called = ({ name }: { name: string | undefined }) => (name ? <bdi class="quiet called uncopied">{name}</bdi> : null)
+
 export function Avatar({ username, small }: { username: string; small?: boolean }) {
   // The style sheet draws the letters: as text they would be read out and copied.
   return <span class={`avatar ${nickClass(username)}${small ? ' small' : ''}`} data-letters={initials(username)} aria-hidden="true" />

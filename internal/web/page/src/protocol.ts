@@ -10,6 +10,8 @@ export interface Entry {
 
 /** A message of a room's log, as pages and live frames carry it. */
 export interface Message extends Entry {
+  /** Absent for visitors. */
+  account?: string
   type?: 'message'
   id: string
   username: string
@@ -404,7 +406,7 @@ const changes: Record<string, readonly string[]> = {
 }
 
 /** The fields of a message that only some have. */
-const extras = ['bot', 'reply_to', 'edited', 'deleted', 'reactions', 'replies', 'pinned', 'pinned_at'] as const
+const extras = ['account', 'bot', 'reply_to', 'edited', 'deleted', 'reactions', 'replies', 'pinned', 'pinned_at'] as const
 
 /**
  * An entry as the page shows it: a message, or a change as a quiet line. Undefined for other kinds.

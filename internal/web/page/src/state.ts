@@ -109,6 +109,10 @@ export class Room implements Field {
   readonly line = signal(noLine)
   /** Sorted by username; undefined until asked for. */
   readonly members = signal<Member[] | undefined>(undefined)
+  /** A string, so that a presence changes nothing that is shown. */
+  private readonly named = computed(() => JSON.stringify(this.members.value?.filter((m) => m.name && m.name !== m.username).map((m) => [m.username, m.name]) ?? []))
+  /** The display names of members by username, if they differ. */
+  readonly names = computed(() => new Map<string, string>(JSON.parse(this.named.value)))
   readonly memberCount = signal(0)
   /** Those that are typing, but the user, in the order in which they began. */
   readonly typing = signal<string[]>([])
