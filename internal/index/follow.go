@@ -41,7 +41,7 @@ const (
 
 // run follows the logs until the context ends.
 func (x *Index) run(ctx context.Context) {
-	pause := minPause
+	pause, failing := minPause, false
 	for ctx.Err() == nil {
 		err := x.open(ctx)
 		if err == nil {
@@ -62,6 +62,10 @@ func (x *Index) run(ctx context.Context) {
 			continue
 		case err != nil:
 			x.failed(err)
+			if !failing {
+				x.log.Error("the search index does not work; searches find nothing until it does", "err", err)
+			}
+			failing = true
 			select {
 			case <-time.After(pause):
 			case <-ctx.Done():
@@ -69,7 +73,10 @@ func (x *Index) run(ctx context.Context) {
 			pause = min(2*pause, maxPause)
 			continue
 		}
-		pause = minPause
+		if failing {
+			x.log.Info("the search index works again")
+		}
+		pause, failing = minPause, false
 		x.release()
 		select {
 		case <-x.wake:
@@ -91,8 +98,7 @@ func (x *Index) gather(ctx context.Context) {
 	}
 }
 
-// failed logs a failure, once until the index works again, and has it read what it has
-// stored before it goes on.
+// failed notes a failure, and has the index read what it has stored before it goes on.
 func (x *Index) failed(err error) {
 	x.using.Lock()
 	if x.db != nil {
@@ -101,13 +107,9 @@ func (x *Index) failed(err error) {
 	}
 	x.using.Unlock()
 	x.mu.Lock()
-	first := x.problem == nil
 	x.problem = err
 	x.mu.Unlock()
 	x.release()
-	if first {
-		x.log.Error("the search index does not work; searches find nothing until it does", "err", err)
-	}
 }
 
 // round reads everything that was noted before it began.

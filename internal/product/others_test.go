@@ -138,7 +138,7 @@ func (w *world) lineOfEnded(l lines, name, code string) {
 			break
 		}
 	}
-	if l.cookie && code != "suspended" { // the handshake is refused; who is suspended reads so
+	if l.cookie && code != "suspended" { // there is no credential any more, and the handshake is refused
 		if c, err := l.dial(w, name); err == nil {
 			c.Close()
 			w.t.Errorf("%s opens a socket", name)
