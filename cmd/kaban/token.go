@@ -146,7 +146,10 @@ func (c *botAdd) Run(std streams) error {
 			return err
 		}
 		a.say("%s is a bot of %s", made.Username, made.Owner)
-		return c.make(ctx, a, made.Username)
+		if err := c.make(ctx, a, made.Username); err != nil {
+			return fmt.Errorf("%w; the bot has no token yet: \"kaban token add %s\" makes one", err, made.Username)
+		}
+		return nil
 	})
 }
 
