@@ -284,7 +284,9 @@ func (c *Chat) record(ctx context.Context, erasures []people.Erasure) error {
 			e := &erasures[i]
 			accounts = append(accounts, store.ErasedAccount{ID: e.Account, Time: e.Since})
 			err := people.Accounts.Bots(tx, e.Account, func(bot *people.Account) bool {
-				accounts = append(accounts, store.ErasedAccount{ID: bot.ID, Time: e.Since})
+				if bot.Status == people.StatusRemoved { // else a restore has brought it back to its former owner
+					accounts = append(accounts, store.ErasedAccount{ID: bot.ID, Time: e.Since})
+				}
 				return true
 			})
 			if err != nil {
