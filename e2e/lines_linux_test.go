@@ -36,7 +36,7 @@ func TestLinesWithinTheLimits(t *testing.T) {
 	})
 }
 
-// sendLines has an account or a bot send lines, of which a limit lets a burst pass at once.
+// sendLines has an account or a bot send lines. A limit lets a burst of them pass at once.
 func sendLines(t *testing.T, name, limit string, burst, count int) {
 	p := startPeopled(t, "--proxy", "127.0.0.1", "--listen", "metrics://127.0.0.1:0")
 	dir := t.TempDir()

@@ -108,26 +108,19 @@ func rfc(ms int64) string { return time.UnixMilli(ms).UTC().Format(time.RFC3339)
 // ids of the visitors.
 func linkedVisitors(tx store.Tx) (map[string]string, error) {
 	accounts := make(map[string]string)
-	for after := []string(nil); ; {
-		links, more, err := people.Links.List(tx, nil, after, 500)
-		if err != nil {
-			return nil, err
+	var failed error
+	err := people.Links.All(tx, func(l *people.Link) bool {
+		a, err := people.Accounts.Get(tx, l.Account)
+		switch {
+		case errors.Is(err, people.ErrNotFound):
+		case err != nil:
+			failed = err
+		default:
+			accounts[l.Visitor] = a.Username
 		}
-		for _, l := range links {
-			after = []string{l.Visitor}
-			a, err := people.Accounts.Get(tx, l.Account)
-			switch {
-			case errors.Is(err, people.ErrNotFound):
-			case err != nil:
-				return nil, err
-			default:
-				accounts[l.Visitor] = a.Username
-			}
-		}
-		if !more {
-			return accounts, nil
-		}
-	}
+		return failed == nil
+	})
+	return accounts, errors.Join(err, failed)
 }
 
 func (c *userVisitors) print(std streams, found []*visitor) error {

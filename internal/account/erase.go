@@ -32,8 +32,11 @@ func (s *Service) Erase(ctx context.Context, by Actor, username string) error {
 	}
 	var erased []people.Account
 	err = s.administer(ctx, by, access.Erase, "account.erase", username, 0, func(c *change, a *people.Account) (string, error) {
-		all, err := c.eraseAll(a, former)
-		erased = all
+		bots, err := c.allBots(a.ID)
+		if err != nil {
+			return "", err
+		}
+		erased, err = c.eraseAll(a, bots, former)
 		return "", err
 	})
 	if err != nil {
@@ -45,16 +48,12 @@ func (s *Service) Erase(ctx context.Context, by Actor, username string) error {
 	return nil
 }
 
-// eraseAll erases an account, which the caller stores, and its bots. It returns all of them.
-func (c *change) eraseAll(a *people.Account, former []string) ([]people.Account, error) {
-	if err := c.eraseLater(a, former); err != nil {
+// eraseAll erases an account, which the caller stores, and bots of it. It returns all of them.
+func (c *change) eraseAll(a *people.Account, bots []people.Account, former []string) ([]people.Account, error) {
+	if err := c.eraseLater(a, bots, former); err != nil {
 		return nil, err
 	}
 	if err := c.eraseAccount(a); err != nil {
-		return nil, err
-	}
-	bots, err := c.allBots(a.ID)
-	if err != nil {
 		return nil, err
 	}
 	for i := range bots {
@@ -78,7 +77,9 @@ func (c *change) eraseAll(a *people.Account, former []string) ([]people.Account,
 }
 
 // EraseAgain erases accounts, in the transaction of a restore, which has brought back what they
-// were before. Those that are not there, or are erased there, stay as they are. It returns the
+// were before. Those that are not there, or are erased there, stay as they are. So does a bot
+// of one of them that is not among them: it had another owner when that one was erased. It
+// works again once it is given to somebody. EraseAgain returns the
 // usernames of the others, without those of bots that were erased with their owners. Nobody
 // uses the service at the time, and what the accounts have written is deleted by the next
 // server.
@@ -111,7 +112,12 @@ func (s *Service) EraseAgain(tx store.Tx, ids []string) (usernames []string, err
 		if err != nil {
 			return nil, err
 		}
-		erased, err := c.eraseAll(&a, former)
+		bots, err := c.allBots(a.ID)
+		if err != nil {
+			return nil, err
+		}
+		bots = slices.DeleteFunc(bots, func(bot people.Account) bool { return !slices.Contains(ids, bot.ID) })
+		erased, err := c.eraseAll(&a, bots, former)
 		if err != nil {
 			return nil, err
 		}
@@ -235,7 +241,7 @@ func (s *Service) Erasure(ctx context.Context, by Actor, username string) (e peo
 // eraseLater has everything deleted that an account has written, also as a visitor before it
 // was one, and by its programs. former are ids of hooks that it has made. Given again once that
 // is done, it begins anew.
-func (c *change) eraseLater(a *people.Account, former []string) error {
+func (c *change) eraseLater(a *people.Account, bots []people.Account, former []string) error {
 	if before, err := people.Erasures.Get(c.Tx, a.ID); err == nil {
 		if before.Done == 0 {
 			return nil
@@ -243,7 +249,7 @@ func (c *change) eraseLater(a *people.Account, former []string) error {
 	} else if !errors.Is(err, people.ErrNotFound) {
 		return err
 	}
-	e, err := c.erasureOf(a, former)
+	e, err := c.erasureOf(a, bots, former)
 	if err != nil {
 		return err
 	}
@@ -251,8 +257,8 @@ func (c *change) eraseLater(a *people.Account, former []string) error {
 }
 
 // erasureOf returns an erasure that has not begun, with the ids of all identities that an
-// account has written as.
-func (c *change) erasureOf(a *people.Account, former []string) (e people.Erasure, err error) {
+// account has written as, and those of bots of it.
+func (c *change) erasureOf(a *people.Account, bots []people.Account, former []string) (e people.Erasure, err error) {
 	e = people.Erasure{Account: a.ID, Since: c.now}
 	id, err := a.Identity()
 	if err != nil {
@@ -270,10 +276,6 @@ func (c *change) erasureOf(a *people.Account, former []string) (e people.Erasure
 		if !slices.Contains(e.Authors, l.Visitor) {
 			e.Authors = append(e.Authors, l.Visitor)
 		}
-	}
-	bots, err := c.allBots(a.ID)
-	if err != nil {
-		return e, err
 	}
 	for i := range bots {
 		if id, err = bots[i].Identity(); err != nil {
@@ -317,7 +319,11 @@ func (s *Service) WouldErase(ctx context.Context, by Actor, username string) (e 
 		case err != nil && !errors.Is(err, people.ErrNotFound):
 			return err
 		}
-		e, err = c.erasureOf(&a, former)
+		bots, err := c.allBots(a.ID)
+		if err != nil {
+			return err
+		}
+		e, err = c.erasureOf(&a, bots, former)
 		return err
 	})
 	return e, err

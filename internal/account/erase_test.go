@@ -198,7 +198,8 @@ func TestEraseAgain(t *testing.T) {
 	w.must(w.Block(w.ctx, bob, "eve"))
 	w.must(w.LinkVisitor(w.ctx, Operator(), "bobby", "bob"))
 	w.bot(bob, "robot")
-	w.bot(eve, "given") // after the backup it was bob's, and erased with him
+	w.bot(eve, "given")  // after the backup it was bob's, and erased with him
+	w.bot(bob, "spared") // after the backup it was eve's, before bob was erased
 	token := w.bot(eve, "kept")
 	for i, by := range []Actor{bob, bob, eve} {
 		h := &people.Hook{Hash: fmt.Sprint("hash", i), ID: fmt.Sprint("hook", i), Room: "dev", Username: "ci"}
@@ -241,7 +242,7 @@ func TestEraseAgain(t *testing.T) {
 	if want := []string{"account:" + bob.Principal.Account.ID, "visitor:bobby", "bot:" + robot.ID, "hook:hook0", "hook:hook1"}; !slices.Equal(e.Authors, want) || e.Done != 0 {
 		t.Errorf("what is to be deleted: %+v, want that of %q", e, want)
 	}
-	for name, status := range map[string]people.Status{"bob": people.StatusRemoved, "robot": people.StatusRemoved, "given": people.StatusRemoved, "kept": people.StatusActive, "eve": people.StatusActive} {
+	for name, status := range map[string]people.Status{"bob": people.StatusRemoved, "robot": people.StatusRemoved, "given": people.StatusRemoved, "spared": people.StatusActive, "kept": people.StatusActive, "eve": people.StatusActive} {
 		if a, err := w.Find(w.ctx, name); err != nil || a.Status != status {
 			t.Errorf("%s: %+v, %v", name, a, err)
 		}

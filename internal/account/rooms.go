@@ -120,23 +120,41 @@ func (c *change) roomsOf(a *people.Account, names []string) (keys []string, err 
 
 // mayKnow reports whether an account that is in use may know of a room.
 func (c *change) mayKnow(a *people.Account, room *people.Room) (bool, error) {
-	server, err := serverFacts(c.Tx)
-	if err != nil {
-		return false, err
+	f, err := c.factsIn(a, room)
+	if err == nil && a.Bot {
+		var owner access.Facts
+		if owner, err = c.ownerFactsIn(a, room); err == nil {
+			f = access.Limit(f, owner)
+		}
 	}
-	f := access.Facts{Server: server, Room: access.NewRoom(room.Kind, room.Flags, false)}
-	f.Who = access.Identity{Role: a.Role, Active: true, Named: true, Person: !a.Bot, Reach: access.ReachServer}
-	f.Membership, err = c.membership(room.Key, a.ID)
 	return access.Can(access.Know, f) == access.Allowed, err
 }
 
 // ownerKnows reports whether the owner of a bot may know of a room.
 func (c *change) ownerKnows(bot *people.Account, room *people.Room) (bool, error) {
+	f, err := c.ownerFactsIn(bot, room)
+	return access.Can(access.Know, f) == access.Allowed, err
+}
+
+// ownerFactsIn returns the facts about the owner of a bot in a room.
+func (c *change) ownerFactsIn(bot *people.Account, room *people.Room) (access.Facts, error) {
 	owner, err := people.Accounts.Get(c.Tx, bot.Owner)
 	if err != nil {
-		return false, err
+		return access.Facts{}, err
 	}
-	return c.mayKnow(&owner, room)
+	return c.factsIn(&owner, room)
+}
+
+// factsIn returns the facts about an account in a room, as if it were in use. Those about a
+// bot do not count its owner; see access.Limit.
+func (c *change) factsIn(a *people.Account, room *people.Room) (f access.Facts, err error) {
+	if f.Server, err = serverFacts(c.Tx); err != nil {
+		return f, err
+	}
+	f.Room = access.NewRoom(room.Kind, room.Flags, false)
+	f.Who = access.Identity{Role: a.Role, Active: true, Named: true, Person: !a.Bot, Reach: access.ReachServer}
+	f.Membership, err = c.membership(room.Key, a.ID)
+	return f, err
 }
 
 // membership returns the place of an account in a room.

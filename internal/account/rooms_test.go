@@ -107,6 +107,13 @@ func TestRoomsOfAToken(t *testing.T) {
 	w.must(err)
 	_, err = w.MakeBot(w.ctx, ada, NewBot{Username: "droid"})
 	w.must(err)
+	dan := w.add(alice, "dan", kaban.RoleAdmin)
+	_, err = w.MakeBot(w.ctx, dan, NewBot{Username: "golem", Role: kaban.RoleAdmin})
+	w.must(err)
+	w.must(w.SetRole(w.ctx, alice, "dan", kaban.RoleMember))
+	golem, err := w.Find(w.ctx, "golem")
+	w.must(err)
+	w.room("cell", kaban.RoomPrivate, Actor{Principal: Principal{Account: golem}})
 	for _, c := range []struct {
 		name string
 		by   Actor
@@ -126,6 +133,8 @@ func TestRoomsOfAToken(t *testing.T) {
 		{"public, of a guest outside", gus, "", "dev", false},
 		{"public, of a guest", gus, "", "hall", true},
 		{"private, of a bot whose owner is in it", bob, "robot", "den", true},
+		{"private, of an admin's bot whose owner is an admin no more", dan, "golem", "den", false},
+		{"private, of a bot that is in it without its owner", dan, "golem", "cell", false},
 		{"direct", bob, "", talk, true},
 		{"direct, of a bot whose owner is in it", ada, "droid", talk, true},
 		{"direct, of somebody else", alice, "", talk, false},

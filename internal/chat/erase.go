@@ -179,16 +179,21 @@ func (c *Chat) nextErasure(ctx context.Context, after string) (e people.Erasure,
 	return e, err
 }
 
-// note notes whether the erasing of an account has failed. No account stands for the list of them.
+// note notes whether the erasing of an account has failed. No account stands for the list of
+// them, and recording for what is unrecorded.
 func (e *eraser) note(account string, err error) {
+	what, works := "what an account has written could not be erased", "erasing what an account has written works again"
+	if account == recording {
+		what, works = "which accounts were erased could not be noted, so a backup may bring them back", "noting which accounts were erased works again"
+	}
 	failed := e.failing[account]
 	switch {
 	case err == nil && failed != nil:
 		delete(e.failing, account)
-		e.log.Info("erasing what an account has written works again", "account", account)
+		e.log.Info(works, "account", account)
 	case err == nil:
 	case failed == nil:
-		e.log.Error("what an account has written could not be erased; that is tried again", "account", account, "error", err)
+		e.log.Error(what+"; that is tried again", "account", account, "error", err)
 		failed = &failedErasure{wait: eraseAgain}
 		failed.next, e.failing[account] = time.Now().Add(failed.wait), failed
 	default:
@@ -279,7 +284,9 @@ func (c *Chat) record(ctx context.Context, erasures []people.Erasure) error {
 			e := &erasures[i]
 			accounts = append(accounts, store.ErasedAccount{ID: e.Account, Time: e.Since})
 			err := people.Accounts.Bots(tx, e.Account, func(bot *people.Account) bool {
-				accounts = append(accounts, store.ErasedAccount{ID: bot.ID, Time: e.Since})
+				if bot.Status == people.StatusRemoved { // else a restore has brought it back to its former owner
+					accounts = append(accounts, store.ErasedAccount{ID: bot.ID, Time: e.Since})
+				}
 				return true
 			})
 			if err != nil {

@@ -464,12 +464,20 @@ func TestErasedIsRecorded(t *testing.T) {
 		calls = append(calls, fmt.Sprint(accounts, " done: ", e.Done != 0))
 		return nil
 	}}
+	for _, bot := range []people.Account{
+		{ID: "id-erased", Username: "erased", Role: kaban.RoleGuest, Status: people.StatusRemoved, Bot: true, Owner: "id-ann"},
+		{ID: "id-spared", Username: "spared", Role: kaban.RoleMember, Status: people.StatusActive, Bot: true, Owner: "id-ann"}, // by a restore
+	} {
+		if err := w.store.Update(t.Context(), func(tx store.Tx) error { return people.Accounts.Put(tx, &bot) }); err != nil {
+			t.Fatal(err)
+		}
+	}
 	w.restartWith(options)
 	w.say("lobby", w.ann, kaban.KindMessage, 0, "secret")
 	w.giveErasure(w.ann.ID())
 	w.erasure(true)
 	w.chat.Close()
-	if want := []string{"[{id-ann 0}] done: false"}; !slices.Equal(calls, want) {
+	if want := []string{"[{id-ann 0} {id-erased 0}] done: false"}; !slices.Equal(calls, want) {
 		t.Errorf("it is noted: %q, want %q", calls, want)
 	}
 	w.restartWith(options)
@@ -479,7 +487,7 @@ func TestErasedIsRecorded(t *testing.T) {
 		mu.Unlock()
 	}
 	w.chat.Close()
-	if want := "[{id-ann 0}] done: true"; len(calls) != 2 || calls[1] != want {
+	if want := "[{id-ann 0} {id-erased 0}] done: true"; len(calls) != 2 || calls[1] != want {
 		t.Errorf("at the next start it is noted: %q, want %q", calls, want)
 	}
 }

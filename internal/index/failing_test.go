@@ -18,7 +18,7 @@ import (
 	"kaban/internal/store/storetest"
 )
 
-// unreadable is a store of which a number of reads fail.
+// unreadable is a store in which a number of reads fail.
 type unreadable struct {
 	store.Store
 	left atomic.Int64

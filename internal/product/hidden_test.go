@@ -139,7 +139,7 @@ func (c *call) about(w *world, room string) (path string, body any) {
 	return strings.ReplaceAll(c.path, "ROOM", room), json.RawMessage(bytes.ReplaceAll(text, []byte("ROOM"), []byte(room)))
 }
 
-// same compares two answers, of which one has the name of a room and the other that of
+// same compares two answers: one has the name of a room, and the other that of
 // none.
 func same(about, none []byte, room, unused string) bool {
 	return bytes.Equal(bytes.ReplaceAll(about, []byte(room), []byte(unused)), none)

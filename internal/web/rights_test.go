@@ -202,7 +202,7 @@ func (r *right) want(c *caller) access.Verdict {
 	}
 }
 
-// den makes a private room with a member, of which dora is the op.
+// den makes a private room with a member. Its op is dora.
 func (f *fixture) den(dora account.Session, room, member string) {
 	f.t.Helper()
 	name, err := kaban.ParseRoomName(room)

@@ -384,3 +384,47 @@ func TestRestoreChangesDocuments(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// A restore that changes documents, too, forgets nothing of what it has deleted: the file notes
+// that texts were taken away.
+func TestRestoreNotesWhatIsDue(t *testing.T) {
+	t.Parallel()
+	dir, b := t.TempDir(), &book{}
+	s := open(t, dir, Options{Ledger: b})
+	w := newTown(t, dir, 7)
+	w.say(s, 20)
+	file := filepath.Join(t.TempDir(), "backup.db")
+	backUp(t, dir, file)
+	takeOnly(w, s, 5)
+	w.erased(s)
+	row := func(documents func(store.Tx) error) erasingRow {
+		t.Helper()
+		to, replay := t.TempDir(), b.replay(t)
+		replay.Documents = documents
+		if done, err := Restore(t.Context(), to, file, false, replay); err != nil || done.Deleted == 0 {
+			t.Fatal(done.Replayed, err)
+		}
+		c, err := connect(t.Context(), filepath.Join(to, databaseName), "ro", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.close()
+		e, err := scanErasing(c.QueryRowContext(t.Context(), erasingQuery), new(summer))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	alone := row(nil)
+	if alone.due == 0 || alone.swept {
+		t.Errorf("without documents the row is %+v", alone)
+	}
+	for name, documents := range map[string]func(store.Tx) error{
+		"nothing changes": func(store.Tx) error { return nil },
+		"one changes":     func(tx store.Tx) error { return tx.Put("setting/x", []byte("x")) },
+	} {
+		if got := row(documents); got != alone {
+			t.Errorf("%s: the row is %+v, want %+v", name, got, alone)
+		}
+	}
+}

@@ -16,9 +16,9 @@ import (
 )
 
 // A restore deletes what a ledger names: it appends the entries that delete the messages, merges
-// them, has accounts erased and overwrites what is left of the texts, all in the draft, before that becomes the
-// database. The draft is of no use until it is complete, so its transactions need no journal,
-// in a file of which SQLite would leave the texts.
+// them, has accounts erased and overwrites what is left of the texts, all in the draft, before
+// that becomes the database. The draft is of no use until it is complete, so its transactions
+// need no journal. SQLite would leave the texts in its file.
 
 // replay deletes the messages in the file of a database that nobody uses. After an error the
 // file is of no use.
@@ -146,6 +146,7 @@ func (d *database) replay(ctx context.Context, found map[string][]uint64, by kab
 		return err
 	}
 	b.erasing.swept = false
+	d.erasing = b.erasing // the next transaction goes on from here
 	return b.saveErasing()
 }
 
