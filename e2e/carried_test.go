@@ -225,7 +225,6 @@ func settle(t *testing.T, h *host) *had {
 	_, p.session = h.request(t, "", http.MethodPost, "/v1/session", fields{"username": "ann", "password": passwordOf + "ann"}, 200)
 
 	p.token = field(t, post(p.session, "/v1/tokens", fields{"name": "a program"}, 201), "token")
-	p.reading = field(t, post(p.session, "/v1/tokens", fields{"name": "a reader", "read_only": true, "rooms": []string{"hall"}}, 201), "token")
 	post(p.session, "/v1/bots", fields{"username": "ci"}, 201)
 	p.bot = field(t, post(p.session, "/v1/tokens", fields{"username": "ci", "name": "a bot"}, 201), "token")
 	_, p.invite, _ = strings.Cut(field(t, post(p.session, "/v1/invites", fields{"uses": 2}, 201), "link"), "#")
@@ -262,6 +261,7 @@ func settle(t *testing.T, h *host) *had {
 			t.Fatalf("%v: %s", step.request, answer)
 		}
 	}
+	p.reading = field(t, post(p.session, "/v1/tokens", fields{"name": "a reader", "read_only": true, "rooms": []string{"hall"}}, 201), "token")
 	p.direct = field(t, ann.ask(t, fields{"type": "direct", "usernames": []string{"olga"}}), "room")
 	must(t, "the direct room", ann.ask(t, fields{"type": "join", "room": p.direct}), `"joined"`)
 	must(t, "a direct message", ann.ask(t, fields{"type": "send", "room": p.direct, "id": "1", "content": "between us"}), `"ack"`)

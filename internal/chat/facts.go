@@ -103,7 +103,9 @@ func readRoom(tx store.Tx, s *scene, name kaban.RoomName, exists bool) error {
 	if name.IsDirect() {
 		s.Room = access.NewRoom(kaban.RoomDirect, room.Flags, false)
 	}
-	if !stored && (!exists || name.IsDirect()) {
+	// What has no time of its making was not made: it has entries, or earlier versions let
+	// people in too early; see roomExists.
+	if (!stored || room.Created == 0) && !exists || !stored && name.IsDirect() {
 		return nil
 	}
 	s.room, s.Room = room, access.NewRoom(room.Kind, room.Flags, false)

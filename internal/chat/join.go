@@ -1,7 +1,9 @@
 package chat
 
 import (
+	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"time"
@@ -79,7 +81,11 @@ func (u User) find(ctx context.Context, room kaban.RoomName, start Start) (p Pla
 	case u.account() == "":
 		return p, nil
 	case !p.IsStored() && room.String() != kaban.Lobby:
-		if err := u.Create(ctx, room, NewRoom{Kind: kaban.RoomPublic}); err != nil && !errors.Is(err, ErrRoomTaken) {
+		err := u.Create(ctx, room, NewRoom{Kind: kaban.RoomPublic})
+		if _, tooMany := errors.AsType[*NewRoomsError](err); !p.IsNew() && (tooMany || errors.Is(err, ErrForbidden)) {
+			err = u.enterFirst(ctx, room) // visitors have made it
+		}
+		if err != nil && !errors.Is(err, ErrRoomTaken) {
 			return Place{}, err
 		}
 		return Place{}, store.ErrStale // it exists now
@@ -119,31 +125,48 @@ func (u User) takeRoom(room kaban.RoomName) (giveBack func(), err error) {
 
 func (u User) maker() maker { return maker{u.account(), u.peer.Name().Key(), u.peer.Address} }
 
-// enter makes an account a member of a public room.
+// enter makes an account a member of a public room that is stored.
 func (u User) enter(ctx context.Context, room kaban.RoomName) error {
 	defer u.chat.entered(u.account(), room)
 	return u.chat.dispatcher.Update(ctx, func(tx store.Tx) error {
 		exists, err := roomExists(tx, room)
-		if err == nil && !exists { // nobody could make it any more if it had a member
+		if err == nil && !exists {
 			err = store.ErrStale
 		}
 		if err != nil {
 			return err
 		}
-		s, err := u.scene(tx, room, true, false)
-		if err != nil {
-			return err
+		return u.enterIn(tx, room)
+	})
+}
+
+// enterFirst makes an account a member of a public room that has visitors, but no entry. It
+// stores the entry that makes it a room.
+func (u User) enterFirst(ctx context.Context, room kaban.RoomName) error {
+	change := people.MemberChange{Subject: u.peer.Name().String(), Change: people.ChangeJoined}
+	return u.enterWith(ctx, room, "joined-"+rand.Text(), change, func(tx store.Tx) error {
+		if exists, err := roomExists(tx, room); err != nil || exists {
+			return cmp.Or(err, ErrRoomTaken)
 		}
-		if err := refusalOf(access.Can(access.Join, s.Facts), access.Join); err != nil || s.member.Account != "" {
-			return err
-		}
-		from, err := firstVisible(tx, &s.room, room)
-		if err != nil {
-			return err
-		}
-		return people.Enter(tx, u.chat.dispatcher.Epoch(), &s.room, &people.Member{
-			Room: s.room.Key, Account: s.account.ID, Role: kaban.RoomRoleMember, From: from, Since: u.chat.now(),
-		})
+		return u.enterIn(tx, room)
+	})
+}
+
+// enterIn makes an account a member of a public room, unless it is one.
+func (u User) enterIn(tx store.Tx, room kaban.RoomName) error {
+	s, err := u.scene(tx, room, true, false)
+	if err != nil {
+		return err
+	}
+	if err := refusalOf(access.Can(access.Join, s.Facts), access.Join); err != nil || s.member.Account != "" {
+		return err
+	}
+	from, err := firstVisible(tx, &s.room, room)
+	if err != nil {
+		return err
+	}
+	return people.Enter(tx, u.chat.dispatcher.Epoch(), &s.room, &people.Member{
+		Room: s.room.Key, Account: s.account.ID, Role: kaban.RoomRoleMember, From: from, Since: u.chat.now(),
 	})
 }
 

@@ -65,9 +65,14 @@ func (u User) Create(ctx context.Context, name kaban.RoomName, with NewRoom) err
 		if exists {
 			return ErrRoomTaken
 		}
+		known, _, err := people.Rooms.Known(tx, name) // earlier versions let people in too early
+		if err != nil {
+			return err
+		}
 		room := people.Room{
 			Key: name.Key(), Name: name.String(), Kind: with.Kind, Flags: with.Flags,
 			Topic: with.Topic, Creator: u.account(), Created: u.chat.now(),
+			Members: known.Members, Turnover: known.Turnover,
 		}
 		if u.account() == "" { // a visitor is a member by its connection
 			if err := people.Rooms.Put(tx, &room); err != nil {
@@ -287,14 +292,11 @@ func (u User) postNowhere(ctx context.Context, d kaban.Draft, refused error, don
 	return Receipt{}, u.chat.count(err)
 }
 
-// roomExists reports whether there is a room, with entries or without.
+// roomExists reports whether there is a room: one that has had an entry, which its making
+// is, or the lobby. A document alone is no room.
 func roomExists(tx store.Tx, name kaban.RoomName) (bool, error) {
 	head, err := tx.Head(name)
-	if err != nil || head > 0 {
-		return head > 0, err
-	}
-	_, stored, err := people.Rooms.Known(tx, name)
-	return stored || name.String() == kaban.Lobby, err
+	return head > 0 || name.String() == kaban.Lobby, err
 }
 
 // Part ends a membership. The connections of the account leave the room. In a direct
