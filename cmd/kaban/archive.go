@@ -186,6 +186,7 @@ func (c *restoreCommand) Run(std streams) error {
 	var done restored
 	var bad ledger.Bad
 	var erased []string
+	owned := true
 	err = spin(progress(std.err, -1, "restoring", ""), func() error {
 		accounts, err := ledger.Accounts(ledgers)
 		if err != nil {
@@ -193,7 +194,9 @@ func (c *restoreCommand) Run(std streams) error {
 		}
 		replay := store.Replay{Messages: ledger.Messages(ledgers, &bad), By: service.OperatorIdentity()}
 		replay.Documents = func(tx store.Tx) (err error) {
-			erased, err = eraseAgain(tx, accounts)
+			if erased, err = eraseAgain(tx, accounts); err == nil && len(erased) > 0 {
+				owned, err = hasOwner(tx)
+			}
 			return err
 		}
 		done, err = restore(ctx, c.Data, file, c.Replace, &replay)
@@ -214,6 +217,9 @@ func (c *restoreCommand) Run(std streams) error {
 	}
 	if len(erased) > 0 {
 		fmt.Fprintf(std.err, "kaban: erasure ledger: erased again: %s\n", display.Line(strings.Join(erased, ", ")))
+	}
+	if !owned {
+		fmt.Fprintln(std.err, `kaban: warning: the backup has no other owner, so whoever has the link in the log of the server becomes one; make one with "kaban owner NAME" before you start it`)
 	}
 	if done.Report.Documents > 0 {
 		back := "removed, suspended or signed out"
