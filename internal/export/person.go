@@ -22,11 +22,12 @@ import (
 // of their own only where their owner has a say; what they write is in their own export.
 type Person struct {
 	account people.Account
+	self    string // the key of the username
 	// authors are the ids of the identities that the person is, each with the time until
 	// which it is the person, in milliseconds since 1970 UTC.
 	authors map[string]int64
 	// names are the keys of the usernames of the account and its bots, each with the time
-	// since which it is theirs.
+	// since which it is theirs. AppendAudit follows in it whose the bots were.
 	names    map[string]int64
 	subjects map[string]bool // ids of what is the person's: devices, tokens, hooks …
 	lines    []byte
@@ -44,7 +45,7 @@ func NewPerson(tx store.Tx, name kaban.Username) (*Person, error) {
 		return nil, err
 	}
 	p := &Person{
-		account: a, authors: map[string]int64{identity.ID(): math.MaxInt64},
+		account: a, self: name.Key(), authors: map[string]int64{identity.ID(): math.MaxInt64},
 		names: map[string]int64{name.Key(): a.Created}, subjects: make(map[string]bool),
 	}
 	for _, add := range []func(store.Tx) error{
@@ -488,7 +489,9 @@ func (p *Person) addErasure(tx store.Tx) error {
 // says neither who that was nor from where.
 func (p *Person) AppendAudit(dst []byte, row *people.Audit) ([]byte, error) {
 	by := row.Actor != "" && row.Time < p.authors[row.Actor]
-	if !by && !p.isSubject(row) {
+	before := row.Action != "bot.add" && p.isSubject(row)
+	p.followBot(row)
+	if !by && !before && !p.isSubject(row) {
 		return dst, nil
 	}
 	p.learn(row, by)
@@ -500,6 +503,31 @@ func (p *Person) AppendAudit(dst []byte, row *people.Audit) ([]byte, error) {
 	}
 	text, err := json.Marshal(line)
 	return append(append(dst, text...), '\n'), err
+}
+
+// followBot notes whether a bot is the person's from a row on, if that gives it an owner: what
+// was done to it before or after is about somebody else.
+func (p *Person) followBot(row *people.Audit) {
+	if row.Action != "bot.add" && row.Action != "bot.give" {
+		return
+	}
+	bot, owner := keyOf(row.Subject), keyOf(strings.TrimPrefix(row.Detail, "owner "))
+	switch {
+	case bot == p.self: // the bot is the person
+	case owner == p.self:
+		p.names[bot] = row.Time
+	default:
+		delete(p.names, bot)
+	}
+}
+
+// keyOf returns the key of a username, "" if it is none.
+func keyOf(username string) string {
+	name, err := kaban.ParseUsername(username)
+	if err != nil {
+		return ""
+	}
+	return name.Key()
 }
 
 // learn notes what later rows name by its id only, and what may be gone by now.

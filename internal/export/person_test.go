@@ -486,6 +486,40 @@ func TestRowsAboutWhatAPersonHad(t *testing.T) {
 	}
 }
 
+// The rows about a bot are the person's while the bot is.
+func TestRowsAboutBotsOfOthers(t *testing.T) {
+	tx := worldOf(t, samples())
+	before := exportOf(t, tx)
+	rows := []struct {
+		people.Audit
+		theirs bool
+	}{
+		{people.Audit{Action: "bot.add", Subject: "ci", Detail: "owner bob"}, false},
+		{people.Audit{Action: "token.add", Subject: "ci", Detail: "T1 a name of bob's"}, false},
+		{people.Audit{Action: "bot.add", Subject: "passed", Detail: "owner ann"}, true},
+		{people.Audit{Action: "room.kick", Subject: "passed"}, true},
+		{people.Audit{Action: "bot.give", Subject: "passed", Detail: "bob"}, true},
+		{people.Audit{Action: "room.mute", Subject: "passed"}, false},
+		{people.Audit{Action: "bot.give", Subject: "ci", Detail: "ann"}, true},
+		{people.Audit{Action: "token.add", Subject: "CI", Detail: "T2 x"}, true},
+		{people.Audit{Action: "token.revoke", Subject: "T1"}, false},
+		{people.Audit{Action: "token.revoke", Subject: "T2"}, true},
+	}
+	for i, row := range rows {
+		row.Time, row.ID = 1_789_200_000_000+int64(i), fmt.Sprint(i)
+		if err := people.Audits.Put(tx, &row.Audit); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := exportOf(t, tx)
+	for _, row := range rows {
+		text := fmt.Sprintf(`"action":%q,"subject":%q`, row.Action, row.Subject)
+		if has := strings.Contains(got, text) && !strings.Contains(before, text); has != row.theirs {
+			t.Errorf("%s: in the export is %t, want %t:\n%s", text, has, row.theirs, got)
+		}
+	}
+}
+
 // An entry is the person's if the account wrote it, a visitor that the person was, or a hook
 // that the person has made, even if it is gone.
 func TestWhatAPersonWrote(t *testing.T) {
