@@ -20,12 +20,15 @@ type confirmFlags struct {
 // errNotAgreed means that the person has said no.
 var errNotAgreed = errors.New("nothing is changed")
 
-// confirm returns nil if --yes is given, if there is no terminal, as a script means what it
+// confirm returns nil if --yes is given, if nobody types, as a script means what it
 // says, or if the person at the terminal types a word in answer to a question. question is
 // called only to ask; an empty one means that nothing is lost.
 func (f *confirmFlags) confirm(std streams, word string, question func() (string, error)) error {
-	if f.Yes || !isTerminal(std.in) || !isTerminal(std.err) {
+	if f.Yes || !isTerminal(std.in) {
 		return nil
+	}
+	if !isTerminal(std.err) { // a person types, and would not see the question
+		return usagef("nothing is changed, as standard error is no terminal to ask on; add --yes if you are sure")
 	}
 	text, err := question()
 	if err != nil || text == "" {
