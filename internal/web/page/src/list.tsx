@@ -145,7 +145,7 @@ function begin(room: Room, waiting: boolean) {
   if (log.moreBefore) return <span class="quiet">{t('loading')}</span>
   if (log.start > 1 && log.loaded) return <span class="quiet">{t(sinceJoining(room) ? 'beginningJoined' : 'beginningKept')}</span>
   if (log.messages.length === 0) return log.loaded && !waiting && <Nothing room={room} />
-  return <span class="beginning">{t('beginning', { room: room.name })}</span>
+  return <span class="beginning">{t('beginning', { room: room.title.value })}</span>
 }
 
 /** Whether a room's log begins where the user joined it. */

@@ -133,7 +133,8 @@ function Picker({ label, chosen, most, query, offers, searching = false, problem
     if (event.isComposing) return
     if (event.key === 'ArrowDown') at.value = (index + 1) % Math.max(1, offered.length)
     else if (event.key === 'ArrowUp') at.value = (index - 1 + offered.length) % Math.max(1, offered.length)
-    else if (event.key === 'Enter' && event.currentTarget.value !== '') {
+    // The field may still show what has been chosen: it is rendered once a frame.
+    else if (event.key === 'Enter' && query.peek() !== '') {
       // What is offered belongs to the text that was rendered, not to what has been typed since.
       if (event.currentTarget.value === rendered) choose(offered[index])
     }
