@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -512,7 +513,8 @@ func TestSuspension(t *testing.T) {
 
 // Kicks and sends have one order, whatever races.
 func TestKickAndSendAtOnce(t *testing.T) {
-	const rounds = 2000
+	const rounds = 10_000
+	mixed, first := 0, 0
 	w := newTown(t, memory.New(0))
 	w.create("ann", "den", kaban.RoomPrivate)
 	bob, den := w.user("bob"), storetest.RoomName(t, "den")
@@ -535,12 +537,20 @@ func TestKickAndSendAtOnce(t *testing.T) {
 		deed, err := w.user("ann").Act(nil, 0, kick)
 		want(t, "act", err, nil)
 		var both sync.WaitGroup
+		at, now := i%len(sends), make(chan struct{}) // the kick begins beside one of the sends
 		both.Go(func() {
-			for _, send := range sends {
+			for n, send := range sends {
+				if n == at {
+					close(now)
+				}
+				if i%2 == 0 {
+					runtime.Gosched()
+				}
 				w.chat.Submit([]Send{send})
 			}
 		})
 		both.Go(func() {
+			<-now
 			if _, err := w.user("ann").Commit(t.Context(), deed); err != nil {
 				t.Errorf("kick: %v", err)
 			}
@@ -556,10 +566,20 @@ func TestKickAndSendAtOnce(t *testing.T) {
 		if last.Kind != kaban.KindMember || last.Username != "ann" {
 			t.Fatalf("round %d: after the kick there is %+v", i, last)
 		}
+		switch said := len(entries.Entries) - 1; {
+		case said == 0:
+			first++
+		case said < len(sends):
+			mixed++
+		}
 		bob.Leave(his, false)
 		if t.Failed() {
 			return
 		}
+	}
+	t.Logf("of %d kicks, %d came first and %d between messages", rounds, first, mixed)
+	if mixed == 0 || first == rounds {
+		t.Error("no kick met a message, so this shows nothing")
 	}
 }
 
