@@ -61,7 +61,7 @@ func (s *Service) AddAccount(ctx context.Context, by Actor, n NewPerson) (a peop
 		if err != nil {
 			return err
 		}
-		return c.audit("account.add", a.Username, n.Role.String())
+		return c.audit(people.AuditAccountAdd, a.Username, n.Role.String())
 	})
 	if err != nil {
 		return people.Account{}, "", fmt.Errorf("add an account: %w", err)
@@ -84,7 +84,7 @@ func (c *change) mayAdd(role kaban.Role) error {
 
 // administer changes an account, by an admin. done gets the account as it is, and
 // returns the detail of the audit.
-func (s *Service) administer(ctx context.Context, by Actor, action access.Action, row, username string, newRole kaban.Role, do func(*change, *people.Account) (detail string, err error)) error {
+func (s *Service) administer(ctx context.Context, by Actor, action access.Action, row people.AuditAction, username string, newRole kaban.Role, do func(*change, *people.Account) (detail string, err error)) error {
 	err := s.update(ctx, by, func(c *change) error {
 		a, err := c.target(action, username, newRole)
 		if err != nil {
@@ -137,7 +137,7 @@ func (s *Service) Suspend(ctx context.Context, by Actor, username, reason string
 	if utf8.RuneCountInString(reason) > maxReason || !utf8.ValidString(reason) || strings.ContainsFunc(reason, unicode.IsControl) {
 		return &ValueError{"reason", "it has more than 200 characters, or a control character"}
 	}
-	return s.administer(ctx, by, access.Suspend, "account.suspend", username, 0, func(c *change, a *people.Account) (string, error) {
+	return s.administer(ctx, by, access.Suspend, people.AuditAccountSuspend, username, 0, func(c *change, a *people.Account) (string, error) {
 		a.Status, a.Reason = people.StatusSuspended, reason
 		return reason, c.ended(a.ID)
 	})
@@ -145,7 +145,7 @@ func (s *Service) Suspend(ctx context.Context, by Actor, username, reason string
 
 // Restore undoes Suspend.
 func (s *Service) Restore(ctx context.Context, by Actor, username string) error {
-	return s.administer(ctx, by, access.Restore, "account.restore", username, 0, func(c *change, a *people.Account) (string, error) {
+	return s.administer(ctx, by, access.Restore, people.AuditAccountRestore, username, 0, func(c *change, a *people.Account) (string, error) {
 		if a.Status != people.StatusSuspended {
 			return "", &StateError{a.Username, "is not suspended"}
 		}
@@ -177,7 +177,7 @@ func (c *change) everUsed(a *people.Account) (bool, error) {
 // the account. Tokens of the account's bots stay valid.
 func (s *Service) Reset(ctx context.Context, by Actor, username string) (link string, err error) {
 	link = newSecret(invitePrefix)
-	err = s.administer(ctx, by, access.Reset, "account.reset", username, 0, func(c *change, a *people.Account) (string, error) {
+	err = s.administer(ctx, by, access.Reset, people.AuditAccountReset, username, 0, func(c *change, a *people.Account) (string, error) {
 		if a.Bot {
 			return "", &ValueError{"account", "a bot signs in with tokens only"}
 		}
@@ -202,7 +202,7 @@ func (c *change) disarm(account string) error {
 
 // SetRole changes the role of an account: somebody else's, or one's own, downward.
 func (s *Service) SetRole(ctx context.Context, by Actor, username string, role kaban.Role) error {
-	return s.administer(ctx, by, access.ChangeRole, "account.role", username, role, func(c *change, a *people.Account) (string, error) {
+	return s.administer(ctx, by, access.ChangeRole, people.AuditAccountRole, username, role, func(c *change, a *people.Account) (string, error) {
 		if a.Bot && role > kaban.RoleAdmin {
 			return "", &ValueError{"role", "a bot is no owner"}
 		}
@@ -216,7 +216,7 @@ func (s *Service) SetRole(ctx context.Context, by Actor, username string, role k
 // webhooks that it has made have ended. The actor may
 // remove nobody above, and an owner may remove itself while there is another one.
 func (s *Service) Remove(ctx context.Context, by Actor, username string) error {
-	return s.administer(ctx, by, access.Remove, "account.remove", username, 0, func(c *change, a *people.Account) (string, error) {
+	return s.administer(ctx, by, access.Remove, people.AuditAccountRemove, username, 0, func(c *change, a *people.Account) (string, error) {
 		return "", c.remove(a)
 	})
 }
@@ -280,19 +280,19 @@ func (s *Service) SetName(ctx context.Context, by Actor, username, name string) 
 		return err
 	}
 	if username != "" {
-		return s.administer(ctx, by, access.Reset, "account.name", username, 0, func(_ *change, a *people.Account) (string, error) {
+		return s.administer(ctx, by, access.Reset, people.AuditAccountName, username, 0, func(_ *change, a *people.Account) (string, error) {
 			a.Name = name
 			return name, nil
 		})
 	}
-	return s.changeProfile(ctx, by, "account.name", name, func(c *change, a *people.Account) {
+	return s.changeProfile(ctx, by, people.AuditAccountName, name, func(c *change, a *people.Account) {
 		a.Name = name
 		c.changed(a.ID)
 	})
 }
 
 // changeProfile changes the actor's own account, with a row of the audit.
-func (s *Service) changeProfile(ctx context.Context, by Actor, row, detail string, set func(*change, *people.Account)) error {
+func (s *Service) changeProfile(ctx context.Context, by Actor, row people.AuditAction, detail string, set func(*change, *people.Account)) error {
 	return s.update(ctx, by, func(c *change) error {
 		if err := c.may(access.ChangeProfile); err != nil {
 			return err

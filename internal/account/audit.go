@@ -13,7 +13,7 @@ import (
 )
 
 // actionSignInFailed is the action of the counts of failed sign-ins.
-const actionSignInFailed = "sign_in.failed"
+var actionSignInFailed = people.AuditSignInFailed.String()
 
 // maxFailures bounds the counts of failed sign-ins between two calls of
 // FlushFailures. Beyond it an address is not told apart from others.

@@ -201,6 +201,7 @@ func TestRemovePassword(t *testing.T) {
 		return people.Credentials.Put(tx, &people.Credential{Kind: people.CredentialPasskey, ID: "key", Account: alice.Principal.Account.ID, Data: []byte("{}")})
 	}))
 	w.must(w.RemovePassword(w.ctx, alice))
+	wantRow(t, w.Service, people.AuditPasswordRemove, "alice")
 	_, err := w.SignInWithPassword(w.ctx, "alice", alicePassword, Device{})
 	wantError(t, "without a password", err, ErrAuthFailed)
 	wantError(t, "a second time", w.RemovePassword(w.ctx, alice), ErrNotFound)

@@ -24,17 +24,17 @@ func (s *Service) Block(ctx context.Context, by Actor, username string) error {
 			return fmt.Errorf("%w: the limit of blocks is 1,000", ErrTooMany)
 		}
 		return people.Blocks.Put(c.Tx, &people.Block{Account: self, Blocked: other, Since: c.now})
-	}, "block.add")
+	}, people.AuditBlockAdd)
 }
 
 // Unblock undoes Block.
 func (s *Service) Unblock(ctx context.Context, by Actor, username string) error {
 	return s.block(ctx, by, username, func(c *change, self, other string) error {
 		return people.Blocks.Delete(c.Tx, self, other)
-	}, "block.remove")
+	}, people.AuditBlockRemove)
 }
 
-func (s *Service) block(ctx context.Context, by Actor, username string, do func(c *change, self, other string) error, row string) error {
+func (s *Service) block(ctx context.Context, by Actor, username string, do func(c *change, self, other string) error, row people.AuditAction) error {
 	return s.update(ctx, by, func(c *change) error {
 		a, err := c.target(access.Block, username, 0)
 		if err != nil {
@@ -101,6 +101,6 @@ func (s *Service) LinkVisitor(ctx context.Context, by Actor, visitor, username s
 			return err
 		}
 		c.changed(a.ID)
-		return c.audit("account.link", a.Username, "visitor "+name.String())
+		return c.audit(people.AuditAccountLink, a.Username, "visitor "+name.String())
 	})
 }

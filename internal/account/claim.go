@@ -121,7 +121,7 @@ func (c *change) claim(d draft, device Device, codes []string, accessTo string) 
 	if err != nil {
 		return Session{}, err
 	}
-	if err := c.audit("server.claim", a.Username, ""); err != nil {
+	if err := c.audit(people.AuditServerClaim, a.Username, ""); err != nil {
 		return Session{}, err
 	}
 	if err := c.putRecoveryCodes(a.ID, codes); err != nil {
@@ -224,7 +224,7 @@ func (c *change) makeOwner(d draft) (made MadeOwner, err error) {
 		return made, err
 	}
 	made.Account = a
-	return made, c.audit("account.owner", a.Username, "")
+	return made, c.audit(people.AuditAccountOwner, a.Username, "")
 }
 
 // promote makes an account that exists an owner.

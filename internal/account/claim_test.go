@@ -68,7 +68,7 @@ func TestBeforeTheClaimNobodyHasAnAccount(t *testing.T) {
 	}
 }
 
-const sameHour = actionSignInFailed
+var sameHour = actionSignInFailed
 
 // sameRows compares actions in any order: rows of one moment have random ids.
 func sameRows(got, want []string) bool {

@@ -92,7 +92,7 @@ func (s *Service) RenameDevice(ctx context.Context, by Actor, id, name string) e
 		if err := people.Secrets.Put(c.Tx, &kept); err != nil {
 			return err
 		}
-		return c.audit("device.rename", kept.ID, kept.Name)
+		return c.audit(people.AuditDeviceRename, kept.ID, kept.Name)
 	})
 }
 
@@ -107,6 +107,10 @@ func (c *change) ownSecret(id string) (people.Secret, error) {
 		return people.Secret{}, ErrNotFound
 	}
 	return kept, nil
+}
+
+var revoked = map[people.SecretKind]people.AuditAction{
+	people.SecretDevice: people.AuditDeviceRevoke, people.SecretToken: people.AuditTokenRevoke,
 }
 
 // RevokeDevice ends a device or a token of the actor or of a bot of the actor. An
@@ -131,7 +135,7 @@ func (s *Service) RevokeDevice(ctx context.Context, by Actor, id string) error {
 				return err
 			}
 		}
-		return c.audit(string(kept.Kind)+".revoke", kept.ID, kept.Name)
+		return c.audit(revoked[kept.Kind], kept.ID, kept.Name)
 	})
 }
 
@@ -146,7 +150,7 @@ func (s *Service) RevokeOtherDevices(ctx context.Context, by Actor) error {
 		if err := c.revokeSecrets(p.Account.ID, people.SecretDevice, p.SecretID); err != nil {
 			return err
 		}
-		return c.audit("device.revoke", p.Account.Username, "all others")
+		return c.audit(people.AuditDeviceRevoke, p.Account.Username, "all others")
 	})
 }
 

@@ -31,7 +31,7 @@ func (s *Service) Erase(ctx context.Context, by Actor, username string) error {
 		return fmt.Errorf("%s an account: %w", access.Erase, err)
 	}
 	var erased []people.Account
-	err = s.administer(ctx, by, access.Erase, "account.erase", username, 0, func(c *change, a *people.Account) (string, error) {
+	err = s.administer(ctx, by, access.Erase, people.AuditAccountErase, username, 0, func(c *change, a *people.Account) (string, error) {
 		bots, err := c.allBots(a.ID)
 		if err != nil {
 			return "", err
@@ -69,7 +69,7 @@ func (c *change) eraseAll(a *people.Account, bots []people.Account, former []str
 		if known {
 			continue
 		}
-		if err := c.audit("account.erase", bot.Username, "with "+a.Username); err != nil {
+		if err := c.audit(people.AuditAccountErase, bot.Username, "with "+a.Username); err != nil {
 			return nil, err
 		}
 	}
@@ -124,7 +124,7 @@ func (s *Service) EraseAgain(tx store.Tx, ids []string) (usernames []string, err
 		if err := people.Accounts.Put(tx, &a); err != nil {
 			return nil, err
 		}
-		if err := c.audit("account.erase", a.Username, "again, after a restore"); err != nil {
+		if err := c.audit(people.AuditAccountErase, a.Username, "again, after a restore"); err != nil {
 			return nil, err
 		}
 		all, usernames = append(all, erased...), append(usernames, a.Username)

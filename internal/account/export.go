@@ -6,6 +6,7 @@ import (
 
 	"kaban"
 	"kaban/internal/access"
+	"kaban/internal/people"
 )
 
 // AuditExport notes an export that the operator makes in the data directory: of
@@ -22,8 +23,8 @@ func (s *Service) AuditExport(ctx context.Context, by Actor, username string, ro
 	}
 	return s.update(ctx, by, func(c *change) error {
 		if username != "" {
-			return c.audit("export.person", username, "")
+			return c.audit(people.AuditExportPerson, username, "")
 		}
-		return c.audit("export.rooms", "", fmt.Sprintf("private and direct rooms: %d", rooms))
+		return c.audit(people.AuditExportRooms, "", fmt.Sprintf("private and direct rooms: %d", rooms))
 	})
 }

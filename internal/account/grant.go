@@ -289,10 +289,10 @@ func (s *Service) DecideGrant(ctx context.Context, by Actor, code string, approv
 		if err != nil {
 			return err
 		}
-		action := "grant.deny"
+		action := people.AuditGrantDeny
 		data.State = grantDenied
 		if approve {
-			action = "grant.approve"
+			action = people.AuditGrantApprove
 			data.State, t.Account = grantApproved, c.by.Principal.Account.ID
 		}
 		if t.Data, err = json.Marshal(data); err != nil {

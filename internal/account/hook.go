@@ -33,7 +33,7 @@ func (s *Service) KeepHook(tx store.Tx, by Actor, h *people.Hook) error {
 	if err := people.Hooks.Put(tx, h); err != nil {
 		return err
 	}
-	return c.audit("hook.add", h.ID, h.Username+" in "+h.Room)
+	return c.audit(people.AuditHookAdd, h.ID, h.Username+" in "+h.Room)
 }
 
 // Limits of incoming webhooks, besides people.MaxHooks on a server. What members make
@@ -81,7 +81,7 @@ func (c *change) endHooks(a *people.Account) error {
 	}
 	for i := range all {
 		if h := &all[i]; h.Creator == a.ID {
-			if err := c.audit("hook.remove", h.ID, h.Username+" in "+h.Room+", with "+a.Username); err != nil {
+			if err := c.audit(people.AuditHookRemove, h.ID, h.Username+" in "+h.Room+", with "+a.Username); err != nil {
 				return err
 			}
 		}
@@ -102,5 +102,5 @@ func (s *Service) DropHook(tx store.Tx, by Actor, h *people.Hook) error {
 	if err := people.Hooks.Delete(tx, h.Hash); err != nil {
 		return err
 	}
-	return c.audit("hook.remove", h.ID, h.Username+" in "+h.Room)
+	return c.audit(people.AuditHookRemove, h.ID, h.Username+" in "+h.Room)
 }

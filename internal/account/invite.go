@@ -121,7 +121,7 @@ func (s *Service) Invite(ctx context.Context, by Actor, n NewInvite) (InviteInfo
 		if info, err = c.inviteInfo(&invite); err != nil {
 			return err
 		}
-		return c.audit("invite.add", invite.ID, fmt.Sprintf("%s, uses: %d", invite.Role, invite.Uses))
+		return c.audit(people.AuditInviteAdd, invite.ID, fmt.Sprintf("%s, uses: %d", invite.Role, invite.Uses))
 	})
 	if err != nil {
 		return InviteInfo{}, "", fmt.Errorf("make an invite: %w", err)
@@ -274,7 +274,7 @@ func (s *Service) RevokeInvite(ctx context.Context, by Actor, id string) error {
 		if err := people.Invites.Delete(c.Tx, invite.Hash); err != nil {
 			return err
 		}
-		return c.audit("invite.revoke", invite.ID, "")
+		return c.audit(people.AuditInviteRevoke, invite.ID, "")
 	})
 }
 
@@ -436,7 +436,7 @@ func (s *Service) SignInWithLinkAndPasskey(ctx context.Context, secret string, n
 		if err != nil {
 			return err
 		}
-		return c.audit("passkey.add", kept.ID, kept.Name)
+		return c.audit(people.AuditPasskeyAdd, kept.ID, kept.Name)
 	})
 }
 

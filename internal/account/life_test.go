@@ -264,6 +264,13 @@ func TestEveryChangeIsInTheAudit(t *testing.T) {
 		}))
 		return found
 	}
+	wanted := []string{
+		1: "device.add server.claim setting.set", 2: "setting.set", 3: "invite.add", 4: "account.add device.add", 6: "account.add device.add",
+		7: "invite.revoke", 8: "account.add", 9: "device.add", 10: "device.add", 11: "device.confirm", 12: "password.set", 13: "recovery.set",
+		14: "device.add", 16: "grant.approve", 17: "device.add", 18: "bot.add", 19: "token.add", 20: "device.rename", 21: "account.name",
+		22: "block.add", 23: "account.link", 24: "account.suspend", 25: "bot.give", 26: "device.revoke", 27: "account.restore",
+		28: "account.role", 29: "account.reset", 30: "account.owner", 31: "account.owner", 32: "account.remove", 34: "",
+	}
 	for i, deed := range deeds(w) {
 		w.pass(time.Millisecond) // so that new rows are the last ones
 		before, state := len(rows()), w.everything()
@@ -275,11 +282,17 @@ func TestEveryChangeIsInTheAudit(t *testing.T) {
 			t.Errorf("deed %d has no row", i)
 		}
 		after := rows()
+		var actions []string
 		for _, r := range after[min(before, len(after)):] {
+			actions = append(actions, r.Action)
 			anonymous := r.Actor == "" && r.Address != "" && r.Action != actionSignInFailed
 			if anonymous || r.Actor != "" && r.Name == "" {
 				t.Errorf("deed %d has the row %+v", i, r)
 			}
+		}
+		slices.Sort(actions) // those of one moment have no order
+		if said := strings.Join(actions, " "); !quiet[i] && said != wanted[i] {
+			t.Errorf("deed %d is %q in the audit, want %q", i, said, wanted[i])
 		}
 	}
 }

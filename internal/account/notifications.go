@@ -41,7 +41,7 @@ func (s *Service) SetNotifications(ctx context.Context, by Actor, n people.Notif
 	if err := checkNotifications(&n); err != nil {
 		return err
 	}
-	return s.changeProfile(ctx, by, "account.notifications", "", func(c *change, a *people.Account) {
+	return s.changeProfile(ctx, by, people.AuditAccountNotifications, "", func(c *change, a *people.Account) {
 		a.Notifications = n
 		if hook, id := s.options.OnNotifications, a.ID; hook != nil {
 			c.after = append(c.after, func() { hook(id) })

@@ -53,7 +53,7 @@ func (c *change) applyGroups(set *providerSettings, a *people.Account, data *peo
 	data.Given, data.Before = given, before
 	groups := set.effective(who.groups)
 	if role != a.Role {
-		if err := c.audit("user.role", a.Username, role.String()+" by a group"); err != nil {
+		if err := c.audit(people.AuditAccountRole, a.Username, role.String()+" by a group"); err != nil {
 			return nil, err
 		}
 		c.changed(a.ID)

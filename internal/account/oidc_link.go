@@ -18,7 +18,7 @@ func (c *change) linkOwn(set *providerSettings, who identity) ([]RoomChange, err
 	if err != nil {
 		return nil, err
 	}
-	if err := c.audit("identity.link", a.Username, who.issuer); err != nil {
+	if err := c.audit(people.AuditIdentityLink, a.Username, who.issuer); err != nil {
 		return nil, err
 	}
 	return c.arrive(set, &a, kept, data, who)
@@ -76,7 +76,7 @@ func (c *change) byEmail(who identity) (a people.Account, ok bool, err error) {
 			return a, false, err
 		}
 	}
-	return a, true, c.audit("identity.link", a.Username, who.issuer+" by e-mail")
+	return a, true, c.audit(people.AuditIdentityLink, a.Username, who.issuer+" by e-mail")
 }
 
 // keepEmail remembers the hash of a verified address if the setting says that it links.
@@ -129,7 +129,7 @@ func (s *Service) LinkIdentity(ctx context.Context, by Actor, username, issuer, 
 		if err := putIdentity(c.Tx, kept, data); err != nil {
 			return err
 		}
-		return c.audit("identity.link", a.Username, issuer)
+		return c.audit(people.AuditIdentityLink, a.Username, issuer)
 	})
 }
 
@@ -213,5 +213,5 @@ func (c *change) unlinked(a *people.Account, data people.ProviderIdentity) error
 			return err
 		}
 	}
-	return c.audit("identity.unlink", a.Username, data.Issuer)
+	return c.audit(people.AuditIdentityUnlink, a.Username, data.Issuer)
 }

@@ -496,6 +496,7 @@ func TestLinkWhileSignedIn(t *testing.T) {
 	if err := s.UnlinkIdentity(s.ctx, bob, nil, list[0].ID); err != nil {
 		t.Fatal(err)
 	}
+	wantRow(t, s.Service, people.AuditIdentityUnlink, "bob")
 	if _, err := s.Authenticate(s.ctx, result.Session.Secret, ""); !errors.Is(err, ErrAuthFailed) {
 		t.Errorf("a session of an identity that was unlinked: %v", err)
 	}
@@ -532,6 +533,7 @@ func TestUserLink(t *testing.T) {
 	if err := s.LinkIdentity(s.ctx, Operator(), "bob", s.fake.URL, "1"); err != nil {
 		t.Fatal(err)
 	}
+	wantRow(t, s.Service, people.AuditIdentityLink, "bob")
 	wantError(t, "the same for another", s.LinkIdentity(s.ctx, Operator(), "eve", s.fake.URL, "1"), ErrIdentityTaken)
 	if got := s.entered("1", nil).Session.Principal.Account.ID; got != bob.Principal.Account.ID {
 		t.Error("the identity leads elsewhere")

@@ -266,7 +266,7 @@ func (c *change) accountFor(set *providerSettings, who identity) (a people.Accou
 		return a, false, err
 	}
 	c.by.Principal = Principal{Account: a, Role: role}
-	if err := c.audit("account.add", a.Username, "single sign-on"); err != nil {
+	if err := c.audit(people.AuditAccountAdd, a.Username, "single sign-on"); err != nil {
 		return a, false, err
 	}
 	return a, true, c.expectRooms(&a, nil, "")

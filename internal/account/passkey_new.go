@@ -191,7 +191,7 @@ func (s *Service) ConfirmWithPasskey(ctx context.Context, by Actor, keys *Passke
 func (c *change) proveWithPasskey(keys *Passkeys, as assertion) (*people.Account, error) {
 	a, key, err := keys.use(c.Tx, as)
 	if err == nil && key.Copied {
-		err = c.audit("passkey.copied", key.ID, key.Name)
+		err = c.audit(people.AuditPasskeyCopied, key.ID, key.Name)
 	}
 	return a, err
 }

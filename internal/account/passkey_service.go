@@ -85,7 +85,7 @@ func (s *Service) AddPasskey(ctx context.Context, by Actor, keys *Passkeys, brow
 		if made, err = keys.view(kept); err != nil {
 			return err
 		}
-		return c.audit("passkey.add", kept.ID, kept.Name)
+		return c.audit(people.AuditPasskeyAdd, kept.ID, kept.Name)
 	})
 	return made, err
 }
@@ -115,7 +115,7 @@ func (s *Service) RenamePasskey(ctx context.Context, by Actor, keys *Passkeys, i
 		if err := people.Credentials.Put(c.Tx, &kept); err != nil {
 			return err
 		}
-		return c.audit("passkey.rename", id, kept.Name)
+		return c.audit(people.AuditPasskeyRename, id, kept.Name)
 	})
 }
 
@@ -130,7 +130,7 @@ func (s *Service) RemovePasskey(ctx context.Context, by Actor, keys *Passkeys, i
 		if err := c.removeWay(keys, kept.Account, kept.Kind, id); err != nil {
 			return err
 		}
-		return c.audit("passkey.remove", id, kept.Name)
+		return c.audit(people.AuditPasskeyRemove, id, kept.Name)
 	})
 }
 

@@ -267,6 +267,8 @@ func TestPasskeyRemoved(t *testing.T) {
 	if err := remove(ann, phone); err != nil {
 		t.Fatal(err)
 	}
+	wantRow(t, b.service, people.AuditPasskeyAdd, passkeyID(phone.ID))
+	wantRow(t, b.service, people.AuditPasskeyRemove, passkeyID(phone.ID))
 	if _, _, err := b.signIn(ann, phone); !errors.Is(err, ErrPasskey) {
 		t.Errorf("a removed passkey: %v", err)
 	}
@@ -385,6 +387,7 @@ func TestPasskeyRename(t *testing.T) {
 	if err := rename(ann, " new "); err != nil || b.list(ann)[0].Name != "new" {
 		t.Errorf("%v, %+v", err, b.list(ann))
 	}
+	wantRow(t, b.service, people.AuditPasskeyRename, id)
 }
 
 func TestPasskeysAfterAChangeOfOrigin(t *testing.T) {

@@ -71,7 +71,7 @@ func (c *change) refresh(p Principal, way Way) error {
 	if err := people.Secrets.Put(c.Tx, &kept); err != nil {
 		return err
 	}
-	return c.audit("device.confirm", kept.ID, string(way))
+	return c.audit(people.AuditDeviceConfirm, kept.ID, string(way))
 }
 
 // proveWithPassword checks a password and calls use with a function that proves the
@@ -208,7 +208,7 @@ func (s *Service) SetPassword(ctx context.Context, by Actor, password string) er
 		if err := c.revokeSecrets(account.ID, people.SecretDevice, by.Principal.SecretID); err != nil {
 			return err
 		}
-		return c.audit("password.set", account.Username, "")
+		return c.audit(people.AuditPasswordSet, account.Username, "")
 	})
 }
 
@@ -235,6 +235,6 @@ func (s *Service) RemovePassword(ctx context.Context, by Actor) error {
 		if err := c.removeWay(nil, a.ID, people.CredentialPassword, a.ID); err != nil {
 			return err
 		}
-		return c.audit("password.remove", a.Username, "")
+		return c.audit(people.AuditPasswordRemove, a.Username, "")
 	})
 }

@@ -101,7 +101,7 @@ func (s *Service) NewRecoveryCodes(ctx context.Context, by Actor) ([]string, err
 		if err := c.putRecoveryCodes(a.ID, codes); err != nil {
 			return err
 		}
-		return c.audit("recovery.set", a.Username, "")
+		return c.audit(people.AuditRecoverySet, a.Username, "")
 	})
 	if err != nil {
 		return nil, err

@@ -29,7 +29,7 @@ func (s *Service) SetRetention(ctx context.Context, by Actor, room, value string
 		if hook := c.service.options.OnSettings; hook != nil {
 			c.after = append(c.after, func() { hook(SettingRetention) })
 		}
-		return c.audit("room.retention", room, value)
+		return c.audit(people.AuditRoomRetention, room, value)
 	})
 }
 

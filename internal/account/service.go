@@ -166,9 +166,9 @@ func (c *change) changed(account string) {
 }
 
 // audit adds a row about what the actor did.
-func (c *change) audit(action, subject, detail string) error {
+func (c *change) audit(action people.AuditAction, subject, detail string) error {
 	row := people.Audit{
-		Time: c.now, ID: newID(), Action: action, Subject: subject, Detail: detail,
+		Time: c.now, ID: newID(), Action: action.String(), Subject: subject, Detail: detail,
 		Address: c.by.Address,
 	}
 	if a := &c.by.Principal.Account; !c.by.Operator && a.ID != "" {

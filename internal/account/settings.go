@@ -403,5 +403,5 @@ func (c *change) set(known *setting, value string) error {
 	if hook := c.service.options.OnSettings; hook != nil {
 		c.after = append(c.after, func() { hook(known.key) })
 	}
-	return c.audit("setting.set", known.key, value)
+	return c.audit(people.AuditSettingSet, known.key, value)
 }

@@ -214,7 +214,7 @@ func (c *change) signIn(way Way, device Device, proven proof, secret string) (Se
 	if err := people.Secrets.Put(c.Tx, &kept); err != nil {
 		return Session{}, err
 	}
-	if err := c.audit("device.add", kept.ID, string(way)); err != nil {
+	if err := c.audit(people.AuditDeviceAdd, kept.ID, string(way)); err != nil {
 		return Session{}, err
 	}
 	p := newPrincipal(a, role, &kept)

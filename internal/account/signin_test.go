@@ -84,7 +84,7 @@ var ways = []struct {
 		w.must(err)
 		secret := newSecret(invitePrefix)
 		w.must(w.update(w.ctx, Operator(), func(c *change) error {
-			return errors.Join(c.putLink(&bob, secret, time.Hour), c.audit("test", "", ""))
+			return errors.Join(c.putLink(&bob, secret, time.Hour), c.audit(people.AuditAccountName, "", ""))
 		}))
 		return func() error {
 			_, err := w.SignInWithLink(w.ctx, secret, "", Device{})

@@ -115,7 +115,7 @@ func (c *change) create(d draft, a people.Account) (people.Account, error) {
 		if err != nil {
 			return a, err
 		}
-		return a, c.audit("passkey.add", kept.ID, kept.Name)
+		return a, c.audit(people.AuditPasskeyAdd, kept.ID, kept.Name)
 	}
 	return a, nil
 }
@@ -190,7 +190,7 @@ func (c *change) join(d draft, device Device, role kaban.Role, rooms []string, i
 		return Session{}, err
 	}
 	c.by.Principal = Principal{Account: a, Role: role}
-	if err := c.audit("account.add", a.Username, role.String()); err != nil {
+	if err := c.audit(people.AuditAccountAdd, a.Username, role.String()); err != nil {
 		return Session{}, err
 	}
 	if err := c.expectRooms(&a, rooms, inviter); err != nil {

@@ -66,7 +66,7 @@ func (s *Service) MakeToken(ctx context.Context, by Actor, n NewToken) (SecretIn
 		if err := people.Secrets.Put(c.Tx, &kept); err != nil {
 			return err
 		}
-		return c.audit("token.add", a.Username, kept.ID+" "+kept.Name)
+		return c.audit(people.AuditTokenAdd, a.Username, kept.ID+" "+kept.Name)
 	})
 	if err != nil {
 		return SecretInfo{}, "", fmt.Errorf("make a token: %w", err)
@@ -190,7 +190,7 @@ func (s *Service) MakeBot(ctx context.Context, by Actor, n NewBot) (a people.Acc
 		if err != nil {
 			return err
 		}
-		return c.audit("bot.add", a.Username, "owner "+owner.Username)
+		return c.audit(people.AuditBotAdd, a.Username, "owner "+owner.Username)
 	})
 	if err != nil {
 		return people.Account{}, fmt.Errorf("make a bot: %w", err)
@@ -307,6 +307,6 @@ func (s *Service) GiveBot(ctx context.Context, by Actor, bot, owner string) erro
 			return err
 		}
 		c.changed(a.ID)
-		return c.audit("bot.give", a.Username, to.Username)
+		return c.audit(people.AuditBotGive, a.Username, to.Username)
 	})
 }

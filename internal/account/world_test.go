@@ -216,6 +216,15 @@ func (w *world) rows(by Actor) (actions []string) {
 	return actions
 }
 
+// wantRow demands that the audit has a row of an action about a subject; "" is any.
+func wantRow(t testing.TB, s *Service, action people.AuditAction, subject string) {
+	t.Helper()
+	page, err := s.Audit(t.Context(), Operator(), AuditQuery{Action: action.String(), Subject: subject, Limit: 500})
+	if err != nil || len(page.Rows) == 0 {
+		t.Errorf("the audit has no %s of %q: %v", action, subject, err)
+	}
+}
+
 func wantError(t testing.TB, what string, got, want error) {
 	t.Helper()
 	if !errors.Is(got, want) {

@@ -184,9 +184,9 @@ func (u User) Appoint(ctx context.Context, room kaban.RoomName, member kaban.Use
 
 // audited are the actions of the audit for what acts do. All other acts change settings of a
 // room, but the topic, which is no moderation, and invitations; the room's log has them all.
-var audited = map[access.Action]string{
-	access.Kick: "room.kick", access.Ban: "room.ban", access.Unban: "room.unban", access.Mute: "room.mute", access.Unmute: "room.unmute",
-	access.SetRoomRole: "room.role", access.Appoint: "room.appoint", access.SetTopic: "", access.Invite: "",
+var audited = map[access.Action]people.AuditAction{
+	access.Kick: people.AuditRoomKick, access.Ban: people.AuditRoomBan, access.Unban: people.AuditRoomUnban, access.Mute: people.AuditRoomMute, access.Unmute: people.AuditRoomUnmute,
+	access.SetRoomRole: people.AuditRoomRole, access.Appoint: people.AuditRoomAppoint, access.SetTopic: {}, access.Invite: {},
 }
 
 // audit adds the row that says who did what to whom. Its readers are admins, which may know of
@@ -199,12 +199,12 @@ func (d *deed) audit(tx store.Tx) error {
 	name, named := audited[action]
 	switch {
 	case !named:
-		name = "room.set"
-	case name == "":
+		name = people.AuditRoomSet
+	case name == people.AuditAction{}:
 		return nil
 	}
 	row := people.Audit{
-		Time: d.user.chat.now(), ID: rand.Text(), Action: name, Subject: d.act.Subject.String(), Room: d.act.Room.String(),
+		Time: d.user.chat.now(), ID: rand.Text(), Action: name.String(), Subject: d.act.Subject.String(), Room: d.act.Room.String(),
 	}
 	if action == access.SetRoomRole {
 		row.Detail = d.act.Role.String()
