@@ -412,3 +412,54 @@ func TestTyping(t *testing.T) {
 	bob.say(`{"type":"typing","room":"den","ref":"4"}`)
 	bob.expect("error", "code", "forbidden", "room", "den", "ref", "4")
 }
+
+// A visitor that comes back with its session does not get a name that an account has by then,
+// whatever the account's status is, and nobody gets in by it on a server that takes no visitors.
+func TestResumingANameOfAnAccount(t *testing.T) {
+	w := newTown(t)
+	operator, ctx := account.Operator(), t.Context()
+	setting := func(key, value string) {
+		t.Helper()
+		if err := w.accounts.Set(ctx, operator, key, value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	setting("access", "open")
+	sessions := make(map[string]string)
+	statuses := map[string]func(name string) error{
+		"active":    func(string) error { return nil },
+		"unclaimed": func(string) error { return nil },
+		"suspended": func(name string) error { return w.accounts.Suspend(ctx, operator, name, "a test") },
+		"removed":   func(name string) error { return w.accounts.Remove(ctx, operator, name) },
+	}
+	for name := range statuses {
+		p := w.dial()
+		p.say(`{"type":"hello","version":1,"username":%q}`, name)
+		sessions[name], _ = p.expect("welcome", "username", name)["session"].(string)
+	}
+	setting("access", "invite") // visitors have left
+	for name, become := range statuses {
+		person := account.NewPerson{NewAccount: account.NewAccount{Username: name, Password: password}, Role: kaban.RoleMember}
+		if name == "unclaimed" {
+			person.Password = ""
+		}
+		if _, _, err := w.accounts.AddAccount(ctx, operator, person); err != nil {
+			t.Fatal(err)
+		}
+		if err := become(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, open := range []bool{false, true} {
+		code := "auth_required"
+		if open {
+			setting("access", "open")
+			code = "username_taken"
+		}
+		for name := range statuses {
+			p := w.dial()
+			p.say(`{"type":"hello","version":1,"username":%q,"resume":%q}`, name, sessions[name])
+			p.expect("error", "code", code)
+		}
+	}
+}
