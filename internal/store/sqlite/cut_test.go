@@ -56,12 +56,19 @@ func TestCutTextsAreErased(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, Options{maxUnmerged: 40, mergeStep: 10, walPages: 100})
 	w := newTown(t, dir, 11)
-	for range 4 {
+	for i := range 4 {
 		w.say(s, 300)
-		w.take(s, 30)
-		w.cut(s, 6)
-		if found := w.search.Find(t, w.gone...); len(found) == 0 {
-			t.Error("nothing is found before it is erased, so the search proves nothing")
+		if i%2 == 0 { // with the eraser beside
+			w.take(s, 30)
+			w.cut(s, 6)
+		} else {
+			s.stopEraser()
+			w.take(s, 30)
+			w.cut(s, 6)
+			if found := w.search.Find(t, w.gone...); len(found) == 0 {
+				t.Error("nothing is found before it is erased, so the search proves nothing")
+			}
+			s.startEraser()
 		}
 		w.erased(s)
 	}
