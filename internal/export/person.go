@@ -489,7 +489,7 @@ func (p *Person) addErasure(tx store.Tx) error {
 // says neither who that was nor from where.
 func (p *Person) AppendAudit(dst []byte, row *people.Audit) ([]byte, error) {
 	by := row.Actor != "" && row.Time < p.authors[row.Actor]
-	before := row.Action != "bot.add" && p.isSubject(row)
+	before := row.Action != people.AuditBotAdd.String() && p.isSubject(row)
 	p.followBot(row)
 	if !by && !before && !p.isSubject(row) {
 		return dst, nil
@@ -508,7 +508,7 @@ func (p *Person) AppendAudit(dst []byte, row *people.Audit) ([]byte, error) {
 // followBot notes whether a bot is the person's from a row on, if that gives it an owner: what
 // was done to it before or after is about somebody else.
 func (p *Person) followBot(row *people.Audit) {
-	if row.Action != "bot.add" && row.Action != "bot.give" {
+	if row.Action != people.AuditBotAdd.String() && row.Action != people.AuditBotGive.String() {
 		return
 	}
 	bot, owner := keyOf(row.Subject), keyOf(strings.TrimPrefix(row.Detail, "owner "))
@@ -533,13 +533,13 @@ func keyOf(username string) string {
 // learn notes what later rows name by its id only, and what may be gone by now.
 func (p *Person) learn(row *people.Audit, by bool) {
 	switch row.Action {
-	case "hook.add":
+	case people.AuditHookAdd.String():
 		if by {
 			p.made(row.Subject)
 		}
-	case "device.add", "invite.add", "passkey.add":
+	case people.AuditDeviceAdd.String(), people.AuditInviteAdd.String(), people.AuditPasskeyAdd.String():
 		p.subjects[row.Subject] = true
-	case "token.add":
+	case people.AuditTokenAdd.String():
 		id, _, _ := strings.Cut(row.Detail, " ")
 		p.subjects[id] = true
 	}
