@@ -127,6 +127,7 @@ func TestAdministration(t *testing.T) {
 	p.picture("invites")
 	p.part("Audit")
 	p.until(`[...document.querySelectorAll('.item')].some((e) => e.innerText.includes('account.suspend') && e.innerText.includes('olga') && e.innerText.includes('ben'))`)
+	p.until(`document.querySelector('.audit .item').innerText.includes('invite.add')`) // the newest
 	// Nobody knows who fails to sign in.
 	if failed := p.text(`[...document.querySelectorAll('.item')].find((e) => e.innerText.includes('sign_in.failed')).innerText`); !strings.HasPrefix(failed, "– ") {
 		t.Errorf("a failed sign-in is shown as %q", failed)

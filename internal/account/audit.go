@@ -116,11 +116,12 @@ type AuditQuery struct {
 	Operator bool   // only what commands in the data directory did
 	Action   string // exactly, or all that begin with it and a dot: "device"
 	Subject  string
+	Newest   bool   // the newest first, not the oldest
 	After    string // the Cursor of the page before
 	Limit    int    // 1 to 500; 0 is 100
 }
 
-// AuditPage is a page of the audit, the oldest row first.
+// AuditPage is a page of the audit, in the order that the query asks for.
 type AuditPage struct {
 	Rows   []people.Audit
 	Cursor string // for the next page; empty if this is the last one
@@ -161,13 +162,13 @@ func (s *Service) Audit(ctx context.Context, by Actor, q AuditQuery) (page Audit
 
 func (p *AuditPage) fill(tx store.Tx, q AuditQuery, after *people.Audit) error {
 	for scanned := 0; ; {
-		rows, more, err := people.Audits.Since(tx, q.From, after, maxAuditPage)
+		rows, more, err := q.read(tx, after)
 		if err != nil {
 			return err
 		}
 		for i := range rows {
 			row := &rows[i]
-			if q.To != 0 && row.Time >= q.To {
+			if !q.Newest && q.To != 0 && row.Time >= q.To {
 				return nil
 			}
 			if q.matches(row) {
@@ -185,6 +186,14 @@ func (p *AuditPage) fill(tx store.Tx, q AuditQuery, after *people.Audit) error {
 		}
 		after = &rows[len(rows)-1]
 	}
+}
+
+// read returns the next rows behind a row, or the first ones.
+func (q *AuditQuery) read(tx store.Tx, after *people.Audit) (rows []people.Audit, more bool, err error) {
+	if q.Newest {
+		return people.Audits.Before(tx, q.From, q.To, after, maxAuditPage)
+	}
+	return people.Audits.Since(tx, q.From, after, maxAuditPage)
 }
 
 func (q *AuditQuery) matches(row *people.Audit) bool {

@@ -210,6 +210,16 @@ func TestAuditPages(t *testing.T) {
 	if rows := all(AuditQuery{Action: "account.name"}); len(rows) != 40 || !slices.IsSortedFunc(rows, func(a, b people.Audit) int { return int(a.Time - b.Time) }) {
 		t.Errorf("%d rows", len(rows))
 	}
+	oldest, newest := all(AuditQuery{Action: "account.name"}), all(AuditQuery{Action: "account.name", Newest: true})
+	slices.Reverse(newest)
+	if !slices.Equal(newest, oldest) {
+		t.Errorf("the newest first are\n%v, and the oldest\n%v", newest, oldest)
+	}
+	from, to := oldest[5].Time, oldest[11].Time
+	if rows := all(AuditQuery{Action: "account.name", Newest: true, From: from, To: to}); len(rows) == 0 || rows[0].Time >= to || rows[len(rows)-1].Time != from ||
+		len(rows) != len(all(AuditQuery{Action: "account.name", From: from, To: to})) {
+		t.Errorf("the newest first between two times are %v", rows)
+	}
 	if rows := all(AuditQuery{Action: "account.name", Actor: "BOB"}); len(rows) != 20 || rows[0].Address != "192.0.2.2" || rows[0].Subject != "bob" {
 		t.Errorf("%d rows by bob: %+v", len(rows), rows[:1])
 	}

@@ -49,6 +49,18 @@ func (d Documents) Scan(from, to string, limit int) ([]store.Document, error) {
 	return slices.Clone(d[begin:max(begin, min(end, begin+limit))]), nil
 }
 
+// ScanBack implements store.Tx.
+func (d Documents) ScanBack(from, to string, limit int) ([]store.Document, error) {
+	if err := store.CheckLimit(limit); err != nil {
+		return nil, err
+	}
+	begin, _ := d.find(from)
+	end, _ := d.find(to)
+	found := slices.Clone(d[max(begin, end-limit):max(begin, end)])
+	slices.Reverse(found)
+	return found, nil
+}
+
 // Put implements store.Tx. It returns ErrReadOnly.
 func (Documents) Put(string, []byte) error { return store.ErrReadOnly }
 

@@ -113,6 +113,10 @@ func (w writable) Scan(from, to string, limit int) ([]store.Document, error) {
 	return w.documents().Scan(from, to, limit)
 }
 
+func (w writable) ScanBack(from, to string, limit int) ([]store.Document, error) {
+	return w.documents().ScanBack(from, to, limit)
+}
+
 // Ids of accounts, and of what they have.
 const (
 	annID, bobID, botID = "ANN", "BOB", "BOT"

@@ -38,6 +38,24 @@ func (t *audits) Since(tx store.Tx, time int64, after *Audit, limit int) (found 
 	return t.List(tx, nil, from, limit)
 }
 
+// Before returns up to limit rows, the newest first, that are not older than a time and come
+// before a row, or before another time if that is not 0.
+func (t *audits) Before(tx store.Tx, time, to int64, before *Audit, limit int) (found []Audit, more bool, err error) {
+	end := ""
+	switch {
+	case before != nil:
+		end = t.document(t.key(before))
+	case to != 0:
+		end = t.document([]string{stamp(to)})
+	}
+	list, more, err := scanBack(tx, t.document(nil), t.document([]string{stamp(time)}), end, limit)
+	if err != nil {
+		return nil, false, err
+	}
+	found, err = t.decodeAll(list)
+	return found, more, err
+}
+
 // At returns the row with a time and an id.
 func (t *audits) At(tx store.Tx, time int64, id string) (Audit, error) {
 	return t.Get(tx, stamp(time), id)

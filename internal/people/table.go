@@ -184,14 +184,19 @@ func (t *Table[T]) List(tx store.Tx, prefix, after []string, limit int) (values 
 	if err != nil {
 		return nil, false, err
 	}
+	values, err = t.decodeAll(found)
+	return values, more, err
+}
+
+func (t *Table[T]) decodeAll(found []store.Document) (values []T, err error) {
 	for _, d := range found {
 		v, err := t.decode(d.Value)
 		if err != nil {
-			return nil, false, err
+			return nil, err
 		}
 		values = append(values, v)
 	}
-	return values, more, nil
+	return values, nil
 }
 
 // All calls visit for every value, ascending by key, until it returns false.
@@ -238,6 +243,22 @@ func scan(tx store.Tx, prefix, after string, hasAfter bool, limit int) (found []
 		from = max(from, after+"\x00")
 	}
 	if found, err = tx.Scan(from, to, limit+1); err != nil {
+		return nil, false, err
+	}
+	if more = len(found) > limit; more {
+		found = found[:limit]
+	}
+	return found, more, nil
+}
+
+// scanBack is scan descending: the last documents under a prefix that come from a key on, and
+// before another one ("" is none).
+func scanBack(tx store.Tx, prefix, least, before string, limit int) (found []store.Document, more bool, err error) {
+	from, to := store.KeysUnder(prefix)
+	if before != "" {
+		to = min(to, before)
+	}
+	if found, err = tx.ScanBack(max(from, least), to, limit+1); err != nil {
 		return nil, false, err
 	}
 	if more = len(found) > limit; more {

@@ -44,6 +44,12 @@ func (d documents) Scan(from, to string, limit int) (found []store.Document, _ e
 	return found, nil
 }
 
+func (d documents) ScanBack(from, to string, limit int) (found []store.Document, _ error) {
+	all, err := d.Scan(from, to, len(d))
+	slices.Reverse(all)
+	return all[:min(limit, len(all))], err
+}
+
 func (d documents) Bump(kaban.RoomName) error                           { return nil }
 func (d documents) Head(kaban.RoomName) (uint64, error)                 { return 0, nil }
 func (d documents) Counts(kaban.RoomName, string) (store.Counts, error) { return store.Counts{}, nil }

@@ -92,6 +92,8 @@ type Tx interface {
 	// Scan returns up to limit documents with from <= key < to, ascending by the
 	// bytes of their keys. The limit must be positive.
 	Scan(from, to string, limit int) ([]Document, error)
+	// ScanBack is Scan from the other end: the last documents of the range, descending.
+	ScanBack(from, to string, limit int) ([]Document, error)
 	// Bump increments the revision of a room's rights. It creates the room, with an
 	// empty log, if it does not exist.
 	Bump(room kaban.RoomName) error

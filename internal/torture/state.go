@@ -202,6 +202,10 @@ func (memory) Counts(kaban.RoomName, string) (store.Counts, error) {
 	return store.Counts{}, store.ErrReadOnly
 }
 func (memory) Revision(kaban.RoomName) (uint64, error) { return 0, store.ErrReadOnly }
+func (memory) ScanBack(string, string, int) ([]store.Document, error) {
+	return nil, store.ErrReadOnly
+}
+
 func (memory) Scan(string, string, int) ([]store.Document, error) {
 	return nil, store.ErrReadOnly
 }

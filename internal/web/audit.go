@@ -23,6 +23,7 @@ func (s *Server) serverOperations(api huma.API) {
 type auditInput struct {
 	After   string     `query:"after" doc:"The id of the last row of the page before."`
 	Limit   limitParam `query:"limit" doc:"The most rows to return; 100 if absent."`
+	Newest  bool       `query:"newest" doc:"The newest row first; the oldest if absent."`
 	Since   string     `query:"since" format:"date-time" doc:"Only rows from this time on, as in RFC 3339."`
 	Actor   string     `query:"actor" doc:"Only what this username did."`
 	Subject string     `query:"subject" doc:"Only what was done to this: a username, or the id of an invite, a device and so on."`
@@ -45,7 +46,7 @@ type AuditRow struct {
 
 // AuditList is a page of the audit.
 type AuditList struct {
-	Rows  []AuditRow `json:"rows" nullable:"false" doc:"The oldest first. A page that is searched may be short and have more after it."`
+	Rows  []AuditRow `json:"rows" nullable:"false" doc:"The oldest first, unless the newest are asked for. A page that is searched may be short and have more after it."`
 	More  bool       `json:"more" doc:"There are more."`
 	After string     `json:"after,omitempty" doc:"With more: what to send as after for the next page."`
 }
@@ -69,7 +70,7 @@ func (s *Server) readAudit(ctx context.Context, by *who, in *auditInput) (AuditL
 		from = since.UnixMilli()
 	}
 	page, err := s.config.Accounts.Audit(ctx, by.actor(), account.AuditQuery{
-		From: from, Actor: in.Actor, Action: in.Action, Subject: in.Subject, After: in.After, Limit: limit,
+		From: from, Actor: in.Actor, Action: in.Action, Subject: in.Subject, Newest: in.Newest, After: in.After, Limit: limit,
 	})
 	list := AuditList{Rows: make([]AuditRow, len(page.Rows)), More: page.Cursor != "", After: page.Cursor}
 	for i, r := range page.Rows {

@@ -180,6 +180,23 @@ func (t *tx) Scan(from, to string, limit int) (found []store.Document, err error
 	return found, nil
 }
 
+// ScanBack implements store.Tx.
+func (t *tx) ScanBack(from, to string, limit int) (found []store.Document, err error) {
+	if err := store.CheckLimit(limit); err != nil {
+		return nil, t.fail(err)
+	}
+	t.now.values.Descend(to, func(key string, value []byte) bool {
+		if key < from {
+			return false
+		}
+		if key < to {
+			found = append(found, store.Document{Key: key, Value: bytes.Clone(value)})
+		}
+		return len(found) < limit
+	})
+	return found, nil
+}
+
 // Bump implements store.Tx.
 func (t *tx) Bump(name kaban.RoomName) error {
 	if err := t.change(); err != nil {

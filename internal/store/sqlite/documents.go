@@ -16,14 +16,15 @@ import (
 
 // documentStmts read documents. Every connection that runs transactions has them.
 type documentStmts struct {
-	getDocument, getDocuments, scanDocuments *sql.Stmt
+	getDocument, getDocuments, scanDocuments, scanDocumentsBack *sql.Stmt
 }
 
 func (s *documentStmts) queries() map[**sql.Stmt]string {
 	return map[**sql.Stmt]string{
 		&s.getDocument:   "SELECT value, sum FROM documents WHERE key = ?",
 		&s.getDocuments:  "SELECT key, value, sum FROM documents WHERE key IN (SELECT value FROM json_each(?))",
-		&s.scanDocuments: "SELECT key, value, sum FROM documents WHERE key >= ? AND key < ? ORDER BY key LIMIT ?",
+		&s.scanDocuments:     "SELECT key, value, sum FROM documents WHERE key >= ? AND key < ? ORDER BY key LIMIT ?",
+		&s.scanDocumentsBack: "SELECT key, value, sum FROM documents WHERE key >= ? AND key < ? ORDER BY key DESC LIMIT ?",
 	}
 }
 
@@ -76,9 +77,9 @@ func (s *documentStmts) getAll(ctx context.Context, sum *summer, keys []string) 
 	return values, nil
 }
 
-// scan returns documents in a range.
-func (s *documentStmts) scan(ctx context.Context, sum *summer, from, to string, limit int) ([]store.Document, error) {
-	rows, err := s.scanDocuments.QueryContext(ctx, from, to, limit)
+// scanBy returns documents in a range, by scanDocuments or scanDocumentsBack.
+func scanBy(ctx context.Context, stmt *sql.Stmt, sum *summer, from, to string, limit int) ([]store.Document, error) {
+	rows, err := stmt.QueryContext(ctx, from, to, limit)
 	if err != nil {
 		return nil, sortDamage(from, err)
 	}
@@ -381,13 +382,22 @@ func (t *tx) Delete(key string) error {
 
 // Scan implements store.Tx.
 func (t *tx) Scan(from, to string, limit int) ([]store.Document, error) {
+	return t.scan(t.stmts.scanDocuments, from, to, limit)
+}
+
+// ScanBack implements store.Tx.
+func (t *tx) ScanBack(from, to string, limit int) ([]store.Document, error) {
+	return t.scan(t.stmts.scanDocumentsBack, from, to, limit)
+}
+
+func (t *tx) scan(stmt *sql.Stmt, from, to string, limit int) ([]store.Document, error) {
 	if t.failed != nil {
 		return nil, t.failed
 	}
 	if err := store.CheckLimit(limit); err != nil {
 		return nil, t.fail(err)
 	}
-	found, err := t.stmts.scan(t.ctx, t.sum, from, to, limit)
+	found, err := scanBy(t.ctx, stmt, t.sum, from, to, limit)
 	return found, t.check(err)
 }
 

@@ -144,6 +144,7 @@ func testDocumentLimits(t *testing.T, s store.Store) {
 		"no value":         func(tx store.Tx) error { return tx.Put("a", nil) },
 		"a limit of 0":     func(tx store.Tx) error { _, err := tx.Scan(first, last, 0); return err },
 		"a negative limit": func(tx store.Tx) error { _, err := tx.Scan(first, last, -1); return err },
+		"no limit back":    func(tx store.Tx) error { _, err := tx.ScanBack(first, last, 0); return err },
 	} {
 		var failed error
 		err := s.Update(t.Context(), func(tx store.Tx) error {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"testing"
 
@@ -56,7 +57,7 @@ func (n namespace) steps() *rapid.Generator[[]step] {
 	keys := rapid.Map(rapid.SampledFrom([]string{"", "a", "a/b", "a/c", "a0", "b", "é", "\U0010ffff"}), func(k string) string { return n.prefix + k })
 	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) step {
 		return step{
-			do: rapid.IntRange(0, 6).Draw(t, "do"), key: keys.Draw(t, "key"), to: keys.Draw(t, "to"),
+			do: rapid.IntRange(0, 7).Draw(t, "do"), key: keys.Draw(t, "key"), to: keys.Draw(t, "to"),
 			value: rapid.StringN(0, 3, -1).Draw(t, "value"), room: n.room().Draw(t, "room"),
 			limit: rapid.IntRange(1, 5).Draw(t, "limit"), failAfter: rapid.IntRange(0, 14).Draw(t, "fails") == 0,
 		}
@@ -105,6 +106,14 @@ func (m *model) run(t *testing.T, tx store.Tx, steps []step, fail func(format st
 			got, err = tx.Scan(s.key, s.to, s.limit)
 			if want := m.scan(s.key, s.to, s.limit); !slices.Equal(pairs(got), want) {
 				fail("Scan(%q, %q, %d) = %q, want %q", s.key, s.to, s.limit, pairs(got), want)
+			}
+		case 7:
+			var got []store.Document
+			got, err = tx.ScanBack(s.key, s.to, s.limit)
+			want := m.scan(s.key, s.to, math.MaxInt)
+			slices.Reverse(want)
+			if want = want[:min(s.limit, len(want))]; !slices.Equal(pairs(got), want) {
+				fail("ScanBack(%q, %q, %d) = %q, want %q", s.key, s.to, s.limit, pairs(got), want)
 			}
 		case 5:
 			var got uint64

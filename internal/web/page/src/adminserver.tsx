@@ -25,7 +25,7 @@ interface Row {
 export function Audit() {
   const subject = useSignal('')
   const asked = subject.value.trim()
-  const loaded = useLoaded<{ rows: Row[]; more: boolean }>(`v1/admin/audit?limit=${mostListed}${asked === '' ? '' : `&subject=${encodeURIComponent(asked)}`}`)
+  const loaded = useLoaded<{ rows: Row[]; more: boolean }>(`v1/admin/audit?newest=true&limit=${mostListed}${asked === '' ? '' : `&subject=${encodeURIComponent(asked)}`}`)
   return (
     <>
       <input type="search" aria-label={t('auditSubject')} placeholder={t('auditSubject')} autocomplete="off" value={subject.value} onInput={(event) => (subject.value = event.currentTarget.value)} />
