@@ -21,8 +21,8 @@ type documentStmts struct {
 
 func (s *documentStmts) queries() map[**sql.Stmt]string {
 	return map[**sql.Stmt]string{
-		&s.getDocument:   "SELECT value, sum FROM documents WHERE key = ?",
-		&s.getDocuments:  "SELECT key, value, sum FROM documents WHERE key IN (SELECT value FROM json_each(?))",
+		&s.getDocument:       "SELECT value, sum FROM documents WHERE key = ?",
+		&s.getDocuments:      "SELECT key, value, sum FROM documents WHERE key IN (SELECT value FROM json_each(?))",
 		&s.scanDocuments:     "SELECT key, value, sum FROM documents WHERE key >= ? AND key < ? ORDER BY key LIMIT ?",
 		&s.scanDocumentsBack: "SELECT key, value, sum FROM documents WHERE key >= ? AND key < ? ORDER BY key DESC LIMIT ?",
 	}

@@ -116,6 +116,17 @@ interface PickerProps extends Props {
   hint?: string
 }
 
+/** Keeps the text for which Enter was pressed before its offers were there, and chooses once they are. */
+function useEntered(rendered: string, choose: (() => void) | undefined) {
+  const entered = useRef<string | undefined>(undefined)
+  useEffect(() => {
+    if (!choose || entered.current !== rendered) return
+    entered.current = undefined
+    choose()
+  })
+  return entered
+}
+
 function Picker({ label, chosen, most, query, offers, searching = false, problem, none, Picture, focused = false, hint = label }: PickerProps) {
   const at = useSignal(0)
   const input = useRef<HTMLInputElement>(null)
@@ -129,6 +140,7 @@ function Picker({ label, chosen, most, query, offers, searching = false, problem
     at.value = 0
     input.current!.focus()
   }
+  const entered = useEntered(rendered, offers && (() => choose(offered[0])))
   const onKeyDown = (event: TargetedKeyboardEvent<HTMLInputElement>) => {
     if (event.isComposing) return
     if (event.key === 'ArrowDown') at.value = (index + 1) % Math.max(1, offered.length)
@@ -136,9 +148,9 @@ function Picker({ label, chosen, most, query, offers, searching = false, problem
     // The field may still show what has been chosen: it is rendered once a frame.
     else if (event.key === 'Enter' && query.peek() !== '') {
       // What is offered belongs to the text that was rendered, not to what has been typed since.
-      if (event.currentTarget.value === rendered) choose(offered[index])
-    }
-    else {
+      if (offers && event.currentTarget.value === rendered) choose(offered[index])
+      else entered.current = event.currentTarget.value
+    } else {
       // Enter in an empty field sends the form.
       if (event.key === 'Backspace' && query.value === '') chosen.value = chosen.value.slice(0, -1)
       return
