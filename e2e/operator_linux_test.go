@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -20,22 +19,23 @@ import (
 // person types goes to the file.
 func onTerminal(t *testing.T, args ...string) (*running, *os.File) {
 	t.Helper()
-	ours, theirs := openTerminal(t, 400, 50)
 	r := command(t, args...)
-	r.Stdin, r.Stdout, r.Stderr = theirs, theirs, theirs
-	r.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
-	r.begin()
-	go func() {
-		buffer := make([]byte, 4096)
-		for {
-			n, err := ours.Read(buffer)
-			if err != nil {
-				return
-			}
-			r.Write(buffer[:n])
-		}
-	}()
-	return r, ours
+	return r, r.beginOnTerminal(400, 50)
+}
+
+// wantAnswer has a command ask on a terminal, unless asks is "", and demands how it ends after
+// an answer.
+func wantAnswer(t *testing.T, args []string, asks, answer string, code int, says string) {
+	t.Helper()
+	r, keys := onTerminal(t, args...)
+	if asks != "" {
+		r.await(asks)
+		fmt.Fprint(keys, answer)
+	}
+	r.await(says)
+	if got := r.finish(); got != code || asks == "" && strings.Contains(r.String(), "go on") {
+		t.Errorf("%q, %q: exit code %d, want %d: %s", args, answer, got, code, r)
+	}
 }
 
 // office is a data directory with the owner olga and the member ann.
@@ -72,19 +72,9 @@ func TestEndingAnAccountAsks(t *testing.T) {
 		{"erase", "y\n", 1, "nothing is changed"},
 		{"erase", "ann\n", 0, "ann is erased"},
 	} {
-		r, keys := onTerminal(t, "user", c.command, "ann", "--data", data)
-		r.await("type ann to go on: ")
-		fmt.Fprint(keys, c.answer)
-		r.await(c.says)
-		if code := r.finish(); code != c.code {
-			t.Errorf("%s, %q: exit code %d, want %d: %s", c.command, c.answer, code, c.code, r)
-		}
+		wantAnswer(t, []string{"user", c.command, "ann", "--data", data}, "type ann to go on: ", c.answer, c.code, c.says)
 	}
-	r, _ := onTerminal(t, "user", "remove", "nobody", "--data", data)
-	r.await("there is no account nobody")
-	if code := r.finish(); code != 1 || strings.Contains(r.String(), "go on") {
-		t.Errorf("an account that is not there: exit code %d: %s", code, r)
-	}
+	wantAnswer(t, []string{"user", "remove", "nobody", "--data", data}, "", "", 1, "there is no account nobody")
 }
 
 // A shorter retention asks before it deletes messages, and asks nothing if there are none.
@@ -112,15 +102,11 @@ func TestDeletingByRetentionAsks(t *testing.T) {
 		{"settings set retention 1d", "yes\n", 0, "retention is now"},
 		{"room retention attic 1d", "yes\n", 0, "attic"},
 	} {
-		r, keys := onTerminal(t, append(strings.Fields(c.command), "--data", data)...)
-		if c.answer != "" {
-			r.await(asks)
-			fmt.Fprint(keys, c.answer)
+		question := asks
+		if c.answer == "" {
+			question = ""
 		}
-		r.await(c.says)
-		if code := r.finish(); code != c.code || c.answer == "" && strings.Contains(r.String(), asks) {
-			t.Errorf("%s, %q: exit code %d, want %d: %s", c.command, c.answer, code, c.code, r)
-		}
+		wantAnswer(t, append(strings.Fields(c.command), "--data", data), question, c.answer, c.code, c.says)
 	}
 }
 

@@ -38,6 +38,27 @@ func openTerminal(t *testing.T, columns, rows uint16) (ours, theirs *os.File) {
 	return ours, theirs
 }
 
+// beginOnTerminal starts a command on a terminal of a size, as a person does. It returns the
+// keyboard.
+func (r *running) beginOnTerminal(columns, rows uint16) (keys *os.File) {
+	r.t.Helper()
+	ours, theirs := openTerminal(r.t, columns, rows)
+	r.Stdin, r.Stdout, r.Stderr = theirs, theirs, theirs
+	r.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	r.begin()
+	go func() {
+		buffer := make([]byte, 4096)
+		for {
+			n, err := ours.Read(buffer)
+			if err != nil {
+				return
+			}
+			r.Write(buffer[:n])
+		}
+	}()
+	return ours
+}
+
 // The client works on a terminal that answers no queries.
 func TestATerminalThatAnswersNothing(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -63,22 +84,9 @@ func TestATerminalThatAnswersNothing(t *testing.T) {
 				sent <- r.Content
 				return []string{fmt.Sprintf(`{"type":"ack","room":"lobby","id":%q,"seq":1,"time":"2026-11-24T02:35:37.101Z","duplicate":false,"ref":"REF"}`, r.ID)}, true
 			})
-			ours, theirs := openTerminal(t, c.columns, c.rows)
 			r := command(t, "chat", "--server", addr, "--username", "ann")
-			r.Stdin, r.Stdout, r.Stderr = theirs, theirs, theirs
 			r.Env = append(os.Environ(), c.term)
-			r.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
-			r.begin()
-			go func() {
-				buffer := make([]byte, 4096)
-				for {
-					n, err := ours.Read(buffer)
-					if err != nil {
-						return
-					}
-					r.Write(buffer[:n])
-				}
-			}()
+			ours := r.beginOnTerminal(c.columns, c.rows)
 			if c.draws {
 				r.await("\x1b[?1049h") // the alternate screen
 				receive(t, joined, "request for the members")
