@@ -84,7 +84,9 @@ func (d *Dispatcher) Find(ctx context.Context, name kaban.RoomName, start Start)
 	if err != nil {
 		return Place{}, fmt.Errorf("state of %s: %w", name, err)
 	}
-	return Place{state: state, start: start, wanted: name, generation: generation, isNew: state.Head == 0 && state.Revision == 0 && d.Peek(name) == nil}, nil
+	p := Place{state: state, start: start, wanted: name, generation: generation}
+	p.isNew = !p.IsStored() && d.Peek(name) == nil
+	return p, nil
 }
 
 // Joined is the state of the room at the moment of joining.
