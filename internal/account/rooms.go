@@ -89,8 +89,8 @@ func (c *change) storedRoom(name kaban.RoomName, asked string) (people.Room, err
 	return known, err
 }
 
-// roomsOf returns the keys of the rooms with these names, all of which an account may know
-// of, or the owner of a bot: it takes its bot there later. It returns an *UnknownRoomError.
+// roomsOf returns the keys of the rooms with these names, if an account may know of them all, or
+// the owner of a bot, because it takes its bot there later. It returns an *UnknownRoomError.
 func (c *change) roomsOf(a *people.Account, names []string) (keys []string, err error) {
 	for _, asked := range names {
 		name, err := kaban.ParseAnyRoom(asked)
