@@ -126,10 +126,11 @@ func TestAdministration(t *testing.T) {
 	p.until(`document.querySelector('#link')?.value.includes('/invite#') && document.querySelectorAll('.item').length >= 1`)
 	p.picture("invites")
 	p.part("Audit")
-	p.until(`[...document.querySelectorAll('.item')].some((e) => e.innerText.includes('account.suspend') && e.innerText.includes('olga') && e.innerText.includes('ben'))`)
-	p.until(`document.querySelector('.audit .item').innerText.includes('invite.add')`) // the newest
+	// A sentence, and the action as commands and requests name it.
+	p.until(`[...document.querySelectorAll('.audit .item')].some((e) => e.innerText.startsWith('olga suspended ben') && e.querySelector('code').innerText === 'account.suspend')`)
+	p.until(`document.querySelector('.audit .item').innerText.startsWith('olga made an invite link')`) // the newest
 	// Nobody knows who fails to sign in.
-	if failed := p.text(`[...document.querySelectorAll('.item')].find((e) => e.innerText.includes('sign_in.failed')).innerText`); !strings.HasPrefix(failed, "– ") {
+	if failed := p.text(`[...document.querySelectorAll('.item')].find((e) => e.innerText.includes('sign_in.failed')).innerText`); !strings.HasPrefix(failed, "Somebody failed to sign in as ben") {
 		t.Errorf("a failed sign-in is shown as %q", failed)
 	}
 	p.picture("audit")

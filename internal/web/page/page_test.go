@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"kaban/internal/people"
 	"kaban/wire"
 )
 
@@ -355,6 +357,39 @@ func TestSmall(t *testing.T) {
 			if n >= 11_000 {
 				t.Errorf("%s has %d bytes with %s, want less than 11000", target, n, encoding)
 			}
+		}
+	}
+}
+
+// TestAuditActionsHaveWords finds actions of the audit that a language has no sentence for, and
+// sentences that name something else than the English one.
+func TestAuditActionsHaveWords(t *testing.T) {
+	files, err := filepath.Glob("src/texts.admin.*.ts")
+	if err != nil || len(files) < 2 {
+		t.Fatalf("got the files %q (error: %v), want one for each language", files, err)
+	}
+	sentence := regexp.MustCompile(`(?m)^    '([a-z_]+\.[a-z_]+)': '(.+)',$`)
+	placeholder := regexp.MustCompile(`\{\w+\}`)
+	named := make(map[string][]string) // by action, sorted
+	for _, file := range append([]string{"src/texts.admin.en.ts"}, files...) {
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got, want []string
+		for _, found := range sentence.FindAllStringSubmatch(string(source), -1) {
+			action, names := found[1], slices.Sorted(slices.Values(placeholder.FindAllString(found[2], -1)))
+			got = append(got, action)
+			if english, ok := named[action]; ok && !slices.Equal(names, english) {
+				t.Errorf("%s: the sentence for %s has %q, want %q as in English", file, action, names, english)
+			}
+			named[action] = names
+		}
+		for _, action := range people.AuditActions {
+			want = append(want, action.String())
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s has other sentences than there are actions: %s", file, diff)
 		}
 	}
 }

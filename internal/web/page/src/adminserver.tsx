@@ -1,13 +1,15 @@
 // The audit, and the settings of the server.
 
 import { useSignal } from '@preact/signals'
+import type { ComponentChildren } from 'preact'
 import { call, mostListed, path } from './api'
 import { Failure, useSending } from './form'
 import { Confirm, Doing, useLoaded, Waiting } from './listing'
 import { deletedBy } from './retention'
 import { atLeast } from './rights'
 import { account } from './state'
-import { fullTimeOf, t } from './texts'
+import { fullTimeOf, language, languages, momentOf, t } from './texts'
+import type { About, AdminTexts } from './texts.admin.en'
 import type { Texts } from './texts.en'
 
 interface Row {
@@ -22,30 +24,53 @@ interface Row {
   count?: number
 }
 
+/** What only admins read. A row or a setting without a text is shown as the server names it. */
+const useAdminTexts = () => useLoaded(language.value, (tag) => languages[tag]!.admin())
+
 export function Audit() {
   const subject = useSignal('')
   const asked = subject.value.trim()
+  const words = useAdminTexts()
   const loaded = useLoaded<{ rows: Row[]; more: boolean }>(`v1/admin/audit?newest=true&limit=${mostListed}${asked === '' ? '' : `&subject=${encodeURIComponent(asked)}`}`)
+  const texts = words.value.value?.texts
   return (
     <>
       <input type="search" aria-label={t('auditSubject')} placeholder={t('auditSubject')} autocomplete="off" value={subject.value} onInput={(event) => (subject.value = event.currentTarget.value)} />
       <Waiting of={loaded} />
-      <ul class="items audit">
-        {loaded.value.value?.rows.map((row) => (
-          <li class="item" key={row.id}>
-            <div class="item-text">
-              <span>
-                <strong>
-                  <bdi>{row.username ?? (row.count ? '–' : t('operator'))}</bdi>
-                </strong>{' '}
-                <code>{row.action}</code> {row.subject && <bdi>{row.subject}</bdi>} {row.room && `#${row.room}`} {row.count !== undefined && row.count > 1 && `× ${row.count}`}
-              </span>
-              <span class="quiet">{[fullTimeOf(row.time), row.address, row.detail].filter(Boolean).join(' · ')}</span>
-            </div>
-          </li>
-        ))}
-      </ul>
+      <ul class="items audit">{(texts || words.problem.value) && loaded.value.value?.rows.map((row) => <Done key={row.id} row={row} texts={texts} />)}</ul>
     </>
+  )
+}
+
+/** A row of the audit: a sentence, and below it the rest, with the action by which the command line and the API find it. */
+function Done({ row, texts }: { row: Row; texts: AdminTexts | undefined }) {
+  const sentence = texts?.actions[row.action] ?? '{subject} {room}'
+  const named: Record<string, ComponentChildren> = { '{subject}': <bdi>{row.subject || '–'}</bdi>, '{room}': <bdi>{row.room && `#${row.room}`}</bdi> }
+  const rest = [
+    !sentence.includes('{subject}') && row.subject !== row.username && row.subject,
+    row.detail,
+    row.address,
+  ].filter(Boolean)
+  return (
+    <li class="item">
+      <div class="item-text">
+        <span>
+          <strong>
+            <bdi>{row.username ?? (row.count ? texts?.somebody : texts?.operator) ?? '–'}</bdi>
+          </strong>{' '}
+          {sentence.split(/(\{\w+\})/).map((part) => named[part] ?? part)}
+          {row.count !== undefined && row.count > 1 && ` × ${row.count}`}
+        </span>
+        <span class="quiet">
+          <time dateTime={row.time} title={fullTimeOf(row.time)}>
+            {momentOf(row.time)}
+          </time>
+          {' · '}
+          <code>{row.action}</code>
+          {rest.map((text) => ` · ${text}`)}
+        </span>
+      </div>
+    </li>
   )
 }
 
@@ -60,36 +85,29 @@ interface Setting {
 
 export function ServerSettings() {
   const loaded = useLoaded<{ settings: Setting[] }>('v1/admin/settings')
+  const words = useAdminTexts()
+  const texts = words.value.value?.texts
   return (
     <>
       <Waiting of={loaded} />
-      {loaded.value.value?.settings.map((setting) => <OneSetting key={[setting.key, setting.value, setting.operator].join(' ')} setting={setting} reload={loaded.reload} />)}
+      {(texts || words.problem.value) &&
+        loaded.value.value?.settings.map((setting) => (
+          <OneSetting key={[setting.key, setting.value, setting.operator].join(' ')} setting={setting} about={texts?.settings[setting.key]} reload={loaded.reload} />
+        ))}
     </>
   )
 }
 
-/** The name and the explanation of each setting, in the language of the page. A newer server may have others, with its own words. */
-const known: Record<string, { label: keyof Texts; help: keyof Texts; values?: Record<string, keyof Texts> }> = {
-  access: { label: 'access', help: 'accessHelp', values: { open: 'accessOpen', signup: 'accessSignup', invite: 'accessInvite', closed: 'accessClosed' } },
-  create_rooms: { label: 'setCreateRooms', help: 'setCreateRoomsHelp', values: { member: 'setMembers', admin: 'setAdmins' } },
-  invite_members: { label: 'setInviteMembers', help: 'setInviteMembersHelp', values: { member: 'setMembers', admin: 'setAdmins' } },
-  auto_join: { label: 'setAutoJoin', help: 'setAutoJoinHelp' },
-  retention: { label: 'setRetention', help: 'setRetentionHelp' },
-  'oidc.issuer': { label: 'oidcIssuer', help: 'oidcIssuerHelp' },
-  'oidc.client_id': { label: 'oidcClient', help: 'oidcClientHelp' },
-  'oidc.client_secret_file': { label: 'oidcSecret', help: 'oidcSecretHelp' },
-  'oidc.name': { label: 'oidcName', help: 'oidcNameHelp' },
-  'oidc.scopes': { label: 'oidcScopes', help: 'oidcScopesHelp' },
-  'oidc.subject_claim': { label: 'oidcSubject', help: 'oidcSubjectHelp' },
-  'oidc.username_claim': { label: 'oidcUsername', help: 'oidcUsernameHelp' },
-  'oidc.link_by_email': { label: 'oidcEmail', help: 'oidcEmailHelp', values: { true: 'setYes', false: 'setNo' } },
-  'oidc.create': { label: 'oidcCreate', help: 'oidcCreateHelp', values: { true: 'setYes', false: 'setNo' } },
-  'oidc.groups_claim': { label: 'oidcGroupsClaim', help: 'oidcGroupsClaimHelp' },
-  'oidc.groups': { label: 'oidcGroups', help: 'oidcGroupsHelp' },
-  'oidc.max_age': { label: 'oidcAge', help: 'oidcAgeHelp' },
+/** The settings that have a few values, with a text for each. */
+const choices: Record<string, Record<string, keyof Texts>> = {
+  access: { open: 'accessOpen', signup: 'accessSignup', invite: 'accessInvite', closed: 'accessClosed' },
+  create_rooms: { member: 'setMembers', admin: 'setAdmins' },
+  invite_members: { member: 'setMembers', admin: 'setAdmins' },
+  'oidc.link_by_email': { true: 'setYes', false: 'setNo' },
+  'oidc.create': { true: 'setYes', false: 'setNo' },
 }
 
-function OneSetting({ setting, reload }: { setting: Setting; reload(): Promise<void> }) {
+function OneSetting({ setting, about, reload }: { setting: Setting; about: About | undefined; reload(): Promise<void> }) {
   const value = useSignal(setting.value)
   const saved = useSignal(setting.value)
   // How many messages the value would delete, once the owner was told; a second press does it.
@@ -107,14 +125,14 @@ function OneSetting({ setting, reload }: { setting: Setting; reload(): Promise<v
   const owner = atLeast(account.value, 'owner')
   const mine = owner && setting.operator !== true
   const id = `setting-${setting.key}`
-  const about = Object.hasOwn(known, setting.key) ? known[setting.key] : undefined
+  const values = choices[setting.key]
   return (
     <form class="beside" onSubmit={sending.submit}>
       <div class="field">
-        <label for={id}>{about ? t(about.label) : <code>{setting.key}</code>}</label>
-        {about?.values ? (
+        <label for={id}>{about?.label ?? <code>{setting.key}</code>}</label>
+        {values ? (
           <select id={id} disabled={!mine} value={value.value} aria-describedby={`${id}-help`} onChange={(event) => (value.value = event.currentTarget.value)}>
-            {Object.entries(about.values).map(([key, label]) => (
+            {Object.entries(values).map(([key, label]) => (
               <option key={key} value={key}>
                 {t(label)}
               </option>
@@ -135,7 +153,7 @@ function OneSetting({ setting, reload }: { setting: Setting; reload(): Promise<v
       {owner && !mine && setting.value !== '' && <Doing label={t('remove')} harsh does={() => call('PUT', `v1/admin/settings/${path(setting.key)}`, { value: '' })} done={reload} />}
       {deletes.value !== undefined && <p role="alert">{t('retentionDeletes', { count: deletes.value })}</p>}
       <p class="quiet help" id={`${id}-help`}>
-        {about ? t(about.help) : setting.help}{' '}
+        {about?.help ?? setting.help}{' '}
         {owner && !mine && (
           <>
             {t('setOnServer')} <code>kaban settings set {setting.key} …</code>
