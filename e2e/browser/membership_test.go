@@ -116,8 +116,11 @@ func TestDirectMessages(t *testing.T) {
 	// has not opened it.
 	p.until(`document.querySelector('h1 .avatar.online') && document.querySelector('h1 .hidden').innerText === 'online'`)
 	carla.until(`[...document.querySelectorAll('.room')].find((e) => e.querySelector('.room-name').innerText === 'ben')?.querySelector('.avatar.online')`)
-	// The name of such a room says nothing to people.
-	p.until(`document.querySelector('.beginning')?.innerText === 'This is where carla begins.'`)
+	// The name of such a room says nothing to people, and neither does it that one of them made it.
+	p.until(`document.querySelector('.beginning')?.innerText === 'This is the beginning of your conversation with carla.'`)
+	if lines := p.text(`[...document.querySelectorAll('.change')].map((e) => e.innerText).join()`); lines != "" {
+		t.Errorf("a conversation begins with %q", lines)
+	}
 	const unread = `[...document.querySelectorAll('.room')].find((e) => e.querySelector('.room-name').innerText === 'ben')?.querySelector('.count')?.innerText.split('\n')[0] ?? ''`
 	carla.until(unread + ` === '1'`)
 	phone.until(unread + ` === '1'`)
