@@ -138,7 +138,8 @@ func TestAdministration(t *testing.T) {
 	p.until(`document.querySelector('#setting-access')?.value === 'invite'`)
 	if !p.truth(`(() => {
 		const file = document.getElementById('setting-oidc.client_secret_file')
-		return file.readOnly && !file.form.querySelector('button') && file.form.innerText.includes('kaban settings set oidc.client_secret_file')
+		const about = file.closest('.field')
+		return file.readOnly && !about.querySelector('button') && about.innerText.includes('kaban settings set oidc.client_secret_file')
 	})()`) {
 		t.Error("the page offers to name a file of the server, or not the command that does")
 	}
@@ -148,17 +149,25 @@ func TestAdministration(t *testing.T) {
 	p.fill("setting-oidc.max_age", "soon")
 	p.press(kb.Enter)
 	p.until(`document.querySelector('.part [role=alert]')`)
+	p.picture("server-refused")
+	// One button saves whatever was written; the error is at the field that it is about.
+	p.until(`document.getElementById('setting-oidc.max_age').closest('.field').querySelector('[role=alert]')`)
+	p.fill("setting-oidc.name", "The office")
 	p.fill("setting-oidc.max_age", "48h")
 	p.press(kb.Enter)
-	p.until(`!document.querySelector('.part [role=alert]')`)
+	p.until(`!document.querySelector('.part [role=alert]') && document.querySelector('.part [role=status]')?.innerText === 'Saved.'`)
+	const kept = `fetch("/v1/admin/settings").then((r) => r.json()).then((l) => l.settings.filter((s) => s.key === 'oidc.name' && s.value === 'The office' || s.key === 'oidc.max_age' && s.value === '48h').length)`
+	if n := p.later(kept); n != 2 {
+		t.Errorf("%v of the two settings that were written are kept", n)
+	}
+	// A choice is saved when it is made.
 	p.text(`(() => {
 		const access = document.getElementById('setting-access')
 		access.value = 'signup'
 		access.dispatchEvent(new Event('change', { bubbles: true }))
-		access.form.requestSubmit()
 		return ''
 	})()`)
-	p.until(`document.getElementById('setting-access').form.querySelector('button').disabled`)
+	p.until(`document.getElementById('setting-access').closest('.field').querySelector('[role=status]')?.innerText === 'Saved.'`)
 	p.picture("server")
 	third := newPage(t, desktop)
 	third.expectBreaks()

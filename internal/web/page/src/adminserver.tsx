@@ -2,8 +2,8 @@
 
 import { useSignal } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
-import { call, mostListed, path } from './api'
-import { Failure, useSending } from './form'
+import { call, mostListed, path, problemOf } from './api'
+import { Failure, Saved, useSending } from './form'
 import { Confirm, Doing, useLoaded, Waiting } from './listing'
 import { deletedBy } from './retention'
 import { atLeast } from './rights'
@@ -83,17 +83,25 @@ interface Setting {
   operator?: boolean
 }
 
+/** Each part of the settings has a form; the prefix says which are in it. */
+const signOn = 'oidc.'
+
 export function ServerSettings() {
   const loaded = useLoaded<{ settings: Setting[] }>('v1/admin/settings')
   const words = useAdminTexts()
   const texts = words.value.value?.texts
+  const all = (texts || words.problem.value) && loaded.value.value?.settings
+  const about = (setting: Setting) => texts?.settings[setting.key]
   return (
     <>
       <Waiting of={loaded} />
-      {(texts || words.problem.value) &&
-        loaded.value.value?.settings.map((setting) => (
-          <OneSetting key={[setting.key, setting.value, setting.operator].join(' ')} setting={setting} about={texts?.settings[setting.key]} reload={loaded.reload} />
-        ))}
+      {all && (
+        <>
+          <SettingsForm settings={all.filter((s) => !s.key.startsWith(signOn))} about={about} reload={loaded.reload} />
+          {texts && <h3>{texts.signOn}</h3>}
+          <SettingsForm settings={all.filter((s) => s.key.startsWith(signOn))} about={about} reload={loaded.reload} />
+        </>
+      )}
     </>
   )
 }
@@ -107,61 +115,134 @@ const choices: Record<string, Record<string, keyof Texts>> = {
   'oidc.create': { true: 'setYes', false: 'setNo' },
 }
 
-function OneSetting({ setting, about, reload }: { setting: Setting; about: About | undefined; reload(): Promise<void> }) {
-  const value = useSignal(setting.value)
-  const saved = useSignal(setting.value)
-  // How many messages the value would delete, once the owner was told; a second press does it.
+const put = (key: string, value: string) => call('PUT', `v1/admin/settings/${path(key)}`, { value })
+const idOf = ({ key }: Setting) => `setting-${key}`
+/** Others may look, and only owners change them. */
+const changes = (setting: Setting) => atLeast(account.value, 'owner') && setting.operator !== true
+
+interface FormProps {
+  settings: Setting[]
+  about(setting: Setting): About | undefined
+  reload(): Promise<void>
+}
+
+/** Settings one below the other. A choice is saved when it is made, and what was written by the button at the end. */
+function SettingsForm({ settings, about, reload }: FormProps) {
+  const written = useSignal<Record<string, string>>({})
+  const saved = useSignal(false)
+  /** The setting whose value was refused. */
+  const refused = useSignal('')
+  // How many messages the retention would delete, once the owner was told; a second press does it.
   const deletes = useSignal<number | undefined>(undefined)
   const sending = useSending(async () => {
-    if (setting.key === 'retention' && deletes.peek() === undefined) {
-      deletes.value = await deletedBy(value.peek())
+    const retention = written.peek().retention
+    if (retention !== undefined && deletes.peek() === undefined) {
+      refused.value = 'retention'
+      deletes.value = await deletedBy(retention)
       if (deletes.peek() !== undefined) return
     }
-    await call('PUT', `v1/admin/settings/${path(setting.key)}`, { value: value.peek() })
+    for (const [key, value] of Object.entries(written.peek())) {
+      refused.value = key
+      await put(key, value)
+    }
+    await reload()
+    written.value = {}
     deletes.value = undefined
-    saved.value = value.peek()
+    saved.value = true
   })
-  // Others may look, and only owners change them.
-  const owner = atLeast(account.value, 'owner')
-  const mine = owner && setting.operator !== true
-  const id = `setting-${setting.key}`
-  const values = choices[setting.key]
+  const write = ({ key, value: before }: Setting, value: string) => {
+    const { [key]: _, ...others } = written.peek()
+    written.value = value === before ? others : { ...others, [key]: value }
+    saved.value = false
+    deletes.value = undefined
+  }
   return (
-    <form class="beside" onSubmit={sending.submit}>
-      <div class="field">
-        <label for={id}>{about?.label ?? <code>{setting.key}</code>}</label>
-        {values ? (
-          <select id={id} disabled={!mine} value={value.value} aria-describedby={`${id}-help`} onChange={(event) => (value.value = event.currentTarget.value)}>
-            {Object.entries(values).map(([key, label]) => (
-              <option key={key} value={key}>
-                {t(label)}
-              </option>
-            ))}
-          </select>
-        ) : (
-          <input id={id} type="text" autocomplete="off" autocapitalize="off" spellcheck={false} readOnly={!mine} value={value.value} placeholder={setting.default} aria-describedby={`${id}-help`} onInput={(event) => {
-            value.value = event.currentTarget.value
-            deletes.value = undefined
-          }} />
-        )}
-      </div>
-      {mine && (
-        <button type="submit" class="secondary" disabled={value.value === saved.value || sending.busy.value}>
-          {t(deletes.value === undefined ? 'save' : 'retentionDelete')}
-        </button>
-      )}
-      {owner && !mine && setting.value !== '' && <Doing label={t('remove')} harsh does={() => call('PUT', `v1/admin/settings/${path(setting.key)}`, { value: '' })} done={reload} />}
+    <form class="fields settings" onSubmit={sending.submit}>
+      {settings.map((setting) => (
+        <div class="field" key={setting.key}>
+          <label for={idOf(setting)}>{about(setting)?.label ?? <code>{setting.key}</code>}</label>
+          {choices[setting.key] ? (
+            <Choice setting={setting} values={choices[setting.key]!} />
+          ) : (
+            <input id={idOf(setting)} type="text" autocomplete="off" autocapitalize="off" spellcheck={false} readOnly={!changes(setting)} value={written.value[setting.key] ?? setting.value} placeholder={setting.default} aria-describedby={`${idOf(setting)}-help`} onInput={(event) => write(setting, event.currentTarget.value)} />
+          )}
+          {sending.problem.value && refused.value === setting.key && <Failure sending={sending} />}
+          <Help setting={setting} text={about(setting)?.help ?? setting.help} reload={reload} />
+        </div>
+      ))}
       {deletes.value !== undefined && <p role="alert">{t('retentionDeletes', { count: deletes.value })}</p>}
-      <p class="quiet help" id={`${id}-help`}>
-        {about?.help ?? setting.help}{' '}
-        {owner && !mine && (
+      <Confirm sending={sending} />
+      {settings.some((s) => changes(s) && !choices[s.key]) && (
+        <div class="choices">
+          <button type="submit" class="primary" disabled={Object.keys(written.value).length === 0 || sending.busy.value}>
+            {t(deletes.value === undefined ? 'save' : 'retentionDelete')}
+          </button>
+          <Saved when={saved.value} />
+        </div>
+      )}
+    </form>
+  )
+}
+
+/** A setting with a few values. */
+function Choice({ setting, values }: { setting: Setting; values: Record<string, keyof Texts> }) {
+  const value = useSignal(setting.value)
+  const saved = useSignal(setting.value)
+  const told = useSignal(false)
+  const sending = useSending(async () => {
+    try {
+      // Another one may be chosen meanwhile.
+      while (saved.peek() !== value.peek()) {
+        const next = value.peek()
+        await put(setting.key, next)
+        saved.value = next
+      }
+      told.value = true
+    } catch (error) {
+      if (!problemOf(error).confirm) value.value = saved.peek()
+      throw error
+    }
+  })
+  return (
+    <>
+      <select
+        id={idOf(setting)}
+        disabled={!changes(setting)}
+        value={value.value}
+        aria-describedby={`${idOf(setting)}-help`}
+        onChange={(event) => {
+          value.value = event.currentTarget.value
+          told.value = false
+          sending.submit()
+        }}
+      >
+        {Object.entries(values).map(([key, label]) => (
+          <option key={key} value={key}>
+            {t(label)}
+          </option>
+        ))}
+      </select>
+      <Saved when={told.value} />
+      <Confirm sending={sending} />
+      <Failure sending={sending} />
+    </>
+  )
+}
+
+/** What a setting is for. What only the operator sets, owners may take away. */
+function Help({ setting, text, reload }: { setting: Setting; text: string; reload(): Promise<void> }) {
+  const operators = atLeast(account.value, 'owner') && !changes(setting)
+  return (
+    <>
+      <p class="quiet help" id={`${idOf(setting)}-help`}>
+        {text}{' '}
+        {operators && (
           <>
             {t('setOnServer')} <code>kaban settings set {setting.key} …</code>
           </>
         )}
       </p>
-      <Confirm sending={sending} />
-      <Failure sending={sending} />
-    </form>
+      {operators && setting.value !== '' && <Doing label={t('remove')} harsh does={() => put(setting.key, '')} done={reload} />}
+    </>
   )
 }

@@ -3,7 +3,7 @@
 import { useSignal } from '@preact/signals'
 import { learnSession, providerLink } from './account'
 import { APIError, call, path } from './api'
-import { Failure, Field, Submit, useSending } from './form'
+import { Failure, Field, Saved, Submit, useSending } from './form'
 import { Confirm, Doing, Item, useLoaded } from './listing'
 import { add, supported } from './passkey'
 import { CodeList } from './recovery'
@@ -38,11 +38,7 @@ function Password() {
       <Confirm sending={sending} />
       <Failure sending={sending} fields={['password']} />
       <Submit sending={sending}>{t('changePassword')}</Submit>
-      {saved.value && (
-        <p class="quiet" role="status">
-          {t('saved')}
-        </p>
-      )}
+      <Saved when={saved.value} />
     </form>
   )
 }

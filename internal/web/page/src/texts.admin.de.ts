@@ -5,6 +5,7 @@ import type { AdminTexts } from './texts.admin.en'
 export const texts: AdminTexts = {
   operator: 'Der Betreiber',
   somebody: 'Jemand',
+  signOn: 'Single Sign-on',
   actions: {
     'account.add': 'hat das Konto {subject} angelegt',
     'account.erase': 'hat das Konto {subject} endgültig gelöscht',

@@ -11,6 +11,8 @@ export interface AdminTexts {
   /** In place of the actor of a row that has none. */
   operator: string
   somebody: string
+  /** The heading above the settings of single sign-on. */
+  signOn: string
   /** By the action of a row, what follows the name of whoever did it, with {subject} and {room}. */
   actions: Record<string, string>
   /** By key. */
@@ -20,6 +22,7 @@ export interface AdminTexts {
 export const texts: AdminTexts = {
   operator: 'The operator',
   somebody: 'Somebody',
+  signOn: 'Single sign-on',
   actions: {
     'account.add': 'created the account {subject}',
     'account.erase': 'erased the account {subject}',
