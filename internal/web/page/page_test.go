@@ -394,6 +394,40 @@ func TestAuditActionsHaveWords(t *testing.T) {
 	}
 }
 
+// TestPlurals finds texts with a number that have one form for all numbers ("1 days").
+func TestPlurals(t *testing.T) {
+	// These say the same of one and of many, or are only ever of many.
+	oneForm := map[string]bool{"moreMembers": true, "keywordsFull": true, "resultsMany": true}
+	files, err := filepath.Glob("src/texts.*.ts")
+	if err != nil || len(files) < 6 {
+		t.Fatalf("got the files %q (error: %v)", files, err)
+	}
+	text := regexp.MustCompile(`(?m)^ +(\w+): ['"\x60](.+)['"\x60],$`)
+	for _, file := range files {
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys := make(map[string]bool)
+		for _, found := range text.FindAllSubmatch(source, -1) {
+			key := string(found[1])
+			if !bytes.Contains(found[2], []byte("{count}")) {
+				continue
+			}
+			keys[key] = true
+			form := strings.HasSuffix(key, "_one") || strings.HasSuffix(key, "_other")
+			if !form && !oneForm[key] {
+				t.Errorf("%s: %s has no form for one: %s", file, key, found[2])
+			}
+		}
+		for key := range keys {
+			if base, ok := strings.CutSuffix(key, "_other"); ok && !keys[base+"_one"] {
+				t.Errorf("%s has %s and not %s_one", file, key, base)
+			}
+		}
+	}
+}
+
 // temporary matches the list of temporary codes in the page's source.
 var temporary = regexp.MustCompile(`const temporaryCodes = new Set\(\[(.*)\]\)`)
 

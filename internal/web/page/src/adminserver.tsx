@@ -8,7 +8,7 @@ import { Confirm, Doing, useLoaded, Waiting } from './listing'
 import { deletedBy } from './retention'
 import { atLeast } from './rights'
 import { account } from './state'
-import { fullTimeOf, language, languages, momentOf, t } from './texts'
+import { count, fullTimeOf, language, languages, momentOf, t } from './texts'
 import type { About, AdminTexts } from './texts.admin.en'
 import type { Texts } from './texts.en'
 
@@ -170,7 +170,7 @@ function SettingsForm({ settings, about, reload }: FormProps) {
           <Help setting={setting} text={about(setting)?.help ?? setting.help} reload={reload} />
         </div>
       ))}
-      {deletes.value !== undefined && <p role="alert">{t('retentionDeletes', { count: deletes.value })}</p>}
+      {deletes.value !== undefined && <p role="alert">{count('retentionDeletes', deletes.value)}</p>}
       <Confirm sending={sending} />
       {settings.some((s) => changes(s) && !choices[s.key]) && (
         <div class="choices">

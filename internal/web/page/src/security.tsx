@@ -9,7 +9,7 @@ import { add, supported } from './passkey'
 import { CodeList } from './recovery'
 import { leastPassword } from './signin'
 import { account, server } from './state'
-import { dayIn, t } from './texts'
+import { count, dayIn, t } from './texts'
 
 export function Security() {
   return (
@@ -97,7 +97,7 @@ function Codes() {
         </>
       ) : (
         <>
-          {left !== undefined && <p class="quiet">{left === 0 ? t('codesNone') : t('codesLeft', { count: left })}</p>}
+          {left !== undefined && <p class="quiet">{left === 0 ? t('codesNone') : count('codesLeft', left)}</p>}
           <Confirm sending={sending} />
           <Failure sending={sending} />
           <button type="button" class="secondary" disabled={sending.busy.value} onClick={() => sending.submit()}>

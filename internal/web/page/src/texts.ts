@@ -80,8 +80,11 @@ export function t(key: keyof Texts, values: Values = {}): string {
   return fill(texts.value[key], values)
 }
 
-/** A text that depends on a number, by its key without _one or _other. */
-export function count(key: string, n: number, values: Values = {}): string {
+/** The texts that depend on a number, without _one or _other. */
+type Counted = { [K in keyof Texts]: K extends `${infer Base}_other` ? Base : never }[keyof Texts]
+
+/** A text that depends on a number. */
+export function count(key: Counted, n: number, values: Values = {}): string {
   const all = texts.value as Record<string, string>
   const text = all[`${key}_${plurals.value.select(n)}`] ?? all[`${key}_other`] ?? key
   return fill(text, { ...values, count: n })
