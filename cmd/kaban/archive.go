@@ -20,6 +20,7 @@ import (
 	"kaban/internal/hook"
 	"kaban/internal/index"
 	"kaban/internal/ledger"
+	"kaban/internal/people"
 	"kaban/internal/store"
 )
 
@@ -195,7 +196,7 @@ func (c *restoreCommand) Run(std streams) error {
 		replay := store.Replay{Messages: ledger.Messages(ledgers, &bad), By: service.OperatorIdentity()}
 		replay.Documents = func(tx store.Tx) (err error) {
 			if erased, err = eraseAgain(tx, accounts); err == nil && len(erased) > 0 {
-				owned, err = hasOwner(tx)
+				owned, err = people.Accounts.HasOwner(tx)
 			}
 			return err
 		}

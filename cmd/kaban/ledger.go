@@ -9,10 +9,8 @@ import (
 	"strings"
 	"time"
 
-	"kaban"
 	"kaban/internal/account"
 	"kaban/internal/ledger"
-	"kaban/internal/people"
 	"kaban/internal/store"
 )
 
@@ -71,12 +69,6 @@ func eraseAgain(tx store.Tx, accounts []store.ErasedAccount) ([]string, error) {
 		ids[i] = accounts[i].ID
 	}
 	return account.New(nil, account.Options{Log: slog.New(slog.DiscardHandler)}).EraseAgain(tx, ids)
-}
-
-// hasOwner reports whether a server has an owner.
-func hasOwner(tx store.Tx) (bool, error) {
-	owners, _, err := people.Accounts.WithRole(tx, kaban.RoleOwner, people.StatusActive, 1)
-	return len(owners) > 0, err
 }
 
 // replayReport says what became of the lines of ledgers, in sentences.
