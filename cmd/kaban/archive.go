@@ -76,14 +76,7 @@ func totals(report *store.Report) string {
 	for _, r := range report.Rooms {
 		messages += r.Entries
 	}
-	return fmt.Sprintf("%s in %s and %s", count(messages, "message"), count(uint64(len(report.Rooms)), "room"), count(report.Documents, "document"))
-}
-
-func count(n uint64, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
+	return fmt.Sprintf("%s in %s and %s", display.Count(messages, "message"), display.Count(len(report.Rooms), "room"), display.Count(report.Documents, "document"))
 }
 
 type backupCommand struct {

@@ -343,7 +343,7 @@ func (r *chat) settle(ctx context.Context) error {
 	defer stop()
 	interrupted := context.AfterFunc(ctx, func() {
 		if n := r.client.Unacknowledged(); n > 0 {
-			r.notices.printf("waiting for %d messages to be acknowledged; interrupt again to give up", n)
+			r.notices.printf("waiting for the server to acknowledge %s; interrupt again to give up", display.Count(n, "message"))
 		}
 	})
 	defer interrupted()
@@ -365,7 +365,7 @@ func (r *chat) settle(ctx context.Context) error {
 		select {
 		case err := <-settled:
 			if err != nil {
-				return fmt.Errorf("the session is over, %d messages are not acknowledged: %w", r.client.Unacknowledged(), err)
+				return fmt.Errorf("the session is over, %s not acknowledged: %w", display.Count(r.client.Unacknowledged(), "message is", "messages are"), err)
 			}
 			return nil
 		case <-tick.C:
@@ -374,7 +374,7 @@ func (r *chat) settle(ctx context.Context) error {
 			}
 			if time.Since(since) > ackPatience {
 				stop()
-				return fmt.Errorf("the server does not answer: %d messages are not acknowledged and may not have been stored", r.client.Unacknowledged())
+				return fmt.Errorf("the server does not answer: %s not acknowledged and may not be stored", display.Count(r.client.Unacknowledged(), "message is", "messages are"))
 			}
 		}
 	}

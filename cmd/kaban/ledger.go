@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"kaban/internal/account"
+	"kaban/internal/display"
 	"kaban/internal/ledger"
 	"kaban/internal/store"
 )
@@ -76,7 +77,7 @@ func replayReport(ledgers []string, r *store.Replayed, bad int) (lines []string)
 	if len(ledgers) == 0 {
 		return []string{fmt.Sprintf("warning: there is no erasure ledger (%s) beside the backup or in the data directory, so messages that were deleted after the backup was made are back; if there is one elsewhere, restore again with --ledger DIR", ledger.DirName)}
 	}
-	lines = append(lines, fmt.Sprintf("erasure ledger: %s deleted again, of %s in %s", count(uint64(r.Deleted), "message"), count(uint64(r.Lines), "line"), strings.Join(ledgers, " and ")))
+	lines = append(lines, fmt.Sprintf("erasure ledger: %s deleted again, of %s in %s", display.Count(r.Deleted, "message"), display.Count(r.Lines, "line"), strings.Join(ledgers, " and ")))
 	for _, c := range []struct {
 		n    int
 		what string
@@ -87,7 +88,7 @@ func replayReport(ledgers []string, r *store.Replayed, bad int) (lines []string)
 		{bad, "damaged and ignored, so what was deleted there is back"},
 	} {
 		if c.n > 0 {
-			lines = append(lines, fmt.Sprintf("erasure ledger: %s: %s", count(uint64(c.n), "line"), c.what))
+			lines = append(lines, fmt.Sprintf("erasure ledger: %s: %s", display.Count(c.n, "line"), c.what))
 		}
 	}
 	return lines

@@ -10,6 +10,7 @@ import (
 
 	"kaban"
 	"kaban/internal/config"
+	"kaban/internal/display"
 )
 
 // command is typed with a slash in front. Completion, the help and docs/terminal.md
@@ -177,7 +178,7 @@ func (m *Model) part(rest string) tea.Cmd {
 	case r == nil:
 		m.say("you are not in " + name)
 	case len(r.pending) > 0:
-		m.say(fmt.Sprintf("%d of your messages in %s are not sent yet; wait for them, or /quit", len(r.pending), name))
+		m.say(fmt.Sprintf("%s not sent to %s yet; wait, or /quit", display.Count(len(r.pending), "of your messages is", "of your messages are"), name))
 	default:
 		m.backend.part(name)
 		m.remove(r)

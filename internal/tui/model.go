@@ -308,10 +308,3 @@ func reasonOf(err error) string {
 	}
 	return err.Error()
 }
-
-func count(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
-}
