@@ -30,7 +30,7 @@ const (
 type chatCommand struct {
 	connectFlags
 	Where       string `arg:"" optional:"" name:"room" help:"The same as --room."`
-	Room        string `placeholder:"ROOM" env:"KABAN_ROOM" help:"The room to open; created if it does not exist. Default: the rooms of the last time, or lobby."`
+	Room        string `placeholder:"ROOM" env:"KABAN_ROOM" help:"The room to open; created if it does not exist. Default: the one that was open at last, or lobby. With --plain: lobby."`
 	Plain       bool   `help:"Run as a filter: each input line is a message, and each message is printed as \"username:> content\". This is the default if input or output is not a terminal, or TERM is dumb."`
 	Numbers     bool   `help:"With --plain, begin each line with the number of its entry, for --reply-to of \"kaban send\", \"kaban edit\", \"delete\", \"react\" and \"pin\"."`
 	PrintConfig bool   `help:"Print the configuration file of the full-screen client, with an explanation of every key, and exit."`

@@ -48,9 +48,10 @@ func TestRoomsOfAnAccount(t *testing.T) {
 	direct.Title = "ben, cid"
 	plans := stateOf("plans", kaban.RoomPrivate, kaban.RoomRoleOp, 30, 10)
 	plans.Topic = "the next release"
-	d := newMember(t, kaban.RoleMember, direct, plans)
+	d := newMember(t, kaban.RoleMember, direct, plans, stateOf("lobby", kaban.RoomPublic, kaban.RoomRoleMember, 0, 0))
 	d.shows("ben, cid")
 	d.hides("@mfzwizlto")
+	d.enter(d.room(direct.Room))
 	r := d.room("plans")
 	if r.unread() != 20 || !r.marked || r.mark != 10 {
 		t.Errorf("%d are unread, marked %v at %d; want 20 at 10", r.unread(), r.marked, r.mark)
@@ -189,6 +190,37 @@ func TestRememberedRoomsOfAnAccount(t *testing.T) {
 	}
 	if want := []string{"zoo", "lobby", "plans"}; !slices.Equal(names, want) || d.active.name != "zoo" {
 		t.Errorf("the rooms are %q, want %q", names, want)
+	}
+}
+
+// A start opens the room that was open at last, and the first one the lobby; direct rooms come
+// last, although their names sort first.
+func TestTheFirstRoomOfAnAccount(t *testing.T) {
+	direct := stateOf("@mfzwizltoq4tqmjqgezdgnbvgy", kaban.RoomDirect, kaban.RoomRoleMember, 1, 1)
+	lobby, zoo := stateOf("lobby", kaban.RoomPublic, 1, 0, 0), stateOf("zoo", kaban.RoomPublic, 1, 0, 0)
+	for _, c := range []struct {
+		remembered []place
+		states     []wire.RoomState
+		want       string
+	}{
+		{nil, []wire.RoomState{direct, lobby, zoo}, "lobby"},
+		{nil, []wire.RoomState{direct, zoo}, "zoo"},
+		{nil, []wire.RoomState{direct}, direct.Room},
+		{[]place{{room: "lobby"}, {room: direct.Room, last: true}}, []wire.RoomState{direct, lobby, zoo}, direct.Room},
+		{[]place{{room: "zoo"}, {room: "gone", last: true}}, []wire.RoomState{direct, lobby, zoo}, "zoo"},
+		{[]place{{room: "gone", last: true}}, []wire.RoomState{direct, lobby, zoo}, "lobby"},
+	} {
+		d := offlineDesk(t, 80, 16, Options{
+			Config: Config{Server: "chat.example:6440", Username: "ann"},
+			Token:  func(string) (wire.Secret, error) { return "a token", nil },
+		})
+		d.remembered = c.remembered
+		account := wire.Account{Username: "ann", Role: kaban.RoleMember}
+		d.happens(stateEvent{link: online, username: "ann", limit: 9, account: &account})
+		d.happens(meEvent{me: client.Me{Account: account, Rooms: c.states}})
+		if d.active == nil || d.active.name != c.want {
+			t.Errorf("after %v, of %d rooms: %v is open, want %s", c.remembered, len(c.states), d.active, c.want)
+		}
 	}
 }
 

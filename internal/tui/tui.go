@@ -20,7 +20,8 @@ type Options struct {
 	Config Config
 	// Names are tried in order if the configuration has no username.
 	Names []string
-	// Room is opened first; "" means the first room of the last time, or the lobby.
+	// Room is opened first; "" means the one that was open at last, or the
+	// lobby.
 	Room string
 	// Zone is the IANA name of the time zone of dates in searches; "" is UTC.
 	Zone string
