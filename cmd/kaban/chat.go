@@ -133,7 +133,7 @@ func (c *chatCommand) fullScreen(ctx context.Context, std streams) error {
 			return saved.Place
 		},
 		Trust:   c.trust,
-		Devices: c.devices, SetName: c.setName,
+		Devices: c.devices, SetName: c.setName, Person: c.person,
 		Explain: func(server string, err error) string { return unreachable(server, err).Error() },
 		In:      std.in, Out: std.out,
 	})

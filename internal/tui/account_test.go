@@ -327,7 +327,7 @@ func TestCommandsOfAMember(t *testing.T) {
 		{"/kick", "", "/kick NAME [REASON]"},
 		{"/nick Anna B.", `setName chat.example:6440 "Anna B."`, ""},
 		{"/devices", "devices chat.example:6440", ""},
-		{"/whois ben", "whois plans ben", ""},
+		{"/whois ben", "whois chat.example:6440 plans ben", ""},
 		{"/join @mfzwizltoq4tqmjqgezdgnbvgy", "join @mfzwizltoq4tqmjqgezdgnbvgy", ""},
 	} {
 		state := stateOf("plans", kaban.RoomPrivate, kaban.RoomRoleOp, 0, 0)
@@ -354,7 +354,13 @@ func TestCommandsOfAMember(t *testing.T) {
 	d.happens(noticeEvent{room: "plans", text: "notifications: none"})
 	d.shows("notifications: none")
 	d.happens(whoisEvent{room: "plans", name: "zed"}, whoisEvent{room: "plans", name: "ben", member: &wire.Member{Username: "ben", Name: "Ben B", Account: "x", Online: true, Role: kaban.RoomRoleSpeaker}})
-	d.shows("zed is not in ~plans")
+	d.shows("there is no account zed that you may know of, and nobody of")
+	d.shows("that name in ~plans")
+	gus := Person{wire.Account{Username: "gus", Name: "Gus G", Role: kaban.RoleGuest}, true}
+	d.happens(whoisEvent{room: "plans", name: "gus", person: &gus}, whoisEvent{name: "gus", person: &gus})
+	d.shows("gus (Gus G): an account, online, a guest of the server, not in")
+	d.happens(whoisEvent{room: "plans", name: "zed", err: errors.New("the page is away")})
+	d.shows("zed cannot be looked up, not in ~plans: the page is away")
 	d.shows("ben (Ben B): an account, online, a speaker in ~plans")
 	d.happens(openedEvent{what: "talk to zed", err: &client.Error{Code: wire.CodeNotFound, Text: "there is nobody here with this name"}})
 	d.shows("cannot talk to zed: there is nobody here with this name")
@@ -379,11 +385,15 @@ func TestSessionOfAVisitorCannotModerate(t *testing.T) {
 	if e := await(w, always[actedEvent]); e.err == nil || !strings.Contains(e.err.Error(), "left") {
 		t.Errorf("an unknown change: %v", e.err)
 	}
-	w.whois("lobby", "ANN")
+	w.whois("h:1", "lobby", "ANN")
 	if e := await(w, always[whoisEvent]); e.err != nil || e.member == nil || e.member.Username != "ann" {
 		t.Errorf("whois: %+v", e)
 	}
-	w.whois("lobby", "ben")
+	w.options.Person = func(context.Context, string, string) (Person, bool, error) {
+		t.Error("a visitor asks for accounts")
+		return Person{}, false, nil
+	}
+	w.whois("h:1", "lobby", "ben")
 	if e := await(w, always[whoisEvent]); e.err != nil || e.member != nil {
 		t.Errorf("whois of nobody: %+v", e)
 	}
@@ -460,6 +470,20 @@ func TestSessionsOfMembers(t *testing.T) {
 		act(change, "ben")
 		if e := await(ben, always[entryEvent]); e.entry.Change == nil || e.entry.Change.Change != change {
 			t.Errorf("%s: %+v", change, e.entry)
+		}
+	}
+	ann.whois("h:1", "", "ben")
+	if e := await(ann, always[whoisEvent]); !errors.Is(e.err, errNoPage) {
+		t.Errorf("whois without a page: %+v", e)
+	}
+	ann.options.Person = func(_ context.Context, server, name string) (Person, bool, error) {
+		return Person{Account: wire.Account{Username: name + " at " + server}}, name != "zed", nil
+	}
+	for name, want := range map[string]bool{"ben": false, "olga": true, "zed": false} { // ben is in the room
+		ann.whois("h:1", "plans", name)
+		e := await(ann, always[whoisEvent])
+		if got := e.person != nil && e.person.Username == name+" at h:1"; e.err != nil || got != want || (e.member != nil) != (name == "ben") {
+			t.Errorf("whois %s: %+v", name, e)
 		}
 	}
 	change, err := parseSet([]string{"announce", "history", "all"}, kaban.FlagLocked)

@@ -66,7 +66,7 @@ func commands() []command {
 		{"unban", "NAME", "Lift a ban", 1, moderation("unbanned", 0), nil, ops},
 		{"unmute", "NAME", "Let somebody speak again", 1, moderation("unmuted", 0), nil, ops},
 		{"voice", "NAME", "Make somebody a speaker, who sends even where only ops do", 1, moderation("role", kaban.RoomRoleSpeaker), nil, ops},
-		{"whois", "NAME", "Explain who somebody in this room is", 1, (*Model).whois, nil, anyone},
+		{"whois", "NAME", "Explain who somebody is: in this room, or on the server", 1, (*Model).whois, nil, anyone},
 	}
 }
 
