@@ -117,7 +117,8 @@ type Result struct {
 	// Duplicate means that the author has sent this id to the room before, or that a
 	// message already is what the write would make of it: Seq and Time are those of the
 	// first use, or of the entry since which it is (of a message that is not pinned, or has no
-	// such reaction, its own), and nothing was stored.
+	// such reaction, its own), and nothing was appended. The id of a change that makes no
+	// difference is used as long as the message is kept, so a repeat has the same result.
 	Duplicate bool
 	// Err is nil, ErrIDConflict, ErrStale, Write.Refusal, the error of Write.Decide or
 	// Write.Allow, ErrNoTarget, ErrGone, ErrEditConflict, ErrTooManyReactions, or ErrDamaged

@@ -14,7 +14,7 @@ import (
 
 // cutStmts take entries away, with all that is known of them.
 type cutStmts struct {
-	cutBy, cutEdited, cutUnnamed, setCut                                          *sql.Stmt
+	cutBy, cutEdited, cutUnnamed, setCut, cutNoops                                *sql.Stmt
 	cutEntries, cutStates, cutReactions, cutOriginals, cutMentions, cutUnledgered *sql.Stmt
 }
 
@@ -25,6 +25,7 @@ func (c *cutStmts) queries() map[**sql.Stmt]string {
 		&c.cutEdited:    "SELECT place, edited FROM states" + run + " AND edited > 0",
 		&c.cutUnnamed:   "SELECT place FROM unledgered" + run + " ORDER BY place",
 		&c.setCut:       "UPDATE rooms SET cut = ?, cut_messages = ?, sum = ? WHERE id = ?",
+		&c.cutNoops:     cutNoopsQuery,
 		&c.cutEntries:   "DELETE FROM entries" + run,
 		&c.cutStates:    "DELETE FROM states" + run,
 		&c.cutReactions: "DELETE FROM reactions" + run,
@@ -281,6 +282,9 @@ func (b *batch) cutFront(r *room, row roomRow, n uint64) error {
 	}
 	row.cut += n
 	b.cut = cutting{r, row.cut, row.cutMessages}
+	if _, err := b.stmts.cutNoops.ExecContext(b.ctx, r.id, row.cut); err != nil {
+		return err
+	}
 	_, err := b.stmts.setCut.ExecContext(b.ctx, row.cut, row.cutMessages, b.sum.room(r.id, r.key, r.name.String(), row), r.id)
 	return err
 }
