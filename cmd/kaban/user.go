@@ -264,8 +264,17 @@ type erasure struct {
 	State     string `json:"state"`
 	Messages  int64  `json:"messages"`
 	Reactions int64  `json:"reactions"`
+	Texts     int64  `json:"texts"`
 	Rooms     int64  `json:"rooms"`
 	programs
+}
+
+// deleted says how much is deleted.
+func (e *erasure) deleted() string {
+	if e.Texts == 0 {
+		return fmt.Sprintf("%d messages and %d reactions", e.Messages, e.Reactions)
+	}
+	return fmt.Sprintf("%d messages, %d reactions, and %d topics and reasons", e.Messages, e.Reactions, e.Texts)
 }
 
 // erasable is what erasing an account would delete.
@@ -355,7 +364,7 @@ func (c *userErase) Run(std streams) error {
 				if a.json {
 					return a.print(answer)
 				}
-				a.say("%s is erased: %d messages and %d reactions in %d rooms%s", c.Username, e.Messages, e.Reactions, e.Rooms, e.included())
+				a.say("%s is erased: %s in %d rooms%s", c.Username, e.deleted(), e.Rooms, e.included())
 				return nil
 			}
 			if time.Since(said) >= eraseProgress {

@@ -414,6 +414,24 @@ func (s *Store) Cut(_ context.Context, name kaban.RoomName, age store.Age, limit
 	return n, nil
 }
 
+// Redact implements store.Store.
+func (s *Store) Redact(_ context.Context, name kaban.RoomName, redactions []store.Redaction) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return store.ErrClosed
+	}
+	for _, redaction := range redactions {
+		e := s.entryLocked(s.rooms[name.Key()], redaction.Seq)
+		if e == nil || !store.IsRedactable(e.Kind) {
+			continue
+		}
+		s.bytes += len(redaction.Content) - len(e.Content)
+		e.Content = redaction.Content
+	}
+	return nil
+}
+
 // oldLocked finds out how many of the oldest entries of a room are old.
 func (s *Store) oldLocked(r *room, age store.Age, search store.Search) int {
 	for i := range r.positions.len() {

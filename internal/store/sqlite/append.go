@@ -83,6 +83,7 @@ type batch struct {
 	merged   []merging
 	counted  counted
 	cut      cutting
+	redacts  bool        // entries that are there
 	number   int64       // its own; 0 if it has no entries and changes no revision
 	progress progressRow // as it is after the transaction
 	erasing  erasingRow  // as it is after the transaction

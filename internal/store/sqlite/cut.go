@@ -42,8 +42,12 @@ type cutting struct {
 	seq, messages uint64 // as room.cut and room.cutMessages are afterwards
 }
 
-// publishCut shows the cut of a batch that is committed, with database.mu and appending held.
+// publishCut shows the cut of a batch that is committed, with database.mu and appending held, and
+// has the texts erased that the batch has taken away.
 func (b *batch) publishCut() {
+	if b.redacts {
+		b.unmerged.taken = max(b.unmerged.taken, b.number)
+	}
 	if b.cut.room == nil {
 		return
 	}
@@ -205,18 +209,18 @@ func (s *Store) cutOnce(ctx context.Context, r *room, age store.Age, limit int, 
 		return 0, b.abort(operation, err)
 	}
 	failpoint.Point("cut.deleted")
-	if err := b.commitCut(operation, n); err != nil {
+	if err := b.commitErasing(operation, n); err != nil {
 		return 0, err
 	}
 	return n, nil
 }
 
-// commitCut gives the cut a number of a batch, so that its texts are due to be erased, and
-// commits it. Nobody appends meanwhile.
-func (b *batch) commitCut(operation string, n int) error {
+// commitErasing gives the transaction a number of a batch, so that the texts that it takes away
+// are due to be erased, and commits it. Nobody appends meanwhile.
+func (b *batch) commitErasing(operation string, n int) error {
 	d := b.database
 	d.appending.Lock()
-	if d.ledger != nil && b.cut.room.deletes(b.cut.seq) {
+	if d.ledger != nil && b.cut.room != nil && b.cut.room.deletes(b.cut.seq) {
 		d.appending.Unlock()
 		return b.giveUp(operation, errUnmerged)
 	}

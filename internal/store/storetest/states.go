@@ -48,6 +48,7 @@ func (d *Driver) stateTests() []test {
 		{"a log is cut by the times of its entries", testCutByTime},
 		{"a log that is cut whole goes on", testCutWhole},
 		{"what is unread is what is kept of others behind a mark", testUnreadOfCut},
+		{"entries are redacted", testRedact},
 		{"random changes", d.testRandomChanges},
 	}
 }
