@@ -277,11 +277,16 @@ type erasable struct {
 type writings struct {
 	Messages  int64 `json:"messages"`
 	Reactions int64 `json:"reactions"`
+	Texts     int64 `json:"texts,omitempty"` // topics and reasons; a preview does not count them
 	Rooms     int64 `json:"rooms"`
 }
 
 func (w writings) written() string {
-	return fmt.Sprintf("%s and %s in %s", display.Count(w.Messages, "message"), display.Count(w.Reactions, "reaction"), display.Count(w.Rooms, "room"))
+	texts := ""
+	if w.Texts != 0 {
+		texts = fmt.Sprintf(", with %s", display.Count(w.Texts, "topic or reason", "topics and reasons"))
+	}
+	return fmt.Sprintf("%s and %s%s in %s", display.Count(w.Messages, "message"), display.Count(w.Reactions, "reaction"), texts, display.Count(w.Rooms, "room"))
 }
 
 // programs are how many programs of an account write as it does.
@@ -305,7 +310,7 @@ func (c *userErase) preview(ctx context.Context, a *admin) (all erasable, err er
 		if err != nil {
 			return erasable{}, err
 		}
-		all = erasable{writings{all.Messages + some.Messages, all.Reactions + some.Reactions, all.Rooms + some.Rooms}, some.programs, some.Next}
+		all = erasable{writings{Messages: all.Messages + some.Messages, Reactions: all.Reactions + some.Reactions, Rooms: all.Rooms + some.Rooms}, some.programs, some.Next}
 		if all.Next == "" {
 			return all, nil
 		}
