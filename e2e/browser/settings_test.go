@@ -41,6 +41,7 @@ func TestSettingsOfAnAccount(t *testing.T) {
 	other.signIn(s.url, "ben")
 	p.part("Devices")
 	p.until(`document.querySelectorAll('.item').length === 2`)
+	p.until(`[...document.querySelectorAll('.item')].every((e) => /last used today, \d+:\d+/.test(e.innerText))`)
 	p.picture("devices")
 	p.button("Revoke")
 	p.button("Revoke – sure?")
@@ -150,8 +151,15 @@ func TestAdministration(t *testing.T) {
 	p.press(kb.Enter)
 	p.until(`document.querySelector('.part [role=alert]')`)
 	p.picture("server-refused")
-	// One button saves whatever was written; the error is at the field that it is about.
-	p.until(`document.getElementById('setting-oidc.max_age').closest('.field').querySelector('[role=alert]')`)
+	// One button saves whatever was written; the error is at the field that it is about, and
+	// does not name it again. Far down, the dialog can still be closed.
+	p.until(`document.getElementById('setting-oidc.max_age').closest('.field').querySelector('[role=alert]')?.innerText.startsWith('"soon" is not a time')`)
+	if !p.truth(`(() => {
+		const box = document.querySelector('.dialog-head button').getBoundingClientRect()
+		return document.querySelector('dialog').scrollTop > 200 && document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2).closest('.dialog-head button')
+	})()`) {
+		t.Error("the dialog's button to close it was scrolled away")
+	}
 	p.fill("setting-oidc.name", "The office")
 	p.fill("setting-oidc.max_age", "48h")
 	p.press(kb.Enter)

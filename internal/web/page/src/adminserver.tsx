@@ -2,7 +2,7 @@
 
 import { useSignal } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
-import { call, mostListed, path, problemOf } from './api'
+import { APIError, call, mostListed, path, problemOf } from './api'
 import { Failure, Saved, useSending } from './form'
 import { Confirm, Doing, useLoaded, Waiting } from './listing'
 import { deletedBy } from './retention'
@@ -115,7 +115,15 @@ const choices: Record<string, Record<string, keyof Texts>> = {
   'oidc.create': { true: 'setYes', false: 'setNo' },
 }
 
-const put = (key: string, value: string) => call('PUT', `v1/admin/settings/${path(key)}`, { value })
+async function put(key: string, value: string): Promise<void> {
+  try {
+    await call('PUT', `v1/admin/settings/${path(key)}`, { value })
+  } catch (error) {
+    // The error stands below the label, which says what it is about.
+    if (error instanceof APIError) throw new APIError({ ...error.problem, message: error.problem.message.replace(`${key}: `, '') }, error.status)
+    throw error
+  }
+}
 const idOf = ({ key }: Setting) => `setting-${key}`
 /** Others may look, and only owners change them. */
 const changes = (setting: Setting) => atLeast(account.value, 'owner') && setting.operator !== true

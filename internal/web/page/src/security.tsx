@@ -7,7 +7,7 @@ import { Failure, Field, Saved, Submit, useSending } from './form'
 import { Confirm, Doing, Item, useLoaded } from './listing'
 import { add, supported } from './passkey'
 import { CodeList } from './recovery'
-import { leastPassword } from './signin'
+import { leastPassword, PasskeysElsewhere } from './signin'
 import { account, server } from './state'
 import { count, dayIn, t } from './texts'
 
@@ -15,7 +15,7 @@ export function Security() {
   return (
     <>
       <Password />
-      {server.value?.passkeys && supported() && <Passkeys />}
+      {server.value?.passkeys && supported() ? <Passkeys /> : <PasskeysElsewhere />}
       <Codes />
       {server.value?.provider && <Identities />}
     </>
