@@ -9,16 +9,19 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 	"unicode/utf8"
 
 	"kaban/internal/search"
+	"kaban/internal/store"
 )
 
 var (
-	messages = flag.Int("search.messages", 100_000, "messages of the benchmark of searches; ten million take about 1 GB")
+	messages = flag.Int("search.messages", 100_000, "messages of the benchmark of searches; ten million take 1 GB and half an hour")
 	benchDir = flag.String("search.dir", "", "directory for its index, which is kept: another run goes on with it; default: a temporary one")
+	largest  = flag.Int64("search.bytes", 2<<30, "how many bytes of index it makes; then it asks for what it has read")
 	longest  = flag.Duration("search.time", 45*time.Minute, "how long it reads; then it asks for what it has read")
 )
 
@@ -69,6 +72,86 @@ func BenchmarkFind(b *testing.B) {
 	b.Logf("memory of the process: %s", peakMemory())
 }
 
+// growing is a corpus in whose first 100 rooms people talk.
+type growing struct {
+	*corpus
+	mu    sync.Mutex
+	heads []uint64
+}
+
+const busyRooms = 100
+
+func (g *growing) head(room int) uint64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.heads[room]
+}
+
+func (g *growing) Rooms(context.Context) ([]store.Room, error) {
+	rooms := slices.Clone(g.rooms[:busyRooms])
+	for i := range rooms {
+		rooms[i].Head = g.head(i)
+	}
+	return rooms, nil
+}
+
+// talk adds messages to rooms in turn at a rate for some time.
+func (g *growing) talk(x *Index, rate int, lasting time.Duration) {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	began, said := time.Now(), 0
+	for passed := time.Duration(0); passed < lasting; passed = time.Since(began) {
+		<-tick.C
+		for ; float64(said) < float64(rate)*time.Since(began).Seconds(); said++ {
+			room := said % busyRooms
+			g.mu.Lock()
+			g.heads[room]++
+			head := g.heads[room]
+			g.mu.Unlock()
+			x.Grew(g.rooms[room].Name, head)
+		}
+	}
+}
+
+// BenchmarkFollow says 5,000 messages a second and reports for how long the index has not
+// been complete, how much processor time the messages take it, and how many it has not read
+// at the end.
+func BenchmarkFollow(b *testing.B) {
+	const rate, lasting = 5000, 5 * time.Second
+	g := &growing{corpus: newCorpus(b, 100_000_000), heads: make([]uint64, busyRooms)}
+	x := Open(g, b.TempDir(), Options{})
+	defer x.Close()
+	if err := x.Wait(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	var lags []time.Duration
+	var used time.Duration
+	behind, said := uint64(0), uint64(0)
+	for b.Loop() {
+		before, read := processorTime(), x.Status().Indexed
+		var group sync.WaitGroup
+		group.Go(func() { g.talk(x, rate, lasting) })
+		done := make(chan struct{})
+		go func() { group.Wait(); close(done) }()
+		for ended := false; !ended; {
+			select {
+			case <-time.After(20 * time.Millisecond):
+				lags = append(lags, x.Status().Lag)
+			case <-done:
+				ended = true
+			}
+		}
+		s := x.Status()
+		behind, said, used = max(behind, s.Behind), said+s.Indexed-read, used+processorTime()-before
+	}
+	slices.Sort(lags)
+	b.ReportMetric(lags[len(lags)/2].Seconds(), "p50-s")
+	b.ReportMetric(lags[len(lags)*95/100].Seconds(), "p95-s")
+	b.ReportMetric(lags[len(lags)-1].Seconds(), "max-s")
+	b.ReportMetric(float64(used.Microseconds())/float64(said), "cpu-µs/message")
+	b.ReportMetric(float64(behind), "behind")
+}
+
 // build reads the corpus, with a line about every ten seconds.
 func (c *corpus) build(b *testing.B, x *Index) {
 	began := time.Now()
@@ -87,6 +170,9 @@ func (c *corpus) build(b *testing.B, x *Index) {
 			done = true
 		case <-progress.C:
 			s := x.Status()
+			if s.Bytes > *largest {
+				c.stopped.Store(true)
+			}
 			fmt.Fprintf(os.Stderr, "%v: %d of %d messages, %.1f MB\n", time.Since(began).Round(time.Second), s.Indexed, *messages, float64(s.Bytes)/1e6)
 		}
 	}

@@ -24,14 +24,6 @@ const (
 	// gathering is how long the index waits for more after something has come: a transaction
 	// for each message would cost more than the message itself.
 	gathering = 250 * time.Millisecond
-	// busyRest is how long the index rests after work while messages come, as a multiple
-	// of the work: it takes a sixth of a processor at most, enough for 5,000 messages a
-	// second. Without messages it takes two thirds. While the rest of the process takes more than
-	// half of a processor, it takes a fiftieth, and falls behind until that is over.
-	busyRest  = 5.0
-	quietRest = 0.5
-	yieldRest = 50.0
-	yieldFrom = 0.5
 	// buffered is how many entries are read ahead, over all rooms, and bufferedBytes how
 	// much text.
 	buffered      = 1 << 16
@@ -192,7 +184,6 @@ func (x *Index) readAll(ctx context.Context, all feeds) error {
 func (x *Index) step(ctx context.Context, waiting *feeds, page store.Page) error {
 	x.writing.Lock()
 	defer x.writing.Unlock()
-	start := time.Now()
 	if err := waiting.renew(ctx, x, page); err != nil {
 		return err
 	}
@@ -204,28 +195,29 @@ func (x *Index) step(ctx context.Context, waiting *feeds, page store.Page) error
 		most = eagerStep
 	}
 	moved := make(map[*room]uint64)
-	var worked time.Duration
+	end := work()
 	err := x.db.transact(func(tx *sql.Tx) error {
 		w := writer{x: x, tx: tx}
 		defer w.close()
 		for n := 0; ; {
-			began := start
-			if n > 0 {
-				began = time.Now()
-			}
 			for i := 0; i < burst && len(*waiting) > 0; i++ {
 				if err := w.next(ctx, waiting, page, moved); err != nil {
 					return err
 				}
 				n++
 			}
-			worked = time.Since(began)
-			if n >= most || len(*waiting) == 0 || x.rest(ctx, worked) != nil {
+			if n >= most || len(*waiting) == 0 {
+				break
+			}
+			err := x.rest(ctx, end())
+			end = work()
+			if err != nil {
 				break
 			}
 		}
 		return w.finish(moved)
 	})
+	worked := end() // with the commit, which is a large part of it
 	if err != nil {
 		return err
 	}
@@ -250,16 +242,14 @@ func (x *Index) rest(ctx context.Context, worked time.Duration) error {
 	if x.options.Eager {
 		return ctx.Err()
 	}
-	factor := quietRest
+	most := maxShare
 	x.mu.Lock()
 	if len(x.pending) > 0 { // something has come meanwhile
-		factor = busyRest
+		most = busyShare
 	}
 	x.mu.Unlock()
-	if x.load.others(worked) > yieldFrom {
-		factor = yieldRest
-	}
-	pause := time.NewTimer(time.Duration(float64(worked) * factor))
+	share := min(x.load.left(worked), most)
+	pause := time.NewTimer(time.Duration(float64(worked) * (1/share - 1)))
 	defer pause.Stop()
 	select {
 	case <-pause.C:

@@ -1,8 +1,11 @@
-//go:build !unix
+//go:build !linux
 
 package index
 
 import "time"
 
-// processorTime returns 0: this system does not tell.
-func processorTime() time.Duration { return 0 }
+// threadTime returns what passes: this system does not tell the time of a thread.
+func threadTime() time.Duration { return time.Since(started) }
+
+// idleTime returns ever less: this system does not tell.
+func idleTime() time.Duration { return unknown() }
