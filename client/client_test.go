@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"math/rand/v2"
 	"net"
 	"slices"
@@ -26,6 +27,7 @@ import (
 	"kaban/internal/server"
 	"kaban/internal/store"
 	"kaban/internal/store/memory"
+	"kaban/internal/store/storetest"
 	"kaban/wire"
 )
 
@@ -435,6 +437,64 @@ func TestRestart(t *testing.T) {
 	defer mu.Unlock()
 	if bye, ok := errors.AsType[*client.Goodbye](offline[0]); !ok || bye.Reason != wire.ReasonDraining {
 		t.Errorf("first offline: got %v, want goodbye draining", offline[0])
+	}
+}
+
+// When what a reader lacks is no longer kept, the reader gets a resync with what there is, in the
+// same epoch, and goes on at the head. What is left of it is in the history.
+func TestResyncBehindRetention(t *testing.T) {
+	h := newHost(t, server.Config{}, nil)
+	bob := dial(t, h.addr, "bob")
+	ann, reads := join(t, dial(t, h.addr, "ann"), client.From{}), join(t, bob, client.From{})
+	for range 5 {
+		if _, err := ann.Send(within(t), "old"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	read(t, reads, 3)
+	before := reads.Cursor()
+	h.stop()
+	for i := range 4 {
+		storetest.Append(t, h.store, storetest.Draft(t, "lobby", "cat", fmt.Sprint("c", i), fmt.Sprint("missed ", i)))
+	}
+	lobby, old := storetest.RoomName(t, "lobby"), store.Age{Before: math.MaxInt64, Now: math.MaxInt64}
+	if n, err := h.store.Cut(t.Context(), lobby, old, 7); n != 7 || err != nil {
+		t.Fatalf("cut %d, %v", n, err)
+	}
+	h.start()
+	var got []string
+	sent := make(chan error, 1)
+	for m, err := range reads.Messages(within(t)) {
+		if resync, ok := errors.AsType[*client.ResyncError](err); ok {
+			if resync.Room != "lobby" || resync.Epoch != before.Epoch || resync.Oldest != 8 || resync.Head != 9 {
+				t.Errorf("resync: got %+v, want 8 to 9 in %s", resync, before.Epoch)
+			}
+			got = append(got, "resync")
+			page, err := bob.History(within(t), "lobby", client.HistoryQuery{After: before.Seq, HasAfter: true})
+			if err != nil || page.First != 8 || page.Last != 9 || len(page.Entries) != 2 {
+				t.Errorf("the history: %+v, %v", page, err)
+			}
+			go func() {
+				_, err := ann.Send(within(t), "new")
+				sent <- err
+			}()
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got = append(got, m.Content); m.Content == "new" {
+			break
+		}
+	}
+	if fmt.Sprint(got) != "[old old resync new]" {
+		t.Errorf("got %q: two that were there already, the resync, and what is new", got)
+	}
+	if cursor := reads.Cursor(); cursor.Seq != 10 || cursor.Epoch != before.Epoch {
+		t.Errorf("the cursor is %+v", cursor)
+	}
+	if err := <-sent; err != nil {
+		t.Errorf("send: %v", err)
 	}
 }
 

@@ -19,7 +19,8 @@ import (
 )
 
 // This file deletes what an account has written once it is erased: messages and reactions in
-// all rooms, each as an entry of the log, so that numbers stay. It is long work, of a
+// all rooms, each as an entry of the log, so that numbers stay; topics and reasons in the
+// entries that have them. It is long work, of a
 // goroutine; what a server that ends has not done the next one does.
 
 // erasePage is how many entries are read at a time, and erasePosts how many are deleted
@@ -333,6 +334,7 @@ func (c *Chat) allRooms() (names []kaban.RoomName) {
 // it is done.
 func (c *Chat) eraseRoom(ctx context.Context, e *people.Erasure, name kaban.RoomName) error {
 	next := *e
+	var topic store.Entry // the last one, of anybody
 	for after := uint64(0); ; {
 		entries, err := c.dispatcher.Read(ctx, name, store.Page{After: after, Limit: erasePage})
 		if damaged, ok := errors.AsType[*store.DamagedError](err); ok {
@@ -347,9 +349,16 @@ func (c *Chat) eraseRoom(ctx context.Context, e *people.Erasure, name kaban.Room
 		}
 		after = entries[len(entries)-1].Seq
 		var sends []Send
+		var redactions []store.Redaction
 		for i := range entries {
+			if entries[i].Kind == kaban.KindTopic {
+				topic = entries[i]
+			}
 			if !slices.Contains(e.Authors, entries[i].Author) {
 				continue
+			}
+			if content := withoutText(&entries[i]); content != entries[i].Content {
+				redactions = append(redactions, store.Redaction{Seq: entries[i].Seq, Content: content})
 			}
 			send, ok, err := c.undo(name, &entries[i])
 			if err != nil {
@@ -362,8 +371,22 @@ func (c *Chat) eraseRoom(ctx context.Context, e *people.Erasure, name kaban.Room
 		if err := c.postAll(ctx, sends, &next); err != nil {
 			return err
 		}
+		if len(redactions) > 0 {
+			if err := c.dispatcher.Redact(ctx, name, redactions); err != nil {
+				return err
+			}
+			next.Texts += int64(len(redactions))
+		}
 	}
-	if next.Messages > e.Messages || next.Reactions > e.Reactions {
+	if slices.Contains(e.Authors, topic.Author) {
+		if err := c.clearTopic(ctx, name, topic.Seq); err != nil {
+			return err
+		}
+	}
+	if err := c.eraseReasons(ctx, e.Authors, name); err != nil {
+		return err
+	}
+	if next.Messages > e.Messages || next.Reactions > e.Reactions || next.Texts > e.Texts {
 		next.Rooms++
 	}
 	next.Room = name.Key()
@@ -400,6 +423,95 @@ func (c *Chat) undo(room kaban.RoomName, e *store.Entry) (_ Send, ok bool, err e
 		return Send{}, false, err
 	}
 	return Send{Draft: d, Terms: &dispatch.Terms{Unlisted: room.IsDirect()}}, true, nil
+}
+
+// withoutText returns the content of an entry without what its author has put into words, if the
+// entry is no message: topics, and the reasons of deletions and of moderation. Without its topic
+// an entry has none left to show, so its readers get void.
+func withoutText(e *store.Entry) string {
+	switch e.Kind {
+	case kaban.KindTopic, kaban.KindDelete:
+		return ""
+	case kaban.KindMember:
+		change, err := people.DecodeChange[people.MemberChange](e.Content)
+		if err != nil || change.Reason == "" {
+			return e.Content
+		}
+		change.Reason = ""
+		if content, err := people.EncodeChange(change); err == nil {
+			return content
+		}
+	}
+	return e.Content
+}
+
+// clearTopic takes the topic of a room away, which an entry has set.
+func (c *Chat) clearTopic(ctx context.Context, name kaban.RoomName, seq uint64) error {
+	body, err := people.EncodeChange(people.TopicChange{})
+	if err != nil {
+		return err
+	}
+	id, err := kaban.ParseMessageID("erased-topic-" + strconv.FormatUint(seq, 10))
+	if err != nil {
+		return err
+	}
+	decide := func(tx store.Tx) error {
+		room, err := people.Rooms.Get(tx, name.Key())
+		if errors.Is(err, people.ErrNotFound) || err == nil && room.Topic == "" {
+			return errDone
+		}
+		if err != nil {
+			return err
+		}
+		room.Topic = ""
+		return people.Rooms.Put(tx, &room)
+	}
+	_, err = c.dispatcher.Post(ctx, Send{
+		Draft: kaban.Draft{Author: OperatorIdentity(), Room: name, ID: id, Kind: kaban.KindTopic, Body: body},
+		Terms: &dispatch.Terms{Unlisted: name.IsDirect(), Decide: decide, Published: func() { c.changed(name) }},
+	}, func() {})
+	if errors.Is(err, errDone) {
+		return nil
+	}
+	return err
+}
+
+// eraseReasons takes the reasons that the authors gave away from the bans and mutes of a room.
+func (c *Chat) eraseReasons(ctx context.Context, authors []string, name kaban.RoomName) error {
+	var after []string
+	for more := true; more; {
+		err := c.dispatcher.View(ctx, func(tx store.Tx) error { // most rooms have none
+			found, _, err := people.Restrictions.List(tx, []string{name.Key()}, after, 1)
+			more = len(found) > 0
+			return err
+		})
+		if err != nil || !more {
+			return err
+		}
+		err = c.dispatcher.Update(ctx, func(tx store.Tx) error {
+			page, unfinished, err := people.Restrictions.List(tx, []string{name.Key()}, after, erasePage)
+			if err != nil {
+				return err
+			}
+			more = unfinished
+			for i := range page {
+				r := &page[i]
+				after = []string{name.Key(), r.Subject}
+				if r.Reason == "" || !slices.Contains(authors, r.By) {
+					continue
+				}
+				r.Reason = ""
+				if err := people.Restrictions.Put(tx, r); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // postAll stores entries, some at a time, and counts them. What they are about may be gone

@@ -14,7 +14,10 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"kaban"
+	"kaban/internal/access"
 	"kaban/internal/dispatch"
 	"kaban/internal/index"
 	"kaban/internal/people"
@@ -489,5 +492,73 @@ func TestErasedIsRecorded(t *testing.T) {
 	w.chat.Close()
 	if want := "[{id-ann 0} {id-erased 0}] done: true"; len(calls) != 2 || calls[1] != want {
 		t.Errorf("at the next start it is noted: %q, want %q", calls, want)
+	}
+}
+
+// Topics and reasons that an erased account has written are in no file, and no reader gets them;
+// those of others stay. The topic of a room goes if nobody has set another one since.
+func TestErasedTexts(t *testing.T) {
+	w := newErasing(t)
+	search := journaltest.NewSearcher(w.dir)
+	w.create("bob", "den", kaban.RoomPrivate)
+	want(t, "invite", w.do("bob", "den", w.to("ann", access.Invite)), nil)
+	want(t, "op", w.do("bob", "den", Act{Action: access.SetRoomRole, Subject: storetest.Username(t, "ann"), Role: kaban.RoomRoleOp}), nil)
+	w.create("ann", "attic", kaban.RoomPrivate)
+	want(t, "invite", w.do("ann", "attic", w.to("bob", access.Invite)), nil)
+	want(t, "op", w.do("ann", "attic", Act{Action: access.SetRoomRole, Subject: storetest.Username(t, "bob"), Role: kaban.RoomRoleOp}), nil)
+	want(t, "topic", w.do("ann", "den", Act{Action: access.SetTopic, Topic: "secret-first"}), nil)
+	want(t, "topic", w.do("bob", "den", Act{Action: access.SetTopic, Topic: "public-topic"}), nil)
+	want(t, "topic", w.do("bob", "attic", Act{Action: access.SetTopic, Topic: "public-first"}), nil)
+	want(t, "topic", w.do("ann", "attic", Act{Action: access.SetTopic, Topic: "secret-topic"}), nil)
+	restrict := func(by, whom, reason string) {
+		t.Helper()
+		act := w.to(whom, access.Mute)
+		act.Reason = reason
+		want(t, "mute", w.do(by, "den", act), nil)
+	}
+	want(t, "invite", w.do("bob", "den", w.to("cat", access.Invite)), nil)
+	want(t, "invite", w.do("bob", "den", w.to("gus", access.Invite)), nil)
+	restrict("ann", "cat", "secret-reason")
+	restrict("bob", "gus", "public-reason")
+	said, err := w.post(w.user("bob"), "den", "public-message", 0)
+	want(t, "post", err, nil)
+	_, err = w.alter(w.user("ann"), "den", Change{Kind: kaban.KindDelete, Target: said, Reason: "secret-excuse"})
+	want(t, "delete", err, nil)
+	search.Look(t)
+	if found := search.Find(t, "secret-"); len(found) == 0 {
+		t.Error("nothing is found before")
+	}
+	w.giveErasure(w.ann.ID())
+	if e := w.erasure(true); e.Texts != 4 || e.Messages != 0 || e.Rooms != 2 {
+		t.Errorf("%+v, want 4 texts in 2 rooms", e)
+	}
+	if found := search.Find(t, "secret-"); len(found) > 0 {
+		t.Errorf("it is done, and %v have some of it", found)
+	}
+	var texts []string
+	for _, room := range []string{"attic", "den"} {
+		entries, err := w.sqlite.Read(t.Context(), storetest.RoomName(t, room), store.Page{Limit: 100})
+		want(t, "read", err, nil)
+		for i := range entries {
+			if e := &entries[i]; e.Kind == kaban.KindTopic || e.Kind == kaban.KindDelete || strings.Contains(e.Content, people.ChangeMuted) {
+				texts = append(texts, fmt.Sprintf("%s: %s", e.Username, e.Content))
+			}
+		}
+	}
+	if diff := cmp.Diff([]string{
+		`bob: {"topic":"public-first"}`, "ann: ", `server: {"topic":""}`, "ann: ", `bob: {"topic":"public-topic"}`,
+		`ann: {"subject":"cat","change":"muted"}`, `bob: {"subject":"gus","change":"muted","reason":"public-reason"}`, "ann: ",
+	}, texts); diff != "" {
+		t.Errorf("the entries (-want +got):\n%s", diff)
+	}
+	for room, topic := range map[string]string{"attic": "", "den": "public-topic"} {
+		state, _, err := w.user("bob").State(t.Context(), storetest.RoomName(t, room))
+		if err != nil || state.Topic != topic {
+			t.Errorf("the topic of %s is %q, %v; want %q", room, state.Topic, err, topic)
+		}
+	}
+	w.giveErasure(w.ann.ID())
+	if e := w.erasure(true); e.Texts != 0 || e.Rooms != 0 {
+		t.Errorf("again: %+v", e)
 	}
 }

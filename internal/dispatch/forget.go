@@ -130,6 +130,22 @@ func (d *Dispatcher) Cut(ctx context.Context, name kaban.RoomName, age store.Age
 	return n, err
 }
 
+// Redact takes texts out of entries of a room; see store.Store. The tails forget these entries, with
+// all before them. It may block while the store works.
+func (d *Dispatcher) Redact(ctx context.Context, name kaban.RoomName, redactions []store.Redaction) error {
+	if err := d.store.Redact(ctx, name, redactions); err != nil {
+		return err
+	}
+	last := uint64(0)
+	for i := range redactions {
+		last = max(last, redactions[i].Seq)
+	}
+	if r := d.Peek(name); r != nil {
+		r.doomBefore(last + 1)
+	}
+	return nil
+}
+
 // doomBefore has the tails drop the chunks that have entries before one.
 func (r *Room) doomBefore(oldest uint64) {
 	r.mu.Lock()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kaban"
+	"kaban/internal/store"
 	"kaban/internal/store/memory"
 	"kaban/internal/store/storetest"
 )
@@ -133,6 +134,54 @@ func TestOtherChangesKeepTheTail(t *testing.T) {
 			t.Error("the tail has a text although it was to forget it at once")
 		}
 		d.Leave(a)
+		d.Close()
+	})
+}
+
+// A text that is taken out of an entry leaves the tail, and who comes later gets what the store has.
+func TestRedactedTextsLeaveTheTail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := memory.New(0)
+		d, err := New(t.Context(), s, Options{PresenceDelay: time.Hour})
+		if err != nil {
+			t.Fatal(err)
+		}
+		enter := func(name string) (*reader, *Subscription) {
+			place, err := d.Find(t.Context(), storetest.RoomName(t, "lobby"), Start{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := newReader(t)
+			sub, _, err := d.Join(r, r, full[0], &kaban.Peer{Identity: kaban.Visitor(storetest.Username(t, name))}, place)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return r, sub
+		}
+		_, a := enter("ann")
+		bob, late := enter("bob")
+		late.Rest()
+		topic := send(t, a, "ann", "1", "secret")
+		topic.Draft.Kind = kaban.KindTopic
+		d.Submit([]Send{topic, send(t, a, "ann", "2", "public")})
+		if !inTails(a.Room(), "secret") {
+			t.Error("the tail does not have the text before")
+		}
+		if err := d.Redact(t.Context(), a.Room().Name(), []store.Redaction{{Seq: 1}}); err != nil {
+			t.Fatal(err)
+		}
+		d.Forget()
+		if inTails(a.Room(), "secret") {
+			t.Error("the tail has the text still")
+		}
+		late.Rise()
+		bob.take(late, 1<<20)
+		if got := strings.Join(bob.given, "\n"); len(bob.given) != 2 || strings.Contains(got, "secret") || !strings.Contains(got, "public") {
+			t.Errorf("later %q is given", got)
+		}
+		for _, x := range []*Subscription{a, late} {
+			d.Leave(x)
+		}
 		d.Close()
 	})
 }

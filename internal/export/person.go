@@ -208,6 +208,7 @@ type (
 		Done      moment `json:"done,omitzero"`
 		Messages  int64  `json:"messages"`
 		Reactions int64  `json:"reactions"`
+		Texts     int64  `json:"texts"`
 		Rooms     int64  `json:"rooms"`
 		Bots      int    `json:"bots"`
 		Hooks     int    `json:"hooks"`
@@ -479,7 +480,7 @@ func (p *Person) addErasure(tx store.Tx) error {
 		return err
 	}
 	return p.add(erasureLine{
-		Type: "erasure", Since: moment(e.Since), Done: moment(e.Done), Messages: e.Messages, Reactions: e.Reactions, Rooms: e.Rooms,
+		Type: "erasure", Since: moment(e.Since), Done: moment(e.Done), Messages: e.Messages, Reactions: e.Reactions, Texts: e.Texts, Rooms: e.Rooms,
 		Bots: e.Bots, Hooks: e.Hooks,
 	})
 }

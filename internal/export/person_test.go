@@ -212,7 +212,7 @@ func samples() map[string]sample {
 	all["visitor"] = sample{&visitor, func(tx store.Tx) error { return people.Links.Put(tx, &visitor) }}
 	erasure := people.Erasure{
 		Account: annID, Authors: []string{"account:" + annID}, Since: 1_789_000_000_001, Done: 1_789_000_000_002, Room: "plans", Deleted: true,
-		Bots: 1, Hooks: 2, Messages: 3, Reactions: 4, Rooms: 5,
+		Bots: 1, Hooks: 2, Messages: 3, Reactions: 4, Texts: 6, Rooms: 5,
 	}
 	all["erasure"] = sample{&erasure, func(tx store.Tx) error { return people.Erasures.Put(tx, &erasure) }}
 	own := people.Audit{

@@ -311,6 +311,30 @@ func TestPhrases(t *testing.T) {
 }
 
 // TestDates finds messages by their times.
+// After a quiet hour, what has just come has not been unread for an hour.
+func TestLagAfterAQuietHour(t *testing.T) {
+	for what, happens := range map[string]func(*Index, kaban.RoomName){
+		"an entry":  func(x *Index, room kaban.RoomName) { x.noteLocked(room, 1000) },
+		"a rebuild": func(x *Index, _ kaban.RoomName) { x.rebuildLocked() },
+	} {
+		s := memory.New(0)
+		t.Cleanup(func() { _ = s.Close() })
+		w := newWorld(t, s, "", shape{})
+		w.say(w.rooms[0], "ann", "tea")
+		w.wait()
+		x := w.index
+		x.mu.Lock()
+		x.pending, x.working, x.building = nil, false, false
+		x.asOf = time.Now().Add(-time.Hour)
+		happens(x, w.rooms[0])
+		lag, complete := x.lagLocked(), x.isCompleteLocked()
+		x.mu.Unlock()
+		if lag > time.Hour/2 || complete {
+			t.Errorf("%s after a quiet hour: the index is %s behind, complete: %t", what, lag, complete)
+		}
+	}
+}
+
 func TestDates(t *testing.T) {
 	w := newWorld(t, memory.New(0), "", small)
 	for range 50 {

@@ -19,9 +19,10 @@ type Erasure struct {
 	Bots  int `json:"bots,omitempty"`
 	Hooks int `json:"hooks,omitempty"`
 
-	Messages  int64 `json:"messages"`  // deleted
-	Reactions int64 `json:"reactions"` // taken back
-	Rooms     int64 `json:"rooms"`     // with any of them
+	Messages  int64 `json:"messages"`        // deleted
+	Reactions int64 `json:"reactions"`       // taken back
+	Texts     int64 `json:"texts,omitempty"` // topics and reasons, taken out of entries
+	Rooms     int64 `json:"rooms"`           // with any of them
 }
 
 // Erasures has all erasures by account.

@@ -117,7 +117,8 @@ type Result struct {
 	// Duplicate means that the author has sent this id to the room before, or that a
 	// message already is what the write would make of it: Seq and Time are those of the
 	// first use, or of the entry since which it is (of a message that is not pinned, or has no
-	// such reaction, its own), and nothing was stored.
+	// such reaction, its own), and nothing was appended. The id of a change that makes no
+	// difference is used as long as the message is kept, so a repeat has the same result.
 	Duplicate bool
 	// Err is nil, ErrIDConflict, ErrStale, Write.Refusal, the error of Write.Decide or
 	// Write.Allow, ErrNoTarget, ErrGone, ErrEditConflict, ErrTooManyReactions, or ErrDamaged
@@ -146,6 +147,18 @@ type Page struct {
 type Run struct {
 	Room        kaban.RoomName
 	After, Last uint64
+}
+
+// Redaction is what an entry is to say from now on.
+type Redaction struct {
+	Seq     uint64
+	Content string
+}
+
+// IsRedactable reports whether entries of a kind may be redacted; see Store.Redact. The contents
+// of the others are parts of messages.
+func IsRedactable(kind kaban.Kind) bool {
+	return kind == kaban.KindDelete || kind != kaban.KindMessage && !kind.IsChange()
 }
 
 // Store keeps the logs of all rooms, and documents.
@@ -242,6 +255,13 @@ type Store interface {
 	// Old returns about how many entries Cut would take if it had no limit, and how many of
 	// them are messages: damage may make a difference. It looks at each of them.
 	Old(ctx context.Context, room kaban.RoomName, age Age) (entries, messages uint64, err error)
+
+	// Redact gives entries of a room contents that say less, in one short transaction: those
+	// that are no messages, and deletions, whose reasons are contents. Others, and what is not
+	// kept, stay as they are, and so does an entry that is damaged. The old contents are then
+	// erased like those that were deleted; see Eraser. A repeat of such an entry with its first
+	// content is a conflict.
+	Redact(ctx context.Context, room kaban.RoomName, redactions []Redaction) error
 
 	// Close makes every later call on this handle return ErrClosed. It waits for
 	// calls in progress. Other handles on the same data stay open.

@@ -235,6 +235,7 @@ type Erasure struct {
 	State     string `json:"state" enum:"none,deleting,erasing,done" doc:"None if the account was not erased. First everything is deleted, then it is erased from all files."`
 	Messages  int64  `json:"messages" doc:"How many messages were deleted, in the rooms that are finished."`
 	Reactions int64  `json:"reactions" doc:"How many reactions were taken back, in the rooms that are finished."`
+	Texts     int64  `json:"texts" doc:"How many topics, and reasons of deletions and of moderation, were taken out of entries, in the rooms that are finished."`
 	Rooms     int64  `json:"rooms" doc:"How many of these rooms had any of them."`
 	Bots      int    `json:"bots" doc:"How many bots the account had. They are removed with it, and what they have written counts as its own."`
 	Hooks     int    `json:"hooks" doc:"How many incoming webhooks it had made, as far as the audit goes back. What they have written counts as its own."`
@@ -245,7 +246,7 @@ func (s *Server) getErasure(ctx context.Context, by *who, in *UsernamePath) (Era
 	if err != nil {
 		return Erasure{}, err
 	}
-	answer := Erasure{State: "deleting", Messages: e.Messages, Reactions: e.Reactions, Rooms: e.Rooms, Bots: e.Bots, Hooks: e.Hooks}
+	answer := Erasure{State: "deleting", Messages: e.Messages, Reactions: e.Reactions, Texts: e.Texts, Rooms: e.Rooms, Bots: e.Bots, Hooks: e.Hooks}
 	switch {
 	case e.Account == "":
 		answer.State = "none"

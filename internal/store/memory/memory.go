@@ -54,7 +54,10 @@ type Store struct {
 	lastRoom uint64
 	log      log // the entries of all rooms, oldest first
 	ids      index
-	bytes    int
+	// noops are the answers to changes that made no difference: entries that were not
+	// appended, with the seq and the time of the answer.
+	noops map[noopKey]store.Entry
+	bytes int
 	// written are the documents after the transaction in progress; nil until it
 	// changes any.
 	written *documents
@@ -82,7 +85,18 @@ type kept struct {
 	original uint64
 	// older is the edit of the same message before this one, or 0.
 	older uint64
+	// noops are the changes of a message that made no difference.
+	noops []noopKey
 }
+
+// noopKey is the id of an author in a room of a change that made no difference.
+type noopKey struct {
+	room       *room
+	author, id string
+}
+
+// noopOverhead is the size of such an id without its strings.
+const noopOverhead = 256
 
 // unknown is the sum of any content.
 const unknown = ^uint64(0)
@@ -98,6 +112,7 @@ func New(window int) *Store {
 		now:    time.Now,
 		rooms:  make(map[string]*room),
 		ids:    newIndex(),
+		noops:  make(map[noopKey]store.Entry),
 	}
 	s.documents.Store(new(documents))
 	return s
@@ -161,6 +176,11 @@ func (s *Store) appendLocked(w *store.Write, now int64) store.Result {
 		} else if first != nil {
 			return store.Result{Seq: first.Seq, Time: first.Time, Duplicate: true}
 		}
+		if e, is := s.noops[noopOf(r, d)]; is && !e.IsOf(d) {
+			return store.Result{Err: store.ErrIDConflict}
+		} else if is {
+			return store.Result{Seq: e.Seq, Time: e.Time, Duplicate: true}
+		}
 	}
 	if w.Checked && w.Revision != r.revisionOrNone() {
 		return store.Result{Err: store.ErrStale}
@@ -178,6 +198,7 @@ func (s *Store) appendLocked(w *store.Write, now int64) store.Result {
 			return store.Result{Err: err}
 		}
 		if known != (store.Change{}) {
+			s.noteNoop(r, target, d, known)
 			return store.Result{Seq: known.Seq, Time: known.Time, Duplicate: true}
 		}
 		r = s.rooms[d.Room.Key()] // the decision may have added it
@@ -201,6 +222,20 @@ func (s *Store) appendLocked(w *store.Write, now int64) store.Result {
 	s.mentionLocked(r, w, &e)
 	return store.Result{Seq: e.Seq, Time: e.Time}
 }
+
+func noopOf(r *room, d *kaban.Draft) noopKey { return noopKey{r, d.Author.ID(), d.ID.String()} }
+
+// noteNoop keeps the id of a draft that makes no difference to a message, as long as the
+// message.
+func (s *Store) noteNoop(r *room, message *kept, d *kaban.Draft, known store.Change) {
+	k := noopOf(r, d)
+	s.noops[k] = store.NewEntry(d, known.Seq, known.Time)
+	message.noops = append(message.noops, k)
+	s.bytes += noopCost(k)
+}
+
+// noopCost is what such an id counts as, in bytes.
+func noopCost(k noopKey) int { return noopOverhead + len(k.author) + 2*len(k.id) }
 
 // errKnown ends a decision about a write that changes nothing.
 var errKnown = errors.New("a message is like that already")
@@ -347,6 +382,10 @@ func (s *Store) dropLocked(position uint64) {
 			edit.original = unknown
 		}
 	}
+	for _, k := range e.noops {
+		delete(s.noops, k)
+		s.bytes -= noopCost(k)
+	}
 	s.ids.remove(e.hash, position)
 	s.bytes -= cost(&e.Entry) - entryOverhead
 	s.setMentionsLocked(e.room, e.Seq, nil)
@@ -373,6 +412,24 @@ func (s *Store) Cut(_ context.Context, name kaban.RoomName, age store.Age, limit
 		s.log.pop()
 	}
 	return n, nil
+}
+
+// Redact implements store.Store.
+func (s *Store) Redact(_ context.Context, name kaban.RoomName, redactions []store.Redaction) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return store.ErrClosed
+	}
+	for _, redaction := range redactions {
+		e := s.entryLocked(s.rooms[name.Key()], redaction.Seq)
+		if e == nil || !store.IsRedactable(e.Kind) {
+			continue
+		}
+		s.bytes += len(redaction.Content) - len(e.Content)
+		e.Content = redaction.Content
+	}
+	return nil
 }
 
 // oldLocked finds out how many of the oldest entries of a room are old.
@@ -579,7 +636,7 @@ func (s *Store) Close() error {
 	defer s.mu.Unlock()
 	s.closed = true
 	s.documents.Store(nil)
-	s.rooms, s.ids, s.log, s.bytes = nil, index{}, log{}, 0
+	s.rooms, s.ids, s.noops, s.log, s.bytes = nil, index{}, nil, log{}, 0
 	return nil
 }
 

@@ -84,6 +84,9 @@ func TestWindowCountsStates(t *testing.T) {
 		for position := s.log.first; position < s.log.next; position++ {
 			e := &s.log.at(position).Entry
 			bytes += cost(e)
+			for _, k := range s.log.at(position).noops {
+				bytes += noopCost(k)
+			}
 			reacted = reacted || e.State != nil && len(e.State.Reactions) > 1
 		}
 		if s.bytes != bytes || bytes > s.window {

@@ -21,6 +21,7 @@ type writerStmts struct {
 	begin, commit             *sql.Stmt
 	addUser, addRoom          *sql.Stmt
 	addUnmerged, trimUnmerged *sql.Stmt
+	addNoop                   *sql.Stmt
 	setProgress, setErasing   *sql.Stmt
 	readPage, writePage       *sql.Stmt
 	readPages                 *sql.Stmt
@@ -47,6 +48,7 @@ func (w *writerStmts) prepare(ctx context.Context, c *conn) error {
 		&w.addRoom:      "INSERT INTO rooms (id, key, name, head, sum) VALUES (?, ?, ?, 0, ?)",
 		&w.addUnmerged:  "INSERT INTO unmerged (batch, time, entries, sum) VALUES (?, ?, ?, ?)",
 		&w.trimUnmerged: "DELETE FROM unmerged WHERE batch <= ?",
+		&w.addNoop:      addNoopQuery,
 		&w.setProgress:  updateProgress,
 		&w.setErasing:   updateErasing,
 		&w.readPage:     "SELECT data FROM sqlite_dbpage WHERE pgno = ?",
@@ -77,9 +79,11 @@ type batch struct {
 	unsaved  map[int64]kaban.Identity // those of them that are not in the database
 	keys     map[key]earlier          // of its entries, and of those that it repeats
 	entries  []journaled              // of all rooms
+	noops    []key                    // of those that make no difference
 	merged   []merging
 	counted  counted
 	cut      cutting
+	redacts  bool        // entries that are there
 	number   int64       // its own; 0 if it has no entries and changes no revision
 	progress progressRow // as it is after the transaction
 	erasing  erasingRow  // as it is after the transaction
@@ -212,7 +216,7 @@ func (b *batch) store(writes []store.Write, results []store.Result) error {
 			return err
 		}
 	}
-	if len(b.entries) == 0 && b.writes == 0 {
+	if len(b.entries) == 0 && len(b.noops) == 0 && b.writes == 0 {
 		return b.writer.rollback(b.ctx)
 	}
 	if err := b.note(); err != nil {
@@ -246,6 +250,9 @@ func (b *batch) append(w *store.Write, author user) (_ store.Result, err error) 
 		return store.Result{Err: w.Refusal}, nil
 	}
 	known, refused, err := b.rule(w)
+	if known != (store.Change{}) && refused == nil && err == nil {
+		err = b.noteNoop(r.room, author, d, known)
+	}
 	if known != (store.Change{}) || refused != nil || err != nil {
 		return store.Result{Seq: known.Seq, Time: known.Time, Duplicate: refused == nil, Err: refused}, err
 	}
@@ -456,6 +463,12 @@ func (b *batch) publish() {
 	for _, r := range b.merged {
 		b.unmerged.drop(r.room, len(r.entries))
 		b.finder.merged(r)
+	}
+	for _, k := range b.noops {
+		b.finder.used(authorIn{k.room, k.user}, k.id)
+		if newest, known := b.finder.noopsOf[authorIn{k.room, k.user}]; known {
+			b.finder.noopsOf[authorIn{k.room, k.user}] = max(newest, k.id)
+		}
 	}
 	b.publishCounts()
 	b.publishCut()

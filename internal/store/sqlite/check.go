@@ -315,6 +315,15 @@ func (a *Archive) checkStates(ctx context.Context) (problems []string, err error
 			return problems, err
 		}
 	}
+	if err := a.eachRow(ctx, "SELECT "+noopColumns+", room, user FROM noops", func(rows *sql.Rows) error {
+		var e store.Entry
+		var in authorIn
+		var value int64
+		err := rows.Scan(&e.ID, &e.Seq, &e.Time, &e.Kind, &e.Target, &e.Content, &value, &in.room, &in.user)
+		return found(checked(err, a.sum.noop(in, &e), value, "the id of a change of message", e.Target))
+	}); err != nil {
+		return problems, err
+	}
 	n, err := a.conn.number(ctx, "SELECT count(*) FROM written WHERE room NOT IN (SELECT id FROM rooms)")
 	if err != nil {
 		return problems, err
@@ -358,6 +367,14 @@ var uses = []struct{ query, problem string }{
 	{
 		"SELECT count(*) FROM states s WHERE replies <> (SELECT count(*) FROM entries e WHERE e.kind = 1 AND e.target <> 0 AND e.place >> 40 = s.place >> 40 AND e.target = s.place & 0xFFFFFFFFFF)",
 		"%d states have a wrong number of replies",
+	},
+	{
+		"SELECT count(*) FROM noops n WHERE NOT EXISTS (SELECT 1 FROM rooms r WHERE r.id = n.room AND r.cut < n.target)",
+		"%d ids are of changes of nothing",
+	},
+	{
+		"SELECT count(*) FROM noops n JOIN entries e ON e.place >> 40 = n.room AND e.user = n.user AND e.id = n.id",
+		"%d ids of changes that made no difference are those of entries",
 	},
 	{ // the hash of a message that was edited, or of an edit, until the message is deleted
 		"SELECT count(*) FROM originals o WHERE NOT EXISTS (SELECT 1 FROM entries e JOIN states s ON s.place = iif(e.kind = 1, e.place, e.place >> 40 << 40 | e.target)" +

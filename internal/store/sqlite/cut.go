@@ -14,7 +14,7 @@ import (
 
 // cutStmts take entries away, with all that is known of them.
 type cutStmts struct {
-	cutBy, cutEdited, cutUnnamed, setCut                                          *sql.Stmt
+	cutBy, cutEdited, cutUnnamed, setCut, cutNoops                                *sql.Stmt
 	cutEntries, cutStates, cutReactions, cutOriginals, cutMentions, cutUnledgered *sql.Stmt
 }
 
@@ -25,6 +25,7 @@ func (c *cutStmts) queries() map[**sql.Stmt]string {
 		&c.cutEdited:    "SELECT place, edited FROM states" + run + " AND edited > 0",
 		&c.cutUnnamed:   "SELECT place FROM unledgered" + run + " ORDER BY place",
 		&c.setCut:       "UPDATE rooms SET cut = ?, cut_messages = ?, sum = ? WHERE id = ?",
+		&c.cutNoops:     cutNoopsQuery,
 		&c.cutEntries:   "DELETE FROM entries" + run,
 		&c.cutStates:    "DELETE FROM states" + run,
 		&c.cutReactions: "DELETE FROM reactions" + run,
@@ -41,8 +42,12 @@ type cutting struct {
 	seq, messages uint64 // as room.cut and room.cutMessages are afterwards
 }
 
-// publishCut shows the cut of a batch that is committed, with database.mu and appending held.
+// publishCut shows the cut of a batch that is committed, with database.mu and appending held, and
+// has the texts erased that the batch has taken away.
 func (b *batch) publishCut() {
+	if b.redacts {
+		b.unmerged.taken = max(b.unmerged.taken, b.number)
+	}
 	if b.cut.room == nil {
 		return
 	}
@@ -204,18 +209,18 @@ func (s *Store) cutOnce(ctx context.Context, r *room, age store.Age, limit int, 
 		return 0, b.abort(operation, err)
 	}
 	failpoint.Point("cut.deleted")
-	if err := b.commitCut(operation, n); err != nil {
+	if err := b.commitErasing(operation, n); err != nil {
 		return 0, err
 	}
 	return n, nil
 }
 
-// commitCut gives the cut a number of a batch, so that its texts are due to be erased, and
-// commits it. Nobody appends meanwhile.
-func (b *batch) commitCut(operation string, n int) error {
+// commitErasing gives the transaction a number of a batch, so that the texts that it takes away
+// are due to be erased, and commits it. Nobody appends meanwhile.
+func (b *batch) commitErasing(operation string, n int) error {
 	d := b.database
 	d.appending.Lock()
-	if d.ledger != nil && b.cut.room.deletes(b.cut.seq) {
+	if d.ledger != nil && b.cut.room != nil && b.cut.room.deletes(b.cut.seq) {
 		d.appending.Unlock()
 		return b.giveUp(operation, errUnmerged)
 	}
@@ -281,6 +286,9 @@ func (b *batch) cutFront(r *room, row roomRow, n uint64) error {
 	}
 	row.cut += n
 	b.cut = cutting{r, row.cut, row.cutMessages}
+	if _, err := b.stmts.cutNoops.ExecContext(b.ctx, r.id, row.cut); err != nil {
+		return err
+	}
 	_, err := b.stmts.setCut.ExecContext(b.ctx, row.cut, row.cutMessages, b.sum.room(r.id, r.key, r.name.String(), row), r.id)
 	return err
 }

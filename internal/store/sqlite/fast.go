@@ -51,7 +51,12 @@ func (s *Store) appendFast(ctx context.Context, writes []store.Write, results []
 		if results[i].Err != nil {
 			continue
 		}
-		if results[i], err = s.add(&writes[i], f.rooms[i], f.authors[i], batch, now, found); err != nil {
+		results[i], err = s.add(&writes[i], f.rooms[i], f.authors[i], batch, now, found)
+		if errors.Is(err, errKnown) { // its id is noted in the database
+			s.takeBack(results)
+			return false, nil
+		}
+		if err != nil {
 			s.takeBack(results)
 			return true, s.failed("read what is there", err)
 		}
@@ -153,8 +158,11 @@ func (s *Store) add(w *store.Write, r *room, author user, batch, now int64, foun
 	}
 	if w.HasTarget() {
 		known, refused, err := s.fits(ctx, w, r, nil)
-		if known != (store.Change{}) || refused != nil || err != nil {
-			return store.Result{Seq: known.Seq, Time: known.Time, Duplicate: refused == nil, Err: refused}, err
+		if known != (store.Change{}) && refused == nil && err == nil {
+			return store.Result{}, errKnown
+		}
+		if refused != nil || err != nil {
+			return store.Result{Err: refused}, err
 		}
 	}
 	if r.next >= maxSeq {

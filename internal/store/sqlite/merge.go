@@ -311,17 +311,19 @@ type finder struct {
 	*conn
 	find, findOne, findUser *sql.Stmt
 	newestID, begin         *sql.Stmt
+	noop, newestNoop        *sql.Stmt
 	stateStmts
 	authors *authors
 	sum     summer
-	newest  map[authorIn]string // the highest merged ids of some authors in some rooms
+	newest  map[authorIn]string // the highest ids of some authors in some rooms that are merged or made no difference
+	noopsOf map[authorIn]string // the highest of those that made none
 }
 
 // authorIn is an author in a room.
 type authorIn struct{ room, user int64 }
 
 func (f *finder) prepare(ctx context.Context) error {
-	f.newest = make(map[authorIn]string)
+	f.newest, f.noopsOf = make(map[authorIn]string), make(map[authorIn]string)
 	var err error
 	if f.authors, err = f.newAuthors(ctx); err != nil {
 		return err
@@ -331,6 +333,7 @@ func (f *finder) prepare(ctx context.Context) error {
 		&f.findUser: "SELECT id, name, sum FROM users WHERE key = ?",
 		&f.newestID: "SELECT place, id FROM entries INDEXED BY ids WHERE place >> 40 = ? AND user = ? ORDER BY id DESC LIMIT 1",
 		&f.begin:    "BEGIN",
+		&f.noop:     noopQuery, &f.newestNoop: lastNoopQuery,
 	}, f.stateStmts.queries())
 }
 
@@ -347,6 +350,11 @@ func (f *finder) isNew(ctx context.Context, k key) (bool, error) {
 		if newest, err = f.readNewest(ctx, in); err != nil {
 			return false, err
 		}
+		noop, err := f.lastNoop(ctx, in)
+		if err != nil {
+			return false, err
+		}
+		newest = max(newest, noop)
 		if len(f.newest) >= maxNewest {
 			clear(f.newest)
 		}
@@ -383,11 +391,14 @@ func (f *finder) readNewest(ctx context.Context, in authorIn) (string, error) {
 // merged notes the ids of entries that are merged now.
 func (f *finder) merged(r merging) {
 	for i := range r.entries {
-		e := &r.entries[i]
-		in := authorIn{r.id, e.user}
-		if newest, known := f.newest[in]; known && e.ID > newest {
-			f.newest[in] = e.ID
-		}
+		f.used(authorIn{r.id, r.entries[i].user}, r.entries[i].ID)
+	}
+}
+
+// used notes an id of an author in a room.
+func (f *finder) used(in authorIn, id string) {
+	if newest, known := f.newest[in]; known && id > newest {
+		f.newest[in] = id
 	}
 }
 
@@ -398,7 +409,10 @@ func (f *finder) lookUp(ctx context.Context, keys []key, authors []user) (map[ke
 		return found, nil
 	}
 	if len(keys) == 1 { // most batches on a quiet server
-		return found, f.lookUpSome(ctx, f.findOne, []any{keys[0].room, keys[0].user, keys[0].id}, authors, found)
+		if err := f.lookUpSome(ctx, f.findOne, []any{keys[0].room, keys[0].user, keys[0].id}, authors, found); err != nil {
+			return nil, err
+		}
+		return found, f.lookUpNoops(ctx, keys, found)
 	}
 	args := make([]any, 3*lookedUp)
 	for some := range slices.Chunk(keys, lookedUp) {
@@ -410,7 +424,38 @@ func (f *finder) lookUp(ctx context.Context, keys []key, authors []user) (map[ke
 			return nil, err
 		}
 	}
-	return found, nil
+	return found, f.lookUpNoops(ctx, keys, found)
+}
+
+// lookUpNoops adds the changes with some keys that made no difference, unless an entry has
+// the key.
+func (f *finder) lookUpNoops(ctx context.Context, keys []key, found map[key]earlier) error {
+	for _, k := range keys {
+		if _, known := found[k]; known {
+			continue
+		}
+		newest, known := f.noopsOf[authorIn{k.room, k.user}]
+		if !known {
+			var err error
+			if newest, err = f.lastNoop(ctx, authorIn{k.room, k.user}); err != nil {
+				return err
+			}
+			if len(f.noopsOf) >= maxNewest {
+				clear(f.noopsOf)
+			}
+			f.noopsOf[authorIn{k.room, k.user}] = newest
+		}
+		if k.id > newest {
+			continue // nearly always: an author in a room has none
+		}
+		switch e, is, err := f.findNoop(ctx, k); {
+		case err != nil:
+			return err
+		case is:
+			found[k] = e
+		}
+	}
+	return nil
 }
 
 func (f *finder) lookUpSome(ctx context.Context, stmt *sql.Stmt, args []any, authors []user, found map[key]earlier) error {

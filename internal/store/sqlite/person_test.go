@@ -23,6 +23,8 @@ var exportedColumns = map[string]string{
 	"reactions.place": computed, "reactions.emoji": computed, "reactions.user": computed, "reactions.username": computed, "reactions.seq": computed,
 	"reactions.time": computed, "reactions.sum": sums,
 	"originals.place": originals, "originals.hash": originals, "originals.older": originals, "originals.sum": sums,
+	"noops.room": noops, "noops.user": noops, "noops.id": noops, "noops.seq": noops, "noops.time": noops, "noops.kind": noops, "noops.target": noops,
+	"noops.content": noops, "noops.sum": sums,
 
 	"written.room": computed, "written.user": computed, "written.messages": computed, "written.last": computed, "written.sum": sums,
 	"written.cut_messages": "store.Front, and not that of one person: it counts what is gone", "written.cut": "store.Front",
@@ -42,6 +44,7 @@ const (
 	sums      = "it is a checksum of the row"
 	computed  = "it is computed from records"
 	originals = "it is a hash of a text that somebody has replaced, and only compared"
+	noops     = "it says which id somebody used for what was so already, and is only compared"
 	mentions  = "it says which messages of others name an account; they are those of others, and it is forgotten after 90 days"
 )
 

@@ -182,6 +182,20 @@ func (s *summer) reaction(r *reaction) int64 {
 	return s.sum()
 }
 
+// noop sums a row of noops.
+func (s *summer) noop(in authorIn, e *store.Entry) int64 {
+	s.begin()
+	s.number(in.room)
+	s.number(in.user)
+	s.text(e.ID)
+	s.number(int64(e.Seq))
+	s.number(e.Time)
+	s.number(int64(e.Kind))
+	s.number(int64(e.Target))
+	s.text(e.Content)
+	return s.sum()
+}
+
 // mention sums a row of mentions.
 func (s *summer) mention(m *mention) int64 {
 	s.begin()

@@ -24,6 +24,7 @@ func (d *Driver) stateTests() []test {
 		{"edits replace the content", testEdits},
 		{"a message that was changed is sent again", testRepeatedMessages},
 		{"changes are sent again", testRepeatedChanges},
+		{"changes that make no difference are sent again", testNoops},
 		{"reactions come and go", testReactions},
 		{"a message has a limit of reactions", testReactionLimits},
 		{"pins come and go", testPins},
@@ -47,6 +48,7 @@ func (d *Driver) stateTests() []test {
 		{"a log is cut by the times of its entries", testCutByTime},
 		{"a log that is cut whole goes on", testCutWhole},
 		{"what is unread is what is kept of others behind a mark", testUnreadOfCut},
+		{"entries are redacted", testRedact},
 		{"random changes", d.testRandomChanges},
 	}
 }
@@ -530,4 +532,32 @@ func testRepeatedChanges(t *testing.T, s store.Store) {
 		"1 ann (edited 7, deleted 11)", "2 ann: another (edited 8)", "3 ann edits 1", "4 ann reacts to 1: +👍", "5 ann pins 1: +", "6 ann edits 1",
 		"7 bob edits 1", "8 ann edits 2: another", "9 ann reacts to 1: -👍", "10 ann pins 1: -", "11 ann deletes 1: spam",
 	}, []string{"1 ann (edited 7, deleted 11)", "2 ann: another (edited 8)"}, s)
+}
+
+// A change that makes no difference uses its id, too: a repeat is answered the same and makes
+// none, whatever has happened since.
+func testNoops(t *testing.T, s store.Store) {
+	conflict := refused(store.ErrIDConflict)
+	play(t, []line{
+		says(message(t, "ann", "m", "hello"), stored(1)),
+		says(react(t, "ann", "r1", 1, true, "👍"), stored(2)),
+		says(react(t, "ann", "r2", 1, true, "👍"), known(2)),
+		says(pin(t, "ann", "p1", 1, false), known(1)),
+		says(react(t, "ann", "r3", 1, false, "👍"), stored(3)),
+		says(pin(t, "ann", "p2", 1, true), stored(4)),
+		says(react(t, "ann", "r2", 1, true, "👍"), known(2)), // does not come back
+		says(pin(t, "ann", "p1", 1, false), known(1)),       // stays pinned
+		says(react(t, "ann", "r2", 1, false, "👍"), conflict),
+		says(react(t, "ann", "r2", 1, true, "🎉"), conflict),
+		says(message(t, "ann", "r2", "hello"), conflict),
+		says(message(t, "ann", "p1", "hello"), conflict),
+		says(react(t, "bob", "r2", 1, true, "👍"), stored(5)), // the id of another author
+		says(react(t, "zoe", "r2", 1, false, "👍"), known(1)), // has said nothing
+		says(react(t, "zoe", "r2", 1, false, "👍"), known(1)),
+		says(remove(t, "ann", "d", 1, ""), stored(6)),
+		says(react(t, "ann", "r2", 1, true, "👍"), known(2)),
+		says(react(t, "ann", "r4", 1, true, "👍"), refused(store.ErrGone)),
+	}, []string{
+		"1 ann (deleted 6)", "2 ann reacts to 1: +👍", "3 ann reacts to 1: -👍", "4 ann pins 1: +", "5 bob reacts to 1: +👍", "6 ann deletes 1",
+	}, []string{"1 ann (deleted 6)"}, s)
 }

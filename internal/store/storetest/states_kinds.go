@@ -20,21 +20,21 @@ func testReactions(t *testing.T, s store.Store) {
 		says(message(t, "ann", "m", "hello"), stored(1)),
 		says(message(t, "ann", "n", "hi"), stored(2)),
 		says(react(t, "bob", "b1", 1, true, "👍"), stored(3)),
-		says(react(t, "bob", "id", 1, true, "👍"), known(3)), // is there
-		says(react(t, "bob", "id", 1, false, "🎉"), known(1)),
-		says(react(t, "ann", "id", 1, false, "👍"), known(1)),
+		says(react(t, "bob", "k1", 1, true, "👍"), known(3)), // is there
+		says(react(t, "bob", "k2", 1, false, "🎉"), known(1)),
+		says(react(t, "ann", "k3", 1, false, "👍"), known(1)),
 		says(react(t, "carol", "c1", 1, true, "🎉"), stored(4)),
 		says(react(t, "ann", "a1", 1, true, "👍"), stored(5)),
-		says(react(t, "bob", "id", 1, true, "👍"), known(3)),
+		says(react(t, "bob", "k4", 1, true, "👍"), known(3)),
 		says(react(t, "bob", "b2", 1, false, "👍"), stored(6)), // now 🎉 is the first
-		says(react(t, "bob", "id", 1, false, "👍"), known(1)),
+		says(react(t, "bob", "k5", 1, false, "👍"), known(1)),
 		says(react(t, "bob", "b3", 1, true, "👍"), stored(7)), // the last one
-		says(react(t, "bob", "id", 1, true, "👍"), known(7)),
+		says(react(t, "bob", "k6", 1, true, "👍"), known(7)),
 		says(react(t, "BOB", "b4", 1, true, "❤"), stored(8)),
-		says(react(t, "bob", "id", 1, true, "❤"), known(8)),   // the same author
+		says(react(t, "bob", "k7", 1, true, "❤"), known(8)),   // the same author
 		says(react(t, "bob", "b5", 1, true, "❤️"), stored(9)), // another emoji for a store
 		says(account("rob", "r1", true), stored(10)),
-		says(account("robert", "id", true), known(10)),
+		says(account("robert", "k8", true), known(10)),
 		says(account("robert", "r2", false), stored(11)),
 		says(account("robert", "r3", true), stored(12)),
 		says(react(t, "robert", "r1", 1, true, "👍"), stored(13)), // a visitor with the same name
@@ -61,7 +61,7 @@ func testReactions(t *testing.T, s store.Store) {
 		says(react(t, "ann", "x2", 18, false, "1"), stored(23)),
 		says(react(t, "ann", "x3", 18, true, "2"), stored(24)),
 		says(react(t, "bob", "x3", 18, false, "2"), stored(25)),
-		says(react(t, "ann", "id", 18, true, "2"), known(24)),
+		says(react(t, "ann", "k9", 18, true, "2"), known(24)),
 	}, append(describeAll(read(t, s, RoomName(t, "line-by-line"))),
 		"18 eve: hello", "19 ann reacts to 18: +1", "20 bob reacts to 18: +2", "21 carol reacts to 18: +3", "22 bob reacts to 18: +1",
 		"23 ann reacts to 18: -1", "24 ann reacts to 18: +2", "25 bob reacts to 18: -2",
@@ -100,8 +100,8 @@ func testReactionLimits(t *testing.T, s store.Store) {
 	}
 	no("ann", 1, store.MaxOwnReactions)
 	script = append(script,
-		says(react(t, "ann", "too-many", 1, true, emoji(3)), known(3+3)), // is there
-		says(react(t, "ann", "too-many", 1, false, emoji(30)), known(1)))
+		says(react(t, "ann", "there", 1, true, emoji(3)), known(3+3)), // is there
+		says(react(t, "ann", "not-there", 1, false, emoji(30)), known(1)))
 	say("bob", 1, true, 30)
 	no("ann", 1, 30) // that another one has reacted makes no difference
 	say("ann", 1, false, 3)
@@ -115,7 +115,7 @@ func testReactionLimits(t *testing.T, s store.Store) {
 	no("carol", 2, store.MaxReactions)
 	no("dan", 2, store.MaxReactions)
 	say("dan", 2, true, 0) // one that is there
-	script = append(script, says(react(t, "dan", "too-many", 2, true, emoji(0)), known(uint64(len(entries)))))
+	script = append(script, says(react(t, "dan", "there", 2, true, emoji(0)), known(uint64(len(entries)))))
 	say("carol", 2, false, store.MaxReactions-1)
 	say("dan", 2, true, store.MaxReactions)
 	no("carol", 2, store.MaxReactions-1)
@@ -145,16 +145,16 @@ func testPins(t *testing.T, s store.Store) {
 	play(t, []line{
 		says(message(t, "ann", "m", "hello"), stored(1)),
 		says(message(t, "ann", "n", "hi"), stored(2)),
-		says(pin(t, "ann", "id", 1, false), known(1)),
+		says(pin(t, "ann", "k10", 1, false), known(1)),
 		says(pin(t, "ann", "p1", 1, true), stored(3)),
-		says(pin(t, "bob", "id", 1, true), known(3)),
-		says(pin(t, "ann", "id", 1, true), known(3)),
+		says(pin(t, "bob", "k11", 1, true), known(3)),
+		says(pin(t, "ann", "k12", 1, true), known(3)),
 		says(pin(t, "bob", "p1", 2, true), stored(4)),
 		says(pin(t, "bob", "p2", 1, false), stored(5)),
-		says(pin(t, "bob", "id", 1, false), known(1)),
+		says(pin(t, "bob", "k13", 1, false), known(1)),
 		says(pin(t, "ann", "p1", 1, true), known(3)), // once more, long ago
 		says(pin(t, "carol", "p1", 1, true), stored(6)),
-		says(pin(t, "ann", "id", 1, true), known(6)),
+		says(pin(t, "ann", "k14", 1, true), known(6)),
 		says(edit(t, "ann", "e", 1, "Hello"), stored(7)),
 		says(pin(t, "bob", "p3", 2, false), stored(8)),
 		says(message(t, "ann", "id", "the id is free"), stored(9)),
@@ -225,7 +225,7 @@ func testAllow(t *testing.T, s store.Store) {
 		sees(remove(t, "carol", "id", 1, "no"), "1 ann: hi (edited 2, pinned 4, 1 replies, 👍 bob 3)", no, refused(no)),
 		// What changes nothing, or cannot be, is compared later.
 		sees(react(t, "bob", "id", 1, true, "👍"), "1 ann: hi (edited 2, pinned 4, 1 replies, 👍 bob 3)", no, refused(no)),
-		sees(react(t, "bob", "id", 1, true, "👍"), "1 ann: hi (edited 2, pinned 4, 1 replies, 👍 bob 3)", nil, known(3)),
+		sees(react(t, "bob", "k15", 1, true, "👍"), "1 ann: hi (edited 2, pinned 4, 1 replies, 👍 bob 3)", nil, known(3)),
 		sees(pin(t, "bob", "id", 1, true), "1 ann: hi (edited 2, pinned 4, 1 replies, 👍 bob 3)", no, refused(no)),
 		sees(editOf(t, "bob", "id", 1, 1, "no"), "1 ann: hi (edited 2, pinned 4, 1 replies, 👍 bob 3)", no, refused(no)),
 		sees(editOf(t, "bob", "id", 1, 1, "no"), "1 ann: hi (edited 2, pinned 4, 1 replies, 👍 bob 3)", nil, refused(store.ErrEditConflict)),
@@ -297,8 +297,8 @@ func testDecidedChanges(t *testing.T, s store.Store) {
 	add(edit(t, "ann", "id", 99, "x"), nil, refused(store.ErrNoTarget))
 	add(edit(t, "ann", "id", 2, "x"), nil, refused(store.ErrGone))
 	add(editOf(t, "ann", "id", 1, 2, "x"), nil, refused(store.ErrEditConflict))
-	add(pin(t, "ann", "id", 1, true), nil, known(3))
-	add(react(t, "ann", "id", 1, false, "👍"), nil, known(1))
+	add(pin(t, "ann", "k16", 1, true), nil, known(3))
+	add(react(t, "ann", "k17", 1, false, "👍"), nil, known(1))
 	add(edit(t, "ann", "e", 1, "Hello"), nil, stored(5))
 	play(t, script,
 		[]string{"1 ann: Hello (edited 5, pinned 3)", "2 ann (deleted 4)", "3 ann pins 1: +", "4 ann deletes 2", "5 ann edits 1: Hello"},
@@ -474,15 +474,19 @@ func testNewAuthors(t *testing.T, s store.Store) {
 		{func(a string) kaban.Draft { return pin(t, a, "id", 1, false) }, known(1)},
 	} {
 		author := first(c.draft, c.want)
+		if c.want.Duplicate { // the id is used
+			lines = append(lines, says(message(t, author, "id", "another"), refused(store.ErrIDConflict)))
+			continue
+		}
 		seq := uint64(len(entries) + 1)
 		lines = append(lines, says(message(t, author, "id", "the id is free"), stored(seq)))
 		entries = append(entries, fmt.Sprint(seq, " ", author, ": the id is free"))
 	}
-	first(func(a string) kaban.Draft { return react(t, a, "id", 1, true, "👍") }, stored(7))
-	first(func(a string) kaban.Draft { return react(t, a, "id", 1, true, "👍") }, stored(8))
-	first(func(a string) kaban.Draft { return pin(t, a, "id", 1, true) }, stored(9))
-	first(func(a string) kaban.Draft { return reply(t, a, "id", 1, "hi") }, stored(10))
-	first(func(a string) kaban.Draft { return remove(t, a, "id", 3, "") }, stored(11))
+	first(func(a string) kaban.Draft { return react(t, a, "id", 1, true, "👍") }, stored(5))
+	first(func(a string) kaban.Draft { return react(t, a, "id", 1, true, "👍") }, stored(6))
+	first(func(a string) kaban.Draft { return pin(t, a, "id", 1, true) }, stored(7))
+	first(func(a string) kaban.Draft { return reply(t, a, "id", 1, "hi") }, stored(8))
+	first(func(a string) kaban.Draft { return remove(t, a, "id", 3, "") }, stored(9))
 	for i := range lines {
 		lines[i].Room = RoomName(t, "lobby")
 		if i < len(lines)-3 {
@@ -490,12 +494,12 @@ func testNewAuthors(t *testing.T, s store.Store) {
 		}
 	}
 	playBatch(t, s, "the last three", lines[len(lines)-3:])
-	entries[0] = "1 ann: Hello (edited 2, pinned 9, 1 replies)"
-	entries[2] = "3 new-2 (deleted 11)"
+	entries[0] = "1 ann: Hello (edited 2, pinned 7, 1 replies)"
+	entries[2] = "3 new-2 (deleted 9)"
 	history := []string{
-		"1 ann: Hello (edited 2, pinned 9, 1 replies, 👍 new-6 7 new-7 8)", entries[2], entries[3], entries[4], entries[5], "10 new-9 answers 1: hi",
+		"1 ann: Hello (edited 2, pinned 7, 1 replies, 👍 new-6 5 new-7 6)", entries[2], entries[3], "8 new-9 answers 1: hi",
 	}
-	entries = append(entries, "7 new-6 reacts to 1: +👍", "8 new-7 reacts to 1: +👍", "9 new-8 pins 1: +", "10 new-9 answers 1: hi", "11 new-10 deletes 3")
+	entries = append(entries, "5 new-6 reacts to 1: +👍", "6 new-7 reacts to 1: +👍", "7 new-8 pins 1: +", "8 new-9 answers 1: hi", "9 new-10 deletes 3")
 	wantLog(t, s, RoomName(t, "lobby"), entries, history)
 }
 

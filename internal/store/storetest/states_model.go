@@ -23,9 +23,11 @@ type roomModel struct {
 	name kaban.RoomName
 	log  []store.Entry        // as they were appended
 	ids  map[[2]string]uint64 // the seqs, by author and id
-	sent []kaban.Draft        // those that became the entries
-	told []*store.Mentions    // of the entries
-	cut  uint64               // the entries up to this one are not kept
+	// noops are the changes that made no difference, with their results.
+	noops map[[2]string]noop
+	sent  []kaban.Draft     // those that became the entries
+	told  []*store.Mentions // of the entries
+	cut   uint64            // the entries up to this one are not kept
 }
 
 // changeWrite is a write that was drawn.
@@ -103,6 +105,12 @@ func (r *roomModel) isDeleted(seq uint64) bool {
 	return r.isMessage(seq) && slices.ContainsFunc(r.log, func(e store.Entry) bool { return e.Kind == kaban.KindDelete && e.Target == seq })
 }
 
+// noop is a change that made no difference.
+type noop struct {
+	draft  kaban.Draft
+	result store.Result
+}
+
 // want returns what a write must result in, and whether it is allowed.
 func (r *roomModel) want(w *changeWrite) (want store.Result, allowed bool) {
 	if seq := r.ids[[2]string{w.Author.ID(), w.ID.String()}]; seq != 0 {
@@ -116,6 +124,12 @@ func (r *roomModel) want(w *changeWrite) (want store.Result, allowed bool) {
 			return refused(store.ErrIDConflict), false
 		}
 		return store.Result{Seq: seq, Time: first.Time, Duplicate: true}, false
+	}
+	if n, is := r.noops[[2]string{w.Author.ID(), w.ID.String()}]; is && n.draft.Target > r.cut {
+		if n.draft.Kind != w.Kind || n.draft.Target != w.Target || n.draft.Body != w.Body {
+			return refused(store.ErrIDConflict), false
+		}
+		return n.result, false
 	}
 	want = stored(uint64(len(r.log) + 1))
 	if !about[w.Kind] || w.Kind == kaban.KindMessage && w.Target == 0 {
@@ -491,6 +505,9 @@ func (c *changes) append(rt *rapid.T, s store.Store, document string, decided *s
 				rt.Fatalf("write %d, %+v: Allow sees another message (-want +got):\n%s", i, w.Draft, diff)
 			}
 		}
+		if allowed && want.Duplicate {
+			w.room.noops[[2]string{w.Author.ID(), w.ID.String()}] = noop{w.Draft, want}
+		}
 		if !isNew {
 			continue
 		}
@@ -541,7 +558,7 @@ func (d *Driver) testRandomChanges(t *testing.T, s store.Store) {
 		c := changes{t: t}
 		var slow []*replay // clients that read a few entries after each batch
 		for _, name := range []string{"a", "b"} {
-			c.rooms = append(c.rooms, &roomModel{name: RoomName(t, fmt.Sprint("p", run, "-", name)), ids: make(map[[2]string]uint64)})
+			c.rooms = append(c.rooms, &roomModel{name: RoomName(t, fmt.Sprint("p", run, "-", name)), ids: make(map[[2]string]uint64), noops: make(map[[2]string]noop)})
 			r := c.rooms[len(slow)]
 			slow = append(slow, r.replayFrom(0))
 			first := message(t, "carol", "first", "hello")
