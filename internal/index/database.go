@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	sqlite3 "modernc.org/sqlite"
 	sqlite "modernc.org/sqlite/lib"
@@ -70,6 +71,44 @@ type database struct {
 	secret string
 	built  bool
 	chunks chunkCache
+
+	mu         sync.Mutex // guards statements
+	statements map[string]*sql.Stmt
+}
+
+// prepared returns the statement of a query for searches. It is prepared once: that takes as
+// long as the query itself. They are closed with the database.
+func (d *database) prepared(ctx context.Context, query string) (*sql.Stmt, error) {
+	d.mu.Lock()
+	stmt := d.statements[query]
+	d.mu.Unlock()
+	if stmt != nil {
+		return stmt, nil
+	}
+	stmt, err := d.read.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if other := d.statements[query]; other != nil { // another search was faster
+		return other, stmt.Close()
+	}
+	if d.statements == nil {
+		d.statements = make(map[string]*sql.Stmt)
+	}
+	d.statements[query] = stmt
+	return stmt, nil
+}
+
+// unprepare forgets the statement of a query that has failed.
+func (d *database) unprepare(query string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if stmt := d.statements[query]; stmt != nil {
+		stmt.Close() // nothing depends on it
+		delete(d.statements, query)
+	}
 }
 
 // openFile opens a database in a file, or in memory.

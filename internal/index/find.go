@@ -213,22 +213,25 @@ func (f *finder) isFull() bool { return len(f.result.List) >= f.limit }
 // room in which to look. It reports whether there were more than are wanted.
 func (f *finder) take(orders []uint64) error {
 	s := &f.x.options.shape
-	for _, order := range orders {
+	same := 0 // how many orders from here on are of the same chunk
+	for n, order := range orders {
 		if f.isFull() {
 			f.result.More = true
 			return nil
 		}
 		id := order / s.chunk
-		items, err := f.db.readChunk(f.ctx, f.db.read, id, int(order-id*s.chunk)+1)
+		if same--; same <= 0 {
+			for same = 1; n+same < len(orders) && orders[n+same]/s.chunk == id; same++ {
+			}
+		}
+		i, ok, err := f.db.readItem(f.ctx, id, int(order-id*s.chunk), same)
 		if err != nil {
 			return err
 		}
 		f.result.Next = order
-		at := order - id*s.chunk
-		if at >= uint64(len(items)) {
-			continue // it was dropped meanwhile
+		if ok { // else it was dropped meanwhile
+			f.add(i, order)
 		}
-		f.add(items[at], order)
 	}
 	return nil
 }
@@ -248,7 +251,11 @@ func (f *finder) add(i item, order uint64) {
 
 // orders runs a query for orders.
 func (f *finder) orders(query string, args ...any) (found []uint64, err error) {
-	rows, err := f.db.read.QueryContext(f.ctx, query, args...)
+	stmt, err := f.db.prepared(f.ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := stmt.QueryContext(f.ctx, args...)
 	if err != nil {
 		return nil, err
 	}
@@ -359,6 +366,7 @@ func (f *finder) inVolume(volume, low, high uint64, withRooms, once bool) (uint6
 		}
 		rows, err := f.orders(query, match, low-first+1, high-first+1, look)
 		if err != nil && strings.Contains(err.Error(), "no such table") {
+			f.db.unprepare(query)
 			return low, nil // it was dropped meanwhile
 		}
 		if err != nil {

@@ -165,7 +165,7 @@ func (x *Index) readAll(ctx context.Context, all feeds) error {
 		waiting = append(waiting, f)
 	}
 	heap.Init(&waiting)
-	for len(waiting) > 0 {
+	for volume := x.volume(); len(waiting) > 0; {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -176,9 +176,18 @@ func (x *Index) readAll(ctx context.Context, all feeds) error {
 			return err
 		}
 		x.steps.Add(1)
+		if now := x.volume(); now != volume { // what tidying frees, the next volumes take
+			volume = now
+			if _, err := x.tidy(); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
+
+// volume returns the volume of the next message.
+func (x *Index) volume() uint64 { return x.tail.published.Load() / x.options.shape.volume }
 
 // step reads some entries in one transaction.
 func (x *Index) step(ctx context.Context, waiting *feeds, page store.Page) error {

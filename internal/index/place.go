@@ -20,8 +20,41 @@ func appendItem(dst []byte, i item) []byte {
 	return binary.AppendUvarint(binary.AppendUvarint(dst, uint64(i.room)), i.seq)
 }
 
+// countItems returns how many items there are in data that is not malformed: each is two
+// numbers, and the last byte of a number is below 0x80.
+func countItems(data []byte) int {
+	ends := 0
+	for _, b := range data {
+		if b < 0x80 {
+			ends++
+		}
+	}
+	return ends / 2
+}
+
+// itemAt returns one item, as decodeItems does, or false if there are not as many.
+func itemAt(data []byte, at int) (i item, ok bool, err error) {
+	for skip := 2 * at; skip > 0 && len(data) > 0; data = data[1:] {
+		if data[0] < 0x80 {
+			skip--
+		}
+	}
+	room, n := binary.Uvarint(data)
+	if len(data) == 0 {
+		return item{}, false, nil
+	}
+	if n <= 0 || room > 1<<32-1 {
+		return item{}, false, fmt.Errorf("%w: a chunk is malformed", errUnusable)
+	}
+	seq, m := binary.Uvarint(data[n:])
+	if m <= 0 {
+		return item{}, false, fmt.Errorf("%w: a chunk is malformed", errUnusable)
+	}
+	return item{uint32(room), seq}, true, nil
+}
+
 func decodeItems(data []byte) ([]item, error) {
-	items := make([]item, 0, len(data)/4)
+	items := make([]item, 0, countItems(data))
 	for len(data) > 0 {
 		room, n := binary.Uvarint(data)
 		if n <= 0 || room > 1<<32-1 {
@@ -147,6 +180,36 @@ func (d *database) readChunk(ctx context.Context, from querier, id uint64, n int
 		d.chunks.put(id, items)
 	}
 	return items, err
+}
+
+// fewItems is how many items of a chunk are searched for in it one by one. For more it is
+// decoded, which takes as long as a few, and kept.
+const fewItems = 4
+
+// readItem returns one item of a chunk, or false if it was dropped. Some are wanted of it.
+func (d *database) readItem(ctx context.Context, id uint64, at, wanted int) (i item, ok bool, err error) {
+	items := d.chunks.get(id)
+	if len(items) <= at && wanted > fewItems {
+		if items, err = d.readChunk(ctx, d.read, id, at+1); err != nil {
+			return item{}, false, err
+		}
+	}
+	if len(items) > at {
+		return items[at], true, nil
+	}
+	stmt, err := d.prepared(ctx, "SELECT items FROM chunks WHERE id = ?")
+	if err != nil {
+		return item{}, false, err
+	}
+	var data []byte
+	err = stmt.QueryRowContext(ctx, id).Scan(&data)
+	if errors.Is(err, sql.ErrNoRows) {
+		return item{}, false, nil
+	}
+	if err != nil {
+		return item{}, false, err
+	}
+	return itemAt(data, at)
 }
 
 // lookUp returns the order of a message that was read, or false if it has none.
