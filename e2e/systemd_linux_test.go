@@ -107,7 +107,7 @@ func TestNotifications(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	m.await("STATUS=serving 1 clients")
+	m.await("STATUS=serving 1 client")
 	if err := s.Process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}

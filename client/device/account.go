@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -37,6 +38,39 @@ func List(ctx context.Context, server string, token wire.Secret, options Options
 	}
 	err := asAccount(ctx, http.MethodGet, server, "/v1/devices", token, nil, &answer, options)
 	return answer.Devices, err
+}
+
+// Person is an account of the server.
+type Person struct {
+	Username string `json:"username"`
+	Name     string `json:"name"` // to display
+	Role     string `json:"role"` // as kaban.ParseRole reads it, or one of a later version
+	Bot      bool   `json:"bot"`
+	Online   bool   `json:"online"`
+}
+
+// maxPages bounds the pages of accounts that People reads. One has up to 500.
+const maxPages = 10
+
+// People returns the accounts with a text in their username or name, sorted by username, up to
+// some thousands. It returns those that the account of the token may know of.
+func People(ctx context.Context, server string, token wire.Secret, text string, options Options) (all []Person, err error) {
+	asked := url.Values{"query": {text}, "limit": {"500"}}
+	for range maxPages {
+		var page struct {
+			People []Person `json:"people"`
+			More   bool     `json:"more"`
+			After  string   `json:"after"`
+		}
+		if err := asAccount(ctx, http.MethodGet, server, "/v1/people?"+asked.Encode(), token, nil, &page, options); err != nil {
+			return nil, err
+		}
+		if all = append(all, page.People...); !page.More {
+			break
+		}
+		asked.Set("after", page.After)
+	}
+	return all, nil
 }
 
 // SetName changes the name to display of the account of a token: 1 to 64 code points.

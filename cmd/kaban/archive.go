@@ -20,6 +20,7 @@ import (
 	"kaban/internal/hook"
 	"kaban/internal/index"
 	"kaban/internal/ledger"
+	"kaban/internal/people"
 	"kaban/internal/store"
 )
 
@@ -75,14 +76,7 @@ func totals(report *store.Report) string {
 	for _, r := range report.Rooms {
 		messages += r.Entries
 	}
-	return fmt.Sprintf("%s in %s and %s", count(messages, "message"), count(uint64(len(report.Rooms)), "room"), count(report.Documents, "document"))
-}
-
-func count(n uint64, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
+	return fmt.Sprintf("%s in %s and %s", display.Count(messages, "message"), display.Count(len(report.Rooms), "room"), display.Count(report.Documents, "document"))
 }
 
 type backupCommand struct {
@@ -195,7 +189,7 @@ func (c *restoreCommand) Run(std streams) error {
 		replay := store.Replay{Messages: ledger.Messages(ledgers, &bad), By: service.OperatorIdentity()}
 		replay.Documents = func(tx store.Tx) (err error) {
 			if erased, err = eraseAgain(tx, accounts); err == nil && len(erased) > 0 {
-				owned, err = hasOwner(tx)
+				owned, err = people.Accounts.HasOwner(tx)
 			}
 			return err
 		}

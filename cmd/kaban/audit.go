@@ -2,8 +2,9 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"time"
+
+	"kaban/internal/display"
 )
 
 // auditCommand shows who administered what.
@@ -49,7 +50,7 @@ func (c *auditCommand) Run(std streams) error {
 				}
 				detail := r.Detail
 				if r.Count > 0 {
-					detail = fmt.Sprintf("%d times %s", r.Count, detail)
+					detail = display.Count(r.Count, "time") + " " + detail
 				}
 				if r.Room != "" {
 					detail += " in " + r.Room

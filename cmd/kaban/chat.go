@@ -30,7 +30,7 @@ const (
 type chatCommand struct {
 	connectFlags
 	Where       string `arg:"" optional:"" name:"room" help:"The same as --room."`
-	Room        string `placeholder:"ROOM" env:"KABAN_ROOM" help:"The room to open; created if it does not exist. Default: the rooms of the last time, or lobby."`
+	Room        string `placeholder:"ROOM" env:"KABAN_ROOM" help:"The room to open; created if it does not exist. Default: the one that was open at last, or lobby. With --plain: lobby."`
 	Plain       bool   `help:"Run as a filter: each input line is a message, and each message is printed as \"username:> content\". This is the default if input or output is not a terminal, or TERM is dumb."`
 	Numbers     bool   `help:"With --plain, begin each line with the number of its entry, for --reply-to of \"kaban send\", \"kaban edit\", \"delete\", \"react\" and \"pin\"."`
 	PrintConfig bool   `help:"Print the configuration file of the full-screen client, with an explanation of every key, and exit."`
@@ -133,7 +133,7 @@ func (c *chatCommand) fullScreen(ctx context.Context, std streams) error {
 			return saved.Place
 		},
 		Trust:   c.trust,
-		Devices: c.devices, SetName: c.setName,
+		Devices: c.devices, SetName: c.setName, Person: c.person,
 		Explain: func(server string, err error) string { return unreachable(server, err).Error() },
 		In:      std.in, Out: std.out,
 	})
@@ -343,7 +343,7 @@ func (r *chat) settle(ctx context.Context) error {
 	defer stop()
 	interrupted := context.AfterFunc(ctx, func() {
 		if n := r.client.Unacknowledged(); n > 0 {
-			r.notices.printf("waiting for %d messages to be acknowledged; interrupt again to give up", n)
+			r.notices.printf("waiting for the server to acknowledge %s; interrupt again to give up", display.Count(n, "message"))
 		}
 	})
 	defer interrupted()
@@ -365,7 +365,7 @@ func (r *chat) settle(ctx context.Context) error {
 		select {
 		case err := <-settled:
 			if err != nil {
-				return fmt.Errorf("the session is over, %d messages are not acknowledged: %w", r.client.Unacknowledged(), err)
+				return fmt.Errorf("the session is over, %s not acknowledged: %w", display.Count(r.client.Unacknowledged(), "message is", "messages are"), err)
 			}
 			return nil
 		case <-tick.C:
@@ -374,7 +374,7 @@ func (r *chat) settle(ctx context.Context) error {
 			}
 			if time.Since(since) > ackPatience {
 				stop()
-				return fmt.Errorf("the server does not answer: %d messages are not acknowledged and may not have been stored", r.client.Unacknowledged())
+				return fmt.Errorf("the server does not answer: %s not acknowledged and may not be stored", display.Count(r.client.Unacknowledged(), "message is", "messages are"))
 			}
 		}
 	}

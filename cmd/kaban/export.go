@@ -145,7 +145,7 @@ func (c *exportCommand) write(ctx context.Context, archive store.Archive, only [
 		return fmt.Errorf("standard output: %w", err)
 	}
 	if damaged > 0 {
-		return fmt.Errorf("%s has %s; everything else is exported", c.Data, count(damaged, "damaged place"))
+		return fmt.Errorf("%s has %s; everything else is exported", c.Data, display.Count(damaged, "damaged place"))
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 
+	"kaban/internal/display"
 	"kaban/internal/export"
 	"kaban/internal/store"
 )
@@ -63,11 +64,11 @@ func (c *importCommand) importFrom(ctx context.Context, in io.Reader, name strin
 	i := importer{target: target, name: name}
 	defer func() {
 		bar.Finish()
-		imported := count(i.messages, "message")
+		imported := display.Count(i.messages, "message")
 		if i.documents > 0 {
-			imported += " and " + count(i.documents, "document")
+			imported += " and " + display.Count(i.documents, "document")
 		}
-		fmt.Fprintf(std.err, "kaban: %s imported, %d were there already\n", imported, i.known)
+		fmt.Fprintf(std.err, "kaban: %s imported, %s there already\n", imported, display.Count(i.known, "was", "were"))
 	}()
 	for {
 		line, err := lines.Read()

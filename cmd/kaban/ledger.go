@@ -9,10 +9,9 @@ import (
 	"strings"
 	"time"
 
-	"kaban"
 	"kaban/internal/account"
+	"kaban/internal/display"
 	"kaban/internal/ledger"
-	"kaban/internal/people"
 	"kaban/internal/store"
 )
 
@@ -73,18 +72,12 @@ func eraseAgain(tx store.Tx, accounts []store.ErasedAccount) ([]string, error) {
 	return account.New(nil, account.Options{Log: slog.New(slog.DiscardHandler)}).EraseAgain(tx, ids)
 }
 
-// hasOwner reports whether a server has an owner.
-func hasOwner(tx store.Tx) (bool, error) {
-	owners, _, err := people.Accounts.WithRole(tx, kaban.RoleOwner, people.StatusActive, 1)
-	return len(owners) > 0, err
-}
-
 // replayReport says what became of the lines of ledgers, in sentences.
 func replayReport(ledgers []string, r *store.Replayed, bad int) (lines []string) {
 	if len(ledgers) == 0 {
 		return []string{fmt.Sprintf("warning: there is no erasure ledger (%s) beside the backup or in the data directory, so messages that were deleted after the backup was made are back; if there is one elsewhere, restore again with --ledger DIR", ledger.DirName)}
 	}
-	lines = append(lines, fmt.Sprintf("erasure ledger: %s deleted again, of %s in %s", count(uint64(r.Deleted), "message"), count(uint64(r.Lines), "line"), strings.Join(ledgers, " and ")))
+	lines = append(lines, fmt.Sprintf("erasure ledger: %s deleted again, of %s in %s", display.Count(r.Deleted, "message"), display.Count(r.Lines, "line"), strings.Join(ledgers, " and ")))
 	for _, c := range []struct {
 		n    int
 		what string
@@ -95,7 +88,7 @@ func replayReport(ledgers []string, r *store.Replayed, bad int) (lines []string)
 		{bad, "damaged and ignored, so what was deleted there is back"},
 	} {
 		if c.n > 0 {
-			lines = append(lines, fmt.Sprintf("erasure ledger: %s: %s", count(uint64(c.n), "line"), c.what))
+			lines = append(lines, fmt.Sprintf("erasure ledger: %s: %s", display.Count(c.n, "line"), c.what))
 		}
 	}
 	return lines

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"golang.org/x/term"
@@ -409,6 +410,33 @@ func (f *connectFlags) devices(ctx context.Context, server string) (lines []stri
 		lines = append(lines, line)
 	}
 	return lines, err
+}
+
+// person returns the account with a name, or false if there is none that the person may know of.
+func (f *connectFlags) person(ctx context.Context, server, name string) (tui.Person, bool, error) {
+	username, err := kaban.ParseUsername(name)
+	if err != nil {
+		return tui.Person{}, false, err
+	}
+	saved, err := f.account(server)
+	if err != nil {
+		return tui.Person{}, false, err
+	}
+	options, err := f.toWeb(server, saved.Web)
+	if err != nil {
+		return tui.Person{}, false, err
+	}
+	all, err := device.People(ctx, saved.Web, saved.Token, username.String(), options)
+	at := slices.IndexFunc(all, func(p device.Person) bool {
+		found, err := kaban.ParseUsername(p.Username)
+		return err == nil && found.Key() == username.Key()
+	})
+	if err != nil || at < 0 {
+		return tui.Person{}, false, err
+	}
+	found := all[at]
+	role, _ := kaban.ParseRole(found.Role) // one of a later version is not shown
+	return tui.Person{Account: wire.Account{Username: found.Username, Name: found.Name, Role: role, Bot: found.Bot}, Online: found.Online}, true, nil
 }
 
 // setName changes the name to display of the account.

@@ -33,6 +33,7 @@ import (
 	"kaban/internal/peer"
 	"kaban/internal/server"
 	"kaban/internal/store/memory"
+	"kaban/internal/tui"
 	"kaban/internal/web"
 	"kaban/wire"
 )
@@ -412,8 +413,8 @@ func TestSearchInNoRoom(t *testing.T) {
 	if want := "there is no room nosuch that you may read"; !strings.Contains(absent, want) || strings.ReplaceAll(hidden, "hush", "nosuch") != absent {
 		t.Errorf("absent: %q; hidden: %q; want %q for both", absent, hidden, want)
 	}
-	if got := said("in:lobby", "nothing"); got != "" {
-		t.Errorf("a room that is there: %q", got)
+	if got, want := said("in:lobby", "nothing"), "nothing found; a message of the last few seconds may not be indexed yet"; !strings.Contains(got, want) || strings.Contains(got, "no room") {
+		t.Errorf("a room that is there: %q, want %q", got, want)
 	}
 }
 
@@ -528,6 +529,13 @@ func TestLoginAtARealPage(t *testing.T) {
 		t.Error(err)
 	}
 	expect(t, exitDone, "", []string{"whoami", "--server", w.addr}, "ann (Ann B.), member")
+	found, ok, err := flags.person(t.Context(), w.addr, "ANN")
+	if want := (tui.Person{Account: wire.Account{Username: "ann", Name: "Ann B.", Role: kaban.RoleMember}}); err != nil || !ok || found != want {
+		t.Errorf("ann is %+v, %t, %v; want %+v", found, ok, err, want)
+	}
+	if found, ok, err := flags.person(t.Context(), w.addr, "an"); err != nil || ok {
+		t.Errorf("the name of nobody: %+v, %v", found, err)
+	}
 	expect(t, exitDone, "", []string{"logout", "--server", w.addr}, "signed out")
 	if _, err := flags.devices(t.Context(), w.addr); err == nil {
 		t.Error("devices are listed after signing out")

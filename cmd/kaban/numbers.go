@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+
+	"kaban/internal/display"
 )
 
 // thousands writes a number with separators: 1,234,567.
@@ -25,15 +27,9 @@ func decimal(f float64) string {
 	return thousands(tenths/10) + "." + strconv.FormatInt(tenths%10, 10)
 }
 
-// counted is a number of things. Without the word for many, an s makes it.
+// counted is display.Count with separators.
 func counted(n int, one string, many ...string) string {
-	switch {
-	case n == 1:
-		return "1 " + one
-	case len(many) > 0:
-		return thousands(n) + " " + many[0]
-	}
-	return thousands(n) + " " + one + "s"
+	return thousands(n) + " " + display.Noun(n, one, many...)
 }
 
 // byteSize writes a number of bytes with three digits or four: 812 B, 1.5 KiB, 1023 MiB.

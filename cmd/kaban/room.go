@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"strings"
+
+	"kaban/internal/display"
 )
 
 // roomCommand manages rooms. It reads no messages.
@@ -92,6 +94,6 @@ func (f *confirmFlags) askAboutRetention(ctx context.Context, a *admin, room, va
 		if err != nil || old.Messages == 0 {
 			return "", err
 		}
-		return fmt.Sprintf("this deletes %s in %s for good", count(old.Messages, "message"), count(uint64(old.Rooms), "room")), nil
+		return fmt.Sprintf("this deletes %s in %s for good", display.Count(old.Messages, "message"), display.Count(old.Rooms, "room")), nil
 	})
 }

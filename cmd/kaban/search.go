@@ -91,18 +91,19 @@ func (c *searchCommand) print(ctx context.Context, session *client.Client, outpu
 		c.explainNothing(ctx, session, n)
 	}
 	if partial {
-		n.printf("there may be more: the server did not look at all messages in time, or its search index is not complete yet")
+		n.printf("there may be more: the server is still indexing the newest messages, or the search took too long; try again in a moment, or look for less")
 	}
 	return nil
 }
 
-// explainNothing says which rooms of a query that found nothing are none that the user may
-// read: the search leaves them out.
+// explainNothing says that nothing was found, and which rooms of the query are none that the
+// user may read: the search leaves them out.
 func (c *searchCommand) explainNothing(ctx context.Context, session *client.Client, n *notices) {
 	query, err := search.Parse(strings.Join(c.Query, " "), time.Now())
 	if err != nil {
 		return
 	}
+	n.printf("nothing found; a message of the last few seconds may not be indexed yet: try again in a moment")
 	for _, room := range query.In {
 		_, err := session.History(ctx, room.String(), client.HistoryQuery{Limit: 1})
 		if refused, ok := errors.AsType[*client.Error](err); ok && refused.Code == wire.CodeNotFound {

@@ -17,6 +17,7 @@ import (
 	service "kaban/internal/chat" // chat is a command here
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
+	"kaban/internal/display"
 	"kaban/internal/index"
 	"kaban/internal/ledger"
 	"kaban/internal/limit"
@@ -317,7 +318,7 @@ func (c *serveCommand) wait(run *running, endpoints []*endpoint, around *surroun
 // drain shuts down the front ends of all endpoints, gracefully unless a second
 // signal comes or it takes too long.
 func (c *serveCommand) drain(run *running, endpoints []*endpoint, around *surroundings) error {
-	around.notify.Stopping(fmt.Sprintf("draining %d clients", run.manager.Clients()))
+	around.notify.Stopping("draining " + display.Count(run.manager.Clients(), "client"))
 	ctx, cancel := context.WithTimeoutCause(context.Background(), c.DrainTimeout, fmt.Errorf("--drain-timeout %s is over", c.DrainTimeout))
 	defer cancel()
 	ctx, interrupt := context.WithCancelCause(ctx)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kaban/internal/dispatch"
+	"kaban/internal/display"
 	"kaban/internal/peer"
 	"kaban/internal/systemd"
 )
@@ -82,7 +83,7 @@ func (e *endpoint) isAt(addr net.Addr) bool {
 }
 
 // status is a line about a running server for its manager.
-func (r *running) status() string { return fmt.Sprintf("serving %d clients", r.manager.Clients()) }
+func (r *running) status() string { return "serving " + display.Count(r.manager.Clients(), "client") }
 
 // watch pings the watchdog of the service manager, if it has one, as long as the
 // committer makes progress.

@@ -153,7 +153,7 @@ func (c *tailCommand) print(ctx context.Context, session *client.Client, begin s
 		after = page.Last // the last entries may be changes of messages
 	}
 	if missing > 0 {
-		return fmt.Errorf("%s of %s could not be read; all others are printed", count(missing, "message"), c.Room)
+		return fmt.Errorf("%s of %s could not be read; all others are printed", display.Count(missing, "message"), c.Room)
 	}
 	return nil
 }

@@ -261,29 +261,32 @@ type userErase struct {
 
 // erasure is how far the erasing of an account is.
 type erasure struct {
-	State     string `json:"state"`
-	Messages  int64  `json:"messages"`
-	Reactions int64  `json:"reactions"`
-	Texts     int64  `json:"texts"`
-	Rooms     int64  `json:"rooms"`
+	State string `json:"state"`
+	writings
 	programs
-}
-
-// deleted says how much is deleted.
-func (e *erasure) deleted() string {
-	if e.Texts == 0 {
-		return fmt.Sprintf("%d messages and %d reactions", e.Messages, e.Reactions)
-	}
-	return fmt.Sprintf("%d messages, %d reactions, and %d topics and reasons", e.Messages, e.Reactions, e.Texts)
 }
 
 // erasable is what erasing an account would delete.
 type erasable struct {
-	Messages  int64 `json:"messages"`
-	Reactions int64 `json:"reactions"`
-	Rooms     int64 `json:"rooms"`
+	writings
 	programs
 	Next string `json:"next,omitempty"`
+}
+
+// writings are what an account has written, and in how many rooms.
+type writings struct {
+	Messages  int64 `json:"messages"`
+	Reactions int64 `json:"reactions"`
+	Texts     int64 `json:"texts,omitempty"` // topics and reasons; a preview does not count them
+	Rooms     int64 `json:"rooms"`
+}
+
+func (w writings) written() string {
+	texts := ""
+	if w.Texts != 0 {
+		texts = fmt.Sprintf(", with %s", display.Count(w.Texts, "topic or reason", "topics and reasons"))
+	}
+	return fmt.Sprintf("%s and %s%s in %s", display.Count(w.Messages, "message"), display.Count(w.Reactions, "reaction"), texts, display.Count(w.Rooms, "room"))
 }
 
 // programs are how many programs of an account write as it does.
@@ -307,7 +310,7 @@ func (c *userErase) preview(ctx context.Context, a *admin) (all erasable, err er
 		if err != nil {
 			return erasable{}, err
 		}
-		all = erasable{all.Messages + some.Messages, all.Reactions + some.Reactions, all.Rooms + some.Rooms, some.programs, some.Next}
+		all = erasable{writings{Messages: all.Messages + some.Messages, Reactions: all.Reactions + some.Reactions, Rooms: all.Rooms + some.Rooms}, some.programs, some.Next}
 		if all.Next == "" {
 			return all, nil
 		}
@@ -323,7 +326,7 @@ func (c *userErase) dryRun(ctx context.Context, a *admin) error {
 	if a.json {
 		return json.NewEncoder(a.std.out).Encode(found)
 	}
-	a.say("erasing %s would delete %d messages and %d reactions in %d rooms%s, and the account; nothing is changed", c.Username, found.Messages, found.Reactions, found.Rooms, found.included())
+	a.say("erasing %s would delete %s%s, and the account; nothing is changed", c.Username, found.written(), found.included())
 	return nil
 }
 
@@ -331,7 +334,7 @@ func (c *userErase) dryRun(ctx context.Context, a *admin) error {
 func (c *userErase) agreed(ctx context.Context, a *admin) error {
 	return c.confirm(a.std, c.Username, func() (string, error) {
 		found, err := c.preview(ctx, a)
-		return fmt.Sprintf("this deletes %s, %d messages and %d reactions in %d rooms%s, for good", c.Username, found.Messages, found.Reactions, found.Rooms, found.included()), err
+		return fmt.Sprintf("this deletes %s, %s%s, for good", c.Username, found.written(), found.included()), err
 	})
 }
 
@@ -364,12 +367,12 @@ func (c *userErase) Run(std streams) error {
 				if a.json {
 					return a.print(answer)
 				}
-				a.say("%s is erased: %s in %d rooms%s", c.Username, e.deleted(), e.Rooms, e.included())
+				a.say("%s is erased: %s%s", c.Username, e.written(), e.included())
 				return nil
 			}
 			if time.Since(said) >= eraseProgress {
 				said = time.Now()
-				fmt.Fprintf(std.err, "%s: %d messages and %d reactions in %d rooms so far; it goes on without this command\n", e.State, e.Messages, e.Reactions, e.Rooms)
+				fmt.Fprintf(std.err, "%s: %s so far; it goes on without this command\n", e.State, e.written())
 			}
 			select {
 			case <-time.After(erasePoll):

@@ -162,6 +162,9 @@ func TestNamesStayApart(t *testing.T) {
 	if tones < 30 {
 		t.Errorf("40 names have %v tones", tones)
 	}
+	if styles := p.number(`new Set([...document.querySelectorAll('.avatar')].map((e) => getComputedStyle(e).color + getComputedStyle(e).boxShadow)).size`); styles != 1 {
+		t.Errorf("avatars have %v styles of letters and borders, want one", styles)
+	}
 	if letters := p.number(`Math.min(...[...document.querySelectorAll('.row .avatar')].map((e) => e.dataset.letters.length))`); letters < 2 {
 		t.Errorf("an avatar has %v letters", letters)
 	}

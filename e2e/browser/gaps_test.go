@@ -183,7 +183,7 @@ func TestRoomsAndHooks(t *testing.T) {
 	p.press(kb.Enter)
 	p.until(`document.querySelector('.part [role=status]')?.innerText.includes('carla is op now')`)
 	p.picture("rooms")
-	ben.until(members+` === %s`, "ben op you; carla op offline")
+	ben.until(members+` === %s`, "ben op you online; carla op offline")
 	p.fill("op-plans", "nobody")
 	p.press(kb.Enter)
 	p.until(`document.querySelector('.part [role=alert]')`)

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/chromedp/kb"
 )
 
@@ -129,14 +130,30 @@ func lookAtDialogs(p *page, shoot func(*page, string), say func(en, de string) s
 		p.button(dialog)
 		p.until(`document.querySelector('dialog[open]')`)
 	}
+	// Rules for something else of the same name have made a dialog grey under the pointer, and
+	// cut its text off.
+	plain := func(what string) {
+		p.t.Helper()
+		p.text(`document.querySelector('dialog[open]').scrollTo(0, 0), ''`)
+		command(p, input.DispatchMouseEvent, input.DispatchMouseEventParams{
+			Type: input.DispatchMouseEventTypeMouseMoved,
+			X:    p.number(`document.querySelector('dialog[open]').getBoundingClientRect().right - 24`),
+			Y:    p.number(`document.querySelector('dialog[open]').getBoundingClientRect().top + 90`),
+		})
+		if got := p.text(`(({ position, whiteSpace, overflowY, backgroundColor }) => [position, whiteSpace, overflowY, backgroundColor === getComputedStyle(document.querySelector('dialog[open] .dialog-head')).backgroundColor].join(' '))(getComputedStyle(document.querySelector('dialog[open]')))`); got != "fixed normal auto true" {
+			p.t.Errorf("%s: the dialog is %q, want \"fixed normal auto true\"", what, got)
+		}
+	}
 	open(say("Room settings", "Raum einstellen"))
 	shoot(p, "9-room-settings")
+	plain("the settings of a room")
 	p.press(kb.Escape)
 	p.until(`!document.querySelector('dialog[open]')`)
 	if p.truth(`document.querySelector('.member-list')?.checkVisibility() && innerWidth > 900`) {
 		p.text(`[...document.querySelectorAll('.member-list button')].find((b) => b.innerText.includes('ben')).click(), ''`)
 		p.until(`document.querySelector('dialog[open] .actions')`)
 		shoot(p, "10-member")
+		plain("a member")
 		p.press(kb.Escape)
 		p.until(`!document.querySelector('dialog[open]')`)
 	}

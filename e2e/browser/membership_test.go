@@ -36,7 +36,7 @@ func TestPrivateRoom(t *testing.T) {
 	p.picture("invite-people")
 	p.press(kb.Enter)
 	p.until(`[...document.querySelectorAll('.change')].some((e) => e.innerText === 'ben added carla')`)
-	p.until(members+` === %s`, "ben op you; carla offline")
+	p.until(members+` === %s`, "ben op you online; carla offline")
 
 	carla := newPage(t, desktop)
 	carla.expectBreaks()
@@ -49,7 +49,7 @@ func TestPrivateRoom(t *testing.T) {
 	carla.say("glad to be here")
 	carla.stored("glad to be here")
 	p.sees("glad to be here")
-	p.until(members+` === %s`, "ben op you; carla")
+	p.until(members+` === %s`, "ben op you online; carla online")
 	p.picture("private-room")
 
 	// Carla may do nothing to ben, and ben may do much to carla.
@@ -66,7 +66,7 @@ func TestPrivateRoom(t *testing.T) {
 	p.button("Make carla speaker")
 	p.until(`[...document.querySelectorAll('.change')].some((e) => e.innerText === 'ben made carla speaker')`)
 	carla.until(`[...document.querySelectorAll('.change')].some((e) => e.innerText === 'ben made carla speaker')`)
-	carla.until(members+` === %s`, "ben op; carla speaker you")
+	carla.until(members+` === %s`, "ben op online; carla speaker you online")
 
 	p.button("Room settings")
 	p.fill("topic", "autumn")
@@ -112,8 +112,15 @@ func TestDirectMessages(t *testing.T) {
 	p.until(`document.querySelector('h1 bdi').innerText === 'carla' && location.pathname.startsWith('/r/%%40')`)
 	p.say("are you there?")
 	p.stored("are you there?")
-	// The name of such a room says nothing to people.
-	p.until(`document.querySelector('.beginning')?.innerText === 'This is where carla begins.'`)
+	// A dot and a word say that she is here, in the room and in the list of rooms of somebody that
+	// has not opened it.
+	p.until(`document.querySelector('h1 .avatar.online') && document.querySelector('h1 .hidden').innerText === 'online'`)
+	carla.until(`[...document.querySelectorAll('.room')].find((e) => e.querySelector('.room-name').innerText === 'ben')?.querySelector('.avatar.online')`)
+	// The name of such a room says nothing to people, and neither does it that one of them made it.
+	p.until(`document.querySelector('.beginning')?.innerText === 'This is the beginning of your conversation with carla.'`)
+	if lines := p.text(`[...document.querySelectorAll('.change')].map((e) => e.innerText).join()`); lines != "" {
+		t.Errorf("a conversation begins with %q", lines)
+	}
 	const unread = `[...document.querySelectorAll('.room')].find((e) => e.querySelector('.room-name').innerText === 'ben')?.querySelector('.count')?.innerText.split('\n')[0] ?? ''`
 	carla.until(unread + ` === '1'`)
 	phone.until(unread + ` === '1'`)
@@ -126,6 +133,10 @@ func TestDirectMessages(t *testing.T) {
 	carla.stored("yes")
 	p.sees("yes")
 	p.picture("direct")
+	carla.open("about:blank")
+	p.until(`document.querySelector('h1 .avatar.online')`) // the phone
+	phone.open("about:blank")
+	p.until(`!document.querySelector('h1 .avatar.online') && !document.querySelector('.room.here .avatar.online')`)
 }
 
 // A public room is read from outside, and joined only when somebody says so.
@@ -152,14 +163,14 @@ func TestPreview(t *testing.T) {
 	p.say("and beans")
 	carla.sees("and beans")
 	if got := p.text(members); got != "ben op you" && got != "ben op you Nobody else is in this room yet. Invite somebody." {
-		p.until(`(`+members+`).startsWith(%s)`, "ben op you")
+		p.until(`(`+members+`).startsWith(%s)`, "ben op you online")
 	}
 	carla.button("Join the room")
 	carla.until(`document.activeElement?.id === 'input'`)
 	carla.say("count me in")
 	carla.stored("count me in")
 	p.sees("count me in")
-	p.until(members+` === %s`, "ben op you; carla")
+	p.until(members+` === %s`, "ben op you online; carla online")
 }
 
 // A visitor who is banned from the only room stays away, and can still sign in.

@@ -368,7 +368,11 @@ func TestOtherData(t *testing.T) {
 	s.data = t.TempDir()
 	s.start()
 	p.online()
-	p.until(`document.querySelector('.state.problem')?.innerText.includes('have been replaced')`)
+	p.until(`document.querySelector('[role=status] .state.notice')?.innerText.includes('have been replaced')`)
+	p.picture("other-data")
+	if p.truth(`document.querySelector('.states .problem, .states [role=alert]')`) {
+		t.Error("what a restore has done is shown as an error")
+	}
 	s.say("ben", "lobby", "of the new")
 	p.sees("of the new")
 	p.wantAll([]string{"of the new"})

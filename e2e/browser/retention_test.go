@@ -126,7 +126,7 @@ func TestRetentionOfRoom(t *testing.T) {
 	p.until(`document.querySelector('dialog[open] [role=alert]')?.innerText.includes('is no retention')`)
 	p.fill("retention", "1d")
 	p.press(kb.Enter)
-	p.until(`document.querySelector('dialog[open] [role=alert]')?.innerText === 'Messages that this deletes for good: 5. Press again to do it.'`)
+	p.until(`document.querySelector('dialog[open] [role=alert]')?.innerText === 'This deletes 5 messages for good. Press again to do it.'`)
 	p.picture("room-retention")
 	if got := p.later(`fetch("/v1/admin/rooms").then((r) => r.json()).then((l) => l.rooms.filter((r) => r.retention).length)`); got != 0 {
 		t.Error("the retention is set before the second press")

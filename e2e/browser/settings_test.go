@@ -41,6 +41,7 @@ func TestSettingsOfAnAccount(t *testing.T) {
 	other.signIn(s.url, "ben")
 	p.part("Devices")
 	p.until(`document.querySelectorAll('.item').length === 2`)
+	p.until(`[...document.querySelectorAll('.item')].every((e) => /last used today, \d+:\d+/.test(e.innerText))`)
 	p.picture("devices")
 	p.button("Revoke")
 	p.button("Revoke – sure?")
@@ -126,10 +127,11 @@ func TestAdministration(t *testing.T) {
 	p.until(`document.querySelector('#link')?.value.includes('/invite#') && document.querySelectorAll('.item').length >= 1`)
 	p.picture("invites")
 	p.part("Audit")
-	p.until(`[...document.querySelectorAll('.item')].some((e) => e.innerText.includes('account.suspend') && e.innerText.includes('olga') && e.innerText.includes('ben'))`)
-	p.until(`document.querySelector('.audit .item').innerText.includes('invite.add')`) // the newest
+	// A sentence, and the action as commands and requests name it.
+	p.until(`[...document.querySelectorAll('.audit .item')].some((e) => e.innerText.startsWith('olga suspended ben') && e.querySelector('code').innerText === 'account.suspend')`)
+	p.until(`document.querySelector('.audit .item').innerText.startsWith('olga made an invite link')`) // the newest
 	// Nobody knows who fails to sign in.
-	if failed := p.text(`[...document.querySelectorAll('.item')].find((e) => e.innerText.includes('sign_in.failed')).innerText`); !strings.HasPrefix(failed, "– ") {
+	if failed := p.text(`[...document.querySelectorAll('.item')].find((e) => e.innerText.includes('sign_in.failed')).innerText`); !strings.HasPrefix(failed, "Somebody failed to sign in as ben") {
 		t.Errorf("a failed sign-in is shown as %q", failed)
 	}
 	p.picture("audit")
@@ -137,7 +139,8 @@ func TestAdministration(t *testing.T) {
 	p.until(`document.querySelector('#setting-access')?.value === 'invite'`)
 	if !p.truth(`(() => {
 		const file = document.getElementById('setting-oidc.client_secret_file')
-		return file.readOnly && !file.form.querySelector('button') && file.form.innerText.includes('kaban settings set oidc.client_secret_file')
+		const about = file.closest('.field')
+		return file.readOnly && !about.querySelector('button') && about.innerText.includes('kaban settings set oidc.client_secret_file')
 	})()`) {
 		t.Error("the page offers to name a file of the server, or not the command that does")
 	}
@@ -147,17 +150,32 @@ func TestAdministration(t *testing.T) {
 	p.fill("setting-oidc.max_age", "soon")
 	p.press(kb.Enter)
 	p.until(`document.querySelector('.part [role=alert]')`)
+	p.picture("server-refused")
+	// One button saves whatever was written; the error is at the field that it is about, and
+	// does not name it again. Far down, the dialog can still be closed.
+	p.until(`document.getElementById('setting-oidc.max_age').closest('.field').querySelector('[role=alert]')?.innerText.startsWith('"soon" is not a time')`)
+	if !p.truth(`(() => {
+		const box = document.querySelector('.dialog-head button').getBoundingClientRect()
+		return document.querySelector('dialog').scrollTop > 200 && document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2).closest('.dialog-head button')
+	})()`) {
+		t.Error("the dialog's button to close it was scrolled away")
+	}
+	p.fill("setting-oidc.name", "The office")
 	p.fill("setting-oidc.max_age", "48h")
 	p.press(kb.Enter)
-	p.until(`!document.querySelector('.part [role=alert]')`)
+	p.until(`!document.querySelector('.part [role=alert]') && document.querySelector('.part [role=status]')?.innerText === 'Saved.'`)
+	const kept = `fetch("/v1/admin/settings").then((r) => r.json()).then((l) => l.settings.filter((s) => s.key === 'oidc.name' && s.value === 'The office' || s.key === 'oidc.max_age' && s.value === '48h').length)`
+	if n := p.later(kept); n != 2 {
+		t.Errorf("%v of the two settings that were written are kept", n)
+	}
+	// A choice is saved when it is made.
 	p.text(`(() => {
 		const access = document.getElementById('setting-access')
 		access.value = 'signup'
 		access.dispatchEvent(new Event('change', { bubbles: true }))
-		access.form.requestSubmit()
 		return ''
 	})()`)
-	p.until(`document.getElementById('setting-access').form.querySelector('button').disabled`)
+	p.until(`document.getElementById('setting-access').closest('.field').querySelector('[role=status]')?.innerText === 'Saved.'`)
 	p.picture("server")
 	third := newPage(t, desktop)
 	third.expectBreaks()

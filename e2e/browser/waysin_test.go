@@ -90,6 +90,22 @@ func TestNoPasskeysAtAnAddress(t *testing.T) {
 	if p.truth(`[...document.querySelectorAll('button')].some((b) => /passkey/i.test(b.innerText))`) {
 		t.Error("a passkey is offered")
 	}
+	// Whoever misses them reads where they are.
+	there := "Passkeys work at " + s.named() + "."
+	p.until(`document.querySelector('.no-passkeys')?.innerText === %s`, there)
+	p.picture("passkeys-elsewhere")
+	p.fill("username", "olga")
+	p.fill("password", password)
+	p.press(kb.Enter)
+	p.online()
+	p.part("Signing in")
+	p.until(`document.querySelector('.part .no-passkeys')?.innerText === %s`, there)
+	p.open(s.named())
+	p.heading("Sign in to Kaban")
+	p.until(`[...document.querySelectorAll('button')].some((b) => b.innerText === 'Sign in with a passkey')`)
+	if p.truth(`document.querySelector('.no-passkeys')`) {
+		t.Error("the hint is shown where there are passkeys")
+	}
 }
 
 // A recovery code signs in once.

@@ -23,7 +23,7 @@ const (
 func (s *Service) NewClaim(ctx context.Context) (string, error) {
 	secret := newSecret(claimPrefix)
 	err := s.documents.Update(ctx, func(tx store.Tx) error {
-		has, err := claimed(tx)
+		has, err := people.Accounts.HasOwner(tx)
 		if err != nil {
 			return err
 		}
@@ -132,7 +132,7 @@ func (c *change) claim(d draft, device Device, codes []string, accessTo string) 
 
 // firstOwner makes the first owner, ends the claim and sets access.
 func (c *change) firstOwner(d draft, accessTo string) (people.Account, error) {
-	switch has, err := claimed(c.Tx); {
+	switch has, err := people.Accounts.HasOwner(c.Tx); {
 	case err != nil:
 		return people.Account{}, err
 	case has:
@@ -204,7 +204,7 @@ func (s *Service) MakeOwner(ctx context.Context, username, password string) (Mad
 }
 
 func (c *change) makeOwner(d draft) (made MadeOwner, err error) {
-	has, err := claimed(c.Tx)
+	has, err := people.Accounts.HasOwner(c.Tx)
 	if err != nil {
 		return made, err
 	}

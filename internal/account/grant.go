@@ -97,7 +97,7 @@ func (s *Service) BeginGrant(ctx context.Context, device Device) (Grant, error) 
 	code := newCode()
 	data := grantData{Name: deviceName(device.Name), Address: device.Address}
 	err = s.documents.Update(ctx, func(tx store.Tx) error {
-		if has, err := claimed(tx); err != nil || !has {
+		if has, err := people.Accounts.HasOwner(tx); err != nil || !has {
 			return errors.Join(err, ErrUnclaimed)
 		}
 		if evicted != "" {

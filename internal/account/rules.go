@@ -12,17 +12,6 @@ import (
 
 // This file asks package access. The facts are those of the transaction.
 
-// claimed reports whether the server has, or had, an owner.
-func claimed(tx store.Tx) (bool, error) {
-	for _, status := range []people.Status{people.StatusActive, people.StatusSuspended} {
-		owners, _, err := people.Accounts.WithRole(tx, kaban.RoleOwner, status, 1)
-		if err != nil || len(owners) > 0 {
-			return len(owners) > 0, err
-		}
-	}
-	return false, nil
-}
-
 // maxOwners is the number of owners among which another active one is looked for.
 const maxOwners = 100
 
@@ -43,7 +32,7 @@ func otherOwner(tx store.Tx, account string) (bool, error) {
 // serverFacts returns the facts about the server. No listener counts as local: what
 // is allowed there before the server has an owner does not concern accounts.
 func serverFacts(tx store.Tx) (access.Server, error) {
-	has, err := claimed(tx)
+	has, err := people.Accounts.HasOwner(tx)
 	if err != nil {
 		return access.Server{}, err
 	}

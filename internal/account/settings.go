@@ -240,7 +240,7 @@ func (s *Service) Settings(ctx context.Context) (settings Settings, hasOwner boo
 		if settings, err = readSettings(tx); err != nil {
 			return err
 		}
-		hasOwner, err = claimed(tx)
+		hasOwner, err = people.Accounts.HasOwner(tx)
 		return err
 	})
 	return settings, hasOwner, err

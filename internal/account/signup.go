@@ -124,7 +124,7 @@ func (c *change) create(d draft, a people.Account) (people.Account, error) {
 // looks like it. Until the server has an owner, every name is free.
 func (s *Service) NameFree(ctx context.Context, name kaban.Username) (free bool, err error) {
 	err = s.documents.View(ctx, func(tx store.Tx) error {
-		has, err := claimed(tx)
+		has, err := people.Accounts.HasOwner(tx)
 		if err != nil || !has {
 			free = !has
 			return err

@@ -14,11 +14,11 @@ import (
 // readServer reads the facts about the server.
 func readServer(tx store.Tx) (f access.Server, err error) {
 	f = access.Server{Claim: access.Unclaimed, Admission: access.Open, MembersCreate: true, MembersInvite: true}
-	owners, _, err := people.Accounts.WithRole(tx, kaban.RoleOwner, people.StatusActive, 1)
+	has, err := people.Accounts.HasOwner(tx)
 	if err != nil {
 		return access.Server{}, err
 	}
-	if len(owners) > 0 {
+	if has {
 		f.Claim, f.Admission = access.Claimed, access.InviteOnly
 	}
 	for key, set := range map[string]func(string) error{

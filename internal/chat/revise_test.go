@@ -426,3 +426,24 @@ func (w *town) uncovered(name string, room kaban.RoomName) (is bool) {
 	}
 	return is
 }
+
+// Package account takes a server whose owners are suspended for claimed, so nobody claims it.
+// Then it does not open for visitors either.
+func TestAServerOfSuspendedOwnersIsClaimed(t *testing.T) {
+	drivers(t, func(t *testing.T, s store.Store) {
+		w := newTown(t, s)
+		err := s.Update(t.Context(), func(tx store.Tx) error {
+			owner := people.Account{ID: "id-olga", Username: "olga", Role: kaban.RoleOwner, Status: people.StatusSuspended}
+			return errors.Join(people.Accounts.Put(tx, &owner), people.Settings.Delete(tx, people.SettingAccess))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.chat.Reload(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if !w.chat.IsClaimed() || w.chat.TakesVisitors() {
+			t.Errorf("claimed: %t, takes visitors: %t; want true, false", w.chat.IsClaimed(), w.chat.TakesVisitors())
+		}
+	})
+}

@@ -187,8 +187,8 @@ func (s *searching) run(ctx context.Context) (Hits, error) {
 	if !s.mentions() || s.query.Must&search.HasFile != 0 || !s.ask.All && len(s.ask.Rooms) == 0 {
 		return Hits{}, nil // no message has a file yet
 	}
-	for {
-		s.ask.Limit = max(s.limit+1-len(s.found.Hits), minCandidates)
+	for candidates := minCandidates; ; candidates = min(2*candidates, maxCandidates) {
+		s.ask.Limit = max(s.limit+1-len(s.found.Hits), candidates)
 		places, err := s.index.Find(ctx, s.ask)
 		if err != nil {
 			return Hits{}, err
@@ -224,8 +224,12 @@ func (s *searching) late() Hits {
 	return s.found
 }
 
-// minCandidates is how many places the index is asked for at least.
-const minCandidates = 32
+// The index is asked for at least minCandidates places, and for more each time that too few
+// of them were hits: a question costs more than a few places.
+const (
+	minCandidates = 32
+	maxCandidates = 512
+)
 
 // mentions has the index look for what a message must have that mentions the user. It
 // returns false if none can.

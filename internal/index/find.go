@@ -131,28 +131,39 @@ func (f *finder) narrow() error {
 	return nil
 }
 
-// phrase returns the condition of a text. Terms have no quotes.
-func phrase(t *search.Text) string {
-	p := `"` + strings.Join(t.Terms, " ") + `"`
-	if t.Prefix {
-		p += " *"
+// condition returns what all messages with a text fulfil, and few others: they have its
+// terms, and those of words that follow each other. Terms have no quotes.
+func condition(t *search.Text) string {
+	var all []string
+	last := len(t.Terms) - 1
+	for i, term := range t.Terms {
+		one := `"` + term + `"`
+		if i == last && t.Prefix {
+			one += " *"
+		} else if i > 0 {
+			if pair, ok := termOfPair(t.Terms[i-1], term); ok {
+				one += ` AND "` + pair + `"`
+			}
+		}
+		all = append(all, one)
 	}
-	return p
+	return "(" + strings.Join(all, " AND ") + ")"
 }
 
 // conditions turns the query into conditions on terms.
 func (f *finder) conditions() {
 	q := f.ask.Query
 	for i := range q.Texts {
-		if t := &q.Texts[i]; t.Not {
-			f.negative = append(f.negative, phrase(t))
-		} else {
-			f.positive = append(f.positive, phrase(t))
+		switch t := &q.Texts[i]; {
+		case !t.Not:
+			f.positive = append(f.positive, condition(t))
+		case len(t.Terms) == 1: // others may be missing where their condition holds
+			f.negative = append(f.negative, condition(t))
 		}
 	}
 	var any []string
 	for i := range f.ask.Any {
-		any = append(any, phrase(&f.ask.Any[i]))
+		any = append(any, condition(&f.ask.Any[i]))
 	}
 	f.positive = appendOr(f.positive, any)
 	any = nil

@@ -19,6 +19,8 @@ const (
 	// milliseconds of work, and step how many at most with one transaction.
 	burst = 64
 	step  = 1024
+	// eagerStep is the same without rests: the larger the transaction, the less there is to merge.
+	eagerStep = 8192
 	// gathering is how long the index waits for more after something has come: a transaction
 	// for each message would cost more than the message itself.
 	gathering = 250 * time.Millisecond
@@ -195,8 +197,11 @@ func (x *Index) step(ctx context.Context, waiting *feeds, page store.Page) error
 		return err
 	}
 	most := step
-	if x.path == "" { // searches wait for a transaction
+	switch {
+	case x.path == "": // searches wait for a transaction
 		most = burst
+	case x.options.Eager:
+		most = eagerStep
 	}
 	moved := make(map[*room]uint64)
 	var worked time.Duration

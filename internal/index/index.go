@@ -185,6 +185,7 @@ func (x *Index) noteLocked(name kaban.RoomName, head uint64) {
 	}
 	r.head = max(r.head, head)
 	if r.head > r.cursor && !r.queued {
+		x.lagsLocked()
 		r.queued = true
 		x.pending = append(x.pending, r)
 	}
@@ -203,9 +204,14 @@ func (x *Index) rouse() {
 func (x *Index) Rebuild() {
 	x.asked.Store(true)
 	x.mu.Lock()
-	x.building = true
+	x.rebuildLocked()
 	x.mu.Unlock()
 	x.rouse()
+}
+
+func (x *Index) rebuildLocked() {
+	x.lagsLocked()
+	x.building = true
 }
 
 // Status is how far the index is.
@@ -244,9 +250,21 @@ func (x *Index) Status() Status {
 	return s
 }
 
+// isCompleteLocked reports whether everything was read that the index knows of.
+func (x *Index) isCompleteLocked() bool {
+	return !x.working && len(x.pending) == 0 && !x.building && x.problem == nil
+}
+
+// lagsLocked notes that there will be something to read: if there was nothing, since now.
+func (x *Index) lagsLocked() {
+	if x.isCompleteLocked() {
+		x.asOf = time.Now()
+	}
+}
+
 // lagLocked returns for how long there may have been something that was not read.
 func (x *Index) lagLocked() time.Duration {
-	if !x.working && len(x.pending) == 0 && !x.building && x.problem == nil {
+	if x.isCompleteLocked() {
 		return 0
 	}
 	return time.Since(x.asOf)

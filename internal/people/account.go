@@ -155,6 +155,18 @@ func (t *accounts) WithRole(tx store.Tx, role kaban.Role, status Status, limit i
 	return t.listBy(tx, "role", []string{role.String(), string(status)}, nil, limit)
 }
 
+// HasOwner reports whether the server has an owner, who may be suspended. It is claimed then,
+// and makes nobody an owner by a link.
+func (t *accounts) HasOwner(tx store.Tx) (bool, error) {
+	for _, status := range []Status{StatusActive, StatusSuspended} {
+		owners, _, err := t.WithRole(tx, kaban.RoleOwner, status, 1)
+		if err != nil || len(owners) > 0 {
+			return len(owners) > 0, err
+		}
+	}
+	return false, nil
+}
+
 // Removed calls visit for every account that was removed.
 func (t *accounts) Removed(tx store.Tx, visit func(*Account) bool) (err error) {
 	going := true

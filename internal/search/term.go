@@ -115,6 +115,13 @@ func (s *scanner) add(start, end int, k kind) {
 	s.all = append(s.all, token{start, end, k})
 }
 
+// IsOfRun reports whether a term is of a script that is indexed in pairs: one or two
+// characters of a run, as opposed to a word.
+func IsOfRun(term string) bool {
+	r, _ := utf8.DecodeRuneInString(term)
+	return classOf(r) == dense
+}
+
 // class is what a code point is to the scanner.
 type class uint8
 

@@ -1,6 +1,8 @@
 package tui
 
 import (
+	"slices"
+
 	tea "charm.land/bubbletea/v2"
 
 	"kaban"
@@ -125,11 +127,33 @@ func (m *Model) takeMe(e meEvent) (ring tea.Cmd) {
 	for _, state := range e.me.Rooms {
 		m.bring(state.Room)
 	}
-	m.remembered = nil
-	if m.active == nil && len(m.rooms) > 0 {
-		m.enter(m.rooms[0])
+	if first := m.firstRoom(); m.active == nil && first != nil {
+		m.enter(first)
 	}
+	m.remembered = nil
 	return ring
+}
+
+// firstRoom returns the room that is opened at the start: the one that was open at last, or
+// another one of the last time, or the lobby, or any, direct ones last. It is nil if the account
+// is in none.
+func (m *Model) firstRoom() *room {
+	for _, is := range []func(*room) bool{
+		func(r *room) bool {
+			return slices.ContainsFunc(m.remembered, func(p place) bool { return p.last && p.room == r.name })
+		},
+		func(r *room) bool {
+			return slices.ContainsFunc(m.remembered, func(p place) bool { return p.room == r.name })
+		},
+		func(r *room) bool { return r.name == kaban.Lobby },
+		func(r *room) bool { return m.states[r.name].Kind != kaban.RoomDirect },
+		func(*room) bool { return true },
+	} {
+		if at := slices.IndexFunc(m.rooms, is); at >= 0 {
+			return m.rooms[at]
+		}
+	}
+	return nil
 }
 
 // takeRoomState takes what has changed of a room, perhaps on another device.

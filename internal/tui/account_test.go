@@ -48,9 +48,10 @@ func TestRoomsOfAnAccount(t *testing.T) {
 	direct.Title = "ben, cid"
 	plans := stateOf("plans", kaban.RoomPrivate, kaban.RoomRoleOp, 30, 10)
 	plans.Topic = "the next release"
-	d := newMember(t, kaban.RoleMember, direct, plans)
+	d := newMember(t, kaban.RoleMember, direct, plans, stateOf("lobby", kaban.RoomPublic, kaban.RoomRoleMember, 0, 0))
 	d.shows("ben, cid")
 	d.hides("@mfzwizlto")
+	d.enter(d.room(direct.Room))
 	r := d.room("plans")
 	if r.unread() != 20 || !r.marked || r.mark != 10 {
 		t.Errorf("%d are unread, marked %v at %d; want 20 at 10", r.unread(), r.marked, r.mark)
@@ -192,6 +193,37 @@ func TestRememberedRoomsOfAnAccount(t *testing.T) {
 	}
 }
 
+// A start opens the room that was open at last, and the first one the lobby; direct rooms come
+// last, although their names sort first.
+func TestTheFirstRoomOfAnAccount(t *testing.T) {
+	direct := stateOf("@mfzwizltoq4tqmjqgezdgnbvgy", kaban.RoomDirect, kaban.RoomRoleMember, 1, 1)
+	lobby, zoo := stateOf("lobby", kaban.RoomPublic, 1, 0, 0), stateOf("zoo", kaban.RoomPublic, 1, 0, 0)
+	for _, c := range []struct {
+		remembered []place
+		states     []wire.RoomState
+		want       string
+	}{
+		{nil, []wire.RoomState{direct, lobby, zoo}, "lobby"},
+		{nil, []wire.RoomState{direct, zoo}, "zoo"},
+		{nil, []wire.RoomState{direct}, direct.Room},
+		{[]place{{room: "lobby"}, {room: direct.Room, last: true}}, []wire.RoomState{direct, lobby, zoo}, direct.Room},
+		{[]place{{room: "zoo"}, {room: "gone", last: true}}, []wire.RoomState{direct, lobby, zoo}, "zoo"},
+		{[]place{{room: "gone", last: true}}, []wire.RoomState{direct, lobby, zoo}, "lobby"},
+	} {
+		d := offlineDesk(t, 80, 16, Options{
+			Config: Config{Server: "chat.example:6440", Username: "ann"},
+			Token:  func(string) (wire.Secret, error) { return "a token", nil },
+		})
+		d.remembered = c.remembered
+		account := wire.Account{Username: "ann", Role: kaban.RoleMember}
+		d.happens(stateEvent{link: online, username: "ann", limit: 9, account: &account})
+		d.happens(meEvent{me: client.Me{Account: account, Rooms: c.states}})
+		if d.active == nil || d.active.name != c.want {
+			t.Errorf("after %v, of %d rooms: %v is open, want %s", c.remembered, len(c.states), d.active, c.want)
+		}
+	}
+}
+
 // What one may not do is not offered, and not asked of the server.
 func TestOnlyWhatOneMay(t *testing.T) {
 	private, public, direct := kaban.RoomPrivate, kaban.RoomPublic, kaban.RoomDirect
@@ -295,7 +327,7 @@ func TestCommandsOfAMember(t *testing.T) {
 		{"/kick", "", "/kick NAME [REASON]"},
 		{"/nick Anna B.", `setName chat.example:6440 "Anna B."`, ""},
 		{"/devices", "devices chat.example:6440", ""},
-		{"/whois ben", "whois plans ben", ""},
+		{"/whois ben", "whois chat.example:6440 plans ben", ""},
 		{"/join @mfzwizltoq4tqmjqgezdgnbvgy", "join @mfzwizltoq4tqmjqgezdgnbvgy", ""},
 	} {
 		state := stateOf("plans", kaban.RoomPrivate, kaban.RoomRoleOp, 0, 0)
@@ -322,7 +354,13 @@ func TestCommandsOfAMember(t *testing.T) {
 	d.happens(noticeEvent{room: "plans", text: "notifications: none"})
 	d.shows("notifications: none")
 	d.happens(whoisEvent{room: "plans", name: "zed"}, whoisEvent{room: "plans", name: "ben", member: &wire.Member{Username: "ben", Name: "Ben B", Account: "x", Online: true, Role: kaban.RoomRoleSpeaker}})
-	d.shows("zed is not in ~plans")
+	d.shows("there is no account zed that you may know of, and nobody of")
+	d.shows("that name in ~plans")
+	gus := Person{wire.Account{Username: "gus", Name: "Gus G", Role: kaban.RoleGuest}, true}
+	d.happens(whoisEvent{room: "plans", name: "gus", person: &gus}, whoisEvent{name: "gus", person: &gus})
+	d.shows("gus (Gus G): an account, online, a guest of the server, not in")
+	d.happens(whoisEvent{room: "plans", name: "zed", err: errors.New("the page is away")})
+	d.shows("zed cannot be looked up, not in ~plans: the page is away")
 	d.shows("ben (Ben B): an account, online, a speaker in ~plans")
 	d.happens(openedEvent{what: "talk to zed", err: &client.Error{Code: wire.CodeNotFound, Text: "there is nobody here with this name"}})
 	d.shows("cannot talk to zed: there is nobody here with this name")
@@ -347,11 +385,15 @@ func TestSessionOfAVisitorCannotModerate(t *testing.T) {
 	if e := await(w, always[actedEvent]); e.err == nil || !strings.Contains(e.err.Error(), "left") {
 		t.Errorf("an unknown change: %v", e.err)
 	}
-	w.whois("lobby", "ANN")
+	w.whois("h:1", "lobby", "ANN")
 	if e := await(w, always[whoisEvent]); e.err != nil || e.member == nil || e.member.Username != "ann" {
 		t.Errorf("whois: %+v", e)
 	}
-	w.whois("lobby", "ben")
+	w.options.Person = func(context.Context, string, string) (Person, bool, error) {
+		t.Error("a visitor asks for accounts")
+		return Person{}, false, nil
+	}
+	w.whois("h:1", "lobby", "ben")
 	if e := await(w, always[whoisEvent]); e.err != nil || e.member != nil {
 		t.Errorf("whois of nobody: %+v", e)
 	}
@@ -428,6 +470,20 @@ func TestSessionsOfMembers(t *testing.T) {
 		act(change, "ben")
 		if e := await(ben, always[entryEvent]); e.entry.Change == nil || e.entry.Change.Change != change {
 			t.Errorf("%s: %+v", change, e.entry)
+		}
+	}
+	ann.whois("h:1", "", "ben")
+	if e := await(ann, always[whoisEvent]); !errors.Is(e.err, errNoPage) {
+		t.Errorf("whois without a page: %+v", e)
+	}
+	ann.options.Person = func(_ context.Context, server, name string) (Person, bool, error) {
+		return Person{Account: wire.Account{Username: name + " at " + server}}, name != "zed", nil
+	}
+	for name, want := range map[string]bool{"ben": false, "olga": true, "zed": false} { // ben is in the room
+		ann.whois("h:1", "plans", name)
+		e := await(ann, always[whoisEvent])
+		if got := e.person != nil && e.person.Username == name+" at h:1"; e.err != nil || got != want || (e.member != nil) != (name == "ben") {
+			t.Errorf("whois %s: %+v", name, e)
 		}
 	}
 	change, err := parseSet([]string{"announce", "history", "all"}, kaban.FlagLocked)

@@ -3,6 +3,8 @@ package tui
 import (
 	"fmt"
 	"strings"
+
+	"kaban/internal/display"
 )
 
 // How quotes, pins and reactions are shown.
@@ -81,7 +83,7 @@ func (m *Model) become(i *item, width int) []line {
 		}
 	}
 	if i.replies > 0 && !m.isThread(i.seq) {
-		add(count(int(i.replies), "reply", "replies"), quiet)
+		add(display.Count(i.replies, "reply", "replies"), quiet)
 	}
 	if i.altering {
 		add("…", quiet)

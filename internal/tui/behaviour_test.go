@@ -132,7 +132,7 @@ func TestCommands(t *testing.T) {
 		{"/kick ben", "", "/kick: only ops of a room can do that"},
 		{"/create x", "", "guests and visitors cannot do that"},
 		{"/invite ben", "", "you may not invite people"},
-		{"/whois Ben", "whois lobby Ben", ""},
+		{"/whois Ben", "whois chat.example:6440 lobby Ben", ""},
 		{"/help part", "", "/part, /leave, /close [ROOM]: Leave a room"},
 		{"/help prat", "", "did you mean /part?"},
 		{"/help", "", "Type and press Enter"},

@@ -49,7 +49,7 @@ func describeMember(c *wire.Change) string {
 	case "unmuted":
 		text = c.Username + " let " + c.Subject + " speak again"
 	case "role":
-		text = c.Username + " made " + c.Subject + " " + withArticle(c.Role)
+		text = c.Username + " made " + c.Subject + " " + withArticle(c.Role.String())
 	default:
 		return ""
 	}
@@ -60,11 +60,11 @@ func describeMember(c *wire.Change) string {
 }
 
 // withArticle returns a role with its article.
-func withArticle(role kaban.RoomRole) string {
-	if role == kaban.RoomRoleOp {
-		return "an op"
+func withArticle(role string) string {
+	if strings.ContainsRune("aeiou", rune(role[0])) {
+		return "an " + role
 	}
-	return "a " + role.String()
+	return "a " + role
 }
 
 func describeRoom(c *wire.Change) string {

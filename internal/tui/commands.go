@@ -10,6 +10,7 @@ import (
 
 	"kaban"
 	"kaban/internal/config"
+	"kaban/internal/display"
 )
 
 // command is typed with a slash in front. Completion, the help and docs/terminal.md
@@ -65,7 +66,7 @@ func commands() []command {
 		{"unban", "NAME", "Lift a ban", 1, moderation("unbanned", 0), nil, ops},
 		{"unmute", "NAME", "Let somebody speak again", 1, moderation("unmuted", 0), nil, ops},
 		{"voice", "NAME", "Make somebody a speaker, who sends even where only ops do", 1, moderation("role", kaban.RoomRoleSpeaker), nil, ops},
-		{"whois", "NAME", "Explain who somebody in this room is", 1, (*Model).whois, nil, anyone},
+		{"whois", "NAME", "Explain who somebody is: in this room, or on the server", 1, (*Model).whois, nil, anyone},
 	}
 }
 
@@ -177,7 +178,7 @@ func (m *Model) part(rest string) tea.Cmd {
 	case r == nil:
 		m.say("you are not in " + name)
 	case len(r.pending) > 0:
-		m.say(fmt.Sprintf("%d of your messages in %s are not sent yet; wait for them, or /quit", len(r.pending), name))
+		m.say(fmt.Sprintf("%s not sent to %s yet; wait, or /quit", display.Count(len(r.pending), "of your messages is", "of your messages are"), name))
 	default:
 		m.backend.part(name)
 		m.remove(r)

@@ -261,7 +261,7 @@ func TestPlaces(t *testing.T) {
 	if got := p.load(); len(got) != 0 {
 		t.Errorf("got %v of nothing", got)
 	}
-	all := []place{{"lobby", client.Cursor{Epoch: "e", Seq: 42}}, {"ops", client.Cursor{Epoch: "e", Seq: 0}}}
+	all := []place{{"lobby", client.Cursor{Epoch: "e", Seq: 42}, false}, {"ops", client.Cursor{Epoch: "e", Seq: 0}, true}}
 	if err := p.save(all); err != nil {
 		t.Fatal(err)
 	}
@@ -283,18 +283,22 @@ func TestPlaces(t *testing.T) {
 func TestTheNextStart(t *testing.T) {
 	t.Setenv("XDG_STATE_HOME", t.TempDir())
 	o := Options{Config: Config{Server: "s:1", Username: "ann"}, Keep: true}
-	if err := placesOf("s:1", "ann").save([]place{{"ops", client.Cursor{Epoch: "e", Seq: 40}}, {"kitchen", client.Cursor{Epoch: "other", Seq: 7}}}); err != nil {
+	if err := placesOf("s:1", "ann").save([]place{{"ops", client.Cursor{Epoch: "e", Seq: 40}, false}, {"kitchen", client.Cursor{Epoch: "other", Seq: 7}, true}}); err != nil {
 		t.Fatal(err)
 	}
 	d := offlineDesk(t, 80, 20, o)
 	d.happens(stateEvent{link: online, username: "ann"})
 	d.joined("kitchen", 9)
 	d.joined("ops", 50)
+	if d.active.name != "kitchen" {
+		t.Errorf("%s is open, want kitchen, which was open at last", d.active.name)
+	}
+	d.enter(d.room("ops"))
 	d.shows("─ new ─")
 	if r := d.room("kitchen"); r.unread() != 0 || r.marked {
 		t.Errorf("kitchen, whose data was replaced, has %d unread", r.unread())
 	}
-	if got := d.saved(); len(got) != 2 || got[0].room != "ops" || got[0].cursor != (client.Cursor{Epoch: "e", Seq: 50}) {
+	if got := d.saved(); len(got) != 2 || got[0].room != "ops" || got[0].cursor != (client.Cursor{Epoch: "e", Seq: 50}) || !got[0].last || got[1].last {
 		t.Errorf("it would keep %v", got)
 	}
 }

@@ -114,8 +114,9 @@ type (
 		err        error
 	}
 	whoisEvent struct {
-		room, name string
-		member     *wire.Member // nil if nobody has the name
+		room, name string       // the room is "" if none is open
+		member     *wire.Member // nil if nobody in the room has the name
+		person     *Person      // nil if there is no such account, or the room has a member
 		err        error
 	}
 	pingEvent struct {
@@ -162,7 +163,7 @@ type backend interface {
 	create(room client.NewRoom)
 	direct(username, text string)
 	change(room string, c wire.Change)
-	whois(room, name string)
+	whois(server, room, name string)
 	// devices and setName use the page of a server.
 	devices(server string)
 	setName(server, name string)

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	tea "charm.land/bubbletea/v2"
+
+	"kaban/internal/display"
 )
 
 // finder is the search in a room. Loaded messages are searched with each key. For
@@ -239,7 +241,7 @@ func (m *Model) finderStatus() string {
 		if f.looked.scanned == 0 {
 			return "searching further " + where + " …; Esc stops"
 		}
-		return fmt.Sprintf("searching %s: %s, to %s …; Esc stops", where, count(f.looked.scanned, "message", "messages"), moment(f.looked.time))
+		return fmt.Sprintf("searching %s: %s, to %s …; Esc stops", where, display.Count(f.looked.scanned, "message"), moment(f.looked.time))
 	case f.fault != "":
 		return "the search was interrupted: " + f.fault + "; Enter continues, Esc closes"
 	case f.end < 0 && f.found > 0:

@@ -8,6 +8,7 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 
+	"kaban/internal/display"
 	"kaban/wire"
 )
 
@@ -162,10 +163,10 @@ func (m *Model) inboxStatus() string {
 		if l.more {
 			more = " and more"
 		}
-		has = append(has, count(n, "mention", "mentions")+more)
+		has = append(has, display.Count(n, "mention")+more)
 	}
 	if n := len(l.rooms); n > 0 {
-		has = append(has, fmt.Sprintf("%s with news", count(n, "room", "rooms")))
+		has = append(has, fmt.Sprintf("%s with news", display.Count(n, "room")))
 	}
 	return strings.Join(has, ", ") + "; r reads and goes on, Enter opens, Esc closes"
 }

@@ -336,7 +336,7 @@ func (m *Model) listingStatus() string {
 	case l.loading:
 		return "searching …" + closes
 	case len(l.hits) == 0 && l.partial:
-		return "nothing found yet: the server's index is not complete" + closes
+		return "nothing found yet: the server is still indexing the newest messages; try again in a moment" + closes
 	case len(l.hits) == 0:
 		return strings.TrimPrefix(closes, "; ")
 	}

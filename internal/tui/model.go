@@ -3,6 +3,7 @@ package tui
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	tea "charm.land/bubbletea/v2"
@@ -177,7 +178,7 @@ func (m *Model) restore() {
 	first := m.options.Room
 	switch {
 	case first == "" && len(m.rooms) > 0:
-		m.enter(m.rooms[0])
+		m.enter(m.rooms[max(slices.IndexFunc(kept, func(p place) bool { return p.last }), 0)])
 		return
 	case first == "":
 		first = "lobby"
@@ -264,7 +265,7 @@ func (m *Model) save(names ...string) tea.Cmd {
 func (m *Model) saved() (all []place) {
 	for _, r := range m.rooms {
 		if r.failed == "" && r.epoch != "" {
-			all = append(all, place{r.name, client.Cursor{Epoch: r.epoch, Seq: r.read}})
+			all = append(all, place{r.name, client.Cursor{Epoch: r.epoch, Seq: r.read}, r == m.active})
 		}
 	}
 	return all
@@ -307,11 +308,4 @@ func reasonOf(err error) string {
 		return refused.Text
 	}
 	return err.Error()
-}
-
-func count(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
 }

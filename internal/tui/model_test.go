@@ -69,13 +69,13 @@ func (a *asked) direct(username, text string) { a.note("direct %s %q", username,
 func (a *asked) change(room string, c wire.Change) {
 	a.note("change %s %s", room, Describe(&c))
 }
-func (a *asked) devices(server string)       { a.note("devices %s", server) }
-func (a *asked) setName(server, name string) { a.note("setName %s %q", server, name) }
-func (a *asked) whois(room, name string)     { a.note("whois %s %s", room, name) }
-func (a *asked) reconnect()                  { a.note("reconnect") }
-func (a *asked) ping()                       {}
-func (a *asked) typing(room string)          { a.note("typing %s", room) }
-func (a *asked) unsent() int                 { return a.lost }
+func (a *asked) devices(server string)           { a.note("devices %s", server) }
+func (a *asked) setName(server, name string)     { a.note("setName %s %q", server, name) }
+func (a *asked) whois(server, room, name string) { a.note("whois %s %s %s", server, room, name) }
+func (a *asked) reconnect()                      { a.note("reconnect") }
+func (a *asked) ping()                           {}
+func (a *asked) typing(room string)              { a.note("typing %s", room) }
+func (a *asked) unsent() int                     { return a.lost }
 
 // last returns the newest call that begins with a word, "" for none.
 func (a *asked) last(word string) string {

@@ -131,29 +131,46 @@ func (m *Model) setNotify(rest string) tea.Cmd {
 	return nil
 }
 
-// whois asks for what the open room knows of somebody.
+// whois asks for what the open room, or the server, knows of somebody.
 func (m *Model) whois(rest string) tea.Cmd {
 	username, err := kaban.ParseUsername(strings.TrimPrefix(rest, "@"))
 	switch {
 	case err != nil:
 		m.say(fmt.Sprintf("%q is not a name: %v", rest, err))
 	case m.active == nil:
-		m.say("no room is open; /join ROOM")
+		m.backend.whois(m.config.Server, "", username.String())
 	default:
-		m.backend.whois(m.active.name, username.String())
+		m.backend.whois(m.config.Server, m.active.name, username.String())
 	}
 	return nil
 }
 
 func (m *Model) takeWhois(e whoisEvent) {
-	switch {
-	case e.err != nil:
-		m.say(e.name + " cannot be looked up: " + reasonOf(e.err))
-	case e.member == nil:
-		m.say(e.name + " is not in " + m.labelOf(e.room))
-	default:
-		m.say(describePerson(e.member) + " in " + m.labelOf(e.room))
+	outside := ""
+	if e.room != "" {
+		outside = ", not in " + m.labelOf(e.room)
 	}
+	switch {
+	case e.member != nil:
+		m.say(describePerson(e.member) + " in " + m.labelOf(e.room))
+	case e.person != nil:
+		m.say(describeAccount(e.person) + outside)
+	case e.err != nil:
+		m.say(e.name + " cannot be looked up" + outside + ": " + reasonOf(e.err))
+	case m.account == nil:
+		m.say(e.name + " cannot be looked up" + outside + ": only with an account can you look up people of other rooms")
+	default:
+		m.say("there is no account " + e.name + " that you may know of" + strings.Replace(outside, "not", "and nobody of that name", 1))
+	}
+}
+
+// describeAccount returns an account in words.
+func describeAccount(p *Person) string {
+	text := describePerson(&wire.Member{Username: p.Username, Name: p.Name, Account: p.Username, Bot: p.Bot, Online: p.Online})
+	if p.Role != 0 && p.Role != kaban.RoleMember {
+		text += ", " + withArticle(p.Role.String()) + " of the server"
+	}
+	return text
 }
 
 // describePerson returns a member in words.
@@ -175,7 +192,7 @@ func describePerson(p *wire.Member) string {
 	}
 	text += ": " + kind + ", " + online
 	if p.Role != 0 {
-		text += ", " + withArticle(p.Role)
+		text += ", " + withArticle(p.Role.String())
 	}
 	return text
 }

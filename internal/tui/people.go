@@ -99,11 +99,12 @@ func settingsOf(c *wire.Change) client.Settings {
 	return set
 }
 
-// whois looks for somebody among the members of a room.
-func (s *Session) whois(room, name string) {
+// whois looks for somebody among the members of a room, if one is given, and then among the
+// accounts of the server.
+func (s *Session) whois(server, room, name string) {
 	s.ask(func(ctx context.Context) {
 		e := whoisEvent{room: room, name: name}
-		for after := ""; e.member == nil; {
+		for after := ""; room != "" && e.member == nil; {
 			page, more, err := s.client.Members(ctx, room, after, wire.MaxLimit)
 			for i := range page {
 				if nameKey(page[i].Username) == nameKey(name) {
@@ -115,8 +116,23 @@ func (s *Session) whois(room, name string) {
 			}
 			after = page[len(page)-1].Username
 		}
+		if _, hasAccount := s.client.Account(); e.member == nil && e.err == nil && hasAccount {
+			e.person, e.err = s.person(ctx, server, name)
+		}
 		s.put(e)
 	})
+}
+
+// person returns the account with a name, or nil if there is none.
+func (s *Session) person(ctx context.Context, server, name string) (*Person, error) {
+	if s.options.Person == nil {
+		return nil, errNoPage
+	}
+	found, ok, err := s.options.Person(ctx, server, name)
+	if err != nil || !ok {
+		return nil, err
+	}
+	return &found, nil
 }
 
 // devices asks for the devices of the account.

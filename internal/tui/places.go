@@ -15,7 +15,11 @@ import (
 type place struct {
 	room   string
 	cursor client.Cursor
+	last   bool // the room that was open at last
 }
+
+// lastMark begins the line with the room that was open at last. No name of a room has it.
+const lastMark = "> "
 
 // places is the file with the places at a server, so that the next start opens the
 // same rooms and knows what is unread.
@@ -42,8 +46,14 @@ func (p places) load() (all []place) {
 	if err != nil || len(text) > 1<<20 {
 		return nil
 	}
+	last := ""
 	for l := range strings.Lines(string(text)) {
-		name, at, _ := strings.Cut(strings.TrimSuffix(l, "\n"), " ")
+		l = strings.TrimSuffix(l, "\n")
+		if room, ok := strings.CutPrefix(l, lastMark); ok {
+			last = room
+			continue
+		}
+		name, at, _ := strings.Cut(l, " ")
 		room, err := kaban.ParseAnyRoom(name)
 		if err != nil || len(all) >= 100 {
 			continue
@@ -53,6 +63,9 @@ func (p places) load() (all []place) {
 			continue
 		}
 		all = append(all, place{room: room.String(), cursor: cursor})
+	}
+	for i := range all {
+		all[i].last = all[i].room == last
 	}
 	return all
 }
@@ -65,6 +78,9 @@ func (p places) save(all []place) error {
 	var b strings.Builder
 	for _, at := range all {
 		fmt.Fprintf(&b, "%s %s\n", at.room, at.cursor)
+		if at.last {
+			fmt.Fprintf(&b, "%s%s\n", lastMark, at.room)
+		}
 	}
 	if old, err := os.ReadFile(p.path); err == nil && string(old) == b.String() {
 		return nil

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	tea "charm.land/bubbletea/v2"
+
+	"kaban/internal/display"
 )
 
 // quitMemory is how long a first Ctrl-C counts.
@@ -30,7 +32,7 @@ func (m *Model) quit() tea.Cmd {
 		m.hint = "quitting when everything is sent"
 	default:
 		m.quitting = 0
-		m.ask(fmt.Sprintf("%s not sent yet. Quit anyway?", count(n, "message is", "messages are")), func(*Model) tea.Cmd { return tea.Quit })
+		m.ask(fmt.Sprintf("%s not sent yet. Quit anyway?", display.Count(n, "message is", "messages are")), func(*Model) tea.Cmd { return tea.Quit })
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"kaban/client"
+	"kaban/internal/display"
 	"kaban/wire"
 )
 
@@ -176,7 +177,7 @@ func (m *Model) belowStatus() string {
 	}
 	l := m.shows()
 	if n := m.unreadElsewhere(); n > 0 && !l.rooms {
-		return fmt.Sprintf(" %s new, %s ", count(n, "room", "rooms"), m.keyOf("active_room"))
+		return fmt.Sprintf(" %s new, %s ", display.Count(n, "room"), m.keyOf("active_room"))
 	}
 	if r.marked && r.mark > 0 && r.mark < r.first() {
 		return fmt.Sprintf(" %d new, %s ", r.head-r.mark, m.keyOf("unread"))

@@ -13,6 +13,7 @@ import (
 
 	"kaban"
 	"kaban/client"
+	"kaban/internal/display"
 	"kaban/wire"
 )
 
@@ -488,10 +489,10 @@ func (m *Model) takeRooms(e roomsEvent) {
 		return
 	}
 	m.elsewhere = m.elsewhere[:0]
-	lines := []string{fmt.Sprintf("%d rooms; /join ROOM, or %s:", len(e.rooms), label("ctrl+k"))}
+	lines := []string{fmt.Sprintf("%s; /join ROOM, or %s:", display.Count(len(e.rooms), "room"), label("ctrl+k"))}
 	for _, r := range e.rooms {
 		m.elsewhere = append(m.elsewhere, r.Room)
-		lines = append(lines, fmt.Sprintf("  %s (%s, %s)", m.labelOf(r.Room), count(r.Members, "member", "members"), count(int(r.Head), "message", "messages")))
+		lines = append(lines, fmt.Sprintf("  %s (%s, %s)", m.labelOf(r.Room), display.Count(r.Members, "member"), display.Count(r.Head, "message")))
 	}
 	if e.more {
 		lines = append(lines, "  and more")

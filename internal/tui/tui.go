@@ -20,7 +20,8 @@ type Options struct {
 	Config Config
 	// Names are tried in order if the configuration has no username.
 	Names []string
-	// Room is opened first; "" means the first room of the last time, or the lobby.
+	// Room is opened first; "" means the one that was open at last, or the
+	// lobby.
 	Room string
 	// Zone is the IANA name of the time zone of dates in searches; "" is UTC.
 	Zone string
@@ -36,6 +37,9 @@ type Options struct {
 	// Devices lists the devices of the account at a server, a line for each. Nil: they
 	// cannot be listed.
 	Devices func(ctx context.Context, server string) ([]string, error)
+	// Person returns the account with a name at a server, or false if there is none that the
+	// account of the person may know of. Nil: nobody can be looked up.
+	Person func(ctx context.Context, server, name string) (Person, bool, error)
 	// SetName changes the name to display of the account at a server. Nil: it cannot be
 	// changed.
 	SetName func(ctx context.Context, server, name string) error
@@ -45,6 +49,12 @@ type Options struct {
 	Explain func(server string, err error) string
 	In      io.Reader
 	Out     io.Writer
+}
+
+// Person is an account of a server.
+type Person struct {
+	wire.Account
+	Online bool
 }
 
 // frame is how long events are collected before the screen changes: at most 60

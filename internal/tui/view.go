@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	tea "charm.land/bubbletea/v2"
+
+	"kaban/internal/display"
 )
 
 const (
@@ -268,7 +270,7 @@ func (m *Model) titleBar() line {
 	return m.meter.pad(l, m.width, bar)
 }
 
-func (m *Model) members(r *room) string { return count(r.count, "member", "members") }
+func (m *Model) members(r *room) string { return display.Count(r.count, "member") }
 
 // input returns the lines of the input and the position of the cursor.
 func (m *Model) input() (rows []line, row, column int) {

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"kaban/internal/people"
 	"kaban/wire"
 )
 
@@ -354,6 +356,73 @@ func TestSmall(t *testing.T) {
 			t.Logf("%s: %d bytes in %s", encoding, n, path.Base(target))
 			if n >= 11_000 {
 				t.Errorf("%s has %d bytes with %s, want less than 11000", target, n, encoding)
+			}
+		}
+	}
+}
+
+// TestAuditActionsHaveWords finds actions of the audit that a language has no sentence for, and
+// sentences that name something else than the English one.
+func TestAuditActionsHaveWords(t *testing.T) {
+	files, err := filepath.Glob("src/texts.admin.*.ts")
+	if err != nil || len(files) < 2 {
+		t.Fatalf("got the files %q (error: %v), want one for each language", files, err)
+	}
+	sentence := regexp.MustCompile(`(?m)^    '([a-z_]+\.[a-z_]+)': '(.+)',$`)
+	placeholder := regexp.MustCompile(`\{\w+\}`)
+	named := make(map[string][]string) // by action, sorted
+	for _, file := range append([]string{"src/texts.admin.en.ts"}, files...) {
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got, want []string
+		for _, found := range sentence.FindAllStringSubmatch(string(source), -1) {
+			action, names := found[1], slices.Sorted(slices.Values(placeholder.FindAllString(found[2], -1)))
+			got = append(got, action)
+			if english, ok := named[action]; ok && !slices.Equal(names, english) {
+				t.Errorf("%s: the sentence for %s has %q, want %q as in English", file, action, names, english)
+			}
+			named[action] = names
+		}
+		for _, action := range people.AuditActions {
+			want = append(want, action.String())
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s has other sentences than there are actions: %s", file, diff)
+		}
+	}
+}
+
+// TestPlurals finds texts with a number that have one form for all numbers ("1 days").
+func TestPlurals(t *testing.T) {
+	// These say the same of one and of many, or are only ever of many.
+	oneForm := map[string]bool{"moreMembers": true, "keywordsFull": true, "resultsMany": true}
+	files, err := filepath.Glob("src/texts.*.ts")
+	if err != nil || len(files) < 6 {
+		t.Fatalf("got the files %q (error: %v)", files, err)
+	}
+	text := regexp.MustCompile(`(?m)^ +(\w+): ['"\x60](.+)['"\x60],$`)
+	for _, file := range files {
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys := make(map[string]bool)
+		for _, found := range text.FindAllSubmatch(source, -1) {
+			key := string(found[1])
+			if !bytes.Contains(found[2], []byte("{count}")) {
+				continue
+			}
+			keys[key] = true
+			form := strings.HasSuffix(key, "_one") || strings.HasSuffix(key, "_other")
+			if !form && !oneForm[key] {
+				t.Errorf("%s: %s has no form for one: %s", file, key, found[2])
+			}
+		}
+		for key := range keys {
+			if base, ok := strings.CutSuffix(key, "_other"); ok && !keys[base+"_one"] {
+				t.Errorf("%s has %s and not %s_one", file, key, base)
 			}
 		}
 	}

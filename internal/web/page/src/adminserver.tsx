@@ -1,13 +1,15 @@
 // The audit, and the settings of the server.
 
 import { useSignal } from '@preact/signals'
-import { call, mostListed, path } from './api'
-import { Failure, useSending } from './form'
+import type { ComponentChildren } from 'preact'
+import { APIError, call, mostListed, path, problemOf } from './api'
+import { Failure, Saved, useSending } from './form'
 import { Confirm, Doing, useLoaded, Waiting } from './listing'
 import { deletedBy } from './retention'
 import { atLeast } from './rights'
 import { account } from './state'
-import { fullTimeOf, t } from './texts'
+import { count, fullTimeOf, language, languages, momentOf, t } from './texts'
+import type { About, AdminTexts } from './texts.admin.en'
 import type { Texts } from './texts.en'
 
 interface Row {
@@ -22,30 +24,53 @@ interface Row {
   count?: number
 }
 
+/** What only admins read. A row or a setting without a text is shown as the server names it. */
+const useAdminTexts = () => useLoaded(language.value, (tag) => languages[tag]!.admin())
+
 export function Audit() {
   const subject = useSignal('')
   const asked = subject.value.trim()
+  const words = useAdminTexts()
   const loaded = useLoaded<{ rows: Row[]; more: boolean }>(`v1/admin/audit?newest=true&limit=${mostListed}${asked === '' ? '' : `&subject=${encodeURIComponent(asked)}`}`)
+  const texts = words.value.value?.texts
   return (
     <>
       <input type="search" aria-label={t('auditSubject')} placeholder={t('auditSubject')} autocomplete="off" value={subject.value} onInput={(event) => (subject.value = event.currentTarget.value)} />
       <Waiting of={loaded} />
-      <ul class="items audit">
-        {loaded.value.value?.rows.map((row) => (
-          <li class="item" key={row.id}>
-            <div class="item-text">
-              <span>
-                <strong>
-                  <bdi>{row.username ?? (row.count ? '–' : t('operator'))}</bdi>
-                </strong>{' '}
-                <code>{row.action}</code> {row.subject && <bdi>{row.subject}</bdi>} {row.room && `#${row.room}`} {row.count !== undefined && row.count > 1 && `× ${row.count}`}
-              </span>
-              <span class="quiet">{[fullTimeOf(row.time), row.address, row.detail].filter(Boolean).join(' · ')}</span>
-            </div>
-          </li>
-        ))}
-      </ul>
+      <ul class="items audit">{(texts || words.problem.value) && loaded.value.value?.rows.map((row) => <Done key={row.id} row={row} texts={texts} />)}</ul>
     </>
+  )
+}
+
+/** A row of the audit: a sentence, and below it the rest, with the action by which the command line and the API find it. */
+function Done({ row, texts }: { row: Row; texts: AdminTexts | undefined }) {
+  const sentence = texts?.actions[row.action] ?? '{subject} {room}'
+  const named: Record<string, ComponentChildren> = { '{subject}': <bdi>{row.subject || '–'}</bdi>, '{room}': <bdi>{row.room && `#${row.room}`}</bdi> }
+  const rest = [
+    !sentence.includes('{subject}') && row.subject !== row.username && row.subject,
+    row.detail,
+    row.address,
+  ].filter(Boolean)
+  return (
+    <li class="item">
+      <div class="item-text">
+        <span>
+          <strong>
+            <bdi>{row.username ?? (row.count ? texts?.somebody : texts?.operator) ?? '–'}</bdi>
+          </strong>{' '}
+          {sentence.split(/(\{\w+\})/).map((part) => named[part] ?? part)}
+          {row.count !== undefined && row.count > 1 && ` × ${row.count}`}
+        </span>
+        <span class="quiet">
+          <time dateTime={row.time} title={fullTimeOf(row.time)}>
+            {momentOf(row.time)}
+          </time>
+          {' · '}
+          <code>{row.action}</code>
+          {rest.map((text) => ` · ${text}`)}
+        </span>
+      </div>
+    </li>
   )
 }
 
@@ -58,92 +83,174 @@ interface Setting {
   operator?: boolean
 }
 
+/** Each part of the settings has a form; the prefix says which are in it. */
+const signOn = 'oidc.'
+
 export function ServerSettings() {
   const loaded = useLoaded<{ settings: Setting[] }>('v1/admin/settings')
+  const words = useAdminTexts()
+  const texts = words.value.value?.texts
+  const all = (texts || words.problem.value) && loaded.value.value?.settings
+  const about = (setting: Setting) => texts?.settings[setting.key]
   return (
     <>
       <Waiting of={loaded} />
-      {loaded.value.value?.settings.map((setting) => <OneSetting key={[setting.key, setting.value, setting.operator].join(' ')} setting={setting} reload={loaded.reload} />)}
+      {all && (
+        <>
+          <SettingsForm settings={all.filter((s) => !s.key.startsWith(signOn))} about={about} reload={loaded.reload} />
+          {texts && <h3>{texts.signOn}</h3>}
+          <SettingsForm settings={all.filter((s) => s.key.startsWith(signOn))} about={about} reload={loaded.reload} />
+        </>
+      )}
     </>
   )
 }
 
-/** The name and the explanation of each setting, in the language of the page. A newer server may have others, with its own words. */
-const known: Record<string, { label: keyof Texts; help: keyof Texts; values?: Record<string, keyof Texts> }> = {
-  access: { label: 'access', help: 'accessHelp', values: { open: 'accessOpen', signup: 'accessSignup', invite: 'accessInvite', closed: 'accessClosed' } },
-  create_rooms: { label: 'setCreateRooms', help: 'setCreateRoomsHelp', values: { member: 'setMembers', admin: 'setAdmins' } },
-  invite_members: { label: 'setInviteMembers', help: 'setInviteMembersHelp', values: { member: 'setMembers', admin: 'setAdmins' } },
-  auto_join: { label: 'setAutoJoin', help: 'setAutoJoinHelp' },
-  retention: { label: 'setRetention', help: 'setRetentionHelp' },
-  'oidc.issuer': { label: 'oidcIssuer', help: 'oidcIssuerHelp' },
-  'oidc.client_id': { label: 'oidcClient', help: 'oidcClientHelp' },
-  'oidc.client_secret_file': { label: 'oidcSecret', help: 'oidcSecretHelp' },
-  'oidc.name': { label: 'oidcName', help: 'oidcNameHelp' },
-  'oidc.scopes': { label: 'oidcScopes', help: 'oidcScopesHelp' },
-  'oidc.subject_claim': { label: 'oidcSubject', help: 'oidcSubjectHelp' },
-  'oidc.username_claim': { label: 'oidcUsername', help: 'oidcUsernameHelp' },
-  'oidc.link_by_email': { label: 'oidcEmail', help: 'oidcEmailHelp', values: { true: 'setYes', false: 'setNo' } },
-  'oidc.create': { label: 'oidcCreate', help: 'oidcCreateHelp', values: { true: 'setYes', false: 'setNo' } },
-  'oidc.groups_claim': { label: 'oidcGroupsClaim', help: 'oidcGroupsClaimHelp' },
-  'oidc.groups': { label: 'oidcGroups', help: 'oidcGroupsHelp' },
-  'oidc.max_age': { label: 'oidcAge', help: 'oidcAgeHelp' },
+/** The settings that have a few values, with a text for each. */
+const choices: Record<string, Record<string, keyof Texts>> = {
+  access: { open: 'accessOpen', signup: 'accessSignup', invite: 'accessInvite', closed: 'accessClosed' },
+  create_rooms: { member: 'setMembers', admin: 'setAdmins' },
+  invite_members: { member: 'setMembers', admin: 'setAdmins' },
+  'oidc.link_by_email': { true: 'setYes', false: 'setNo' },
+  'oidc.create': { true: 'setYes', false: 'setNo' },
 }
 
-function OneSetting({ setting, reload }: { setting: Setting; reload(): Promise<void> }) {
-  const value = useSignal(setting.value)
-  const saved = useSignal(setting.value)
-  // How many messages the value would delete, once the owner was told; a second press does it.
+async function put(key: string, value: string): Promise<void> {
+  try {
+    await call('PUT', `v1/admin/settings/${path(key)}`, { value })
+  } catch (error) {
+    // The error stands below the label, which says what it is about.
+    if (error instanceof APIError) throw new APIError({ ...error.problem, message: error.problem.message.replace(`${key}: `, '') }, error.status)
+    throw error
+  }
+}
+const idOf = ({ key }: Setting) => `setting-${key}`
+/** Others may look, and only owners change them. */
+const changes = (setting: Setting) => atLeast(account.value, 'owner') && setting.operator !== true
+
+interface FormProps {
+  settings: Setting[]
+  about(setting: Setting): About | undefined
+  reload(): Promise<void>
+}
+
+/** Settings one below the other. A choice is saved when it is made, and what was written by the button at the end. */
+function SettingsForm({ settings, about, reload }: FormProps) {
+  const written = useSignal<Record<string, string>>({})
+  const saved = useSignal(false)
+  /** The setting whose value was refused. */
+  const refused = useSignal('')
+  // How many messages the retention would delete, once the owner was told; a second press does it.
   const deletes = useSignal<number | undefined>(undefined)
   const sending = useSending(async () => {
-    if (setting.key === 'retention' && deletes.peek() === undefined) {
-      deletes.value = await deletedBy(value.peek())
+    const retention = written.peek().retention
+    if (retention !== undefined && deletes.peek() === undefined) {
+      refused.value = 'retention'
+      deletes.value = await deletedBy(retention)
       if (deletes.peek() !== undefined) return
     }
-    await call('PUT', `v1/admin/settings/${path(setting.key)}`, { value: value.peek() })
+    for (const [key, value] of Object.entries(written.peek())) {
+      refused.value = key
+      await put(key, value)
+    }
+    await reload()
+    written.value = {}
     deletes.value = undefined
-    saved.value = value.peek()
+    saved.value = true
   })
-  // Others may look, and only owners change them.
-  const owner = atLeast(account.value, 'owner')
-  const mine = owner && setting.operator !== true
-  const id = `setting-${setting.key}`
-  const about = Object.hasOwn(known, setting.key) ? known[setting.key] : undefined
+  const write = ({ key, value: before }: Setting, value: string) => {
+    const { [key]: _, ...others } = written.peek()
+    written.value = value === before ? others : { ...others, [key]: value }
+    saved.value = false
+    deletes.value = undefined
+  }
   return (
-    <form class="beside" onSubmit={sending.submit}>
-      <div class="field">
-        <label for={id}>{about ? t(about.label) : <code>{setting.key}</code>}</label>
-        {about?.values ? (
-          <select id={id} disabled={!mine} value={value.value} aria-describedby={`${id}-help`} onChange={(event) => (value.value = event.currentTarget.value)}>
-            {Object.entries(about.values).map(([key, label]) => (
-              <option key={key} value={key}>
-                {t(label)}
-              </option>
-            ))}
-          </select>
-        ) : (
-          <input id={id} type="text" autocomplete="off" autocapitalize="off" spellcheck={false} readOnly={!mine} value={value.value} placeholder={setting.default} aria-describedby={`${id}-help`} onInput={(event) => {
-            value.value = event.currentTarget.value
-            deletes.value = undefined
-          }} />
-        )}
-      </div>
-      {mine && (
-        <button type="submit" class="secondary" disabled={value.value === saved.value || sending.busy.value}>
-          {t(deletes.value === undefined ? 'save' : 'retentionDelete')}
-        </button>
+    <form class="fields settings" onSubmit={sending.submit}>
+      {settings.map((setting) => (
+        <div class="field" key={setting.key}>
+          <label for={idOf(setting)}>{about(setting)?.label ?? <code>{setting.key}</code>}</label>
+          {choices[setting.key] ? (
+            <Choice setting={setting} values={choices[setting.key]!} />
+          ) : (
+            <input id={idOf(setting)} type="text" autocomplete="off" autocapitalize="off" spellcheck={false} readOnly={!changes(setting)} value={written.value[setting.key] ?? setting.value} placeholder={setting.default} aria-describedby={`${idOf(setting)}-help`} onInput={(event) => write(setting, event.currentTarget.value)} />
+          )}
+          {sending.problem.value && refused.value === setting.key && <Failure sending={sending} />}
+          <Help setting={setting} text={about(setting)?.help ?? setting.help} reload={reload} />
+        </div>
+      ))}
+      {deletes.value !== undefined && <p role="alert">{count('retentionDeletes', deletes.value)}</p>}
+      <Confirm sending={sending} />
+      {settings.some((s) => changes(s) && !choices[s.key]) && (
+        <div class="choices">
+          <button type="submit" class="primary" disabled={Object.keys(written.value).length === 0 || sending.busy.value}>
+            {t(deletes.value === undefined ? 'save' : 'retentionDelete')}
+          </button>
+          <Saved when={saved.value} />
+        </div>
       )}
-      {owner && !mine && setting.value !== '' && <Doing label={t('remove')} harsh does={() => call('PUT', `v1/admin/settings/${path(setting.key)}`, { value: '' })} done={reload} />}
-      {deletes.value !== undefined && <p role="alert">{t('retentionDeletes', { count: deletes.value })}</p>}
-      <p class="quiet help" id={`${id}-help`}>
-        {about ? t(about.help) : setting.help}{' '}
-        {owner && !mine && (
+    </form>
+  )
+}
+
+/** A setting with a few values. */
+function Choice({ setting, values }: { setting: Setting; values: Record<string, keyof Texts> }) {
+  const value = useSignal(setting.value)
+  const saved = useSignal(setting.value)
+  const told = useSignal(false)
+  const sending = useSending(async () => {
+    try {
+      // Another one may be chosen meanwhile.
+      while (saved.peek() !== value.peek()) {
+        const next = value.peek()
+        await put(setting.key, next)
+        saved.value = next
+      }
+      told.value = true
+    } catch (error) {
+      if (!problemOf(error).confirm) value.value = saved.peek()
+      throw error
+    }
+  })
+  return (
+    <>
+      <select
+        id={idOf(setting)}
+        disabled={!changes(setting)}
+        value={value.value}
+        aria-describedby={`${idOf(setting)}-help`}
+        onChange={(event) => {
+          value.value = event.currentTarget.value
+          told.value = false
+          sending.submit()
+        }}
+      >
+        {Object.entries(values).map(([key, label]) => (
+          <option key={key} value={key}>
+            {t(label)}
+          </option>
+        ))}
+      </select>
+      <Saved when={told.value} />
+      <Confirm sending={sending} />
+      <Failure sending={sending} />
+    </>
+  )
+}
+
+/** What a setting is for. What only the operator sets, owners may take away. */
+function Help({ setting, text, reload }: { setting: Setting; text: string; reload(): Promise<void> }) {
+  const operators = atLeast(account.value, 'owner') && !changes(setting)
+  return (
+    <>
+      <p class="quiet help" id={`${idOf(setting)}-help`}>
+        {text}{' '}
+        {operators && (
           <>
             {t('setOnServer')} <code>kaban settings set {setting.key} …</code>
           </>
         )}
       </p>
-      <Confirm sending={sending} />
-      <Failure sending={sending} />
-    </form>
+      {operators && setting.value !== '' && <Doing label={t('remove')} harsh does={() => put(setting.key, '')} done={reload} />}
+    </>
   )
 }

@@ -1,6 +1,7 @@
 // Changes in a room as quiet lines: who came and went, roles, topics, settings.
 
 import type { Change, Message } from './protocol'
+import type { Room } from './state'
 import { fullTimeOf, t } from './texts'
 import type { Texts } from './texts.en'
 
@@ -51,7 +52,9 @@ function set(by: string, change: Change & { type: 'room' }): string {
 }
 
 /** The line of a change. */
-export function ChangeLine({ message }: { message: Message }) {
+export function ChangeLine({ room, message }: { room: Room; message: Message }) {
+  // People begin a conversation, and think of no room; the text above it says where it begins.
+  if (room.kind.value === 'direct' && message.change?.type === 'room' && message.change.change === 'created') return null
   return (
     <p class="change" title={fullTimeOf(message.time)} dir="auto">
       {sentence(message)}

@@ -4,7 +4,7 @@ import { useSignal } from '@preact/signals'
 import { call, path } from './api'
 import { Failure, useSending } from './form'
 import { Doing, Item, useLoaded, Waiting } from './listing'
-import { fullTimeOf, t } from './texts'
+import { dayIn, t, timeOf } from './texts'
 
 interface DeviceInfo {
   id: string
@@ -53,7 +53,7 @@ function Device({ device, done }: { device: DeviceInfo; done(): Promise<void> })
     )
   }
   return (
-    <Item title={device.name || t('deviceUnnamed')} badge={device.current ? t('thisDevice') : undefined} text={[t('lastUsed', { time: fullTimeOf(device.used) }), device.address].filter(Boolean).join(' · ')}>
+    <Item title={device.name || t('deviceUnnamed')} badge={device.current ? t('thisDevice') : undefined} text={[t('lastUsed', { time: `${dayIn(device.used)}, ${timeOf(device.used)}` }), device.address].filter(Boolean).join(' · ')}>
       <button type="button" class="secondary" onClick={() => (renaming.value = device.name)}>
         {t('rename')}
       </button>

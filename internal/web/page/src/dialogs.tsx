@@ -45,7 +45,7 @@ export function Dialogs() {
   return (
     <dialog
       ref={element}
-      class={`dialog ${name ?? ''}`}
+      class={name ? `dialog dialog-${name}` : 'dialog'}
       aria-labelledby="dialog-title"
       onCancel={(event) => {
         event.preventDefault()

@@ -149,6 +149,15 @@ export function Failure({ sending, fields: shown = [] }: { sending: Sending; fie
   )
 }
 
+/** Says quietly that something was saved. */
+export function Saved({ when }: { when: boolean }) {
+  return when ? (
+    <p class="quiet saved" role="status">
+      {t('saved')}
+    </p>
+  ) : null
+}
+
 export function Submit({ sending, children }: { sending: Sending; children: ComponentChildren }) {
   return (
     <button type="submit" class="primary" disabled={sending.busy.value} aria-busy={sending.busy.value}>

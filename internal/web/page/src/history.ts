@@ -19,7 +19,7 @@ const before = 60
 /** Loads what the room on the screen needs: its members, and the messages at its place. */
 export async function loadShown(room: Room): Promise<void> {
   if (!room.joined.value) return
-  if (!room.members.value) void loadMembers(room)
+  if (!room.members.value || room.membersOld) void loadMembers(room)
   const thread = room.thread.value
   if (thread && (!thread.log.loaded || thread.log.stale)) void loadThread(thread)
   const target = state.target.value

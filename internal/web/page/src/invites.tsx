@@ -82,7 +82,7 @@ function NewInvite({ done }: { done(link: string): Promise<void> }) {
         <select value={expires.value} onChange={(event) => (expires.value = event.currentTarget.value)}>
           {['1d', '7d', '30d'].map((age) => (
             <option key={age} value={age}>
-              {t('days', { count: parseInt(age, 10) })}
+              {count('days', parseInt(age, 10))}
             </option>
           ))}
         </select>

@@ -59,9 +59,9 @@ export function MessageList({ room }: { room: Room }) {
 
   return (
     <div class="conversation">
-      <div class="messages" ref={view.scrollerRef} onScroll={() => view.scrolled()} tabIndex={0} role="region" aria-label={t('messages', { room: room.name })} id="messages">
+      <div class="messages" ref={view.scrollerRef} onScroll={() => view.scrolled()} tabIndex={0} role="region" aria-label={t('messages', { room: room.title.value })} id="messages">
         <div class="begin">{begin(room, waiting.length > 0)}</div>
-        <div class="rows" ref={view.listRef} role="list" aria-label={t('messages', { room: room.name })} onMouseOver={point} onMouseLeave={point} onFocusIn={follow} onFocusOut={follow} onPointerDown={press} onPointerUp={release} onPointerCancel={release} onContextMenu={hold}>
+        <div class="rows" ref={view.listRef} role="list" aria-label={t('messages', { room: room.title.value })} onMouseOver={point} onMouseLeave={point} onFocusIn={follow} onFocusOut={follow} onPointerDown={press} onPointerUp={release} onPointerCancel={release} onContextMenu={hold}>
           <div role="presentation" aria-hidden="true" />
           {rowsOf(room, view, amends, again)}
           <div role="presentation" aria-hidden="true" />
@@ -145,7 +145,7 @@ function begin(room: Room, waiting: boolean) {
   if (log.moreBefore) return <span class="quiet">{t('loading')}</span>
   if (log.start > 1 && log.loaded) return <span class="quiet">{t(sinceJoining(room) ? 'beginningJoined' : 'beginningKept')}</span>
   if (log.messages.length === 0) return log.loaded && !waiting && <Nothing room={room} />
-  return <span class="beginning">{t('beginning', { room: room.title.value })}</span>
+  return <span class="beginning">{t(room.kind.value === 'direct' ? 'beginningDirect' : 'beginning', { room: room.title.value })}</span>
 }
 
 /** Whether a room's log begins where the user joined it. */

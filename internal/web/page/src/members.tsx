@@ -43,9 +43,10 @@ export function MemberList({ room }: { room: Room }) {
 
 function Row({ member, names }: { member: Member; names: Map<string, string> }) {
   const { username: name } = member
+  const here = isHere(member)
   const inside = (
     <>
-      <Avatar username={name} small />
+      <Avatar username={name} small here={here} />
       <bdi class={`member ${nickClass(name)}`}>
         {name}
       </bdi>
@@ -53,8 +54,8 @@ function Row({ member, names }: { member: Member; names: Map<string, string> }) 
       {member.role !== 'member' && <span class="badge">{t(member.role)}</span>}
       {member.bot && <span class="badge">{t('bot')}</span>}
       {name === username.value && <span class="quiet">{t('you')}</span>}
-      {!isHere(member) && <span class="hidden">{t('offlineNow')}</span>}
-      {isHere(member) && member.away && <span class="badge">{t('awayNow')}</span>}
+      {!(here && member.away) && <span class="hidden">{t(here ? 'onlineNow' : 'offlineNow')}</span>}
+      {here && member.away && <span class="badge">{t('awayNow')}</span>}
       {member.status && (
         <span class="quiet status" title={member.status} dir="auto">
           {member.status}
@@ -62,7 +63,7 @@ function Row({ member, names }: { member: Member; names: Map<string, string> }) 
       )}
     </>
   )
-  const away = isHere(member) && !member.away ? undefined : 'away'
+  const away = here && !member.away ? undefined : 'away'
   // Visitors have no menu: there is nothing that they may do.
   if (!account.value) return <li class={away}>{inside}</li>
   return (

@@ -61,7 +61,7 @@ export function MessageRow({ message, day, unread, gap, ...rest }: RowProps) {
           <span>{t(rest.room.flagged === message.seq ? 'unreadFromHere' : 'newMessages')}</span>
         </div>
       )}
-      {message.change ? <ChangeLine message={message} /> : <Said message={message} {...rest} />}
+      {message.change ? <ChangeLine room={rest.room} message={message} /> : <Said message={message} {...rest} />}
     </div>
   )
 }

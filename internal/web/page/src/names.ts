@@ -34,6 +34,22 @@ export function loadMembersAgain(wait = changeWait): void {
   }, wait)
 }
 
+/** In how many direct rooms it is known who is here, without showing them. */
+const mostDirect = 30
+
+/** Asks for the members of a room that is not on the screen, if the list of rooms shows who is here. */
+export function loadWhoIsHere(room: Room): void {
+  const direct = state.rooms.peek().filter((r) => r.kind.peek() === 'direct')
+  if (direct.slice(0, mostDirect).includes(room)) void loadMembers(room)
+}
+
+/** The members are others now: asks for them after a while, or when the room is shown. */
+function outdated(room: Room, wait = changeWait): void {
+  if (room.here.peek()) return loadMembersAgain(wait)
+  room.membersOld = true
+  loadWhoIsHere(room)
+}
+
 export function receivePresence(event: Presence): void {
   const room = find(event.room)
   if (!room) return
@@ -42,18 +58,18 @@ export function receivePresence(event: Presence): void {
     const members = room.members.value
     if (!members) return
     // In a large room presence has only the count. Ask for the names, but not at once.
-    if (!event.joined && !event.left) return loadMembersAgain(event.members > fewMembers ? membersWait : changeWait)
+    if (!event.joined && !event.left) return outdated(room, event.members > fewMembers ? membersWait : changeWait)
     const now = new Map(members.map((m) => [m.username, m]))
     for (const name of event.left ?? []) {
       const member = now.get(name)
       // The membership of an account outlasts its connections, and it may have others.
-      if (member?.account) loadMembersAgain(changeWait)
+      if (member?.account) outdated(room)
       else now.delete(name)
     }
     for (const name of event.joined ?? []) {
       const member = now.get(name)
       now.set(name, member ? { ...member, online: true } : visitor(name))
-      if (!member && state.account.value) loadMembersAgain(changeWait)
+      if (!member && state.account.value) outdated(room)
     }
     room.members.value = [...now.values()].sort(byName)
   })
@@ -71,6 +87,7 @@ export async function loadMembers(room: Room): Promise<void> {
   } catch {
     return // asked again after the next join, or when the room is shown
   }
+  room.membersOld = false
   room.members.value = all.sort(byName)
 }
 

@@ -35,7 +35,8 @@ const segmenter = typeof Intl.Segmenter === 'function' ? new Intl.Segmenter() : 
 /** The display name of an account stands beside its username, which nobody else has. */
 export const Called = ({ name }: { name: string | undefined }) => (name ? <bdi class="quiet called uncopied">{name}</bdi> : null)
 
-export function Avatar({ username, small }: { username: string; small?: boolean }) {
+/** A dot says who is here; whoever shows it says so in a text too. */
+export function Avatar({ username, small, here }: { username: string; small?: boolean; here?: boolean | undefined }) {
   // The style sheet draws the letters: as text they would be read out and copied.
-  return <span class={`avatar ${nickClass(username)}${small ? ' small' : ''}`} data-letters={initials(username)} aria-hidden="true" />
+  return <span class={`avatar ${nickClass(username)}${small ? ' small' : ''}${here ? ' online' : ''}`} data-letters={initials(username)} aria-hidden="true" />
 }

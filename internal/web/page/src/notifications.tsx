@@ -3,7 +3,7 @@
 import { useSignal, type Signal } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
 import { saveNotifications } from './account'
-import { Failure, Submit, useSending } from './form'
+import { Failure, Saved, Submit, useSending } from './form'
 import { Pause } from './pause'
 import type { Level, Quiet } from './protocol'
 import { notifications, weekdays } from './quiet'
@@ -30,11 +30,7 @@ export function NotificationsOfAccount() {
     <>
       <Pause />
       <Form key={JSON.stringify(notifications.value)} done={() => (saved.value = true)} changed={() => (saved.value = false)}>
-        {saved.value && (
-          <p class="quiet" role="status">
-            {t('saved')}
-          </p>
-        )}
+        <Saved when={saved.value} />
       </Form>
     </>
   )

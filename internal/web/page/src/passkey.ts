@@ -9,6 +9,9 @@ const byAddress = /^[\d.]+$|^\[/
 
 export const supported = (): boolean => typeof PublicKeyCredential === 'function' && isSecureContext && !byAddress.test(location.hostname)
 
+/** Where this machine can have passkeys, if the page has been opened by its address; undefined elsewhere. */
+export const byName = (): string | undefined => (/^(127\.0\.0\.1|\[::1\])$/.test(location.hostname) ? location.origin.replace(location.hostname, 'localhost') : undefined)
+
 /** The user closed the browser's dialog. */
 export class Declined extends Error {}
 

@@ -2,7 +2,7 @@
 
 import { useSignal, type Signal } from '@preact/signals'
 import { call, path } from './api'
-import { Failure, Field, Submit, useSending } from './form'
+import { Failure, Field, Saved, Submit, useSending } from './form'
 import { Doing, Item, useLoaded } from './listing'
 import { Avatar } from './nick'
 import type { Account } from './protocol'
@@ -35,11 +35,7 @@ export function Profile() {
         <Field name="name" label={t('displayName')} value={name} sending={sending} maxLength={64} autocomplete="name" />
         <Failure sending={sending} fields={['name']} />
         <Submit sending={sending}>{t('save')}</Submit>
-        {saved.value && (
-          <p class="quiet" role="status">
-            {t('saved')}
-          </p>
-        )}
+        <Saved when={saved.value} />
       </form>
       <AwayForm />
       <Blocks />
@@ -87,11 +83,7 @@ function AwayFields({ saved, away: kept, text: keptText, until: keptUntil }: { s
       </label>
       <Failure sending={sending} />
       <Submit sending={sending}>{t('save')}</Submit>
-      {saved.value && (
-        <p class="quiet" role="status">
-          {t('saved')}
-        </p>
-      )}
+      <Saved when={saved.value} />
     </form>
   )
 }

@@ -5,7 +5,7 @@ import { call, mostListed, path } from './api'
 import { Failure, useSending } from './form'
 import { Confirm, useLoaded, Waiting } from './listing'
 import type { Room } from './state'
-import { t } from './texts'
+import { count, t } from './texts'
 
 /** How many messages a retention would delete, in one room or in all that have none of their own; undefined for none. */
 export async function deletedBy(retention: string, room?: string): Promise<number | undefined> {
@@ -63,7 +63,7 @@ function Choice({ room, kept }: { room: Room; kept: string }) {
       <button type="submit" class="secondary" disabled={value.value.trim() === saved.value || sending.busy.value}>
         {t(deletes.value === undefined ? 'save' : 'retentionDelete')}
       </button>
-      {deletes.value !== undefined && <p role="alert">{t('retentionDeletes', { count: deletes.value })}</p>}
+      {deletes.value !== undefined && <p role="alert">{count('retentionDeletes', deletes.value)}</p>}
       <p class="quiet help" id="retention-help">
         {t('roomRetentionHelp')}
       </p>

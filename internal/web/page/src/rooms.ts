@@ -5,6 +5,7 @@ import { batch } from '@preact/signals'
 import { RequestError } from './connection'
 import { detachAll } from './drafts'
 import { loadNewest, loadShown } from './history'
+import { loadWhoIsHere } from './names'
 import { moveTo, transmitAll } from './outbox'
 import { isTemporary, type Cursor, type History, type Joined, type Refusal } from './protocol'
 import { drawLine } from './reading'
@@ -253,7 +254,9 @@ function entered(room: Room, joined: Joined): void {
   })
   if (room.member.value) keepRoom(room.name, true)
   transmitAll(room)
+  room.membersOld = true
   if (room.name === state.current.value) void loadShown(room)
+  else loadWhoIsHere(room)
 }
 
 /** The server has another spelling of a room's name: adopts it. */

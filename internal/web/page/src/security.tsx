@@ -3,19 +3,19 @@
 import { useSignal } from '@preact/signals'
 import { learnSession, providerLink } from './account'
 import { APIError, call, path } from './api'
-import { Failure, Field, Submit, useSending } from './form'
+import { Failure, Field, Saved, Submit, useSending } from './form'
 import { Confirm, Doing, Item, useLoaded } from './listing'
 import { add, supported } from './passkey'
 import { CodeList } from './recovery'
-import { leastPassword } from './signin'
+import { leastPassword, PasskeysElsewhere } from './signin'
 import { account, server } from './state'
-import { dayIn, t } from './texts'
+import { count, dayIn, t } from './texts'
 
 export function Security() {
   return (
     <>
       <Password />
-      {server.value?.passkeys && supported() && <Passkeys />}
+      {server.value?.passkeys && supported() ? <Passkeys /> : <PasskeysElsewhere />}
       <Codes />
       {server.value?.provider && <Identities />}
     </>
@@ -38,11 +38,7 @@ function Password() {
       <Confirm sending={sending} />
       <Failure sending={sending} fields={['password']} />
       <Submit sending={sending}>{t('changePassword')}</Submit>
-      {saved.value && (
-        <p class="quiet" role="status">
-          {t('saved')}
-        </p>
-      )}
+      <Saved when={saved.value} />
     </form>
   )
 }
@@ -101,7 +97,7 @@ function Codes() {
         </>
       ) : (
         <>
-          {left !== undefined && <p class="quiet">{left === 0 ? t('codesNone') : t('codesLeft', { count: left })}</p>}
+          {left !== undefined && <p class="quiet">{left === 0 ? t('codesNone') : count('codesLeft', left)}</p>}
           <Confirm sending={sending} />
           <Failure sending={sending} />
           <button type="button" class="secondary" disabled={sending.busy.value} onClick={() => sending.submit()}>

@@ -1,4 +1,4 @@
-// The sign of a room's kind, before its name.
+// The sign of a room's kind, before its name: for a direct room the face of the other.
 
 import { Avatar } from './nick'
 import type { Room } from './state'
@@ -8,7 +8,16 @@ import { t } from './texts'
 /** The kind of a room, before its name. */
 export function Sign({ room }: { room: Room }) {
   const kind = room.kind.value
-  if (kind === 'direct') return <Avatar username={room.title.value} small />
+  if (kind === 'direct') {
+    // Several people have no username in common.
+    const here = room.members.value?.find((m) => m.username === room.title.value)?.online
+    return (
+      <>
+        <Avatar username={room.title.value} small here={here} />
+        {here && <span class="hidden">{t('onlineNow')}</span>}
+      </>
+    )
+  }
   if (kind === 'public') {
     return (
       <span class="hash" aria-hidden="true">

@@ -7,7 +7,7 @@ import { learnServer, providerLink, withPassword, withRecoveryCode } from './acc
 import { APIError, call, type Session } from './api'
 import { enter, signedIn } from './chat'
 import { Card, Failure, Field, fieldOf, Submit, useSending } from './form'
-import { begin, signIn as signInWithPasskey, supported } from './passkey'
+import { begin, byName, signIn as signInWithPasskey, supported } from './passkey'
 import { ended, limits, refusal, screen, server, status, username } from './state'
 import { load } from './storage'
 import { Key } from './symbols'
@@ -145,6 +145,7 @@ export function SignInForm({ done }: { done(session: Session): void }) {
           {t('withPasskey')}
         </button>
       )}
+      <PasskeysElsewhere />
       {known?.provider && (
         <a class="secondary wide" href={providerLink()}>
           {t('withProvider', { name: known.provider.name })}
@@ -165,6 +166,12 @@ export function SignInForm({ done }: { done(session: Session): void }) {
       </p>
     </>
   )
+}
+
+/** Says why there are no passkeys, where another address of the same page has them. */
+export function PasskeysElsewhere() {
+  const address = server.value?.passkeys && byName()
+  return address ? <p class="quiet help no-passkeys">{t('passkeysElsewhere', { address })}</p> : null
 }
 
 /** The fields of a new account. */
@@ -226,6 +233,7 @@ export function AccountForm({ send, secret, label, children }: AccountFormProps)
           <Failure sending={passkey} />
         </>
       )}
+      <PasskeysElsewhere />
     </form>
   )
 }

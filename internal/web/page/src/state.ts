@@ -109,6 +109,8 @@ export class Room implements Field {
   readonly line = signal(noLine)
   /** Sorted by username; undefined until asked for. */
   readonly members = signal<Member[] | undefined>(undefined)
+  /** Somebody may have come or gone since: they are asked for again when the room is shown. */
+  membersOld = false
   /** A string, so that a presence changes nothing that is shown. */
   private readonly named = computed(() => JSON.stringify(this.members.value?.filter((m) => m.name && m.name !== m.username).map((m) => [m.username, m.name]) ?? []))
   /** The display names of members by username, if they differ. */

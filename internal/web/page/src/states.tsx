@@ -14,10 +14,13 @@ const breakTime = 1200
 
 /** Shows nothing while all is well. */
 export function State() {
+  const said = notice.value
+  const calm = said !== undefined && calmCodes.has(said.code)
   return (
     <div class="states" data-status={status.value}>
       <div role="status">
         <Break />
+        {calm && <Said problem={said} />}
       </div>
       {status.value === 'replaced' && (
         <div class="state replaced" role="alert">
@@ -30,7 +33,11 @@ export function State() {
           </button>
         </div>
       )}
-      {notice.value && <Wrong problem={notice.value} />}
+      {said && !calm && (
+        <div role="alert">
+          <Said problem={said} harsh />
+        </div>
+      )}
     </div>
   )
 }
@@ -66,8 +73,11 @@ function Break() {
   )
 }
 
-/** An error. It disappears by itself, unless the pointer or the focus is on it. */
-function Wrong({ problem }: { problem: Problem }) {
+/** What is only to know, and no error. */
+const calmCodes = new Set(['replaced_server'])
+
+/** An error, or something to know. It disappears by itself, unless the pointer or the focus is on it. */
+function Said({ problem, harsh }: { problem: Problem; harsh?: boolean }) {
   const [held, setHeld] = useState(false)
   useEffect(() => setHeld(false), [problem])
   useEffect(() => {
@@ -77,8 +87,7 @@ function Wrong({ problem }: { problem: Problem }) {
   }, [problem, held])
   return (
     <div
-      class="state problem"
-      role="alert"
+      class={harsh ? 'state notice problem' : 'state notice'}
       onMouseEnter={() => setHeld(true)}
       onMouseLeave={() => setHeld(false)}
       onFocusCapture={() => setHeld(true)}

@@ -40,6 +40,7 @@ export const texts: Texts = {
   moreMembers: 'und {count} weitere',
   messages: 'Nachrichten in {room}',
   beginning: 'Hier beginnt {room}.',
+  beginningDirect: 'Hier beginnt deine Unterhaltung mit {room}.',
   beginningKept: 'Ältere Nachrichten werden nicht mehr aufbewahrt.',
   beginningJoined: 'Du siehst, was geschrieben wurde, seit du hier bist.',
   empty: 'Noch keine Nachrichten',

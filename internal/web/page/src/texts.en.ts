@@ -42,6 +42,7 @@ export const en = {
   moreMembers: 'and {count} more',
   messages: 'Messages in {room}',
   beginning: 'This is where {room} begins.',
+  beginningDirect: 'This is the beginning of your conversation with {room}.',
   beginningKept: 'Older messages are no longer kept.',
   beginningJoined: 'You see what has been written since you came.',
   empty: 'No messages yet',

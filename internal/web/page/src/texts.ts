@@ -2,6 +2,7 @@
 
 import { batch, computed, signal } from '@preact/signals'
 import { load, onKept } from './storage'
+import type { AdminTexts } from './texts.admin.en'
 import { en, type Texts } from './texts.en'
 
 /** The texts of a language, and the address of their file if it is not that of the page. */
@@ -10,10 +11,13 @@ interface Loaded {
   file?: string
 }
 
-/** By tag, each with its own name for itself. English is part of the page; the others are loaded when they are wanted. */
-export const languages: Record<string, { name: string; load(): Promise<Loaded> }> = {
-  en: { name: 'English', load: () => Promise.resolve({ texts: en }) },
-  de: { name: 'Deutsch', load: () => import('./texts.de') },
+/**
+ * By tag, each with its own name for itself. English is part of the page; the others, and what
+ * only admins read, are loaded when they are wanted.
+ */
+export const languages: Record<string, { name: string; load(): Promise<Loaded>; admin(): Promise<{ texts: AdminTexts }> }> = {
+  en: { name: 'English', load: () => Promise.resolve({ texts: en }), admin: () => import('./texts.admin.en') },
+  de: { name: 'Deutsch', load: () => import('./texts.de'), admin: () => import('./texts.admin.de') },
 }
 
 function preferred(): string {
@@ -76,8 +80,11 @@ export function t(key: keyof Texts, values: Values = {}): string {
   return fill(texts.value[key], values)
 }
 
-/** A text that depends on a number, by its key without _one or _other. */
-export function count(key: string, n: number, values: Values = {}): string {
+/** The texts that depend on a number, without _one or _other. */
+type Counted = { [K in keyof Texts]: K extends `${infer Base}_other` ? Base : never }[keyof Texts]
+
+/** A text that depends on a number. */
+export function count(key: Counted, n: number, values: Values = {}): string {
   const all = texts.value as Record<string, string>
   const text = all[`${key}_${plurals.value.select(n)}`] ?? all[`${key}_other`] ?? key
   return fill(text, { ...values, count: n })
@@ -172,6 +179,9 @@ export function dayIn(time: string): string {
   const name = dayOf(time)
   return name === t('today') || name === t('yesterday') ? name.toLocaleLowerCase(language.value) : name
 }
+
+/** A moment that is over, such as "Today, 6:40 PM". */
+export const momentOf = (time: string): string => `${dayOf(time)}, ${timeOf(time)}`
 
 /** The day of a message, for its divider. */
 export function dayOf(time: string): string {
