@@ -381,6 +381,43 @@ func TestMentionsAreForgotten(t *testing.T) {
 	}
 }
 
+// A clock that jumps ahead makes no mention old: only after it has run like that for a day is it believed.
+func TestMentionsWhileTheClockJumps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ran := time.Duration(0)
+		w := newTownWith(t, memory.New(0), Options{Clock: func() time.Duration { return ran }})
+		w.create("ann", "hall", kaban.RoomPublic)
+		want(t, "invite", w.do("ann", "hall", w.to("bob", access.Invite)), nil)
+		_, err := w.post(w.user("ann"), "hall", "@bob", 0)
+		want(t, "post", err, nil)
+		check := func(when string, mentions uint64) {
+			t.Helper()
+			if _, err := w.chat.ForgetMentions(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			state, _, err := w.user("bob").State(t.Context(), storetest.RoomName(t, "hall"))
+			if err != nil || state.Mentions != mentions {
+				t.Errorf("%s: %d mentions, %v; want %d", when, state.Mentions, err, mentions)
+			}
+		}
+		both := func(d time.Duration) {
+			time.Sleep(d)
+			ran += d
+		}
+		check("at the start", 1)
+		both(89 * 24 * time.Hour)
+		check("after 89 days", 1)
+		time.Sleep(10 * 24 * time.Hour) // the clock is set, and nothing has run so long
+		check("after a jump", 1)
+		both(23 * time.Hour)
+		check("23 hours later", 1)
+		both(time.Hour)
+		check("when it is believed", 0)
+		w.chat.Close()
+		w.chat.dispatcher.Close()
+	})
+}
+
 // Members see what an account says of itself until it ends, and other people's devices do not
 // change it.
 func TestAway(t *testing.T) {
