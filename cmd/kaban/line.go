@@ -14,6 +14,9 @@ import (
 // has no spaces, is no part of the text.
 func plainLine(m *wire.Message) string {
 	var notes []string
+	if m.Bot {
+		notes = append(notes, botNote)
+	}
 	if m.ReplyTo != 0 {
 		notes = append(notes, fmt.Sprintf("re %d", m.ReplyTo))
 	}
@@ -28,6 +31,17 @@ func plainLine(m *wire.Message) string {
 		name += " (" + strings.Join(notes, ", ") + ")"
 	}
 	return name + ":> " + display.Line(m.Content) + "\n"
+}
+
+// botNote marks what a program has written. A webhook may have the name of a person.
+const botNote = "bot"
+
+// authorOf returns the author of a message for its line.
+func authorOf(username string, bot bool) string {
+	if bot {
+		return display.Line(username) + " (" + botNote + ")"
+	}
+	return display.Line(username)
 }
 
 // numbered puts the number of an entry before its line, if that is asked for and there is a

@@ -5,13 +5,15 @@ import (
 	"fmt"
 	"strings"
 
+	"kaban"
 	"kaban/internal/display"
 )
 
 // roomCommand manages rooms. It reads no messages.
 type roomCommand struct {
-	List roomList `cmd:"" help:"List the rooms that are public or private, without what is in them."`
-	Op   roomOp   `cmd:"" help:"Make a member of a room its op. The room's log says so."`
+	List   roomList   `cmd:"" help:"List the rooms that are public or private, without what is in them."`
+	Create roomCreate `cmd:"" help:"Create a room."`
+	Op     roomOp     `cmd:"" help:"Make a member of a room its op. The room's log says so."`
 
 	Retention roomRetention `cmd:"" help:"Change how long the messages of a room are kept. What is older is deleted for good."`
 }
@@ -38,6 +40,31 @@ func (c *roomList) Run(std streams) error {
 				return []string{r.Room, r.Kind, fmt.Sprint(r.Members), fmt.Sprint(r.Head), orDash(strings.Join(r.Flags, ",")), orDash(r.Retention)}
 			})
 	})
+}
+
+type roomCreate struct {
+	adminFlags
+	Room     string `arg:"" help:"The name of the room."`
+	Private  bool   `help:"Only members know of the room, and they invite others. Default: everybody may join."`
+	Announce bool   `help:"Only ops and speakers send."`
+	Locked   bool   `help:"Only ops change the topic and pins."`
+	Op       string `placeholder:"NAME" help:"The username of its op, in whose name it is made. Default: the owner of the server."`
+}
+
+// Run creates a room.
+func (c *roomCreate) Run(std streams) error {
+	kind, flags := kaban.RoomPublic, kaban.RoomFlags(0)
+	if c.Private {
+		kind = kaban.RoomPrivate
+	}
+	if c.Announce {
+		flags |= kaban.FlagAnnounce
+	}
+	if c.Locked {
+		flags |= kaban.FlagLocked
+	}
+	in := map[string]any{"room": c.Room, "kind": kind.String(), "flags": flags.Texts(), "op": c.Op}
+	return c.simple(std, "POST", "/v1/admin/rooms", in, "created %s, a %s room", c.Room, kind)
 }
 
 type roomOp struct {

@@ -117,7 +117,7 @@ func (c *searchCommand) line(h *client.Hit) string {
 	if c.JSON {
 		return display.JSON(string(h.Append(nil))) + "\n"
 	}
-	return fmt.Sprintf("%s %s %d %s:> %s\n", h.Time.Local().Format(time.DateTime), display.Line(h.Room), h.Seq, display.Line(h.Username), display.Line(h.Snippet))
+	return fmt.Sprintf("%s %s %d %s:> %s\n", h.Time.Local().Format(time.DateTime), display.Line(h.Room), h.Seq, authorOf(h.Username, h.Bot), display.Line(h.Snippet))
 }
 
 // localZone returns the IANA name of the time zone of this machine, or "" if it is not

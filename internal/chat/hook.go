@@ -225,16 +225,14 @@ func (u User) mayHook(tx store.Tx, action access.Action, room string, exists boo
 	return refusalOf(access.Can(action, s.Facts), action)
 }
 
-// AddHook stores the entry by which a hook becomes a member of its room, which is made
-// if there is none. keep stores the hook in the same transaction, or returns why it is
-// refused. It may run more than once. AddHook returns what keep does, ErrNotFound and
-// ErrForbidden where the user may add none, ErrTooManyRooms and a *LookalikeError.
+// AddHook stores the entry by which a hook becomes a member of its room. keep stores the hook
+// in the same transaction, or returns why it is refused. It may run more than once. AddHook
+// returns what keep does, and ErrNotFound and ErrForbidden where the user may add none.
 func (u User) AddHook(ctx context.Context, h *people.Hook, keep func(store.Tx) error) error {
 	name, err := kaban.ParseAnyRoom(h.Room)
 	if err != nil {
 		return err
 	}
-	// Whether the name can be that of a new room is for those to learn that may make it.
 	known, err := u.chat.dispatcher.Lookup(ctx, name)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return u.chat.count(err)

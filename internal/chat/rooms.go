@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"kaban"
@@ -19,6 +20,8 @@ type NewRoom struct {
 	Kind  kaban.RoomKind // public or private
 	Topic string
 	Flags kaban.RoomFlags
+
+	operator bool // an operator makes it in the name of the user
 }
 
 // Create makes a room, with an entry that says so. An account becomes its op. It
@@ -83,6 +86,14 @@ func (u User) Create(ctx context.Context, name kaban.RoomName, with NewRoom) err
 		}); err != nil {
 			return err
 		}
+		if with.operator {
+			row := people.Audit{
+				Time: room.Created, ID: rand.Text(), Action: people.AuditRoomCreate.String(), Subject: u.peer.Name().String(), Room: room.Name,
+			}
+			if err := people.Audits.Put(tx, &row); err != nil {
+				return err
+			}
+		}
 		return tx.Bump(name)
 	})
 	if err != nil {
@@ -91,6 +102,68 @@ func (u User) Create(ctx context.Context, name kaban.RoomName, with NewRoom) err
 	}
 	u.chat.counters.newRooms.Add(1)
 	return nil
+}
+
+// CreateFor is Create by an operator, who has no account: it is done in the name of an account,
+// which becomes op, and is a row of the audit. Without a name that is the owner of the server. It returns an *OpError if
+// there is no such active person, or if there are several owners.
+func (u User) CreateFor(ctx context.Context, op string, name kaban.RoomName, with NewRoom) error {
+	if !u.operator {
+		return u.chat.count(ErrForbidden)
+	}
+	var account people.Account
+	err := u.chat.dispatcher.View(ctx, func(tx store.Tx) (err error) {
+		account, err = opOfNew(tx, op)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	with.operator = true
+	return u.chat.inNameOf(ctx, &account, name, with)
+}
+
+// OpError says why nobody can become the op of a new room.
+type OpError struct{ Reason string }
+
+func (e *OpError) Error() string { return e.Reason }
+
+// opOfNew returns the person with a username, or the owner of the server if the name is "", if
+// that may be the op of a new room. Errors are an *OpError and those of the store.
+func opOfNew(tx store.Tx, username string) (people.Account, error) {
+	if username == "" {
+		switch owners, _, err := people.Accounts.WithRole(tx, kaban.RoleOwner, people.StatusActive, 2); {
+		case err != nil:
+			return people.Account{}, err
+		case len(owners) == 1:
+			return owners[0], nil
+		case len(owners) == 0:
+			return people.Account{}, &OpError{"the server has no owner who could be op of the room"}
+		}
+		return people.Account{}, &OpError{"the server has several owners; name the op of the room"}
+	}
+	name, err := kaban.ParseUsername(username)
+	if err != nil {
+		return people.Account{}, err
+	}
+	account, err := people.Accounts.Named(tx, name)
+	switch {
+	case err != nil && !errors.Is(err, people.ErrNotFound):
+		return people.Account{}, err
+	case err != nil, account.Bot, account.Status != people.StatusActive:
+		return people.Account{}, &OpError{name.String() + " is no active account of a person"}
+	}
+	return account, nil
+}
+
+// inNameOf makes a room as an account that does not ask for it itself.
+func (c *Chat) inNameOf(ctx context.Context, account *people.Account, name kaban.RoomName, with NewRoom) error {
+	identity, err := account.Identity()
+	if err != nil {
+		return err
+	}
+	maker := c.With(identity, netip.Addr{}, &Credential{Device: true, Fresh: true})
+	return maker.Create(ctx, name, with)
 }
 
 // Direct returns the direct room of the user and others, which is made if there is

@@ -245,3 +245,44 @@ func TestRoomsAfterASpelling(t *testing.T) {
 		}
 	})
 }
+
+// A room that an operator makes has a person as its op.
+func TestRoomsOfTheOperator(t *testing.T) {
+	w := newTown(t, memory.New(0))
+	make := func(by User, op, room string) error {
+		return by.CreateFor(t.Context(), op, storetest.RoomName(t, room), NewRoom{Kind: kaban.RoomPublic, Flags: kaban.FlagAnnounce})
+	}
+	operator := w.chat.Operator()
+	want(t, "by an admin", make(w.user("adam"), "adam", "hall"), ErrForbidden)
+	want(t, "for ann", make(operator, "ANN", "hall"), nil)
+	want(t, "again", make(operator, "ann", "hall"), ErrRoomTaken)
+	want(t, "for the owner", make(operator, "", "news"), nil)
+	for op, reason := range map[string]string{"zed": "zed is no active account of a person", "": "the server has several owners; name the op of the room"} {
+		if op == "" {
+			account := people.Account{ID: "id-bob", Username: "bob", Role: kaban.RoleOwner, Status: people.StatusActive}
+			if err := w.store.Update(t.Context(), func(tx store.Tx) error { return people.Accounts.Put(tx, &account) }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if wrong, ok := errors.AsType[*OpError](make(operator, op, "den")); !ok || wrong.Reason != reason {
+			t.Errorf("for %q: %v, want %q", op, wrong, reason)
+		}
+	}
+	var rows []string
+	err := w.store.View(t.Context(), func(tx store.Tx) error {
+		return people.Audits.All(tx, func(a *people.Audit) bool {
+			rows = append(rows, fmt.Sprintf("%q %s %s %s", a.Actor, a.Action, a.Subject, a.Room))
+			return true
+		})
+	})
+	slices.Sort(rows)
+	if got := strings.Join(rows, ", "); err != nil || got != `"" room.create ann hall, "" room.create olga news` {
+		t.Errorf("the audit has %s, %v", got, err)
+	}
+	for room, op := range map[string]string{"hall": "ann", "news": "olga"} {
+		state, in, err := w.user(op).State(t.Context(), storetest.RoomName(t, room))
+		if err != nil || !in || state.Role != kaban.RoomRoleOp || state.Flags != kaban.FlagAnnounce {
+			t.Errorf("%s in %s: %t, %+v, %v", op, room, in, state, err)
+		}
+	}
+}

@@ -195,12 +195,15 @@ func entryID(what, account string, room kaban.RoomName) string {
 	return what + "-" + base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:16])
 }
 
-// joinPublic has an account join a public room because the server says so. The room is
-// made if there is none.
+// joinPublic has an account join a public room because the server says so. If there is none,
+// it is made, with an owner of the server as op.
 func (u User) joinPublic(ctx context.Context, text string) error {
 	name, err := kaban.ParseRoomName(text)
 	if err != nil {
 		return errDone // by the rules of this version it is none
+	}
+	if err := u.chat.makeFirst(ctx, name); err != nil {
+		return err
 	}
 	return u.enterWith(ctx, name, entryID("joined", u.account(), name), people.MemberChange{Subject: u.peer.Name().String(), Change: people.ChangeJoined}, func(tx store.Tx) error {
 		s, err := u.scene(tx, name, true, false)
@@ -215,6 +218,30 @@ func (u User) joinPublic(ctx context.Context, text string) error {
 			Room: s.room.Key, Account: u.account(), Role: kaban.RoomRoleMember, From: 1, Since: u.chat.now(),
 		})
 	})
+}
+
+// makeFirst makes a public room that new accounts are to join, unless there is one. The settings
+// are the owners', so one of them is its op.
+func (c *Chat) makeFirst(ctx context.Context, name kaban.RoomName) error {
+	if _, err := c.dispatcher.Lookup(ctx, name); !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	var owners []people.Account
+	err := c.dispatcher.View(ctx, func(tx store.Tx) (err error) {
+		owners, _, err = people.Accounts.WithRole(tx, kaban.RoleOwner, people.StatusActive, 1)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if len(owners) == 0 {
+		return errDone
+	}
+	err = c.inNameOf(ctx, &owners[0], name, NewRoom{Kind: kaban.RoomPublic})
+	if errors.Is(err, ErrRoomTaken) { // just now
+		err = nil
+	}
+	return err
 }
 
 // enterWith stores an entry of kind member about the user, if its documents can be

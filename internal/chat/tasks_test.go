@@ -325,10 +325,10 @@ func TestTheFirstRooms(t *testing.T) {
 	want(t, "ban", w.do("ann", "off", w.to("cat", access.Ban)), nil)
 	yes := true
 	want(t, "archive", w.do("ann", "old", Act{Change: people.RoomChange{Archived: &yes}}), nil)
-	rooms := []string{"hall", "old", "off", "den", "h\u0430ll", "not a room", "lobby"}
+	rooms := []string{"hall", "old", "off", "den", "h\u0430ll", "not a room", "lobby", "fresh"} // there is no fresh yet
 	w.give(people.Task{Account: "id-cat", Kind: people.TaskJoin, Rooms: rooms, Invited: []string{"den", "nowhere", "old"}, Inviter: "id-ann"}, nothing)
 	for room, members := range map[string][]string{
-		"hall": {"ann op", "cat member"}, "lobby": {"cat member"}, "old": {"ann op"}, "off": {"ann op"}, "den": {"bob op"}, "nowhere": nil,
+		"fresh": {"cat member", "olga op"}, "hall": {"ann op", "cat member"}, "lobby": {"cat member"}, "old": {"ann op"}, "off": {"ann op"}, "den": {"bob op"}, "nowhere": nil,
 	} {
 		w.equal(room, w.roles(room), members...)
 	}

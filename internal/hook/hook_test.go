@@ -41,6 +41,15 @@ func newPlace(t *testing.T) *place {
 	return p
 }
 
+// newBuilds returns a place with the room builds.
+func newBuilds(t *testing.T) *place {
+	t.Helper()
+	p := newPlace(t)
+	maker := p.chat.As(kaban.Visitor(storetest.Username(t, "maker")), netip.Addr{})
+	must(t, maker.Create(t.Context(), named(t, "builds", "ci").Room, chat.NewRoom{Kind: kaban.RoomPublic}))
+	return p
+}
+
 // start starts the server over what is stored.
 func (p *place) start() {
 	p.Helper()
@@ -109,7 +118,10 @@ func (p *place) entries(room string) (all []string) {
 	must(p.T, err)
 	for _, e := range found {
 		kind := "message"
-		if e.Kind == kaban.KindMember {
+		switch e.Kind {
+		case kaban.KindRoom:
+			continue
+		case kaban.KindMember:
 			kind = "member"
 		}
 		all = append(all, fmt.Sprintf("%s %s %s", kind, e.Username, e.Content))
@@ -124,7 +136,7 @@ func (p *place) change(do func(store.Tx) error) {
 }
 
 func TestAHookIsAMemberOfItsRoom(t *testing.T) {
-	p := newPlace(t)
+	p := newBuilds(t)
 	key, h, err := p.hooks.Add(t.Context(), p.operator(), named(t, "builds", "ci"))
 	must(t, err)
 	if len(key) < 26 || strings.Contains(h.Hash+h.ID, key) {
@@ -181,7 +193,7 @@ func TestAHookIsAMemberOfItsRoom(t *testing.T) {
 // A hook posts whoever may come in, in private rooms, too, and not where a member
 // cannot.
 func TestWhereHooksPost(t *testing.T) {
-	p := newPlace(t)
+	p := newBuilds(t)
 	_, err := p.accounts.MakeOwner(t.Context(), "olga", "correct horse battery")
 	must(t, err)
 	key, h, err := p.hooks.Add(t.Context(), p.operator(), named(t, "builds", "ci"))
@@ -235,7 +247,7 @@ func TestWhereHooksPost(t *testing.T) {
 }
 
 func TestWhoManagesHooks(t *testing.T) {
-	p := newPlace(t)
+	p := newBuilds(t)
 	if _, _, err := p.hooks.Add(t.Context(), hook.By{User: p.chat.Operator()}, named(t, "builds", "ci")); !errors.Is(err, account.ErrUnclaimed) {
 		t.Errorf("anybody, on a server without an owner: %v", err)
 	}
@@ -283,7 +295,7 @@ func TestWhoManagesHooks(t *testing.T) {
 }
 
 func TestBadHooks(t *testing.T) {
-	p := newPlace(t)
+	p := newBuilds(t)
 	if _, _, err := p.hooks.Add(t.Context(), p.operator(), named(t, "builds", "server")); !errors.Is(err, session.ErrReserved) {
 		t.Errorf("a reserved name: %v", err)
 	}
@@ -533,5 +545,16 @@ func TestErasedWithItsMaker(t *testing.T) {
 		if got := strings.Count(strings.Join(p.entries(room), "\n"), "green"); got != want {
 			t.Errorf("%s has %d texts, want %d: %q", room, got, want, p.entries(room))
 		}
+	}
+}
+
+// A name that is misspelt makes no room, which would have no op.
+func TestNoHookForNoRoom(t *testing.T) {
+	p := newPlace(t)
+	if _, _, err := p.hooks.Add(t.Context(), p.operator(), named(t, "buidls", "ci")); !errors.Is(err, chat.ErrNotFound) {
+		t.Errorf("a hook for no room: %v, want ErrNotFound", err)
+	}
+	if got := p.entries("buidls"); len(got) != 0 {
+		t.Errorf("the room that there is not has %q", got)
 	}
 }

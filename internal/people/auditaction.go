@@ -47,6 +47,7 @@ var (
 	AuditRecoverySet          = AuditAction{"recovery.set"}
 	AuditRoomAppoint          = AuditAction{"room.appoint"}
 	AuditRoomBan              = AuditAction{"room.ban"}
+	AuditRoomCreate           = AuditAction{"room.create"}
 	AuditRoomKick             = AuditAction{"room.kick"}
 	AuditRoomMute             = AuditAction{"room.mute"}
 	AuditRoomRetention        = AuditAction{"room.retention"}
@@ -101,6 +102,7 @@ var AuditActions = []AuditAction{
 	AuditRecoverySet,
 	AuditRoomAppoint,
 	AuditRoomBan,
+	AuditRoomCreate,
 	AuditRoomKick,
 	AuditRoomMute,
 	AuditRoomRetention,

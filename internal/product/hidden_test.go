@@ -105,6 +105,7 @@ var deedsAbout = []deed{
 	{access.MakeToken, "POST /v1/tokens", frame{"name": "x", "rooms": []string{"ROOM"}}, notes{}},
 	{access.MakeBot, "POST /v1/admin/users/mia-bot/tokens", frame{"name": "x", "rooms": []string{"ROOM"}}, notes{}},
 	{access.AddHook, "POST /v1/admin/hooks", frame{"room": "ROOM"}, notes{}},
+	{access.Create, "POST /v1/admin/rooms", frame{"room": "ROOM"}, notes{}},
 	{access.Export, "POST /v1/admin/exports", frame{"rooms": []string{"ROOM"}}, notes{}},
 	{access.Know, "GET /v1/rooms?limit=500", nil, notes{}},
 	{access.Know, "GET /v1/rooms?after=ROOM", nil, notes{}},

@@ -47,6 +47,7 @@ var otherOperations = map[string]string{
 	"GET /v1/admin/hooks":         "TestHooksAreManagedAsAgreed",
 	"POST /v1/admin/hooks":        "TestHooksAreManagedAsAgreed",
 	"DELETE /v1/admin/hooks/{id}": "TestHooksAreManagedAsAgreed",
+	"POST /v1/admin/rooms":        "it is for commands in the data directory: chat.TestRoomsOfTheOperator",
 
 	"POST /v1/session":                "it signs in: web.TestEveryWayInEveryStatus",
 	"POST /v1/passkeys/sign-in/begin": "it signs in: web.TestEveryWayInEveryStatus",

@@ -137,6 +137,7 @@ var refusals = []row{
 	{isErr(account.ErrNoProvider), wire.CodeNotFound, text("single sign-on is not set up on this server")},
 	{isErr(account.ErrProviderDown), wire.CodeUnavailable, text("the provider of single sign-on cannot be reached; try again later, or sign in another way")},
 	{is[*account.ValueError], wire.CodeBadField, own[*account.ValueError]},
+	{is[*chat.OpError], wire.CodeBadField, own[*chat.OpError]},
 	{is[*account.StateError], wire.CodeForbidden, own[*account.StateError]},
 	{is[*account.RefusedError], "", refusedText},
 	{is[*account.WaitError], wire.CodeRateLimited, error.Error},

@@ -224,6 +224,19 @@ func TestTheFirstRoomOfAnAccount(t *testing.T) {
 	}
 }
 
+// A webhook may show the name of anybody, and is taken for nobody.
+func TestAWebhookWithThePersonsName(t *testing.T) {
+	d := newMember(t, kaban.RoleMember, stateOf("plans", kaban.RoomPublic, kaban.RoomRoleMember, 0, 0))
+	d.says("plans", "ann", "mine")
+	m := wire.Message{Seq: 2, ID: "hook", Username: "ann", Bot: true, Content: "not mine", Time: noon}
+	d.happens(entryEvent{room: "plans", entry: client.Entry{Seq: 2, Message: &m}})
+	d.shows("ann (bot)  not mine")
+	r := d.room("plans")
+	if first, second := r.at(0), r.at(1); !first.own || second.own {
+		t.Errorf("own: %t of the person, %t of the webhook", first.own, second.own)
+	}
+}
+
 // What one may not do is not offered, and not asked of the server.
 func TestOnlyWhatOneMay(t *testing.T) {
 	private, public, direct := kaban.RoomPrivate, kaban.RoomPublic, kaban.RoomDirect

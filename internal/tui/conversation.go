@@ -87,7 +87,7 @@ func (m *Model) blockFrom(r *room, k, width, top int) []line {
 		lines = append(lines, m.rule("new", width, look{role: roleAccent, attrs: bold})...)
 		above = nil
 	}
-	grouped := above != nil && i.kind == itemMessage && above.kind == itemMessage && above.username == i.username &&
+	grouped := above != nil && i.kind == itemMessage && above.kind == itemMessage && above.author() == i.author() &&
 		i.time.Truncate(groupGap).Equal(above.time.Truncate(groupGap))
 	answers := i.replyTo > 0 && i.replyTo != r.root
 	if answers {
@@ -112,7 +112,7 @@ func (m *Model) blockFrom(r *room, k, width, top int) []line {
 // top line of the screen.
 func (m *Model) wideBlock(lines []line, i, above *item, body []line, grouped bool, width, top int) []line {
 	when := m.local(i.time).Format("15:04")
-	full := m.meter.clean(i.username)
+	full := m.meter.clean(i.author())
 	_, does := i.action()
 	isMessage := !i.isQuiet() && !does
 	if grouped && above.sending == i.sending && m.local(above.time).Format("15:04") == when {
@@ -176,7 +176,7 @@ func (m *Model) narrowBlock(lines []line, i *item, body []line, grouped bool, wi
 		case i.kind == itemRefused:
 			when = " ✗"
 		}
-		head := line{{text: m.meter.clean(i.username), look: m.nameLook(i).with(bold)}, {text: when, look: look{role: roleDim}}}
+		head := line{{text: m.meter.clean(i.author()), look: m.nameLook(i).with(bold)}, {text: when, look: look{role: roleDim}}}
 		for _, l := range m.meter.wrap(head, textWidth(width), 0) {
 			lines = append(lines, slices.Concat(edge, l))
 		}

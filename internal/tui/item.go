@@ -39,6 +39,7 @@ type item struct {
 	// last; 0: there is only one.
 	from     uint64
 	username string
+	bot      bool // a program has written it; a webhook may show the name of anybody
 	content  string
 	time     time.Time
 	own      bool
@@ -154,7 +155,7 @@ func (i *item) styled(m meter, width int) []line {
 	if does, ok := i.action(); ok {
 		base = base.with(italic)
 		lines = drawn(does, base, m, width)
-		lines[0] = append(plain(m.clean(i.username)+" ", base), lines[0]...)
+		lines[0] = append(plain(m.clean(i.author())+" ", base), lines[0]...)
 	} else {
 		lines = drawn(i.content, base, m, width)
 	}
@@ -250,6 +251,16 @@ func startsWith(text, query []rune) bool {
 	return true
 }
 
+// author returns the name to show, with a mark if it is a program's.
+func (i *item) author() string { return authorOf(i.username, i.bot) }
+
+func authorOf(username string, bot bool) string {
+	if bot {
+		return username + " (bot)"
+	}
+	return username
+}
+
 // itemOf returns the item of an entry; own is the person's name.
 func itemOf(e client.Entry, own string) *item {
 	m := e.Message
@@ -261,7 +272,7 @@ func itemOf(e client.Entry, own string) *item {
 	if m == nil {
 		return &item{kind: itemUnknown, seq: e.Seq}
 	}
-	i := &item{seq: m.Seq, username: m.Username, time: m.Time, own: m.Username == own}
+	i := &item{seq: m.Seq, username: m.Username, bot: m.Bot, time: m.Time, own: m.Username == own && !m.Bot}
 	i.become(m, own)
 	return i
 }

@@ -278,7 +278,7 @@ func (m *Model) hitLines(h *wire.Hit, chosen bool, width int) []line {
 		{text: marker, look: base},
 		{text: m.when(h.Time) + "  ", look: look{role: roleDim}},
 		{text: where, look: look{role: roleAccent}},
-		{text: m.meter.clean(h.Username), look: m.looks.of(h.Username).with(bold)},
+		{text: m.meter.clean(authorOf(h.Username, h.Bot)), look: m.looks.of(h.Username).with(bold)},
 		{text: ": "},
 	}
 	lines := m.meter.wrap(append(head, m.snippet(h)...), width, 4)

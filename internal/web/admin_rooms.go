@@ -16,6 +16,7 @@ import (
 // roomOperations are those of admins on rooms. They read none.
 func (s *Server) roomOperations(api huma.API) {
 	asks(s, api, toActors, aboutPeople("list-all-rooms", http.MethodGet, "/v1/admin/rooms", "List all public and private rooms"), s.listAllRooms)
+	does(s, api, toActors, aboutPeople("create-room", http.MethodPost, "/v1/admin/rooms", "Create a room, as a command in the data directory"), s.createRoom)
 	does(s, api, toActors, aboutPeople("appoint-op", http.MethodPut, "/v1/admin/rooms/{room}/op", "Make a member of a room op; the room sees it"), s.appointOp)
 	asks(s, api, toActors, aboutPeople("too-old", http.MethodGet, "/v1/admin/retention", "How many messages a retention would delete"), s.tooOld)
 	does(s, api, toActors, aboutPeople("set-retention", http.MethodPut, "/v1/admin/rooms/{room}/retention", "Change how long the messages of a room are kept; what is older is deleted for good"), s.setRetention)
@@ -60,6 +61,34 @@ func (s *Server) listAllRooms(ctx context.Context, by *who, in *NamePage) (Known
 		}
 	}
 	return list, err
+}
+
+type newRoomBody struct {
+	Room  string   `json:"room" doc:"The name of the room."`
+	Kind  string   `json:"kind,omitempty" enum:"public,private" doc:"Default: public."`
+	Flags []string `json:"flags,omitempty" nullable:"false" doc:"Of announce, locked and archived."`
+	Op    string   `json:"op,omitempty" doc:"The username of its op, in whose name it is made. Default: the owner of the server."`
+}
+
+func (s *Server) createRoom(ctx context.Context, by *who, in *JSON[newRoomBody]) error {
+	body, err := in.read(s)
+	if err != nil {
+		return err
+	}
+	name, err := kaban.ParseRoomName(body.Room)
+	if err != nil {
+		return err
+	}
+	room := chat.NewRoom{Kind: kaban.RoomPublic}
+	if body.Kind != "" {
+		if room.Kind, err = kaban.ParseRoomKind(body.Kind); err != nil || room.Kind == kaban.RoomDirect {
+			return fieldProblem(wire.CodeBadField, "kind", "kind: public or private")
+		}
+	}
+	if room.Flags, err = kaban.ParseRoomFlags(body.Flags); err != nil {
+		return fieldProblem(wire.CodeBadField, "flags", "flags: "+err.Error())
+	}
+	return by.moderator().CreateFor(ctx, body.Op, name, room)
 }
 
 // TooOld is what a retention would delete.

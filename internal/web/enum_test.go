@@ -46,8 +46,9 @@ func TestEnumsOfTheDocument(t *testing.T) {
 		"ClaimBody.access": admission, "ServerInfo.access": admission, "ServerInfo.create_rooms": {"member", "admin"},
 		"Invitation.kind": links, "Invite.kind": links, "MadeInvite.kind": links,
 		"Invitation.role": roles, "Invite.role": members, "MadeInvite.role": members, "NewInviteBody.role": members,
-		"KnownRoom.kind": textsOf(kaban.RoomDirect), // admins do not see those
-		"Claimed.ways":   ways, "Session.ways": ways, "GrantToken.token_type": {"Bearer"},
+		"KnownRoom.kind":   textsOf(kaban.RoomDirect), // admins do not see those
+		"NewRoomBody.kind": textsOf(kaban.RoomDirect), // those are made by messages
+		"Claimed.ways":     ways, "Session.ways": ways, "GrantToken.token_type": {"Bearer"},
 		"list-users.status": statuses,
 		"RoomNews.kind":     textsOf[kaban.RoomKind](), "RoomNews.role": textsOf[kaban.RoomRole](), "RoomNews.notify": textsOf[kaban.NotifyLevel](),
 		"Notifications.level": textsOf[kaban.NotifyLevel](), "NotificationsBody.level": textsOf[kaban.NotifyLevel](),

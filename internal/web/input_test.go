@@ -36,6 +36,7 @@ func bodies() map[string]string {
 		"POST /v1/admin/users/robo/tokens":    `{"name":"x","expires_in":"30d","rooms":["lobby"],"read_only":true}`,
 		"PUT /v1/rooms/lobby/read":            `{"seq":1}`,
 		"PUT /v1/rooms/lobby/unread":          `{"seq":1}`,
+		"POST /v1/admin/rooms":                `{"room":"made"}`,
 		"PUT /v1/admin/rooms/lobby/op":        `{"username":"olga"}`,
 		"PUT /v1/admin/rooms/lobby/retention": `{"value":"90d"}`,
 		"PUT /v1/admin/settings/auto_join":    `{"value":"dev"}`,

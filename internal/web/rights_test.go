@@ -319,6 +319,7 @@ var otherRights = map[string]string{
 	"POST /v1/device/look":           "product.TestServerAgrees: the wrong codes are counted before the right",
 	"GET /v1/oidc/link":              "it leads to the provider: the tests of providertest",
 	"GET /v1/oidc/confirm":           "it leads to the provider: the tests of providertest",
+	"POST /v1/admin/rooms":           "chat.TestRoomsOfTheOperator: it is for commands in the data directory",
 	"DELETE /v1/session":             "TestASession: it ends what asks",
 	"DELETE /v1/devices":             "account.TestDevices: it ends what the others ask with",
 }
