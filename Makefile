@@ -16,6 +16,7 @@ DRAINS    ?= 100
 FLIPS     ?= 1000
 PEOPLE    ?= 300
 SEARCHED  ?= 10000000
+STEPS     ?= 100000
 SPLIT     ?= audit/,invite,member,secret,task,account
 
 # The core packages, with a minimum test coverage.
@@ -46,7 +47,7 @@ longest := ./e2e/browser ./internal/store/sqlite ./e2e ./internal/chat ./interna
 # Further runs, and the tests of modules of their own. Each mostly waits.
 further := test-portable test-websocket test-tls test-provider test-acme test-otel
 
-.PHONY: help build run test $(further) check cover product torture heap search signins alerts fuzz bench bench-go fmt golden page screenshots clean setup
+.PHONY: help build run test $(further) check cover product torture heap search unread signins alerts fuzz bench bench-go fmt golden page screenshots clean setup
 
 help: ## print this help (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile | LC_ALL=C sort
@@ -115,6 +116,9 @@ heap: ## see that deleted texts leave the memory of a server; takes minutes
 search: ## measure searches in SEARCHED=10000000 generated messages, and how far the index is behind; on an idle machine, up to an hour, with 2 GB of disk
 	go test ./internal/index -run '^$$' -bench Follow -benchtime 3x
 	go test ./internal/index -run '^$$' -bench Find -benchtime 200x -timeout 90m -search.messages $(SEARCHED)
+
+unread: ## compare what is unread, and mentions, with models over STEPS=100000 random steps; takes minutes
+	go test ./internal/chat -v -count 1 -timeout 60m -run 'TestUnreadIsExact|TestMentionsAreCounted' -steps $(STEPS)
 
 signins: ## measure sign-ins: a flood of them, the times of those that fail, and 100,000 lines within the limits; on an idle machine, half an hour
 	go test ./e2e -v -count 1 -timeout 60m -run 'TestAThousandSignIns|TestFailedSignInsTakeTheSameTime|TestLinesWithinTheLimits' -signins 1000 -failedsignins 100 -lines 100000

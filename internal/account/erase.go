@@ -86,6 +86,7 @@ func (c *change) eraseAll(a *people.Account, bots []people.Account, former []str
 func (s *Service) EraseAgain(tx store.Tx, ids []string) (usernames []string, err error) {
 	c := &change{Tx: tx, service: s, by: Operator(), now: s.now()}
 	var all []people.Account
+	var former map[string][]string
 	for _, id := range ids {
 		a, err := people.Accounts.Get(tx, id)
 		if errors.Is(err, people.ErrNotFound) {
@@ -104,20 +105,17 @@ func (s *Service) EraseAgain(tx store.Tx, ids []string) (usernames []string, err
 		if err != nil {
 			return nil, err
 		}
-		var former []string
-		err = people.Audits.All(tx, func(row *people.Audit) bool {
-			former = appendFormer(former, row, identity)
-			return true
-		})
-		if err != nil {
-			return nil, err
+		if former == nil {
+			if former, err = allFormerHooks(tx); err != nil {
+				return nil, err
+			}
 		}
 		bots, err := c.allBots(a.ID)
 		if err != nil {
 			return nil, err
 		}
 		bots = slices.DeleteFunc(bots, func(bot people.Account) bool { return !slices.Contains(ids, bot.ID) })
-		erased, err := c.eraseAll(&a, bots, former)
+		erased, err := c.eraseAll(&a, bots, former[identity.ID()])
 		if err != nil {
 			return nil, err
 		}
@@ -165,10 +163,23 @@ func (c *change) isErased(a *people.Account) (bool, error) {
 	return false, nil
 }
 
+// allFormerHooks returns for all identities the hooks that they have made, as formerHooks does for
+// one: it goes through the audit once.
+func allFormerHooks(tx store.Tx) (map[string][]string, error) {
+	by := make(map[string][]string)
+	err := people.Audits.All(tx, func(row *people.Audit) bool {
+		if made := appendFormer(by[row.Actor], row, row.Actor); len(made) > 0 {
+			by[row.Actor] = made
+		}
+		return true
+	})
+	return by, err
+}
+
 // appendFormer adds the newest of the hooks that somebody has made, if a row of the audit is
 // about that. There are maxErasedHooks at most.
-func appendFormer(hooks []string, row *people.Audit, by kaban.Identity) []string {
-	if row.Action == "hook.add" && row.Actor == by.ID() {
+func appendFormer(hooks []string, row *people.Audit, by string) []string {
+	if row.Action == "hook.add" && row.Actor == by {
 		hooks = append(hooks, row.Subject)
 	}
 	return hooks[max(0, len(hooks)-maxErasedHooks):]
@@ -215,7 +226,7 @@ func (s *Service) formerHooks(ctx context.Context, by Actor, username string) (h
 			return err
 		})
 		for i := range rows {
-			hooks = appendFormer(hooks, &rows[i], identity)
+			hooks = appendFormer(hooks, &rows[i], identity.ID())
 			after = &rows[i]
 		}
 	}

@@ -154,6 +154,49 @@ func TestRightsToChange(t *testing.T) {
 	})
 }
 
+// Who is an op no more deletes nothing of others, also by a connection that has joined as one, and
+// what was deleted before stays so.
+func TestAFormerOpDeletes(t *testing.T) {
+	drivers(t, func(t *testing.T, s store.Store) {
+		w := newTown(t, s)
+		w.create("ann", "den", kaban.RoomPublic)
+		ann, bob := w.user("ann"), w.user("bob")
+		want(t, "enter", bob.enter(t.Context(), storetest.RoomName(t, "den")), nil)
+		role := func(r kaban.RoomRole) {
+			t.Helper()
+			want(t, "role", w.do("ann", "den", Act{Action: access.SetRoomRole, Subject: storetest.Username(t, "bob"), Role: r}), nil)
+		}
+		var hers []uint64
+		for range 4 {
+			seq, err := w.post(ann, "den", "hello", 0)
+			want(t, "post", err, nil)
+			hers = append(hers, seq)
+		}
+		role(kaban.RoomRoleOp)
+		his, err := w.follow(bob, "den", 0)
+		want(t, "bob joins", err, nil)
+		repeated := w.id()
+		send, err := bob.DraftChange(his, 0, his.Room().Name(), repeated, remove(hers[0]))
+		want(t, "draft", err, nil)
+		want(t, "an op", w.commit(his, send), nil)
+		drafted, err := bob.DraftChange(his, 0, his.Room().Name(), w.id(), remove(hers[1]))
+		want(t, "draft", err, nil)
+		role(kaban.RoomRoleMember)
+		want(t, "what was drafted as an op", w.commit(his, drafted), ErrForbidden)
+		want(t, "a former op", w.submit(bob, his, remove(hers[2])), ErrForbidden)
+		_, err = w.alter(bob, "den", remove(hers[3]))
+		want(t, "a former op without a connection", err, ErrForbidden)
+		want(t, "the first one again, whose ack was lost", w.commit(his, send), nil)
+		entries, err := s.Read(t.Context(), his.Room().Name(), store.Page{After: hers[0] - 1, Limit: 4})
+		want(t, "read", err, nil)
+		for i := range entries {
+			if entries[i].IsDeleted() != (i == 0) {
+				t.Errorf("%+v is deleted: %t", entries[i], entries[i].IsDeleted())
+			}
+		}
+	})
+}
+
 // submit submits a change and returns the error of its receipt.
 func (w *town) submit(u User, s *Subscription, change Change) error {
 	w.t.Helper()

@@ -206,6 +206,8 @@ type Chat struct {
 	recordErased func(context.Context, []store.ErasedAccount) error
 	retain       chan struct{}        // has room for one
 	elapsed      func() time.Duration // see Options.Clock
+	forgetting   bool                 // ForgetMentions was called
+	forgot       time.Duration        // when, by elapsed
 	server       atomic.Pointer[access.Server]
 	open         atomic.Pointer[dispatch.Rights] // of visitors; see openRights
 	attributed   atomic.Pointer[attributions]

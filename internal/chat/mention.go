@@ -28,11 +28,24 @@ const keepMentions = 90 * 24 * 60 * 60 * 1000
 const forgotten = 1000
 
 // ForgetMentions forgets some of the mentions that are older than 90 days, and reports whether
-// there may be more. It blocks while the store works.
+// there may be more. A clock that has jumped ahead makes nothing old: it is believed late, like
+// that of retention. It blocks while the store works. Only one goroutine may call it.
 func (c *Chat) ForgetMentions(ctx context.Context) (more bool, err error) {
-	n, err := c.dispatcher.ForgetMentions(ctx, c.now()-keepMentions, forgotten)
+	now, passed := c.elapsed(), int64(0)
+	if c.forgetting {
+		passed = (now - c.forgot).Milliseconds()
+	}
+	clock, err := c.believe(ctx, clockOfMentions, passed)
+	if err != nil {
+		return false, err
+	}
+	c.forgetting, c.forgot = true, now
+	n, err := c.dispatcher.ForgetMentions(ctx, clock.Time-keepMentions, forgotten)
 	return n == forgotten, err
 }
+
+// clockOfMentions is the name of the clock that mentions grow old by.
+const clockOfMentions = "mentions"
 
 // mentions finds whom messages mention.
 type mentions struct{ chat *Chat }

@@ -2,6 +2,7 @@ package chat
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -22,6 +23,9 @@ import (
 	"kaban/internal/store/sqlite"
 	"kaban/internal/store/storetest"
 )
+
+// manySteps is how many steps the models of mentions and of what is unread take, if not a few.
+var manySteps = flag.Int("steps", 0, "compare mentions and what is unread with models over so many steps; takes minutes")
 
 // mentionWorld is a server and what it must know of mentions.
 type mentionWorld struct {
@@ -117,6 +121,12 @@ func (w *mentionWorld) entered(room, name string) {
 	w.rooms[room].members[name] = &mentionMember{from: m.From, read: m.Read}
 }
 
+// device is one of the three that everybody has.
+func (w *mentionWorld) device(name string) User {
+	u := w.user(name)
+	return w.chat.With(u.Identity(), u.peer.Address, &Credential{ID: fmt.Sprint("device-", w.random.IntN(3))})
+}
+
 // step does something, and does it to the model.
 func (w *mentionWorld) step() string {
 	w.t.Helper()
@@ -133,7 +143,7 @@ func (w *mentionWorld) step() string {
 	switch n := w.random.IntN(20); {
 	case n < 8:
 		content, m := w.text(r, who)
-		receipt, _, err := w.user(who).Post(w.t.Context(), room, w.id(), content, 0)
+		receipt, _, err := w.device(who).Post(w.t.Context(), room, w.id(), content, 0)
 		m.seq, m.author = receipt.Seq, who
 		r.messages = append(r.messages, &m)
 		return must(fmt.Sprintf("%s says %q in %s", who, content, name), err)
@@ -158,11 +168,11 @@ func (w *mentionWorld) step() string {
 	case n < 14 && len(r.messages) > 0:
 		seq := r.messages[w.random.IntN(len(r.messages))].seq
 		r.members[who].read = max(r.members[who].read, seq)
-		return must(fmt.Sprintf("%s reads %s up to %d", who, name, seq), w.user(who).Read(w.t.Context(), room, seq))
+		return must(fmt.Sprintf("%s reads %s up to %d", who, name, seq), w.device(who).Read(w.t.Context(), room, seq))
 	case n < 15:
 		level := kaban.NotifyLevel(1 + w.random.IntN(3))
 		r.members[who].muted = level == kaban.NotifyNone
-		return must(fmt.Sprintf("%s wants %s of %s", who, level, name), w.user(who).Notify(w.t.Context(), room, level))
+		return must(fmt.Sprintf("%s wants %s of %s", who, level, name), w.device(who).Notify(w.t.Context(), room, level))
 	case n < 17:
 		other := mentionNames[w.random.IntN(len(mentionNames))]
 		_, in := r.members[other]
@@ -210,7 +220,7 @@ func (*toldOwner) Replace()               {}
 func (w *mentionWorld) check(after []string) {
 	w.t.Helper()
 	for _, name := range mentionNames {
-		me, err := w.user(name).Me(w.t.Context(), "", 0)
+		me, err := w.device(name).Me(w.t.Context(), "", 0)
 		if err != nil {
 			w.t.Fatal(err)
 		}
@@ -252,7 +262,14 @@ func TestMentionsAreCounted(t *testing.T) {
 		},
 	} {
 		t.Run(driver, func(t *testing.T) {
-			for range 4 {
+			runs, steps := 4, 150
+			if *manySteps > 0 {
+				runs, steps = 1, *manySteps
+				if driver == "sqlite" { // it is also started again
+					steps /= 20
+				}
+			}
+			for range runs {
 				seed := rand.Uint64()
 				t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 					s, reopen := open(t)
@@ -268,9 +285,9 @@ func TestMentionsAreCounted(t *testing.T) {
 					w.entered("den", "bob")
 					want(t, "history", w.do("bob", "den", Act{Action: access.SetHistory, Change: people.RoomChange{History: people.HistoryJoined}}), nil)
 					var done []string
-					for n := range 150 {
+					for n := range steps {
 						if done = append(done, w.step()); n%5 == 4 {
-							w.check(done)
+							w.check(done[max(0, len(done)-150):])
 						}
 					}
 				})
@@ -362,6 +379,43 @@ func TestMentionsAreForgotten(t *testing.T) {
 	if state, _, _ = w.user("bob").State(t.Context(), hall); n != 1 || err != nil || state.Mentions != 0 {
 		t.Errorf("after it is forgotten: %d, %d, %v; want 1 and 0", n, state.Mentions, err)
 	}
+}
+
+// A clock that jumps ahead makes no mention old: only after it has run like that for a day is it believed.
+func TestMentionsWhileTheClockJumps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ran := time.Duration(0)
+		w := newTownWith(t, memory.New(0), Options{Clock: func() time.Duration { return ran }})
+		w.create("ann", "hall", kaban.RoomPublic)
+		want(t, "invite", w.do("ann", "hall", w.to("bob", access.Invite)), nil)
+		_, err := w.post(w.user("ann"), "hall", "@bob", 0)
+		want(t, "post", err, nil)
+		check := func(when string, mentions uint64) {
+			t.Helper()
+			if _, err := w.chat.ForgetMentions(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			state, _, err := w.user("bob").State(t.Context(), storetest.RoomName(t, "hall"))
+			if err != nil || state.Mentions != mentions {
+				t.Errorf("%s: %d mentions, %v; want %d", when, state.Mentions, err, mentions)
+			}
+		}
+		both := func(d time.Duration) {
+			time.Sleep(d)
+			ran += d
+		}
+		check("at the start", 1)
+		both(89 * 24 * time.Hour)
+		check("after 89 days", 1)
+		time.Sleep(10 * 24 * time.Hour) // the clock is set, and nothing has run so long
+		check("after a jump", 1)
+		both(23 * time.Hour)
+		check("23 hours later", 1)
+		both(time.Hour)
+		check("when it is believed", 0)
+		w.chat.Close()
+		w.chat.dispatcher.Close()
+	})
 }
 
 // Members see what an account says of itself until it ends, and other people's devices do not

@@ -100,13 +100,18 @@ func (c *Chat) advance(ctx context.Context, passed int64) (clock people.Clock, e
 	case clock.Name == "":
 		return people.Clock{}, c.dispatcher.Update(ctx, func(tx store.Tx) error { return people.Clocks.Delete(tx, people.SettingRetention) })
 	}
+	return c.believe(ctx, people.SettingRetention, passed)
+}
+
+// believe has a clock hear what that of the machine says; see people.Clock.Advance.
+func (c *Chat) believe(ctx context.Context, name string, passed int64) (clock people.Clock, err error) {
 	now := c.now()
 	err = c.dispatcher.Update(ctx, func(tx store.Tx) error {
-		clock, err = people.Clocks.Get(tx, people.SettingRetention)
+		clock, err = people.Clocks.Get(tx, name)
 		if err != nil && !errors.Is(err, people.ErrNotFound) {
 			return err
 		}
-		clock.Name = people.SettingRetention
+		clock.Name = name
 		clock.Advance(now, passed)
 		return people.Clocks.Put(tx, &clock)
 	})

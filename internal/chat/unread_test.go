@@ -21,7 +21,7 @@ import (
 // kicked, writes, changes messages, and reads in any order, beside others. After each step it
 // compares what is unread with what the log has.
 func TestUnreadIsExact(t *testing.T) {
-	t.Run("memory", func(t *testing.T) { playUnread(t, 80_000, memory.New(0), nil) })
+	t.Run("memory", func(t *testing.T) { playUnread(t, max(80_000, *manySteps), memory.New(0), nil) })
 	t.Run("memory that forgets", func(t *testing.T) { playUnread(t, 25_000, memory.New(10_000), nil) })
 	t.Run("sqlite", func(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "data")
@@ -38,7 +38,7 @@ func TestUnreadIsExact(t *testing.T) {
 			}
 			return s
 		}
-		playUnread(t, 1500, open(), open)
+		playUnread(t, max(1500, *manySteps/20), open(), open)
 		s.Close()
 	})
 }
@@ -266,4 +266,61 @@ func TestAMarkBehindTheHead(t *testing.T) {
 			want(t, "post", err, nil)
 		}
 	})
+}
+
+// After an older backup is restored, what was unread then is unread. A device that has read what
+// was lost says so, which hides nothing that comes later.
+func TestUnreadAfterARestore(t *testing.T) {
+	dir, file := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "backup.db")
+	var s *sqlite.Store
+	open := func() *town {
+		var err error
+		if s, err = sqlite.Open(t.Context(), dir, sqlite.Options{}); err != nil {
+			t.Fatal(err)
+		}
+		return newTown(t, s)
+	}
+	w := open()
+	w.create("bob", "den", kaban.RoomPublic)
+	den := storetest.RoomName(t, "den")
+	want(t, "enter", w.user("ann").enter(t.Context(), den), nil)
+	say := func(n int) (seq uint64) {
+		t.Helper()
+		for range n {
+			var err error
+			seq, err = w.post(w.user("bob"), "den", "hello @ann", 0)
+			want(t, "post", err, nil)
+		}
+		return seq
+	}
+	check := func(when string, read, unread uint64) {
+		t.Helper()
+		state, _, err := w.user("ann").State(t.Context(), den)
+		if err != nil || state.Read != read || state.Unread != unread || state.Mentions != unread {
+			t.Errorf("%s: %+v, %v; want %d unread behind %d", when, state, err, unread, read)
+		}
+	}
+	first := say(1)
+	want(t, "read", w.user("ann").Read(t.Context(), den, first), nil)
+	last := say(3)
+	a, err := sqlite.OpenArchive(t.Context(), dir)
+	want(t, "archive", err, nil)
+	_, err = a.Backup(t.Context(), file, nil)
+	want(t, "backup", errors.Join(err, a.Close()), nil)
+	lost := say(5)
+	want(t, "read", w.user("ann").Read(t.Context(), den, lost), nil)
+	check("before", lost, 0)
+	ids := w.ids
+	w.chat.dispatcher.Close()
+	want(t, "close", s.Close(), nil)
+	_, err = sqlite.Restore(t.Context(), dir, file, true, nil)
+	want(t, "restore", err, nil)
+	w = open()
+	defer s.Close()
+	w.ids = ids
+	check("after", first, 3)
+	want(t, "read what was lost", w.user("ann").Read(t.Context(), den, lost), nil)
+	check("when it is read", last, 0)
+	say(2)
+	check("later", last, 2)
 }

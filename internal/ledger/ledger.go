@@ -235,9 +235,12 @@ type Book struct {
 
 	opened chan struct{} // closed when the store has recorded what it has, if it is only nothing
 
-	mu       sync.Mutex // guards all below
-	synced   bool       // all places have the same
-	isOpened bool       // opened is closed
+	mu     sync.Mutex // guards all below
+	synced bool       // all places have the same
+	// accounts are those that the ledger names, nil if that is not known. Another process may
+	// have added one, which is then named twice.
+	accounts map[string]bool
+	isOpened bool // opened is closed
 }
 
 // New returns a book.
@@ -303,26 +306,37 @@ func (b *Book) RecordAccounts(ctx context.Context, accounts []store.ErasedAccoun
 	if err := b.record(nil); err != nil { // then all places have the same
 		return err
 	}
-	there, err := Accounts(b.config.Dirs[:1])
-	if err != nil {
-		return fmt.Errorf("the erasure ledger: %w", err)
+	if b.accounts == nil {
+		there, err := Accounts(b.config.Dirs[:1])
+		if err != nil {
+			return fmt.Errorf("the erasure ledger: %w", err)
+		}
+		b.accounts = make(map[string]bool, len(there))
+		for _, a := range there {
+			b.accounts[a.ID] = true
+		}
 	}
-	known := make(map[string]bool, len(there))
-	for _, a := range there {
-		known[a.ID] = true
-	}
+	var fresh []string
 	var text []byte
 	for i := range accounts {
 		a := &accounts[i]
 		if b.config.Keep > 0 && a.Time < b.config.Now().Add(-b.config.Keep).UnixMilli() {
 			continue
 		}
-		if !known[a.ID] {
-			known[a.ID] = true
+		if !b.accounts[a.ID] && !slices.Contains(fresh, a.ID) {
+			fresh = append(fresh, a.ID)
 			text = appendAccount(text, a)
 		}
 	}
-	return b.record(text)
+	if err := b.record(text); err != nil {
+		return err
+	}
+	for _, id := range fresh {
+		if b.accounts != nil { // no old file went meanwhile
+			b.accounts[id] = true
+		}
+	}
+	return nil
 }
 
 // record adds lines to all places. The caller holds the lock.
@@ -331,7 +345,7 @@ func (b *Book) record(text []byte) error {
 		if err := b.sync(); err != nil {
 			return fmt.Errorf("the erasure ledger: %w", err)
 		}
-		b.synced = true
+		b.synced, b.accounts = true, nil
 	}
 	if len(text) == 0 {
 		return nil
@@ -339,7 +353,7 @@ func (b *Book) record(text []byte) error {
 	name := nameOf(b.config.Now())
 	for _, dir := range b.config.Dirs {
 		if err := alone(dir, func() error { return add(dir, name, text) }); err != nil {
-			b.synced = false
+			b.synced, b.accounts = false, nil
 			return fmt.Errorf("the erasure ledger: %w", err)
 		}
 	}
@@ -451,6 +465,7 @@ func (b *Book) trim() (err error) {
 				err = errors.Join(err, failed)
 				continue
 			}
+			b.accounts = nil
 			b.config.Log.Info("removed an old file of the erasure ledger", "path", filepath.Join(dir, name))
 		}
 	}

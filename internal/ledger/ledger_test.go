@@ -346,16 +346,43 @@ func TestAccounts(t *testing.T) {
 			t.Errorf("%s has %d lines, %v", dir, n, err)
 		}
 	}
+	// One whose line was too old, and went, is named anew if it is erased again.
+	now = now.AddDate(0, 2, 0)
+	record(t, b, messages(2, 3))
+	for _, want := range []int{0, 1, 1} {
+		if got, err := Accounts([]string{other}); err != nil || len(got) != want {
+			t.Errorf("%+v, %v; want %d", got, err, want)
+		}
+		if err := b.RecordAccounts(t.Context(), []store.ErasedAccount{{ID: "ann", Time: now.UnixMilli()}}); err != nil {
+			t.Fatal(err)
+		}
+	}
 	// A place that is lost has them again.
 	if err := os.RemoveAll(one); err != nil {
 		t.Fatal(err)
 	}
 	b = New(config)
 	record(t, b, nil)
-	if got, err := Accounts([]string{one, other}); err != nil || len(got) != 3 {
+	if got, err := Accounts([]string{one, other}); err != nil || len(got) != 1 {
 		t.Errorf("%+v, %v", got, err)
 	}
-	if got, err := Accounts([]string{one}); err != nil || len(got) != 3 {
+	if got, err := Accounts([]string{one}); err != nil || len(got) != 1 {
 		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// BenchmarkRecordAccounts erases accounts one after the other, beside 200,000 messages that were
+// deleted.
+func BenchmarkRecordAccounts(b *testing.B) {
+	book := New(Config{Dirs: []string{filepath.Join(b.TempDir(), DirName)}})
+	if err := book.Record(messages(0, 200_000)); err != nil {
+		b.Fatal(err)
+	}
+	n := 0
+	for b.Loop() {
+		n++
+		if err := book.RecordAccounts(b.Context(), []store.ErasedAccount{{ID: fmt.Sprint("a", n), Time: time.Now().UnixMilli()}}); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

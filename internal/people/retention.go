@@ -112,7 +112,7 @@ func (c *Clock) Advance(now, elapsed int64) {
 	}
 }
 
-// Clocks has the one clock, which retention goes by.
+// Clocks has the clock that retention goes by, and that of mentions, by their names.
 var Clocks = Table[Clock]{
 	name: "clock",
 	key:  func(c *Clock) []string { return []string{c.Name} },

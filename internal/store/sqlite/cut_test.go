@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -410,6 +411,71 @@ func TestCutWaitsForTheLedger(t *testing.T) {
 	}
 	if named := b.named(t, s.Epoch()); len(named) != 1 || !named["lobby 4"] {
 		t.Errorf("the ledger names %v", named)
+	}
+}
+
+// slowBook is a ledger that lets a test do something during its first call.
+type slowBook struct {
+	book
+	called   atomic.Bool
+	came, on chan struct{}
+}
+
+func (b *slowBook) Record(messages []store.Erased) error {
+	if !b.called.Swap(true) {
+		close(b.came)
+		<-b.on
+	}
+	return b.book.Record(messages)
+}
+
+// A cut that ends while the ledger names what was deleted has cut nothing, and the next one goes on.
+func TestCutEndsWhileTheLedgerNames(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		end  func(t *testing.T, s *Store, cancel func())
+		want error
+	}{
+		"the server stops": {func(_ *testing.T, _ *Store, cancel func()) { cancel() }, context.Canceled},
+		"the store closes": {func(t *testing.T, s *Store, _ func()) { closeStore(t, s) }, store.ErrClosed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			b := &slowBook{came: make(chan struct{}), on: make(chan struct{})}
+			s := still(t, dir, Options{Ledger: b})
+			storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 9)...)
+			storetest.Append(t, s, change(t, kaban.KindDelete, "lobby", "ann", "d", 4, ""))
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			cutting := make(chan error)
+			go func() {
+				_, err := s.Cut(ctx, storetest.RoomName(t, "lobby"), ever, 100)
+				cutting <- err
+			}()
+			select {
+			case <-b.came:
+			case err := <-cutting:
+				t.Fatalf("the ledger is not asked, and the cut ends with %v", err)
+			}
+			c.end(t, s, cancel)
+			close(b.on)
+			if err := <-cutting; !errors.Is(err, c.want) {
+				t.Errorf("the cut ends with %v, want %v", err, c.want)
+			}
+			if c.want == store.ErrClosed {
+				s = still(t, dir, Options{Ledger: b})
+			}
+			if got := all(t, s, "lobby"); len(got) != 10 || got[0].Seq != 1 {
+				t.Errorf("%d entries are left, want 10", len(got))
+			}
+			if n := cut(t, s, "lobby", ever, 100); n != 10 {
+				t.Errorf("then %d are cut, want 10", n)
+			}
+			if named := b.named(t, s.Epoch()); !named["lobby 4"] {
+				t.Errorf("the ledger names %v", named)
+			}
+		})
 	}
 }
 

@@ -1,6 +1,7 @@
 // The people of the server, and what an admin may do to those below.
 
 import { useSignal } from '@preact/signals'
+import { a } from './admintexts'
 import { call, mostListed, search, path } from './api'
 import { Failure, Field, Submit, useSending } from './form'
 import { LinkToCopy } from './link'
@@ -37,7 +38,7 @@ export function People() {
       <div class="beside">
         <input type="search" aria-label={t('findPeople')} placeholder={t('findPeople')} autocomplete="off" value={query.value} onInput={(event) => (query.value = event.currentTarget.value)} />
         <button type="button" class="secondary" aria-expanded={adding.value} onClick={() => (adding.value = !adding.value)}>
-          {t('addPerson')}
+          {a('addPerson')}
         </button>
       </div>
       {adding.value && <NewPerson done={loaded.reload} />}
@@ -47,7 +48,7 @@ export function People() {
           <Person key={person.username} person={person} done={loaded.reload} />
         ))}
       </ul>
-      {loaded.value.value?.more && <p class="quiet">{t('morePeople')}</p>}
+      {loaded.value.value?.more && <p class="quiet">{a('morePeople')}</p>}
     </>
   )
 }
@@ -66,7 +67,7 @@ function Person({ person, done }: { person: Account; done(): Promise<void> }) {
           <bdi>{person.username}</bdi>
           {person.bot && <span class="badge">{t('bot')}</span>}
           {suspended && <span class="badge harsh">{t('suspended')}</span>}
-          {person.status === 'removed' && <span class="badge">{t('removed')}</span>}
+          {person.status === 'removed' && <span class="badge">{a('removed')}</span>}
         </strong>
         {person.name && person.name !== person.username && <bdi class="quiet">{person.name}</bdi>}
       </span>
@@ -83,11 +84,11 @@ function Person({ person, done }: { person: Account; done(): Promise<void> }) {
         <div class="item-open">
           <RoleOf person={person} done={done} />
           <p class="choices">
-            {suspended ? <Doing label={t('restore')} does={() => call('POST', `${at}/restore`)} done={done} /> : <Doing label={t('suspend')} harsh does={() => call('POST', `${at}/suspend`, {})} done={done} />}
-            {!person.bot && <Doing label={t('resetLink')} does={async () => (link.value = (await call<{ link: string }>('POST', `${at}/reset`)).link)} />}
-            <Doing label={t('removeAccount')} harsh does={() => call('DELETE', at)} done={done} />
+            {suspended ? <Doing label={a('restore')} does={() => call('POST', `${at}/restore`)} done={done} /> : <Doing label={a('suspend')} harsh does={() => call('POST', `${at}/suspend`, {})} done={done} />}
+            {!person.bot && <Doing label={a('resetLink')} does={async () => (link.value = (await call<{ link: string }>('POST', `${at}/reset`)).link)} />}
+            <Doing label={a('removeAccount')} harsh does={() => call('DELETE', at)} done={done} />
           </p>
-          {link.value && <LinkToCopy link={link.value} label={t('resetText', { name: person.username })} />}
+          {link.value && <LinkToCopy link={link.value} label={a('resetText', { name: person.username })} />}
         </div>
       )}
     </li>
@@ -154,8 +155,8 @@ function NewPerson({ done }: { done(): Promise<void> }) {
       </label>
       <Confirm sending={sending} />
       <Failure sending={sending} fields={['username']} />
-      <Submit sending={sending}>{t('addPerson')}</Submit>
-      {link.value && <LinkToCopy link={link.value} label={t('resetText', { name: made.value })} />}
+      <Submit sending={sending}>{a('addPerson')}</Submit>
+      {link.value && <LinkToCopy link={link.value} label={a('resetText', { name: made.value })} />}
     </form>
   )
 }

@@ -1,6 +1,7 @@
 // All rooms of the server, and the incoming webhooks. Admins see names, not what is said.
 
 import { useSignal } from '@preact/signals'
+import { a } from './admintexts'
 import { call, mostListed, path } from './api'
 import { Failure, Field, Submit, useSending } from './form'
 import { LinkToCopy } from './link'
@@ -23,7 +24,7 @@ export function Rooms() {
   const found = loaded.value.value
   return (
     <>
-      <p class="quiet">{t('allRoomsText')}</p>
+      <p class="quiet">{a('allRoomsText')}</p>
       <Waiting of={loaded} />
       <ul class="items">
         {found?.rooms.map((room) => (
@@ -34,12 +35,12 @@ export function Rooms() {
         <p class="choices">
           {after.value !== '' && (
             <button type="button" class="secondary" onClick={() => (after.value = '')}>
-              {t('fromBeginning')}
+              {a('fromBeginning')}
             </button>
           )}
           {found?.more && (
             <button type="button" class="secondary" onClick={() => (after.value = found.rooms[found.rooms.length - 1]!.room)}>
-              {t('nextPage')}
+              {a('nextPage')}
             </button>
           )}
         </p>
@@ -62,19 +63,19 @@ function OneRoom({ room }: { room: KnownRoom }) {
   return (
     <Item title={`#${room.room}`} text={facts.filter(Boolean).join(' · ')}>
       <button type="button" class="secondary" aria-expanded={open.value} onClick={() => (open.value = !open.value)}>
-        {t('appoint')}
+        {a('appoint')}
       </button>
       {open.value && (
         <form class="fields beside appoint" onSubmit={sending.submit}>
-          <Field name={`op-${room.room}`} label={t('appointWhom')} value={name} sending={sending} required autofocus autocomplete="off" />
+          <Field name={`op-${room.room}`} label={a('appointWhom')} value={name} sending={sending} required autofocus autocomplete="off" />
           <button type="submit" class="secondary" disabled={sending.busy.value}>
-            {t('appoint')}
+            {a('appoint')}
           </button>
           <Confirm sending={sending} />
           <Failure sending={sending} />
           {done.value && (
             <p class="quiet" role="status">
-              {t('appointed', { name: done.value })}
+              {a('appointed', { name: done.value })}
             </p>
           )}
         </form>
@@ -106,23 +107,23 @@ export function Hooks() {
   })
   return (
     <>
-      <p class="quiet">{t('hooksText')}</p>
-      <Waiting of={loaded} empty="noHooks" />
+      <p class="quiet">{a('hooksText')}</p>
+      <Waiting of={loaded} empty={a('noHooks')} />
       <ul class="items">
         {loaded.value.value?.hooks.map((hook) => (
-          <Item key={hook.id} title={hook.username} badge={hook.paused ? t('hookPaused') : undefined} text={`#${hook.room} · ${t('since', { time: dayIn(hook.created) })}`}>
+          <Item key={hook.id} title={hook.username} badge={hook.paused ? a('hookPaused') : undefined} text={`#${hook.room} · ${t('since', { time: dayIn(hook.created) })}`}>
             <Doing label={t('remove')} harsh does={() => call('DELETE', `v1/admin/hooks/${path(hook.id)}`)} done={loaded.reload} />
           </Item>
         ))}
       </ul>
-      {made.value && <LinkToCopy link={made.value} label={t('hookOnce')} />}
+      {made.value && <LinkToCopy link={made.value} label={a('hookOnce')} />}
       <form class="fields" onSubmit={sending.submit}>
-        <h3>{t('newHook')}</h3>
-        <Field name="room" label={t('hookRoom')} value={room} sending={sending} required autocomplete="off" />
-        <Field name="username" label={t('hookName')} value={name} sending={sending} autocomplete="off" placeholder="webhook" />
+        <h3>{a('newHook')}</h3>
+        <Field name="room" label={a('hookRoom')} value={room} sending={sending} required autocomplete="off" />
+        <Field name="username" label={a('hookName')} value={name} sending={sending} autocomplete="off" placeholder="webhook" />
         <Confirm sending={sending} />
         <Failure sending={sending} fields={['room', 'username']} />
-        <Submit sending={sending}>{t('makeHook')}</Submit>
+        <Submit sending={sending}>{a('makeHook')}</Submit>
       </form>
     </>
   )

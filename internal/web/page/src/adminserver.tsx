@@ -2,15 +2,14 @@
 
 import { useSignal } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
+import { a, adminTexts } from './admintexts'
 import { APIError, call, mostListed, path, problemOf } from './api'
 import { Failure, Saved, useSending } from './form'
 import { Confirm, Doing, useLoaded, Waiting } from './listing'
 import { deletedBy } from './retention'
 import { atLeast } from './rights'
 import { account } from './state'
-import { count, fullTimeOf, language, languages, momentOf, t } from './texts'
-import type { About, AdminTexts } from './texts.admin.en'
-import type { Texts } from './texts.en'
+import { count, fullTimeOf, momentOf, t } from './texts'
 
 interface Row {
   time: string
@@ -24,27 +23,24 @@ interface Row {
   count?: number
 }
 
-/** What only admins read. A row or a setting without a text is shown as the server names it. */
-const useAdminTexts = () => useLoaded(language.value, (tag) => languages[tag]!.admin())
-
 export function Audit() {
   const subject = useSignal('')
   const asked = subject.value.trim()
-  const words = useAdminTexts()
   const loaded = useLoaded<{ rows: Row[]; more: boolean }>(`v1/admin/audit?newest=true&limit=${mostListed}${asked === '' ? '' : `&subject=${encodeURIComponent(asked)}`}`)
-  const texts = words.value.value?.texts
   return (
     <>
-      <input type="search" aria-label={t('auditSubject')} placeholder={t('auditSubject')} autocomplete="off" value={subject.value} onInput={(event) => (subject.value = event.currentTarget.value)} />
+      <input type="search" aria-label={a('auditSubject')} placeholder={a('auditSubject')} autocomplete="off" value={subject.value} onInput={(event) => (subject.value = event.currentTarget.value)} />
       <Waiting of={loaded} />
-      <ul class="items audit">{(texts || words.problem.value) && loaded.value.value?.rows.map((row) => <Done key={row.id} row={row} texts={texts} />)}</ul>
+      <ul class="items audit">{loaded.value.value?.rows.map((row) => <Done key={row.id} row={row} />)}</ul>
     </>
   )
 }
 
 /** A row of the audit: a sentence, and below it the rest, with the action by which the command line and the API find it. */
-function Done({ row, texts }: { row: Row; texts: AdminTexts | undefined }) {
-  const sentence = texts?.actions[row.action] ?? '{subject} {room}'
+function Done({ row }: { row: Row }) {
+  const { operator, somebody, actions } = adminTexts()
+  // A newer server may have others.
+  const sentence = actions[row.action] ?? '{subject} {room}'
   const named: Record<string, ComponentChildren> = { '{subject}': <bdi>{row.subject || '–'}</bdi>, '{room}': <bdi>{row.room && `#${row.room}`}</bdi> }
   const rest = [
     !sentence.includes('{subject}') && row.subject !== row.username && row.subject,
@@ -56,7 +52,7 @@ function Done({ row, texts }: { row: Row; texts: AdminTexts | undefined }) {
       <div class="item-text">
         <span>
           <strong>
-            <bdi>{row.username ?? (row.count ? texts?.somebody : texts?.operator) ?? '–'}</bdi>
+            <bdi>{row.username ?? (row.count ? somebody : operator)}</bdi>
           </strong>{' '}
           {sentence.split(/(\{\w+\})/).map((part) => named[part] ?? part)}
           {row.count !== undefined && row.count > 1 && ` × ${row.count}`}
@@ -88,31 +84,34 @@ const signOn = 'oidc.'
 
 export function ServerSettings() {
   const loaded = useLoaded<{ settings: Setting[] }>('v1/admin/settings')
-  const words = useAdminTexts()
-  const texts = words.value.value?.texts
-  const all = (texts || words.problem.value) && loaded.value.value?.settings
-  const about = (setting: Setting) => texts?.settings[setting.key]
+  const all = loaded.value.value?.settings
   return (
     <>
       <Waiting of={loaded} />
       {all && (
         <>
-          <SettingsForm settings={all.filter((s) => !s.key.startsWith(signOn))} about={about} reload={loaded.reload} />
-          {texts && <h3>{texts.signOn}</h3>}
-          <SettingsForm settings={all.filter((s) => s.key.startsWith(signOn))} about={about} reload={loaded.reload} />
+          <SettingsForm settings={all.filter((s) => !s.key.startsWith(signOn))} reload={loaded.reload} />
+          <h3>{adminTexts().signOn}</h3>
+          <SettingsForm settings={all.filter((s) => s.key.startsWith(signOn))} reload={loaded.reload} />
         </>
       )}
     </>
   )
 }
 
-/** The settings that have a few values, with a text for each. */
-const choices: Record<string, Record<string, keyof Texts>> = {
-  access: { open: 'accessOpen', signup: 'accessSignup', invite: 'accessInvite', closed: 'accessClosed' },
-  create_rooms: { member: 'setMembers', admin: 'setAdmins' },
-  invite_members: { member: 'setMembers', admin: 'setAdmins' },
-  'oidc.link_by_email': { true: 'setYes', false: 'setNo' },
-  'oidc.create': { true: 'setYes', false: 'setNo' },
+/** The values of a setting that has only a few, with a text for each. */
+function choicesOf(key: string): Record<string, string> | undefined {
+  switch (key) {
+    case 'access':
+      return { open: t('accessOpen'), signup: t('accessSignup'), invite: t('accessInvite'), closed: t('accessClosed') }
+    case 'create_rooms':
+    case 'invite_members':
+      return { member: a('setMembers'), admin: a('setAdmins') }
+    case 'oidc.link_by_email':
+    case 'oidc.create':
+      return { true: a('setYes'), false: a('setNo') }
+  }
+  return undefined
 }
 
 async function put(key: string, value: string): Promise<void> {
@@ -124,18 +123,20 @@ async function put(key: string, value: string): Promise<void> {
     throw error
   }
 }
+
+/** A newer server may have others, with its own words. */
+const aboutOf = ({ key }: Setting) => adminTexts().settings[key]
 const idOf = ({ key }: Setting) => `setting-${key}`
 /** Others may look, and only owners change them. */
 const changes = (setting: Setting) => atLeast(account.value, 'owner') && setting.operator !== true
 
 interface FormProps {
   settings: Setting[]
-  about(setting: Setting): About | undefined
   reload(): Promise<void>
 }
 
 /** Settings one below the other. A choice is saved when it is made, and what was written by the button at the end. */
-function SettingsForm({ settings, about, reload }: FormProps) {
+function SettingsForm({ settings, reload }: FormProps) {
   const written = useSignal<Record<string, string>>({})
   const saved = useSignal(false)
   /** The setting whose value was refused. */
@@ -168,19 +169,19 @@ function SettingsForm({ settings, about, reload }: FormProps) {
     <form class="fields settings" onSubmit={sending.submit}>
       {settings.map((setting) => (
         <div class="field" key={setting.key}>
-          <label for={idOf(setting)}>{about(setting)?.label ?? <code>{setting.key}</code>}</label>
-          {choices[setting.key] ? (
-            <Choice setting={setting} values={choices[setting.key]!} />
+          <label for={idOf(setting)}>{aboutOf(setting)?.label ?? <code>{setting.key}</code>}</label>
+          {choicesOf(setting.key) ? (
+            <Choice setting={setting} values={choicesOf(setting.key)!} />
           ) : (
             <input id={idOf(setting)} type="text" autocomplete="off" autocapitalize="off" spellcheck={false} readOnly={!changes(setting)} value={written.value[setting.key] ?? setting.value} placeholder={setting.default} aria-describedby={`${idOf(setting)}-help`} onInput={(event) => write(setting, event.currentTarget.value)} />
           )}
           {sending.problem.value && refused.value === setting.key && <Failure sending={sending} />}
-          <Help setting={setting} text={about(setting)?.help ?? setting.help} reload={reload} />
+          <Help setting={setting} reload={reload} />
         </div>
       ))}
       {deletes.value !== undefined && <p role="alert">{count('retentionDeletes', deletes.value)}</p>}
       <Confirm sending={sending} />
-      {settings.some((s) => changes(s) && !choices[s.key]) && (
+      {settings.some((s) => changes(s) && !choicesOf(s.key)) && (
         <div class="choices">
           <button type="submit" class="primary" disabled={Object.keys(written.value).length === 0 || sending.busy.value}>
             {t(deletes.value === undefined ? 'save' : 'retentionDelete')}
@@ -193,7 +194,7 @@ function SettingsForm({ settings, about, reload }: FormProps) {
 }
 
 /** A setting with a few values. */
-function Choice({ setting, values }: { setting: Setting; values: Record<string, keyof Texts> }) {
+function Choice({ setting, values }: { setting: Setting; values: Record<string, string> }) {
   const value = useSignal(setting.value)
   const saved = useSignal(setting.value)
   const told = useSignal(false)
@@ -226,7 +227,7 @@ function Choice({ setting, values }: { setting: Setting; values: Record<string, 
       >
         {Object.entries(values).map(([key, label]) => (
           <option key={key} value={key}>
-            {t(label)}
+            {label}
           </option>
         ))}
       </select>
@@ -238,15 +239,15 @@ function Choice({ setting, values }: { setting: Setting; values: Record<string, 
 }
 
 /** What a setting is for. What only the operator sets, owners may take away. */
-function Help({ setting, text, reload }: { setting: Setting; text: string; reload(): Promise<void> }) {
+function Help({ setting, reload }: { setting: Setting; reload(): Promise<void> }) {
   const operators = atLeast(account.value, 'owner') && !changes(setting)
   return (
     <>
       <p class="quiet help" id={`${idOf(setting)}-help`}>
-        {text}{' '}
+        {aboutOf(setting)?.help ?? setting.help}{' '}
         {operators && (
           <>
-            {t('setOnServer')} <code>kaban settings set {setting.key} …</code>
+            {a('setOnServer')} <code>kaban settings set {setting.key} …</code>
           </>
         )}
       </p>

@@ -36,7 +36,7 @@ export function Invites() {
           await loaded.reload()
         }}
       />
-      <Waiting of={loaded} empty="noInvites" />
+      <Waiting of={loaded} empty={t('noInvites')} />
       <ul class="items">
         {loaded.value.value?.invites.map((invite) => (
           <Item key={invite.id} title={title(invite)} text={[invite.by && t('madeBy', { name: invite.by }), t('until', { time: dayIn(invite.expires) }), invite.rooms?.map((r) => `#${r}`).join(', ')].filter(Boolean).join(' · ')}>

@@ -8,7 +8,6 @@ import { useSending, type Sending } from './form'
 import type { Problem } from './protocol'
 import { Prove } from './prove'
 import { explain, t } from './texts'
-import type { Texts } from './texts.en'
 
 export interface Loaded<T> {
   value: Signal<T | undefined>
@@ -41,7 +40,7 @@ export function useLoaded<T>(path: string, load: (path: string, late: () => bool
 }
 
 /** Shows that a list is loading, or is empty, or why it cannot be shown. */
-export function Waiting({ of, empty = 'nothingHere' }: { of: Loaded<unknown>; empty?: keyof Texts }) {
+export function Waiting({ of, empty = t('nothingHere') }: { of: Loaded<unknown>; empty?: string }) {
   if (of.problem.value) {
     return (
       <p class="problem" role="alert">
@@ -51,7 +50,7 @@ export function Waiting({ of, empty = 'nothingHere' }: { of: Loaded<unknown>; em
   }
   const found = of.value.value
   if (found === undefined) return <p class="quiet">{t('loading')}</p>
-  return Object.values(found as object).some((list) => Array.isArray(list) && list.length === 0) ? <p class="quiet">{t(empty)}</p> : null
+  return Object.values(found as object).some((list) => Array.isArray(list) && list.length === 0) ? <p class="quiet">{empty}</p> : null
 }
 
 export function Item({ title, text, badge, children }: { title: ComponentChildren; text?: ComponentChildren; badge?: string; children?: ComponentChildren }) {

@@ -15,7 +15,7 @@ export function Security() {
   return (
     <>
       <Password />
-      {server.value?.passkeys && supported() ? <Passkeys /> : <PasskeysElsewhere />}
+      {server.value?.passkeys && supported() ? <Passkeys /> : <PasskeysElsewhere title={t('passkeys')} />}
       <Codes />
       {server.value?.provider && <Identities />}
     </>

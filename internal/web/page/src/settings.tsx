@@ -5,6 +5,7 @@ import type { FunctionComponent } from 'preact'
 import { useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { density, theme } from './appearance'
 import { Audit, ServerSettings } from './adminserver'
+import { WithAdminTexts } from './admintexts'
 import { People } from './adminpeople'
 import { Hooks, Rooms } from './adminrooms'
 import { leave } from './chat'
@@ -74,7 +75,7 @@ export function Settings() {
     )
   }
   const mine = Object.entries(parts).filter(([, { least }]) => atLeast(account.value, least))
-  const Content = parts[chosen.value]!.Content
+  const { Content, least } = parts[chosen.value]!
   return (
     <Modal title={t('settings')}>
       <div class="parts">
@@ -86,7 +87,13 @@ export function Settings() {
           ))}
         </nav>
         <section class="part" aria-label={t(parts[chosen.value]!.title)} key={chosen.value}>
-          <Content />
+          {least === 'admin' ? (
+            <WithAdminTexts>
+              <Content />
+            </WithAdminTexts>
+          ) : (
+            <Content />
+          )}
         </section>
       </div>
     </Modal>

@@ -169,9 +169,17 @@ export function SignInForm({ done }: { done(session: Session): void }) {
 }
 
 /** Says why there are no passkeys, where another address of the same page has them. */
-export function PasskeysElsewhere() {
+export function PasskeysElsewhere({ title }: { title?: string }) {
   const address = server.value?.passkeys && byName()
-  return address ? <p class="quiet help no-passkeys">{t('passkeysElsewhere', { address })}</p> : null
+  if (!address) return null
+  const hint = <p class="quiet help no-passkeys">{t('passkeysElsewhere', { address })}</p>
+  if (!title) return hint
+  return (
+    <div class="fields">
+      <h3>{title}</h3>
+      {hint}
+    </div>
+  )
 }
 
 /** The fields of a new account. */

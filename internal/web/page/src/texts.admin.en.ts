@@ -1,5 +1,4 @@
-// What only admins read, in English: it is loaded when they open the audit or the settings of
-// the server. texts.ts lists the file of each language.
+// What only admins read, in English: it is loaded when they open a panel that only they have. texts.ts lists the file of each language.
 
 /** A setting of the server: its name, and what more there is to know. */
 export interface About {
@@ -7,12 +6,47 @@ export interface About {
   help: string
 }
 
+/** What is said in panels. */
+const panels = {
+  hookPaused: 'paused',
+  noHooks: 'There are no webhooks yet.',
+  setMembers: 'Members and admins',
+  setAdmins: 'Admins only',
+  setYes: 'Yes',
+  setNo: 'No',
+  setOnServer: 'Only a command on the server changes it:',
+  addPerson: 'Add a person',
+  removed: 'removed',
+  suspend: 'Suspend',
+  restore: 'Restore',
+  resetLink: 'Make a sign-in link',
+  resetText: 'Sign-in link for {name}, works once',
+  removeAccount: 'Remove the account',
+  morePeople: 'There are more: search for a name.',
+  auditSubject: 'Whom it concerns',
+  allRoomsText: 'All public and private rooms. What is said in a private room stays among its members.',
+  fromBeginning: 'From the beginning',
+  nextPage: 'More rooms',
+  appoint: 'Make somebody op',
+  appointWhom: 'A member of the room',
+  appointed: '{name} is op now. The members see who did it.',
+  hooksText: 'Programs post to a room by sending messages to the address of its webhook.',
+  newHook: 'New webhook',
+  hookRoom: 'Room',
+  hookName: 'Name to post as (optional)',
+  hookOnce: 'The address of the webhook, shown only now',
+  makeHook: 'Make the webhook',
+}
+
+export type PanelText = keyof typeof panels
+
 export interface AdminTexts {
   /** In place of the actor of a row that has none. */
   operator: string
   somebody: string
   /** The heading above the settings of single sign-on. */
   signOn: string
+  panels: Record<PanelText, string>
   /** By the action of a row, what follows the name of whoever did it, with {subject} and {room}. */
   actions: Record<string, string>
   /** By key. */
@@ -23,6 +57,7 @@ export const texts: AdminTexts = {
   operator: 'The operator',
   somebody: 'Somebody',
   signOn: 'Single sign-on',
+  panels,
   actions: {
     'account.add': 'created the account {subject}',
     'account.erase': 'erased the account {subject}',

@@ -64,9 +64,10 @@ const numbers = computed(() => new Intl.NumberFormat(language.value))
 
 const rightToLeft = /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc\u202e\u2067]/
 
-type Values = Record<string, string | number>
+export type Values = Record<string, string | number>
 
-function fill(text: string, values: Values): string {
+/** A text with its {placeholders} filled in. */
+export function fill(text: string, values: Values): string {
   return text.replace(/\{(\w+)\}/g, (whole, name: string) => {
     const value = values[name]
     if (typeof value === 'number') return numbers.value.format(value)

@@ -68,7 +68,7 @@ function TokensOf({ username }: { username: string }) {
   })
   return (
     <>
-      <Waiting of={loaded} empty="noTokens" />
+      <Waiting of={loaded} empty={t('noTokens')} />
       <ul class="items">
         {loaded.value.value?.tokens.map((token) => (
           <Item key={token.id} title={token.name} badge={token.read_only ? t('readOnly') : undefined} text={[t('since', { time: dayIn(token.created) }), token.expires && t('until', { time: dayIn(token.expires) }), token.rooms?.map((r) => `#${r}`).join(', ')].filter(Boolean).join(' · ')}>
