@@ -1,12 +1,14 @@
 package index
 
 import (
+	"cmp"
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"database/sql"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -131,22 +133,39 @@ func (f *finder) narrow() error {
 	return nil
 }
 
-// condition returns what all messages with a text fulfil, and few others: they have its
-// terms, and those of words that follow each other. Terms have no quotes.
+// condition returns what all messages with a text fulfil, and few others. Terms have no
+// quotes. Of three words that follow each other, or more, their pairs say nearly all, so only
+// the longest is looked up as well: FTS5 reads the whole list of each, and short ones are in
+// many messages.
 func condition(t *search.Text) string {
-	var all []string
-	last := len(t.Terms) - 1
-	for i, term := range t.Terms {
-		one := `"` + term + `"`
-		if i == last && t.Prefix {
-			one += " *"
-		} else if i > 0 {
-			if pair, ok := termOfPair(t.Terms[i-1], term); ok {
-				one += ` AND "` + pair + `"`
-			}
-		}
-		all = append(all, one)
+	var all, words []string // words that are in a pair
+	quote := func(term string) string { return `"` + term + `"` }
+	exact := len(t.Terms) // terms before that are no prefix
+	if t.Prefix {
+		exact--
+		all = append(all, quote(t.Terms[exact])+" *")
 	}
+	before := false // the term is in a pair with the one before it
+	for i, term := range t.Terms[:exact] {
+		pair, behind := "", false
+		if i+1 < exact {
+			pair, behind = termOfPair(term, t.Terms[i+1])
+		}
+		if behind {
+			all = append(all, quote(pair))
+		}
+		switch {
+		case search.IsOfRun(term) || !before && !behind:
+			all = append(all, quote(term))
+		default:
+			words = append(words, quote(term))
+		}
+		before = behind
+	}
+	if len(words) > 2 {
+		words = []string{slices.MaxFunc(words, func(x, y string) int { return cmp.Compare(len(x), len(y)) })}
+	}
+	all = append(all, words...)
 	return "(" + strings.Join(all, " AND ") + ")"
 }
 
