@@ -99,9 +99,12 @@ func (w *mentionWorld) text(r *mentionRoom, author string) (content string, m me
 // mentions returns how many unread messages mention a member.
 func (r *mentionRoom) mentions(name string) (n int) {
 	member := r.members[name]
-	for _, m := range r.messages {
+	for _, m := range slices.Backward(r.messages) {
+		if m.seq <= member.read || m.seq < member.from {
+			break // they are in the order of their seqs
+		}
 		counts := m.names[name] || !member.muted && (m.everyone || slices.Contains(m.here, name))
-		if counts && !m.deleted && m.author != name && m.seq > member.read && m.seq >= member.from {
+		if counts && !m.deleted && m.author != name {
 			n++
 		}
 	}

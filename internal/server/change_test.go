@@ -162,26 +162,34 @@ func TestRepeatsOfChanges(t *testing.T) {
 	ann.say(`{"type":"join","room":"den"}`)
 	ann.expect("joined")
 	ann.request("invite", "den", "i", `"username":"bob"`) // seq 2
-	requests := []struct{ kind, id, more string }{
-		{"send", "1", `"content":"one"`},                     // seq 3
-		{"send", "2", `"content":"two","reply_to":3`},        // 4
-		{"edit", "3", `"target":3,"content":"ONE","base":3`}, // 5
-		{"react", "4", `"target":4,"emoji":"👍","on":true`},   // 6
-		{"react", "5", `"target":4,"emoji":"👍","on":false`},  // 7
-		{"pin", "6", `"target":3,"on":true`},                 // 8
-		{"delete", "7", `"target":4,"reason":"wrong"`},       // 9
+	requests := []struct {
+		kind, id, more string
+		first, again   string
+	}{
+		{"send", "1", `"content":"one"`, "seq 3", "again 3"},
+		{"send", "2", `"content":"two","reply_to":3`, "seq 4", "again 4"},
+		{"edit", "3", `"target":3,"content":"ONE","base":3`, "seq 5", "again 5"},
+		{"edit", "3b", `"target":3,"content":"ONE"`, "seq 6", "again 6"}, // the same text is an edit, too
+		{"react", "4", `"target":4,"emoji":"👍","on":true`, "seq 7", "again 7"},
+		{"react", "4b", `"target":4,"emoji":"👍","on":true`, "again 7", "again 7"}, // it was there
+		{"react", "5", `"target":4,"emoji":"👍","on":false`, "seq 8", "again 8"},
+		{"react", "5b", `"target":4,"emoji":"👍","on":false`, "again 4", "again 4"},
+		{"pin", "6", `"target":3,"on":true`, "seq 9", "again 9"},
+		{"pin", "6b", `"target":3,"on":true`, "again 9", "again 9"},
+		{"pin", "6c", `"target":3,"on":false`, "seq 10", "again 10"},
+		{"delete", "7", `"target":4,"reason":"wrong"`, "seq 11", "again 11"},
 	}
 	bob := w.enterRoom("bob", "den", "")
-	for i, r := range requests {
-		if got := asked(bob.request(r.kind, "den", r.id, r.more)); got != fmt.Sprint("seq ", i+3) {
-			t.Errorf("%s %s: %s", r.kind, r.id, got)
+	for _, r := range requests {
+		if got := asked(bob.request(r.kind, "den", r.id, r.more)); got != r.first {
+			t.Errorf("%s %s: %s, want %s", r.kind, r.id, got, r.first)
 		}
 	}
 	repeat := func(p *peer, when string) {
 		t.Helper()
-		for i, r := range requests {
-			if got := asked(p.request(r.kind, "den", r.id, r.more)); got != fmt.Sprint("again ", i+3) {
-				t.Errorf("%s: %s %s: %s", when, r.kind, r.id, got)
+		for _, r := range requests {
+			if got := asked(p.request(r.kind, "den", r.id, r.more)); got != r.again {
+				t.Errorf("%s: %s %s: %s, want %s", when, r.kind, r.id, got, r.again)
 			}
 		}
 	}
@@ -189,7 +197,7 @@ func TestRepeatsOfChanges(t *testing.T) {
 	bob.conn.Close()
 	repeat(w.enterRoom("bob", "den", ""), "after coming back")
 	repeat(w.enter("bob"), "without joining")
-	if got := asked(ann.request("delete", "den", "d", `"target":3`)); got != "seq 10" {
+	if got := asked(ann.request("delete", "den", "d", `"target":3`)); got != "seq 12" {
 		t.Errorf("the op deletes: %s", got)
 	}
 	repeat(w.enterRoom("bob", "den", ""), "after the message was deleted")

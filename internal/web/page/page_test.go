@@ -361,6 +361,36 @@ func TestSmall(t *testing.T) {
 	}
 }
 
+// TestEmojiAreSmall keeps what opening the choice of emoji loads below 60 kB in each language, with
+// either compression, and out of the first visit.
+func TestEmojiAreSmall(t *testing.T) {
+	list, err := fs.Glob(dist, "dist/assets/emoji-*.txt")
+	if err != nil || len(list) != 1 {
+		t.Fatalf("got the lists %q (error: %v), want one", list, err)
+	}
+	names, err := fs.Glob(dist, "dist/assets/emoji.*.txt")
+	if err != nil || len(names) < 2 {
+		t.Fatalf("got the names %q (error: %v), want those of each language", names, err)
+	}
+	first := loaded(t)
+	for _, encoding := range []string{"br", "gzip"} {
+		for _, name := range names {
+			total := 0
+			for _, file := range []string{list[0], name} {
+				target := strings.TrimPrefix(file, "dist")
+				if slices.Contains(first, target) {
+					t.Errorf("everybody loads %s", target)
+				}
+				total += len(body(t, get(t, "GET", target, "Accept-Encoding", encoding)))
+			}
+			t.Logf("%s: %d bytes with %s", encoding, total, path.Base(name))
+			if total >= 60_000 {
+				t.Errorf("the emoji of %s have %d bytes with %s, want less than 60000", path.Base(name), total, encoding)
+			}
+		}
+	}
+}
+
 // TestAuditActionsHaveWords finds actions of the audit that a language has no sentence for, and
 // sentences that name something else than the English one.
 func TestAuditActionsHaveWords(t *testing.T) {
