@@ -161,6 +161,9 @@ func (u User) statesAfter(ctx context.Context, me *Me, after string, limit int) 
 	if err == nil {
 		err = u.addCounts(ctx, states)
 	}
+	if err == nil {
+		err = u.dropLost(ctx, states)
+	}
 	return slices.DeleteFunc(states, func(s RoomState) bool { return s.hidden }), last, more, err
 }
 
@@ -190,7 +193,9 @@ func (u User) State(ctx context.Context, name kaban.RoomName) (state RoomState, 
 	})
 	if err == nil && in {
 		states := []RoomState{state}
-		err = u.addCounts(ctx, states)
+		if err = u.addCounts(ctx, states); err == nil {
+			err = u.dropLost(ctx, states)
+		}
 		state = states[0]
 	}
 	return state, in && !state.hidden, u.chat.count(err)
@@ -277,6 +282,26 @@ func (u User) addCounts(ctx context.Context, states []RoomState) error {
 		u.storeCounts(ctx, fresh)
 	}
 	return u.addMentions(ctx, states)
+}
+
+// dropLost hides private rooms that the account was thrown out of while they were counted: the
+// counts may be from afterwards.
+func (u User) dropLost(ctx context.Context, states []RoomState) error {
+	if !slices.ContainsFunc(states, func(s RoomState) bool { return s.Kind == kaban.RoomPrivate }) {
+		return nil
+	}
+	return u.chat.dispatcher.View(ctx, func(tx store.Tx) error {
+		for i := range states {
+			if s := &states[i]; s.Kind == kaban.RoomPrivate {
+				_, in, err := people.Members.Find(tx, s.Room.Key(), u.account())
+				if err != nil {
+					return err
+				}
+				s.hidden = s.hidden || !in
+			}
+		}
+		return nil
+	})
 }
 
 // storeCounts stores marks that were counted, unless there are others by now. If it fails,

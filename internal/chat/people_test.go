@@ -616,6 +616,20 @@ func TestReadsWhileThrownOut(t *testing.T) {
 				}
 				return err
 			},
+			"state": func() error {
+				_, in, err := bob.State(t.Context(), den)
+				if err == nil && !in {
+					err = ErrNotFound
+				}
+				return err
+			},
+			"me": func() error {
+				me, err := bob.Me(t.Context(), "", 0)
+				if err == nil && len(me.Rooms) == 0 {
+					err = ErrNotFound
+				}
+				return err
+			},
 			"history": func() error { _, err := bob.History(t.Context(), den, Query{}); return err },
 		} {
 			want(t, "bob is invited", w.do("ann", "den", w.to("bob", access.Invite)), nil)
