@@ -34,7 +34,7 @@ type hookAdd struct {
 	adminFlags
 	Username string `placeholder:"NAME" default:"webhook" help:"The username of messages that name none. Default: ${default}."`
 	Speaker  bool   `help:"The hook also posts where only ops and speakers do."`
-	Room     string `arg:"" help:"The room. It must exist."`
+	Room     string `arg:"" help:"The room. It is made if there is none."`
 }
 
 // Run creates a hook. Only its path goes to standard output.

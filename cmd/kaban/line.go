@@ -14,9 +14,6 @@ import (
 // has no spaces, is no part of the text.
 func plainLine(m *wire.Message) string {
 	var notes []string
-	if m.Bot {
-		notes = append(notes, botNote)
-	}
 	if m.ReplyTo != 0 {
 		notes = append(notes, fmt.Sprintf("re %d", m.ReplyTo))
 	}
@@ -33,13 +30,12 @@ func plainLine(m *wire.Message) string {
 	return name + ":> " + display.Line(m.Content) + "\n"
 }
 
-// botNote marks what a program has written. A webhook may have the name of a person.
-const botNote = "bot"
-
-// authorOf returns the author of a message for its line.
+// authorOf returns the author of a message for a line of a list. It marks what a program has
+// written: a webhook may have the name of a person. plainLine has no such mark, because scripts
+// rely on username:> content; they tell programs by --json.
 func authorOf(username string, bot bool) string {
 	if bot {
-		return display.Line(username) + " (" + botNote + ")"
+		return display.Line(username) + " (bot)"
 	}
 	return display.Line(username)
 }

@@ -15,8 +15,7 @@ func TestLines(t *testing.T) {
 	}{
 		{wire.Message{Username: "ben", Content: "tea\nis (re 1) ready"}, `ben:> tea\nis (re 1) ready`},
 		{wire.Message{Username: "ben", Content: "yes", ReplyTo: 41}, "ben (re 41):> yes"},
-		{wire.Message{Username: "ben", Content: "yes", Bot: true}, "ben (bot):> yes"},
-		{wire.Message{Username: "ben", Content: "yes", Bot: true, ReplyTo: 41}, "ben (bot, re 41):> yes"},
+		{wire.Message{Username: "ben", Content: "yes", Bot: true}, "ben:> yes"},
 		{wire.Message{Username: "ben", Content: "yes", Edited: edited}, "ben (edited):> yes"},
 		{wire.Message{Username: "ben", Content: "yes", ReplyTo: 41, Edited: edited}, "ben (re 41, edited):> yes"},
 		{wire.Message{Username: "ben", Edited: edited, Deleted: true}, "ben (deleted):> "},

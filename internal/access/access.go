@@ -82,7 +82,7 @@ const (
 	// SeeHooks is to list the incoming webhooks of a room, without their keys. If no room
 	// has their name, ask as of a public one.
 	SeeHooks
-	// AddHook is to make an incoming webhook for a room.
+	// AddHook is to make an incoming webhook for a room, and the room if there is none.
 	AddHook
 	// RemoveHook is to end an incoming webhook of a room; see SeeHooks.
 	RemoveHook

@@ -42,8 +42,8 @@ room. The column "outsider" shows a member of the server; guests and visitors ge
 - **Suspended** and removed accounts do nothing.
 - **Bots** do nothing that their owner could not do: they have at most the owner's role, share the owner's bans and mutes, and are
   in a private or direct room only together with the owner. So nobody opens a direct room with a bot and without its owner.
-- **Hooks** post in the room they belong to, and do nothing else. In a room with ` + "`announce`" + `, they need to be speaker. No
-  hook is added to a room that does not exist.
+- **Hooks** post in the room they belong to, and do nothing else. In a room with ` + "`announce`" + `, they need to be speaker. An
+  admin that adds a hook to a room that does not exist makes it.
 - **Tokens** do in rooms and see on the server what their account may, but administer nothing and make no way into an account, over no
   protocol: that is for people, with a device of theirs. Every bot has a token. Tokens for reading only change nothing. Tokens bound to rooms see
   no other rooms, create none, and neither see nor do anything on the server.

@@ -62,6 +62,8 @@ func (f *Facts) inRoom(action Action, t trait) Verdict {
 		// A connection sends to the rooms that it has joined. It gets this answer for any
 		// other name, so it learns nothing. A visitor is a member by its connection.
 		return NotJoined
+	case action == AddHook && s.kind == 0 && f.mayAddRoomOfHook():
+		return Allowed
 	case !s.knows:
 		return NotFound
 	case f.Membership.Standing == Banned && !t.has(evenBanned):
@@ -135,7 +137,7 @@ func (f *Facts) join(s standpoint) Verdict {
 }
 
 // post decides about somebody without an account that is no member: a visitor or a
-// hook. A hook of an earlier version may belong to a room that it makes by its first message.
+// hook. A hook may make the room that it belongs to.
 func (f *Facts) post(s standpoint) Verdict {
 	who, m := &f.Who, &f.Membership
 	hookIn := who.Hook && m.Role != 0 && s.kind == kaban.RoomPrivate
@@ -263,6 +265,11 @@ func (f *Facts) give(role kaban.RoomRole) Verdict {
 		return Forbidden
 	}
 	return allowIf(target.Role != kaban.RoleVisitor || role == kaban.RoomRoleMember)
+}
+
+// mayAddRoomOfHook reports whether a new hook may make its room.
+func (f *Facts) mayAddRoomOfHook() bool {
+	return f.Who.Role >= kaban.RoleAdmin && f.Who.Reach == ReachServer
 }
 
 // mayManageHooks decides about the hooks of a room. An admin ends what posts in a room

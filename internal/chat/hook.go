@@ -225,20 +225,27 @@ func (u User) mayHook(tx store.Tx, action access.Action, room string, exists boo
 	return refusalOf(access.Can(action, s.Facts), action)
 }
 
-// AddHook stores the entry by which a hook becomes a member of its room. keep stores the hook
-// in the same transaction, or returns why it is refused. It may run more than once. AddHook
-// returns what keep does, and ErrNotFound and ErrForbidden where the user may add none.
+// AddHook stores the entry by which a hook becomes a member of its room, which is made
+// if there is none. keep stores the hook in the same transaction, or returns why it is
+// refused. It may run more than once. AddHook returns what keep does, ErrNotFound and
+// ErrForbidden where the user may add none, ErrTooManyRooms and a *LookalikeError.
 func (u User) AddHook(ctx context.Context, h *people.Hook, keep func(store.Tx) error) error {
 	name, err := kaban.ParseAnyRoom(h.Room)
 	if err != nil {
 		return err
 	}
+	// Whether the name can be that of a new room is for those to learn that may make it.
 	known, err := u.chat.dispatcher.Lookup(ctx, name)
 	if err != nil && !errors.Is(err, ErrNotFound) {
 		return u.chat.count(err)
 	}
 	if _, err := u.rule(ctx, access.AddHook, name, known != nil); err != nil {
 		return err
+	}
+	if known == nil {
+		if err := u.makeForHook(ctx, name); err != nil {
+			return err
+		}
 	}
 	return u.chat.hookChange(ctx, h, people.ChangeJoined, func(tx store.Tx) error {
 		exists, err := roomExists(tx, name)
@@ -250,6 +257,21 @@ func (u User) AddHook(ctx context.Context, h *people.Hook, keep func(store.Tx) e
 		}
 		return keep(tx)
 	})
+}
+
+// makeForHook makes the room of a new hook. An admin is its op, or an owner if the operator asks for
+// it. On a server without an owner no room has an op, and the entry of the hook makes it.
+func (u User) makeForHook(ctx context.Context, name kaban.RoomName) error {
+	var err error
+	if u.account() != "" {
+		err = u.Create(ctx, name, NewRoom{Kind: kaban.RoomPublic})
+	} else {
+		err = u.chat.makeFirst(ctx, name)
+	}
+	if errors.Is(err, ErrRoomTaken) || errors.Is(err, errDone) { // just now; there is no owner
+		return nil
+	}
+	return err
 }
 
 // RemoveHook stores the entry by which a hook leaves its room, unless there is no such

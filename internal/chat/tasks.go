@@ -220,8 +220,9 @@ func (u User) joinPublic(ctx context.Context, text string) error {
 	})
 }
 
-// makeFirst makes a public room that new accounts are to join, unless there is one. The settings
-// are the owners', so one of them is its op.
+// makeFirst makes a public room that new accounts are to join, or a hook is to post in, unless there
+// is one. Settings and the operator's hooks are the owners', so one of them is its op. It returns
+// errDone if the server has none.
 func (c *Chat) makeFirst(ctx context.Context, name kaban.RoomName) error {
 	if _, err := c.dispatcher.Lookup(ctx, name); !errors.Is(err, ErrNotFound) {
 		return err

@@ -52,7 +52,7 @@ type By struct {
 
 // NewHook describes a hook to be made.
 type NewHook struct {
-	Room kaban.RoomName // it must exist
+	Room kaban.RoomName // it is made if there is none
 	// Username is the author of messages that name no other; the zero value is
 	// "webhook".
 	Username kaban.Username

@@ -41,15 +41,6 @@ func newPlace(t *testing.T) *place {
 	return p
 }
 
-// newBuilds returns a place with the room builds.
-func newBuilds(t *testing.T) *place {
-	t.Helper()
-	p := newPlace(t)
-	maker := p.chat.As(kaban.Visitor(storetest.Username(t, "maker")), netip.Addr{})
-	must(t, maker.Create(t.Context(), named(t, "builds", "ci").Room, chat.NewRoom{Kind: kaban.RoomPublic}))
-	return p
-}
-
 // start starts the server over what is stored.
 func (p *place) start() {
 	p.Helper()
@@ -118,10 +109,7 @@ func (p *place) entries(room string) (all []string) {
 	must(p.T, err)
 	for _, e := range found {
 		kind := "message"
-		switch e.Kind {
-		case kaban.KindRoom:
-			continue
-		case kaban.KindMember:
+		if e.Kind == kaban.KindMember {
 			kind = "member"
 		}
 		all = append(all, fmt.Sprintf("%s %s %s", kind, e.Username, e.Content))
@@ -136,7 +124,7 @@ func (p *place) change(do func(store.Tx) error) {
 }
 
 func TestAHookIsAMemberOfItsRoom(t *testing.T) {
-	p := newBuilds(t)
+	p := newPlace(t)
 	key, h, err := p.hooks.Add(t.Context(), p.operator(), named(t, "builds", "ci"))
 	must(t, err)
 	if len(key) < 26 || strings.Contains(h.Hash+h.ID, key) {
@@ -193,7 +181,7 @@ func TestAHookIsAMemberOfItsRoom(t *testing.T) {
 // A hook posts whoever may come in, in private rooms, too, and not where a member
 // cannot.
 func TestWhereHooksPost(t *testing.T) {
-	p := newBuilds(t)
+	p := newPlace(t)
 	_, err := p.accounts.MakeOwner(t.Context(), "olga", "correct horse battery")
 	must(t, err)
 	key, h, err := p.hooks.Add(t.Context(), p.operator(), named(t, "builds", "ci"))
@@ -247,7 +235,7 @@ func TestWhereHooksPost(t *testing.T) {
 }
 
 func TestWhoManagesHooks(t *testing.T) {
-	p := newBuilds(t)
+	p := newPlace(t)
 	if _, _, err := p.hooks.Add(t.Context(), hook.By{User: p.chat.Operator()}, named(t, "builds", "ci")); !errors.Is(err, account.ErrUnclaimed) {
 		t.Errorf("anybody, on a server without an owner: %v", err)
 	}
@@ -295,7 +283,7 @@ func TestWhoManagesHooks(t *testing.T) {
 }
 
 func TestBadHooks(t *testing.T) {
-	p := newBuilds(t)
+	p := newPlace(t)
 	if _, _, err := p.hooks.Add(t.Context(), p.operator(), named(t, "builds", "server")); !errors.Is(err, session.ErrReserved) {
 		t.Errorf("a reserved name: %v", err)
 	}
@@ -548,13 +536,35 @@ func TestErasedWithItsMaker(t *testing.T) {
 	}
 }
 
-// A name that is misspelt makes no room, which would have no op.
-func TestNoHookForNoRoom(t *testing.T) {
+// A hook may be the first in a room. Where the server has an owner, the room has an op all the same.
+func TestARoomThatAHookMakesHasAnOp(t *testing.T) {
 	p := newPlace(t)
-	if _, _, err := p.hooks.Add(t.Context(), p.operator(), named(t, "buidls", "ci")); !errors.Is(err, chat.ErrNotFound) {
-		t.Errorf("a hook for no room: %v, want ErrNotFound", err)
+	_, _, err := p.hooks.Add(t.Context(), p.operator(), named(t, "early", "ci"))
+	must(t, err)
+	_, err = p.accounts.MakeOwner(t.Context(), "olga", "correct horse battery")
+	must(t, err)
+	_, _, err = p.accounts.AddAccount(t.Context(), account.Operator(), account.NewPerson{
+		NewAccount: account.NewAccount{Username: "adam", Password: "correct horse battery"}, Role: kaban.RoleAdmin,
+	})
+	must(t, err)
+	users := make(map[string]hook.By)
+	for _, name := range []string{"olga", "adam"} {
+		s, err := p.accounts.SignInWithPassword(t.Context(), name, "correct horse battery", account.Device{})
+		must(t, err)
+		id, err := s.Principal.Account.Identity()
+		must(t, err)
+		users[name] = hook.By{User: p.chat.With(id, netip.Addr{}, &chat.Credential{ID: s.Principal.SecretID, Device: true, Fresh: true}), Actor: s.Principal.As("")}
 	}
-	if got := p.entries("buidls"); len(got) != 0 {
-		t.Errorf("the room that there is not has %q", got)
+	_, _, err = p.hooks.Add(t.Context(), p.operator(), named(t, "builds", "ci"))
+	must(t, err)
+	_, _, err = p.hooks.Add(t.Context(), users["adam"], named(t, "deploys", "ci"))
+	must(t, err)
+	for room, op := range map[string]string{"builds": "olga", "deploys": "adam"} {
+		for name, user := range users {
+			state, in, err := user.User.State(t.Context(), named(t, room, "ci").Room)
+			if err != nil || in != (name == op) || in && state.Role != kaban.RoomRoleOp {
+				t.Errorf("%s in %s: %t, %+v, %v; its op is to be %s", name, room, in, state, err, op)
+			}
+		}
 	}
 }

@@ -57,7 +57,7 @@ func (s *Server) listHooks(ctx context.Context, by *who, _ *nothing) (HookList, 
 }
 
 type newHookBody struct {
-	Room     string `json:"room" doc:"The room, which must exist."`
+	Room     string `json:"room" doc:"The room. If there is none, an admin makes it."`
 	Username string `json:"username,omitempty" doc:"The author of messages that name no other. Default: webhook."`
 	Speaker  bool   `json:"speaker,omitempty" doc:"Whether it also posts where only ops and speakers do."`
 }
@@ -86,8 +86,6 @@ func (s *Server) makeHook(ctx context.Context, by *who, in *JSON[newHookBody]) (
 	switch {
 	case errors.Is(err, chat.ErrNotFresh), errors.Is(err, chat.ErrProgram):
 		return MadeHook{}, err
-	case errors.Is(err, chat.ErrNotFound):
-		return MadeHook{}, problem(wire.CodeNotFound, "there is no room "+shortName(n.Room.String())+"; create it before its hook, or look whether the name is right")
 	case errors.Is(err, chat.ErrForbidden):
 		return MadeHook{}, problem(wire.CodeForbidden, "only ops of a room make hooks for it, and none while it is archived; ask one of them")
 	case err != nil:
