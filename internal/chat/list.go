@@ -46,19 +46,50 @@ func (u User) Rooms(ctx context.Context, after string, limit int) (rooms []Room,
 	if err != nil {
 		return nil, false, u.chat.count(err)
 	}
-	for _, name := range own {
-		switch state, err := u.chat.dispatcher.Room(ctx, name); {
-		case err == nil:
-			all = append(all, state)
-		case !errors.Is(err, ErrNotFound):
-			return nil, false, u.chat.count(err)
-		}
+	theirs, err := u.stillKnown(ctx, own)
+	if err != nil {
+		return nil, false, u.chat.count(err)
 	}
+	all = append(all, theirs...)
 	slices.SortFunc(all, compareRooms)
 	if more = len(all) > limit; more {
 		all = all[:limit]
 	}
 	return all, more, nil
+}
+
+// stillKnown returns rooms that the user knew of, but those that the user was thrown out of before
+// they were looked at: their heads may be from afterwards.
+func (u User) stillKnown(ctx context.Context, names []kaban.RoomName) (rooms []Room, err error) {
+	for _, name := range names {
+		switch state, err := u.chat.dispatcher.Room(ctx, name); {
+		case err == nil:
+			rooms = append(rooms, state)
+		case !errors.Is(err, ErrNotFound):
+			return nil, err
+		}
+	}
+	if len(rooms) == 0 {
+		return nil, nil
+	}
+	var known []Room
+	err = u.chat.dispatcher.View(ctx, func(tx store.Tx) error {
+		known = make([]Room, 0, len(rooms))
+		for _, room := range rooms {
+			s, err := u.scene(tx, room.Name, true, false)
+			if err != nil {
+				return err
+			}
+			switch err := refusalOf(access.Can(access.Know, s.Facts), access.Know); {
+			case err == nil:
+				known = append(known, room)
+			case !errors.Is(err, ErrNotFound):
+				return err
+			}
+		}
+		return nil
+	})
+	return known, err
 }
 
 func compareRooms(a, b Room) int { return strings.Compare(a.Name.String(), b.Name.String()) }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/netip"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -626,6 +627,13 @@ func TestReadsWhileThrownOut(t *testing.T) {
 			"me": func() error {
 				me, err := bob.Me(t.Context(), "", 0)
 				if err == nil && len(me.Rooms) == 0 {
+					err = ErrNotFound
+				}
+				return err
+			},
+			"rooms": func() error {
+				rooms, _, err := bob.Rooms(t.Context(), "", 0)
+				if err == nil && !slices.ContainsFunc(rooms, func(r Room) bool { return r.Name == den }) {
 					err = ErrNotFound
 				}
 				return err
