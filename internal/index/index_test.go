@@ -310,7 +310,6 @@ func TestPhrases(t *testing.T) {
 	}
 }
 
-// TestDates finds messages by their times.
 // After a quiet hour, what has just come has not been unread for an hour.
 func TestLagAfterAQuietHour(t *testing.T) {
 	for what, happens := range map[string]func(*Index, kaban.RoomName){
@@ -335,6 +334,7 @@ func TestLagAfterAQuietHour(t *testing.T) {
 	}
 }
 
+// TestDates finds messages by their times.
 func TestDates(t *testing.T) {
 	w := newWorld(t, memory.New(0), "", small)
 	for range 50 {
