@@ -275,6 +275,13 @@ func (f *finder) orders(query string, args ...any) (found []uint64, err error) {
 		return nil, err
 	}
 	rows, err := stmt.QueryContext(f.ctx, args...)
+	if err != nil && strings.Contains(err.Error(), "statement is closed") { // another search has just forgotten it
+		f.db.unprepare(query)
+		if stmt, err = f.db.prepared(f.ctx, query); err != nil {
+			return nil, err
+		}
+		rows, err = stmt.QueryContext(f.ctx, args...)
+	}
 	if err != nil {
 		return nil, err
 	}

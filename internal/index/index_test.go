@@ -310,7 +310,29 @@ func TestPhrases(t *testing.T) {
 	}
 }
 
-// TestDates finds messages by their times.
+// A search goes on if another one has closed the statement that it is about to use: because the
+// table of a volume was dropped.
+func TestClosedStatements(t *testing.T) {
+	w := newWorld(t, memory.New(0), t.TempDir(), usual)
+	w.say(storetest.RoomName(t, "lobby"), "ann", "tea")
+	w.wait()
+	for range 2 {
+		if found := w.find("tea", nil); len(found) != 1 {
+			t.Fatalf("%d messages are found, want 1", len(found))
+		}
+		closed := 0
+		for query, stmt := range w.index.db.statements {
+			if strings.Contains(query, "MATCH") {
+				stmt.Close()
+				closed++
+			}
+		}
+		if closed == 0 {
+			t.Fatal("no statement of a volume is kept")
+		}
+	}
+}
+
 // After a quiet hour, what has just come has not been unread for an hour.
 func TestLagAfterAQuietHour(t *testing.T) {
 	for what, happens := range map[string]func(*Index, kaban.RoomName){
@@ -335,6 +357,7 @@ func TestLagAfterAQuietHour(t *testing.T) {
 	}
 }
 
+// TestDates finds messages by their times.
 func TestDates(t *testing.T) {
 	w := newWorld(t, memory.New(0), "", small)
 	for range 50 {

@@ -34,7 +34,8 @@ func idleTime() time.Duration {
 }
 
 // idleOf reads the first line of /proc/stat: "cpu" and the times of users, nice, system,
-// idle, waiting for a disk, and others.
+// idle, waiting for a disk, and others. Some sandboxes have a file that always says 0: that
+// is no machine without an idle moment, but one that does not tell.
 func idleOf(stat []byte) time.Duration {
 	fields := bytes.Fields(stat)
 	if len(fields) < 6 || string(fields[0]) != "cpu" {
@@ -47,6 +48,9 @@ func idleOf(stat []byte) time.Duration {
 			return unknown()
 		}
 		sum += time.Duration(n) * tick
+	}
+	if sum == 0 {
+		return unknown()
 	}
 	return sum
 }

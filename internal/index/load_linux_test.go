@@ -10,7 +10,7 @@ func TestIdleOf(t *testing.T) {
 	if want := 4500 * time.Millisecond; got != want {
 		t.Errorf("idle for %v, want %v", got, want)
 	}
-	for _, bad := range []string{"", "cpu 1 2 3", "cpu 1 2 3 x 5 6", "intr 1 2 3 4 5 6"} {
+	for _, bad := range []string{"", "cpu 1 2 3", "cpu 1 2 3 x 5 6", "intr 1 2 3 4 5 6", "cpu  0 0 0 0 0 0 0 0 0 0"} {
 		if got := idleOf([]byte(bad)); got >= 0 {
 			t.Errorf("%q: idle for %v, want that it is not known", bad, got)
 		}

@@ -116,6 +116,7 @@ type (
 	whoisEvent struct {
 		room, name string       // the room is "" if none is open
 		member     *wire.Member // nil if nobody in the room has the name
+		absent     bool         // all members of the room were read, and nobody has the name
 		person     *Person      // nil if there is no such account, or the room has a member
 		err        error
 	}

@@ -147,7 +147,7 @@ func (m *Model) whois(rest string) tea.Cmd {
 
 func (m *Model) takeWhois(e whoisEvent) {
 	outside := ""
-	if e.room != "" {
+	if e.absent {
 		outside = ", not in " + m.labelOf(e.room)
 	}
 	switch {

@@ -116,6 +116,7 @@ func (s *Session) whois(server, room, name string) {
 			}
 			after = page[len(page)-1].Username
 		}
+		e.absent = room != "" && e.member == nil && e.err == nil
 		if _, hasAccount := s.client.Account(); e.member == nil && e.err == nil && hasAccount {
 			e.person, e.err = s.person(ctx, server, name)
 		}

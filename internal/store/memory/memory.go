@@ -4,6 +4,7 @@
 // It has the order and the numbering of a durable store, and recognises an id that is
 // sent again for as long as the entry is in the window. The oldest entries of all rooms
 // are forgotten first. What is cut leaves an empty place in the window. Documents are never forgotten and do not count.
+// Ids of changes that made no difference are forgotten with their message, and the oldest ones if they alone fill the window.
 //
 // Its data belong to one Store: they cannot be shared by another handle. There is
 // nothing to export, back up or check, so it has no store.Archive.
@@ -365,6 +366,21 @@ func (s *Store) forgetLocked() {
 		s.bytes -= entryOverhead
 		s.log.pop()
 	}
+	// The last entry stays. Changes of it that made no difference are without number.
+	for s.bytes > s.window && s.log.len() == 1 && len(s.log.at(s.log.first).noops) > 0 {
+		s.dropNoopsLocked(s.log.at(s.log.first), 2)
+	}
+}
+
+// dropNoopsLocked forgets one part in so many of the changes of a message that made no
+// difference, the oldest.
+func (s *Store) dropNoopsLocked(message *kept, parts int) {
+	n := (len(message.noops) + parts - 1) / parts
+	for _, k := range message.noops[:n] {
+		delete(s.noops, k)
+		s.bytes -= noopCost(k)
+	}
+	message.noops = slices.Delete(message.noops, 0, n)
 }
 
 // dropLocked drops the oldest entry of a room, which has a position in the log. An empty
@@ -382,10 +398,7 @@ func (s *Store) dropLocked(position uint64) {
 			edit.original = unknown
 		}
 	}
-	for _, k := range e.noops {
-		delete(s.noops, k)
-		s.bytes -= noopCost(k)
-	}
+	s.dropNoopsLocked(&e, 1)
 	s.ids.remove(e.hash, position)
 	s.bytes -= cost(&e.Entry) - entryOverhead
 	s.setMentionsLocked(e.room, e.Seq, nil)

@@ -97,3 +97,26 @@ func TestWindowCountsStates(t *testing.T) {
 		t.Errorf("%d entries were forgotten, reactions: %t", s.log.first, reacted)
 	}
 }
+
+// Changes that make no difference do not outgrow the window, even if it has only their message.
+func TestNoopsDoNotOutgrowTheWindow(t *testing.T) {
+	s := New(20 * entryOverhead)
+	storetest.Append(t, s, storetest.Draft(t, "lobby", "ann", "id", "hello"))
+	const all = 1000
+	for n := range all {
+		if got := storetest.Append(t, s, change(t, kaban.KindPin, fmt.Sprint("id-", n), 1, kaban.Switch(false, "")))[0]; !got.Duplicate || got.Seq != 1 {
+			t.Fatalf("change %d: %+v, want a duplicate of 1", n, got)
+		}
+		if s.bytes > s.window || len(s.noops) != len(s.log.at(s.log.first).noops) {
+			t.Fatalf("after %d changes there are %d bytes of %d, and %d ids of %d", n+1, s.bytes, s.window, len(s.noops), len(s.log.at(s.log.first).noops))
+		}
+	}
+	last := change(t, kaban.KindPin, fmt.Sprint("id-", all-1), 1, kaban.Switch(false, ""))
+	if len(s.noops) == 0 || len(s.noops) == all {
+		t.Errorf("%d ids are kept of %d", len(s.noops), all)
+	}
+	storetest.Append(t, s, change(t, kaban.KindPin, "on", 1, kaban.Switch(true, "")))
+	if got := storetest.Append(t, s, last)[0]; !got.Duplicate || got.Seq != 1 {
+		t.Errorf("the last one again: %+v, want a duplicate of 1", got)
+	}
+}
