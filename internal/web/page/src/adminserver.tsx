@@ -3,7 +3,7 @@
 import { useSignal } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
 import { a, adminTexts } from './admintexts'
-import { APIError, call, mostListed, path, problemOf } from './api'
+import { APIError, call, mostListed, path } from './api'
 import { Failure, Saved, useSending } from './form'
 import { Confirm, Doing, useLoaded, Waiting } from './listing'
 import { deletedBy } from './retention'
@@ -135,7 +135,7 @@ interface FormProps {
   reload(): Promise<void>
 }
 
-/** Settings one below the other. A choice is saved when it is made, and what was written by the button at the end. */
+/** Settings one below the other. The button at the end saves what was changed. */
 function SettingsForm({ settings, reload }: FormProps) {
   const written = useSignal<Record<string, string>>({})
   const saved = useSignal(false)
@@ -170,18 +170,14 @@ function SettingsForm({ settings, reload }: FormProps) {
       {settings.map((setting) => (
         <div class="field" key={setting.key}>
           <label for={idOf(setting)}>{aboutOf(setting)?.label ?? <code>{setting.key}</code>}</label>
-          {choicesOf(setting.key) ? (
-            <Choice setting={setting} values={choicesOf(setting.key)!} />
-          ) : (
-            <input id={idOf(setting)} type="text" autocomplete="off" autocapitalize="off" spellcheck={false} readOnly={!changes(setting)} value={written.value[setting.key] ?? setting.value} placeholder={setting.default} aria-describedby={`${idOf(setting)}-help`} onInput={(event) => write(setting, event.currentTarget.value)} />
-          )}
+          <Value setting={setting} value={written.value[setting.key] ?? setting.value} write={(value) => write(setting, value)} />
           {sending.problem.value && refused.value === setting.key && <Failure sending={sending} />}
           <Help setting={setting} reload={reload} />
         </div>
       ))}
       {deletes.value !== undefined && <p role="alert">{count('retentionDeletes', deletes.value)}</p>}
       <Confirm sending={sending} />
-      {settings.some((s) => changes(s) && !choicesOf(s.key)) && (
+      {settings.some(changes) && (
         <div class="choices">
           <button type="submit" class="primary" disabled={Object.keys(written.value).length === 0 || sending.busy.value}>
             {t(deletes.value === undefined ? 'save' : 'retentionDelete')}
@@ -193,48 +189,27 @@ function SettingsForm({ settings, reload }: FormProps) {
   )
 }
 
-/** A setting with a few values. */
-function Choice({ setting, values }: { setting: Setting; values: Record<string, string> }) {
-  const value = useSignal(setting.value)
-  const saved = useSignal(setting.value)
-  const told = useSignal(false)
-  const sending = useSending(async () => {
-    try {
-      // Another one may be chosen meanwhile.
-      while (saved.peek() !== value.peek()) {
-        const next = value.peek()
-        await put(setting.key, next)
-        saved.value = next
-      }
-      told.value = true
-    } catch (error) {
-      if (!problemOf(error).confirm) value.value = saved.peek()
-      throw error
-    }
-  })
+interface ValueProps {
+  setting: Setting
+  value: string
+  write(value: string): void
+}
+
+/** Nothing is saved before the button is pressed: an arrow key passes values on its way to the one that is meant. */
+function Value({ setting, value, write }: ValueProps) {
+  const about = { id: idOf(setting), 'aria-describedby': `${idOf(setting)}-help`, value }
+  const values = choicesOf(setting.key)
+  if (!values) {
+    return <input {...about} type="text" autocomplete="off" autocapitalize="off" spellcheck={false} readOnly={!changes(setting)} placeholder={setting.default} onInput={(event) => write(event.currentTarget.value)} />
+  }
   return (
-    <>
-      <select
-        id={idOf(setting)}
-        disabled={!changes(setting)}
-        value={value.value}
-        aria-describedby={`${idOf(setting)}-help`}
-        onChange={(event) => {
-          value.value = event.currentTarget.value
-          told.value = false
-          sending.submit()
-        }}
-      >
-        {Object.entries(values).map(([key, label]) => (
-          <option key={key} value={key}>
-            {label}
-          </option>
-        ))}
-      </select>
-      <Saved when={told.value} />
-      <Confirm sending={sending} />
-      <Failure sending={sending} />
-    </>
+    <select {...about} disabled={!changes(setting)} onChange={(event) => write(event.currentTarget.value)}>
+      {Object.entries(values).map(([key, label]) => (
+        <option key={key} value={key}>
+          {label}
+        </option>
+      ))}
+    </select>
   )
 }
 

@@ -34,13 +34,26 @@ export function loadMembersAgain(wait = changeWait): void {
   }, wait)
 }
 
-/** In how many direct rooms it is known who is here, without showing them. */
-const mostDirect = 30
+/** In how many conversations of two it is known who is here, without showing them. */
+const mostPairs = 30
 
-/** Asks for the members of a room that is not on the screen, if the list of rooms shows who is here. */
+/** The list of rooms shows who is here for a conversation of two: several people have no username in common. */
+const isPair = (room: Room) => room.kind.peek() === 'direct' && !room.title.peek().includes(',')
+
+const waiting = new Set<Room>()
+
+/** Asks after a while for the members of a room that is not on the screen, if the list of rooms shows who is here. */
 export function loadWhoIsHere(room: Room): void {
-  const direct = state.rooms.peek().filter((r) => r.kind.peek() === 'direct')
-  if (direct.slice(0, mostDirect).includes(room)) void loadMembers(room)
+  if (!isPair(room)) return
+  if (waiting.size === 0) setTimeout(askWhoIsHere, changeWait)
+  waiting.add(room)
+}
+
+/** One after the other: a server that starts again has all clients ask at once. */
+async function askWhoIsHere(): Promise<void> {
+  const rooms = state.rooms.peek().filter(isPair).slice(0, mostPairs).filter((room) => waiting.has(room))
+  waiting.clear()
+  for (const room of rooms) await loadMembers(room)
 }
 
 /** The members are others now: asks for them after a while, or when the room is shown. */
@@ -56,27 +69,29 @@ export function receivePresence(event: Presence): void {
   batch(() => {
     room.memberCount.value = event.members
     const members = room.members.value
-    if (!members) return
+    if (!members) return loadWhoIsHere(room)
     // In a large room presence has only the count. Ask for the names, but not at once.
     if (!event.joined && !event.left) return outdated(room, event.members > fewMembers ? membersWait : changeWait)
     const now = new Map(members.map((m) => [m.username, m]))
+    let unsure = false
     for (const name of event.left ?? []) {
-      const member = now.get(name)
       // The membership of an account outlasts its connections, and it may have others.
-      if (member?.account) outdated(room)
+      if (now.get(name)?.account) unsure = true
       else now.delete(name)
     }
     for (const name of event.joined ?? []) {
       const member = now.get(name)
       now.set(name, member ? { ...member, online: true } : visitor(name))
-      if (!member && state.account.value) outdated(room)
+      if (!member && state.account.value) unsure = true
     }
     room.members.value = [...now.values()].sort(byName)
+    if (unsure) outdated(room)
   })
 }
 
 export async function loadMembers(room: Room): Promise<void> {
   const all: Member[] = []
+  room.membersOld = false // a change that comes meanwhile sets it again
   try {
     for (let more = true; more && all.length < mostMembers; ) {
       const last = all[all.length - 1]?.username
@@ -85,9 +100,9 @@ export async function loadMembers(room: Room): Promise<void> {
       more = found.more && found.usernames.length > 0
     }
   } catch {
-    return // asked again after the next join, or when the room is shown
+    room.membersOld = true // asked again after the next join, or when the room is shown
+    return
   }
-  room.membersOld = false
   room.members.value = all.sort(byName)
 }
 
