@@ -1,7 +1,6 @@
 package chat
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -205,7 +204,7 @@ func (e *eraser) note(account string, err error) {
 
 func (c *Chat) eraseOne(ctx context.Context, e *people.Erasure) error {
 	if !e.Deleted {
-		for _, name := range c.allRooms() {
+		for _, name := range c.dispatcher.Names() {
 			if name.Key() <= e.Room {
 				continue
 			}
@@ -306,28 +305,6 @@ func (c *Chat) record(ctx context.Context, erasures []people.Erasure) error {
 
 func (c *Chat) putErasure(ctx context.Context, e *people.Erasure) error {
 	return c.dispatcher.Update(ctx, func(tx store.Tx) error { return people.Erasures.Put(tx, e) })
-}
-
-// allRooms returns all rooms, also those that nobody lists, by their keys.
-func (c *Chat) allRooms() (names []kaban.RoomName) {
-	for after, more := "", true; more; {
-		var page []dispatch.RoomInfo
-		page, more = c.dispatcher.Rooms(after, erasePage)
-		for i := range page {
-			names = append(names, page[i].Name)
-			after = page[i].Name.String()
-		}
-	}
-	for after, more := "", true; more; {
-		var page []kaban.RoomName
-		page, more = c.dispatcher.Unlisted(after, erasePage)
-		for _, name := range page {
-			names = append(names, name)
-			after = name.String()
-		}
-	}
-	slices.SortFunc(names, func(a, b kaban.RoomName) int { return cmp.Compare(a.Key(), b.Key()) })
-	return names
 }
 
 // eraseRoom deletes what the authors have written in a room. The counts are stored when all of
@@ -565,7 +542,7 @@ func (c *Chat) Erasable(ctx context.Context, authors []string, from *ErasablePla
 		at = *from
 	}
 	pages := 0
-	for _, name := range c.allRooms() {
+	for _, name := range c.dispatcher.Names() {
 		if name.Key() < at.Room {
 			continue
 		}

@@ -116,9 +116,11 @@ func TestErased(t *testing.T) {
 		search.Look(t)
 	}
 	w.create("bob", "attic", kaban.RoomPrivate)
-	rooms := []string{"lobby", "attic", "empty"}
+	direct, err := w.user("ann").Direct(t.Context(), []kaban.Username{storetest.Username(t, "bob")})
+	want(t, "direct", err, nil)
+	rooms := []string{"lobby", "attic", direct.String(), "empty"}
 	first := make(map[string]uint64)
-	for _, room := range rooms[:2] {
+	for _, room := range rooms[:3] {
 		state, err := s.Room(t.Context(), storetest.RoomName(t, room))
 		if err != nil {
 			t.Fatal(err)
@@ -138,20 +140,20 @@ func TestErased(t *testing.T) {
 		t.Error("nothing is found before")
 	}
 	w.restart() // the dispatcher knows the heads
-	if got, _ := w.erasable(ann.ID(), was.ID()); got != (Erasable{2 * 600, 2, 2, nil}) {
+	if got, _ := w.erasable(ann.ID(), was.ID()); got != (Erasable{3 * 600, 3, 3, nil}) {
 		t.Errorf("before, %+v can be erased", got)
 	}
 	if found := search.Find(t, "secret-"); len(found) == 0 {
 		t.Error("looking deletes")
 	}
 	w.giveErasure(ann.ID(), was.ID())
-	if e := w.erasure(true); e.Messages != 2*600 || e.Reactions != 2 || e.Rooms != 2 {
+	if e := w.erasure(true); e.Messages != 3*600 || e.Reactions != 3 || e.Rooms != 3 {
 		t.Errorf("%d messages, %d reactions, %d rooms", e.Messages, e.Reactions, e.Rooms)
 	}
 	if found := search.Find(t, "secret-"); len(found) > 0 {
 		t.Errorf("it is done, and %v have some of it", found)
 	}
-	for _, room := range rooms[:2] {
+	for _, room := range rooms[:3] {
 		found, err := s.History(t.Context(), storetest.RoomName(t, room), store.Page{Limit: 5000})
 		if err != nil {
 			t.Fatal(err)
@@ -170,7 +172,7 @@ func TestErased(t *testing.T) {
 		}
 	}
 	w.giveErasure(ann.ID(), was.ID())
-	if e := w.erasure(true); e.Messages != 2*600 || e.Reactions != 0 {
+	if e := w.erasure(true); e.Messages != 3*600 || e.Reactions != 0 {
 		t.Errorf("again: %d messages, %d reactions", e.Messages, e.Reactions)
 	}
 }
