@@ -311,7 +311,7 @@ func (c *Chat) putErasure(ctx context.Context, e *people.Erasure) error {
 // it is done.
 func (c *Chat) eraseRoom(ctx context.Context, e *people.Erasure, name kaban.RoomName) error {
 	next := *e
-	var topic store.Entry // the last one, of anybody
+	var topic store.Entry // the one that has set the topic, of anybody
 	for after := uint64(0); ; {
 		entries, err := c.dispatcher.Read(ctx, name, store.Page{After: after, Limit: erasePage})
 		if damaged, ok := errors.AsType[*store.DamagedError](err); ok {
@@ -328,7 +328,7 @@ func (c *Chat) eraseRoom(ctx context.Context, e *people.Erasure, name kaban.Room
 		var sends []Send
 		var redactions []store.Redaction
 		for i := range entries {
-			if entries[i].Kind == kaban.KindTopic {
+			if entries[i].Kind == kaban.KindTopic || entries[i].Seq == 1 { // a room may be made with a topic
 				topic = entries[i]
 			}
 			if !slices.Contains(e.Authors, entries[i].Author) {

@@ -512,6 +512,10 @@ func TestErasedTexts(t *testing.T) {
 	want(t, "topic", w.do("bob", "den", Act{Action: access.SetTopic, Topic: "public-topic"}), nil)
 	want(t, "topic", w.do("bob", "attic", Act{Action: access.SetTopic, Topic: "public-first"}), nil)
 	want(t, "topic", w.do("ann", "attic", Act{Action: access.SetTopic, Topic: "secret-topic"}), nil)
+	for _, by := range []string{"ann", "bob"} { // nothing in the log says so
+		room, topic := storetest.RoomName(t, by+"-loft"), map[string]string{"ann": "secret-loft", "bob": "public-loft"}[by]
+		want(t, "create", w.user(by).Create(t.Context(), room, NewRoom{Kind: kaban.RoomPublic, Topic: topic}), nil)
+	}
 	restrict := func(by, whom, reason string) {
 		t.Helper()
 		act := w.to(whom, access.Mute)
@@ -553,7 +557,7 @@ func TestErasedTexts(t *testing.T) {
 	}, texts); diff != "" {
 		t.Errorf("the entries (-want +got):\n%s", diff)
 	}
-	for room, topic := range map[string]string{"attic": "", "den": "public-topic"} {
+	for room, topic := range map[string]string{"attic": "", "den": "public-topic", "ann-loft": "", "bob-loft": "public-loft"} {
 		state, _, err := w.user("bob").State(t.Context(), storetest.RoomName(t, room))
 		if err != nil || state.Topic != topic {
 			t.Errorf("the topic of %s is %q, %v; want %q", room, state.Topic, err, topic)
