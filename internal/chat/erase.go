@@ -217,6 +217,11 @@ func (c *Chat) eraseOne(ctx context.Context, e *people.Erasure) error {
 			return err
 		}
 	}
+	if c.eraseAudit != nil {
+		if err := c.eraseAudit(ctx, e.Account); err != nil {
+			return err
+		}
+	}
 	if err := c.dispatcher.Erase(ctx); err != nil {
 		return err
 	}

@@ -455,14 +455,20 @@ func TestErasedMentions(t *testing.T) {
 	})
 }
 
-// An account is not reported as erased before that is noted elsewhere, and each start has it noted
+// An account is not reported as erased before the audit has nothing of it and that is noted elsewhere, and each start has it noted
 // again, also when nothing is left to be erased.
 func TestErasedIsRecorded(t *testing.T) {
 	t.Parallel()
 	w := newErasing(t)
 	var mu sync.Mutex
 	var calls []string
-	options := Options{RecordErased: func(ctx context.Context, accounts []store.ErasedAccount) error {
+	options := Options{EraseAudit: func(_ context.Context, account string) error {
+		e := w.erasure(false)
+		mu.Lock()
+		defer mu.Unlock()
+		calls = append(calls, fmt.Sprint("audit of ", account, " done: ", e.Done != 0))
+		return nil
+	}, RecordErased: func(ctx context.Context, accounts []store.ErasedAccount) error {
 		e := w.erasure(false)
 		mu.Lock()
 		defer mu.Unlock()
@@ -482,17 +488,17 @@ func TestErasedIsRecorded(t *testing.T) {
 	w.giveErasure(w.ann.ID())
 	w.erasure(true)
 	w.chat.Close()
-	if want := []string{"[{id-ann 0} {id-erased 0}] done: false"}; !slices.Equal(calls, want) {
+	if want := []string{"audit of id-ann done: false", "[{id-ann 0} {id-erased 0}] done: false"}; !slices.Equal(calls, want) {
 		t.Errorf("it is noted: %q, want %q", calls, want)
 	}
 	w.restartWith(options)
-	for n := 0; n < 2; time.Sleep(time.Millisecond) {
+	for n := 0; n < 3; time.Sleep(time.Millisecond) {
 		mu.Lock()
 		n = len(calls)
 		mu.Unlock()
 	}
 	w.chat.Close()
-	if want := "[{id-ann 0} {id-erased 0}] done: true"; len(calls) != 2 || calls[1] != want {
+	if want := "[{id-ann 0} {id-erased 0}] done: true"; len(calls) != 3 || calls[2] != want {
 		t.Errorf("at the next start it is noted: %q, want %q", calls, want)
 	}
 }
