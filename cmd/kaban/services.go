@@ -43,6 +43,7 @@ func newServices(ctx context.Context, data string, kept store.Store, d *dispatch
 		}
 	}
 	chatOptions.Log = log
+	chatOptions.EraseAudit = func(ctx context.Context, id string) error { return account.EraseFromAudit(ctx, kept, id) }
 	rooms, err := service.New(ctx, d, chatOptions)
 	if err != nil {
 		return nil, fmt.Errorf("start: %w", err)

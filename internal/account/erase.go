@@ -22,9 +22,8 @@ import (
 // erased like it. What it has written, also by its bots and by hooks that it has made, is
 // deleted later, in the background: Erasure says how far that is.
 //
-// The audit may be long, so its part is more than one transaction. An error that comes
-// after the first one leaves addresses that are no older than 30 days; Erase may be
-// called again.
+// The audit may be long, so its part is more than one transaction. What an error or the end of
+// the server leaves there is removed by EraseFromAudit, before the erasing is done.
 func (s *Service) Erase(ctx context.Context, by Actor, username string) error {
 	former, err := s.formerHooks(ctx, by, username)
 	if err != nil {
@@ -42,7 +41,7 @@ func (s *Service) Erase(ctx context.Context, by Actor, username string) error {
 	if err != nil {
 		return err
 	}
-	if err := s.eraseFromAudit(ctx, erased); err != nil {
+	if err := eraseFromAudit(ctx, s.documents, erased); err != nil {
 		return fmt.Errorf("erase an account from the audit: %w", err)
 	}
 	return nil
@@ -407,15 +406,39 @@ func (s *scrubber) row(tx store.Tx, old *people.Audit) error {
 	return people.Audits.Put(tx, &row)
 }
 
+// EraseFromAudit removes what the audit has of an account that was erased, and of its bots,
+// beside their names and actions. Erase does so, too, but not if the server ends before it has
+// got there; so it is done again before an erasing counts as done. It may be called again.
+func EraseFromAudit(ctx context.Context, documents store.Documents, id string) error {
+	var erased []people.Account
+	err := documents.View(ctx, func(tx store.Tx) error {
+		a, err := people.Accounts.Get(tx, id)
+		if err != nil {
+			return err
+		}
+		erased = []people.Account{a}
+		return people.Accounts.Bots(tx, id, func(bot *people.Account) bool {
+			if bot.Status == people.StatusRemoved { // else a restore has brought it back to its former owner
+				erased = append(erased, *bot)
+			}
+			return true
+		})
+	})
+	if err != nil {
+		return err
+	}
+	return eraseFromAudit(ctx, documents, erased)
+}
+
 // eraseFromAudit removes what the audit has of accounts beside their names and actions.
-func (s *Service) eraseFromAudit(ctx context.Context, accounts []people.Account) error {
+func eraseFromAudit(ctx context.Context, documents store.Documents, accounts []people.Account) error {
 	scrub, err := scrubberOf(accounts)
 	if err != nil {
 		return err
 	}
 	var after *people.Audit
 	for more := true; more; {
-		err := s.documents.Update(ctx, func(tx store.Tx) error {
+		err := documents.Update(ctx, func(tx store.Tx) error {
 			rows, unfinished, err := people.Audits.Since(tx, 0, after, maintainStep)
 			if err != nil {
 				return err

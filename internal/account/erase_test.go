@@ -2,6 +2,7 @@ package account
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -138,6 +139,39 @@ func TestErase(t *testing.T) {
 	}
 	if tasks := w.tasks(a.ID); tasks != "join succeed leave" {
 		t.Errorf("tasks: %s", tasks)
+	}
+}
+
+// What a server that was killed has left of an account in the audit is removed later.
+func TestEraseFromAudit(t *testing.T) {
+	w := newWorld(t, nil)
+	alice := w.claim()
+	bob := w.add(alice, "bob", kaban.RoleMember)
+	w.bot(bob, "robot")
+	w.add(alice, "eve", kaban.RoleMember)
+	w.must(w.Erase(w.ctx, Operator(), "bob"))
+	left := map[string]string{"bob": "", "robot": "", "eve": "Eve the Wise"}
+	w.must(w.documents.Update(w.ctx, func(tx store.Tx) error {
+		for name := range left {
+			row := people.Audit{Time: w.now(), ID: "left-" + name, Action: "account.name", Subject: name, Detail: "Eve the Wise"}
+			if err := people.Audits.Put(tx, &row); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+	w.must(EraseFromAudit(w.ctx, w.documents, bob.Principal.Account.ID))
+	found := make(map[string]string)
+	w.must(w.documents.View(w.ctx, func(tx store.Tx) error {
+		return people.Audits.All(tx, func(row *people.Audit) bool {
+			if name, ok := strings.CutPrefix(row.ID, "left-"); ok {
+				found[name] = row.Detail
+			}
+			return true
+		})
+	}))
+	if !maps.Equal(found, left) {
+		t.Errorf("the audit has %v, want %v", found, left)
 	}
 }
 

@@ -180,6 +180,9 @@ type Options struct {
 	// EraseIndex returns once nothing of what was deleted before the call is left in the
 	// search index and its files. Nil: there is no index.
 	EraseIndex func(context.Context) error
+	// EraseAudit removes what the audit says about an account that was erased and its bots. It
+	// is called again after a failure, or by the next server. Nil: there is no audit.
+	EraseAudit func(ctx context.Context, account string) error
 	// RecordErased returns once it is noted elsewhere that accounts were erased, so that no
 	// backup brings them back. What is noted already stays so. Nil: nobody notes it.
 	RecordErased func(context.Context, []store.ErasedAccount) error
@@ -202,6 +205,8 @@ type Chat struct {
 	eraser      eraser
 	eraseIndex  func(context.Context) error              // nil: there is no index
 	forgetIndex func(context.Context, []store.Run) error // nil: there is no index
+	// eraseAudit is Options.EraseAudit.
+	eraseAudit func(ctx context.Context, account string) error
 	// recordErased is Options.RecordErased.
 	recordErased func(context.Context, []store.ErasedAccount) error
 	retain       chan struct{}        // has room for one
@@ -235,6 +240,7 @@ func New(ctx context.Context, d *dispatch.Dispatcher, options Options) (*Chat, e
 	}
 	c := &Chat{dispatcher: d, newRooms: limitNewRooms(options), maxContent: options.MaxContent, searches: options.Searches, exempt: options.Exempt}
 	c.eraseIndex, c.forgetIndex, c.recordErased = options.EraseIndex, options.ForgetIndex, options.RecordErased
+	c.eraseAudit = options.EraseAudit
 	c.seeking = limit.NewQueue(limit.HalfOfProcessors(), maxSeeking)
 	c.retain, c.elapsed = make(chan struct{}, 1), options.Clock
 	d.SetAttribution(c.attribute)

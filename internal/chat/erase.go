@@ -1,7 +1,6 @@
 package chat
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -205,7 +204,7 @@ func (e *eraser) note(account string, err error) {
 
 func (c *Chat) eraseOne(ctx context.Context, e *people.Erasure) error {
 	if !e.Deleted {
-		for _, name := range c.allRooms() {
+		for _, name := range c.dispatcher.Names() {
 			if name.Key() <= e.Room {
 				continue
 			}
@@ -215,6 +214,11 @@ func (c *Chat) eraseOne(ctx context.Context, e *people.Erasure) error {
 		}
 		e.Deleted = true
 		if err := c.putErasure(ctx, e); err != nil {
+			return err
+		}
+	}
+	if c.eraseAudit != nil {
+		if err := c.eraseAudit(ctx, e.Account); err != nil {
 			return err
 		}
 	}
@@ -308,33 +312,11 @@ func (c *Chat) putErasure(ctx context.Context, e *people.Erasure) error {
 	return c.dispatcher.Update(ctx, func(tx store.Tx) error { return people.Erasures.Put(tx, e) })
 }
 
-// allRooms returns all rooms, also those that nobody lists, by their keys.
-func (c *Chat) allRooms() (names []kaban.RoomName) {
-	for after, more := "", true; more; {
-		var page []dispatch.RoomInfo
-		page, more = c.dispatcher.Rooms(after, erasePage)
-		for i := range page {
-			names = append(names, page[i].Name)
-			after = page[i].Name.String()
-		}
-	}
-	for after, more := "", true; more; {
-		var page []kaban.RoomName
-		page, more = c.dispatcher.Unlisted(after, erasePage)
-		for _, name := range page {
-			names = append(names, name)
-			after = name.String()
-		}
-	}
-	slices.SortFunc(names, func(a, b kaban.RoomName) int { return cmp.Compare(a.Key(), b.Key()) })
-	return names
-}
-
 // eraseRoom deletes what the authors have written in a room. The counts are stored when all of
 // it is done.
 func (c *Chat) eraseRoom(ctx context.Context, e *people.Erasure, name kaban.RoomName) error {
 	next := *e
-	var topic store.Entry // the last one, of anybody
+	var topic store.Entry // the one that has set the topic, of anybody
 	for after := uint64(0); ; {
 		entries, err := c.dispatcher.Read(ctx, name, store.Page{After: after, Limit: erasePage})
 		if damaged, ok := errors.AsType[*store.DamagedError](err); ok {
@@ -351,7 +333,7 @@ func (c *Chat) eraseRoom(ctx context.Context, e *people.Erasure, name kaban.Room
 		var sends []Send
 		var redactions []store.Redaction
 		for i := range entries {
-			if entries[i].Kind == kaban.KindTopic {
+			if entries[i].Kind == kaban.KindTopic || entries[i].Seq == 1 { // a room may be made with a topic
 				topic = entries[i]
 			}
 			if !slices.Contains(e.Authors, entries[i].Author) {
@@ -565,7 +547,7 @@ func (c *Chat) Erasable(ctx context.Context, authors []string, from *ErasablePla
 		at = *from
 	}
 	pages := 0
-	for _, name := range c.allRooms() {
+	for _, name := range c.dispatcher.Names() {
 		if name.Key() < at.Room {
 			continue
 		}

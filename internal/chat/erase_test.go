@@ -116,9 +116,11 @@ func TestErased(t *testing.T) {
 		search.Look(t)
 	}
 	w.create("bob", "attic", kaban.RoomPrivate)
-	rooms := []string{"lobby", "attic", "empty"}
+	direct, err := w.user("ann").Direct(t.Context(), []kaban.Username{storetest.Username(t, "bob")})
+	want(t, "direct", err, nil)
+	rooms := []string{"lobby", "attic", direct.String(), "empty"}
 	first := make(map[string]uint64)
-	for _, room := range rooms[:2] {
+	for _, room := range rooms[:3] {
 		state, err := s.Room(t.Context(), storetest.RoomName(t, room))
 		if err != nil {
 			t.Fatal(err)
@@ -138,20 +140,20 @@ func TestErased(t *testing.T) {
 		t.Error("nothing is found before")
 	}
 	w.restart() // the dispatcher knows the heads
-	if got, _ := w.erasable(ann.ID(), was.ID()); got != (Erasable{2 * 600, 2, 2, nil}) {
+	if got, _ := w.erasable(ann.ID(), was.ID()); got != (Erasable{3 * 600, 3, 3, nil}) {
 		t.Errorf("before, %+v can be erased", got)
 	}
 	if found := search.Find(t, "secret-"); len(found) == 0 {
 		t.Error("looking deletes")
 	}
 	w.giveErasure(ann.ID(), was.ID())
-	if e := w.erasure(true); e.Messages != 2*600 || e.Reactions != 2 || e.Rooms != 2 {
+	if e := w.erasure(true); e.Messages != 3*600 || e.Reactions != 3 || e.Rooms != 3 {
 		t.Errorf("%d messages, %d reactions, %d rooms", e.Messages, e.Reactions, e.Rooms)
 	}
 	if found := search.Find(t, "secret-"); len(found) > 0 {
 		t.Errorf("it is done, and %v have some of it", found)
 	}
-	for _, room := range rooms[:2] {
+	for _, room := range rooms[:3] {
 		found, err := s.History(t.Context(), storetest.RoomName(t, room), store.Page{Limit: 5000})
 		if err != nil {
 			t.Fatal(err)
@@ -170,7 +172,7 @@ func TestErased(t *testing.T) {
 		}
 	}
 	w.giveErasure(ann.ID(), was.ID())
-	if e := w.erasure(true); e.Messages != 2*600 || e.Reactions != 0 {
+	if e := w.erasure(true); e.Messages != 3*600 || e.Reactions != 0 {
 		t.Errorf("again: %d messages, %d reactions", e.Messages, e.Reactions)
 	}
 }
@@ -453,14 +455,20 @@ func TestErasedMentions(t *testing.T) {
 	})
 }
 
-// An account is not reported as erased before that is noted elsewhere, and each start has it noted
+// An account is not reported as erased before the audit has nothing of it and that is noted elsewhere, and each start has it noted
 // again, also when nothing is left to be erased.
 func TestErasedIsRecorded(t *testing.T) {
 	t.Parallel()
 	w := newErasing(t)
 	var mu sync.Mutex
 	var calls []string
-	options := Options{RecordErased: func(ctx context.Context, accounts []store.ErasedAccount) error {
+	options := Options{EraseAudit: func(_ context.Context, account string) error {
+		e := w.erasure(false)
+		mu.Lock()
+		defer mu.Unlock()
+		calls = append(calls, fmt.Sprint("audit of ", account, " done: ", e.Done != 0))
+		return nil
+	}, RecordErased: func(ctx context.Context, accounts []store.ErasedAccount) error {
 		e := w.erasure(false)
 		mu.Lock()
 		defer mu.Unlock()
@@ -480,17 +488,17 @@ func TestErasedIsRecorded(t *testing.T) {
 	w.giveErasure(w.ann.ID())
 	w.erasure(true)
 	w.chat.Close()
-	if want := []string{"[{id-ann 0} {id-erased 0}] done: false"}; !slices.Equal(calls, want) {
+	if want := []string{"audit of id-ann done: false", "[{id-ann 0} {id-erased 0}] done: false"}; !slices.Equal(calls, want) {
 		t.Errorf("it is noted: %q, want %q", calls, want)
 	}
 	w.restartWith(options)
-	for n := 0; n < 2; time.Sleep(time.Millisecond) {
+	for n := 0; n < 3; time.Sleep(time.Millisecond) {
 		mu.Lock()
 		n = len(calls)
 		mu.Unlock()
 	}
 	w.chat.Close()
-	if want := "[{id-ann 0} {id-erased 0}] done: true"; len(calls) != 2 || calls[1] != want {
+	if want := "[{id-ann 0} {id-erased 0}] done: true"; len(calls) != 3 || calls[2] != want {
 		t.Errorf("at the next start it is noted: %q, want %q", calls, want)
 	}
 }
@@ -510,6 +518,10 @@ func TestErasedTexts(t *testing.T) {
 	want(t, "topic", w.do("bob", "den", Act{Action: access.SetTopic, Topic: "public-topic"}), nil)
 	want(t, "topic", w.do("bob", "attic", Act{Action: access.SetTopic, Topic: "public-first"}), nil)
 	want(t, "topic", w.do("ann", "attic", Act{Action: access.SetTopic, Topic: "secret-topic"}), nil)
+	for _, by := range []string{"ann", "bob"} { // nothing in the log says so
+		room, topic := storetest.RoomName(t, by+"-loft"), map[string]string{"ann": "secret-loft", "bob": "public-loft"}[by]
+		want(t, "create", w.user(by).Create(t.Context(), room, NewRoom{Kind: kaban.RoomPublic, Topic: topic}), nil)
+	}
 	restrict := func(by, whom, reason string) {
 		t.Helper()
 		act := w.to(whom, access.Mute)
@@ -551,7 +563,7 @@ func TestErasedTexts(t *testing.T) {
 	}, texts); diff != "" {
 		t.Errorf("the entries (-want +got):\n%s", diff)
 	}
-	for room, topic := range map[string]string{"attic": "", "den": "public-topic"} {
+	for room, topic := range map[string]string{"attic": "", "den": "public-topic", "ann-loft": "", "bob-loft": "public-loft"} {
 		state, _, err := w.user("bob").State(t.Context(), storetest.RoomName(t, room))
 		if err != nil || state.Topic != topic {
 			t.Errorf("the topic of %s is %q, %v; want %q", room, state.Topic, err, topic)

@@ -54,7 +54,7 @@ func (c *Chat) retainAll(ctx context.Context, passed int64) error {
 	}
 	var runs []store.Run
 	var errs []error
-	for _, name := range c.allRooms() {
+	for _, name := range c.dispatcher.Names() {
 		var failed error
 		if clock.Time != 0 {
 			failed = c.cutRoom(ctx, name, clock)
@@ -196,7 +196,7 @@ func (c *Chat) TooOld(ctx context.Context, room kaban.RoomName, days int64) (mes
 	}
 	names := []kaban.RoomName{room}
 	if room.String() == "" {
-		names = c.allRooms()
+		names = c.dispatcher.Names()
 	}
 	age := c.ageOf(people.Clock{Time: c.now()}, days)
 	for _, name := range names {

@@ -68,10 +68,11 @@ func TestRetention(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newTown(t, memory.New(0))
 		defer w.chat.Close()
+		direct := kaban.NewDirectRoom().String()
 		say := func(n int) {
 			for range n {
 				w.ids++
-				for _, room := range []string{"lobby", "attic", "cellar"} {
+				for _, room := range []string{"lobby", "attic", "cellar", direct} {
 					storetest.Append(t, w.store, storetest.Draft(t, room, "ann", fmt.Sprint("m", w.ids), "x"))
 				}
 			}
@@ -85,40 +86,40 @@ func TestRetention(t *testing.T) {
 		check := func(when, want string) {
 			t.Helper()
 			synctest.Wait()
-			if got := w.kept("lobby", "attic", "cellar"); got != want {
+			if got := w.kept("lobby", "attic", "cellar", direct); got != want {
 				t.Errorf("%s: %s is kept, want %s", when, got, want)
 			}
 		}
-		check("at first", "1-600 1-600 1-600")
+		check("at first", "1-600 1-600 1-600 1-600")
 		time.Sleep(12 * time.Hour)
 		say(2)
 		time.Sleep(14 * time.Hour)
-		check("after a day", "1-602 1-602 601-602")
+		check("after a day", "1-602 1-602 601-602 1-602")
 		messages, rooms, err := w.chat.TooOld(t.Context(), kaban.RoomName{}, 1)
-		if messages != 600 || rooms != 1 || err != nil { // of the lobby: the others have their own
+		if messages != 2*600 || rooms != 2 || err != nil { // of the lobby and the direct room: the others have their own
 			t.Errorf("of the server %d messages in %d rooms are too old, %v", messages, rooms, err)
 		}
 		if messages, rooms, err = w.chat.TooOld(t.Context(), storetest.RoomName(t, "attic"), 1); messages != 600 || rooms != 1 || err != nil {
 			t.Errorf("of the attic %d messages in %d rooms are too old, %v", messages, rooms, err)
 		}
 		w.setting(people.SettingRetention, "1d")
-		check("at once", "601-602 1-602 601-602")
+		check("at once", "601-602 1-602 601-602 601-602")
 		w.retain("attic", "")
-		check("without its own", "601-602 601-602 601-602")
+		check("without its own", "601-602 601-602 601-602 601-602")
 		w.setting(people.SettingRetention, "30d")
 		time.Sleep(20 * 24 * time.Hour)
-		check("longer", "601-602 601-602 603-602")
+		check("longer", "601-602 601-602 603-602 601-602")
 		stop()
 		time.Sleep(20 * 24 * time.Hour)
 		w.restart()
 		defer w.chat.Close()
 		stop = w.retaining()
-		check("after a start, the clock may be wrong", "601-602 601-602 603-602")
+		check("after a start, the clock may be wrong", "601-602 601-602 603-602 601-602")
 		time.Sleep(25 * time.Hour)
-		check("a day later", "603-602 603-602 603-602")
+		check("a day later", "603-602 603-602 603-602 603-602")
 		stop()
 		say(1)
-		check("a room that is empty goes on", "603-603 603-603 603-603")
+		check("a room that is empty goes on", "603-603 603-603 603-603 603-603")
 	})
 }
 

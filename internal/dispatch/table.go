@@ -1,8 +1,10 @@
 package dispatch
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/tidwall/btree"
 
@@ -145,6 +147,20 @@ func (d *Dispatcher) Unlisted(after string, limit int) (names []kaban.RoomName, 
 		names[i] = r.name
 	}
 	return names, more
+}
+
+// Names returns the names of all rooms that this dispatcher knows, direct ones included, sorted
+// by their keys. It never asks the store. Its work grows with the server, so it is for work
+// that looks at all rooms anyway.
+func (d *Dispatcher) Names() []kaban.RoomName {
+	d.mu.Lock()
+	names := make([]kaban.RoomName, 0, len(d.rooms))
+	for _, r := range d.rooms {
+		names = append(names, r.name)
+	}
+	d.mu.Unlock()
+	slices.SortFunc(names, func(a, b kaban.RoomName) int { return cmp.Compare(a.Key(), b.Key()) })
+	return names
 }
 
 // ListsAll reports whether all rooms, direct ones included, are in Rooms.
