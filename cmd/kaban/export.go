@@ -98,7 +98,7 @@ func (c *exportCommand) write(ctx context.Context, archive store.Archive, only [
 	err := archive.Export(ctx, only, store.Receiver{
 		Document: func(d *store.Document) (err error) {
 			switch line = line[:0]; {
-			case people.IsTicket(d.Key), person != nil && !people.IsAudit(d.Key):
+			case people.IsLocal(d.Key), person != nil && !people.IsAudit(d.Key):
 				return nil
 			case person != nil:
 				line, err = appendAudit(line, person, d)

@@ -18,6 +18,7 @@ func (p *page) part(name string) {
 	p.until(find)
 	p.text(find + `.click(), ''`)
 	p.until(`document.querySelector('.parts [aria-current]')?.innerText === %s`, name)
+	p.until(`![...document.querySelectorAll('.part > p.quiet')].some((e) => e.innerText.startsWith('Loading'))`)
 }
 
 // What belongs to an account: its profile, password, devices, tokens and bots.

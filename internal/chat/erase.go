@@ -361,7 +361,7 @@ func (c *Chat) eraseRoom(ctx context.Context, e *people.Erasure, name kaban.Room
 		}
 	}
 	if slices.Contains(e.Authors, topic.Author) {
-		if err := c.clearTopic(ctx, name, topic.Seq); err != nil {
+		if err := c.clearTopic(ctx, name, &topic); err != nil {
 			return err
 		}
 	}
@@ -427,13 +427,15 @@ func withoutText(e *store.Entry) string {
 	return e.Content
 }
 
-// clearTopic takes the topic of a room away, which an entry has set.
-func (c *Chat) clearTopic(ctx context.Context, name kaban.RoomName, seq uint64) error {
+// clearTopic takes the topic of a room away, which an entry has set. If the entry still says which one
+// that was, another one that somebody has set meanwhile stays.
+func (c *Chat) clearTopic(ctx context.Context, name kaban.RoomName, by *store.Entry) error {
+	was, unsaid := people.DecodeChange[people.TopicChange](by.Content)
 	body, err := people.EncodeChange(people.TopicChange{})
 	if err != nil {
 		return err
 	}
-	id, err := kaban.ParseMessageID("erased-topic-" + strconv.FormatUint(seq, 10))
+	id, err := kaban.ParseMessageID("erased-topic-" + strconv.FormatUint(by.Seq, 10))
 	if err != nil {
 		return err
 	}
@@ -444,6 +446,9 @@ func (c *Chat) clearTopic(ctx context.Context, name kaban.RoomName, seq uint64) 
 		}
 		if err != nil {
 			return err
+		}
+		if by.Kind == kaban.KindTopic && unsaid == nil && was.Topic != room.Topic {
+			return errDone
 		}
 		room.Topic = ""
 		return people.Rooms.Put(tx, &room)

@@ -569,6 +569,12 @@ func TestErasedTexts(t *testing.T) {
 			t.Errorf("the topic of %s is %q, %v; want %q", room, state.Topic, err, topic)
 		}
 	}
+	// Somebody may set another topic while the room is read.
+	den := storetest.RoomName(t, "den")
+	want(t, "clear", w.chat.clearTopic(t.Context(), den, &store.Entry{Seq: 99, Kind: kaban.KindTopic, Content: `{"topic":"secret-older"}`}), nil)
+	if state, _, err := w.user("bob").State(t.Context(), den); err != nil || state.Topic != "public-topic" {
+		t.Errorf("another topic is taken away: %q, %v", state.Topic, err)
+	}
 	w.giveErasure(w.ann.ID())
 	if e := w.erasure(true); e.Texts != 0 || e.Rooms != 0 {
 		t.Errorf("again: %+v", e)

@@ -359,12 +359,12 @@ var Tickets = tickets{Table[Ticket]{
 
 type tickets struct{ Table[Ticket] }
 
-// IsTicket reports whether the document with a key is of a ticket, which is of no use
-// on another server or after a restart.
-func IsTicket(key string) bool {
+// IsLocal reports whether the document with a key is of no use on another server: that of a
+// ticket, which ends with a restart, too, or of a clock.
+func IsLocal(key string) bool {
 	table, _, _ := strings.Cut(key, "/")
 	table, _, _ = strings.Cut(table, ".")
-	return table == Tickets.name
+	return table == Tickets.name || table == Clocks.name
 }
 
 // WithCode returns the ticket of a kind with a code.

@@ -27,15 +27,15 @@ func TestDocumentsOfTickets(t *testing.T) {
 	err = s.View(t.Context(), func(tx store.Tx) error {
 		all, err := tx.Scan("a", "~", 100)
 		for _, d := range all {
-			of[IsTicket(d.Key)]++
-			t.Log(d.Key, IsTicket(d.Key))
+			of[IsLocal(d.Key)]++
+			t.Log(d.Key, IsLocal(d.Key))
 		}
 		return err
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if of[true] != 3 || of[false] < 1 || IsTicket("tickets/a") || IsTicket("") {
+	if of[true] != 3 || of[false] < 1 || !IsLocal("clock/mentions") || IsLocal("clocks/a") || IsLocal("tickets/a") || IsLocal("") {
 		t.Errorf("documents of tickets and others: %v", of)
 	}
 }

@@ -15,6 +15,10 @@ const (
 	MaxReactors     = 10_000 // of all authors: each is read with the message
 )
 
+// MaxNoops is how many ids of changes that make no difference are kept for a message. A repeat of
+// one beyond them counts as new.
+const MaxNoops = 1000
+
 // Errors of writes that are about a message: results of Append that callers distinguish
 // with errors.Is.
 var (

@@ -229,6 +229,9 @@ func noopOf(r *room, d *kaban.Draft) noopKey { return noopKey{r, d.Author.ID(), 
 // noteNoop keeps the id of a draft that makes no difference to a message, as long as the
 // message.
 func (s *Store) noteNoop(r *room, message *kept, d *kaban.Draft, known store.Change) {
+	if len(message.noops) >= store.MaxNoops {
+		return
+	}
 	k := noopOf(r, d)
 	s.noops[k] = store.NewEntry(d, known.Seq, known.Time)
 	message.noops = append(message.noops, k)

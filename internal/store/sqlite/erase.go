@@ -90,7 +90,9 @@ type eraser struct {
 	mu      sync.Mutex // guards all below
 	done    int64
 	swept   bool
-	changed chan struct{} // closed when any of them changes
+	asked   uint64        // how often somebody has asked for a pass
+	passed  uint64        // the passes up to this one are done
+	changed chan struct{} // closed when done, swept or passed changes
 }
 
 func (d *database) startEraser() {
@@ -134,10 +136,29 @@ func (d *database) noteErasing() {
 	}
 }
 
-func (e *eraser) isDone(due int64) (done bool, changed <-chan struct{}) {
+// ask asks for a pass and returns its number.
+func (e *eraser) ask() uint64 {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.done >= due && e.swept, e.changed
+	e.asked++
+	return e.asked
+}
+
+func (e *eraser) isDone(due int64, pass uint64) (done bool, changed <-chan struct{}) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.done >= due && e.swept && e.passed >= pass, e.changed
+}
+
+// setPassed notes that the passes up to one are done.
+func (e *eraser) setPassed(pass uint64) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if pass > e.passed {
+		e.passed = pass
+		close(e.changed)
+		e.changed = make(chan struct{})
+	}
 }
 
 func (e *eraser) setDone(done int64) {
@@ -150,14 +171,15 @@ func (e *eraser) setDone(done int64) {
 	}
 }
 
-// Erase implements store.Eraser.
+// Erase implements store.Eraser. It takes a pass even if no entry is due: a document that was
+// changed leaves what it was before in the WAL.
 func (s *Store) Erase(ctx context.Context) error {
-	due := s.eraser.due.Load()
+	due, pass := s.eraser.due.Load(), s.eraser.ask()
 	for {
 		if err := s.usable(ctx); err != nil {
 			return err
 		}
-		done, changed := s.eraser.isDone(due)
+		done, changed := s.eraser.isDone(due, pass)
 		if done {
 			return nil
 		}
@@ -238,7 +260,8 @@ func (d *database) erase(ctx context.Context) error {
 	if broken := d.broken.Load(); broken != nil {
 		return *broken
 	}
-	if clean, due := d.isClean(); clean {
+	clean, due, pass := d.isClean()
+	if clean {
 		if err := d.record(ctx); err != nil {
 			return err
 		}
@@ -251,7 +274,7 @@ func (d *database) erase(ctx context.Context) error {
 	}
 	d.appending.Lock()
 	newest := d.unmerged.batch
-	due := min(d.unmerged.taken, newest) // that of an append that failed may be greater
+	due = min(d.unmerged.taken, newest) // that of an append that failed may be greater
 	var from journal.Salt
 	begun := d.begun.Load()
 	var err error
@@ -289,20 +312,22 @@ func (d *database) erase(ctx context.Context) error {
 		}
 	}
 	d.letGo()
+	d.eraser.setPassed(pass)
 	if d.eraser.cleaned = due; unnamed != nil {
 		return unnamed
 	}
 	return d.noteErased(due)
 }
 
-// isClean reports whether nothing of what was taken away is in any file, and up to which batch
-// that is. Then only the ledger may lack something.
-func (d *database) isClean() (clean bool, due int64) {
+// isClean reports whether nothing of what was taken away is in any file, up to which batch
+// that is, and which pass somebody has asked for at last. Then only the ledger may lack something.
+func (d *database) isClean() (clean bool, due int64, asked uint64) {
 	e := &d.eraser
 	e.mu.Lock()
-	done, swept := max(e.done, e.cleaned), e.swept
+	done, swept, passed := max(e.done, e.cleaned), e.swept, e.passed >= e.asked
+	asked = e.asked
 	e.mu.Unlock()
-	return swept && e.due.Load() <= done, done
+	return swept && passed && e.due.Load() <= done, done, asked
 }
 
 // mergeUntil merges all batches up to one, and notes that and the current segment.

@@ -56,7 +56,7 @@ func (w *town) room() string { return fmt.Sprint("room-", w.random.IntN(12)) }
 func awaitErased(t *testing.T, s *Store) {
 	t.Helper()
 	for {
-		done, changed := s.eraser.isDone(s.eraser.due.Load())
+		done, changed := s.eraser.isDone(s.eraser.due.Load(), 0)
 		if done {
 			return
 		}
@@ -393,5 +393,40 @@ func TestErasingOnAFullDisk(t *testing.T) {
 				t.Error(report.Err())
 			}
 		})
+	}
+}
+
+// What a document was before is in no file after Erase, also if no text of an entry was taken
+// away.
+func TestErasedDocuments(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	s, err := Open(t.Context(), dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	search := journaltest.NewSearcher(dir)
+	put := func(value string) {
+		t.Helper()
+		err := s.Update(t.Context(), func(tx store.Tx) error {
+			return tx.Put("note/a", []byte(value))
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, text := range []string{"secret-first", "secret-second"} {
+		put(text)
+		search.Look(t)
+		if found := search.Find(t, text); len(found) == 0 {
+			t.Errorf("%s is nowhere before", text)
+		}
+		put("-")
+		if err := s.Erase(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if found := search.Find(t, text); len(found) > 0 {
+			t.Errorf("%s is in %v after it was erased", text, found)
+		}
 	}
 }

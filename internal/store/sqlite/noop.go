@@ -16,7 +16,8 @@ import (
 // slow one.
 
 const (
-	addNoopQuery = "INSERT INTO noops (room, user, id, seq, time, kind, target, content, sum) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+	addNoopQuery = "INSERT INTO noops (room, user, id, seq, time, kind, target, content, sum) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9" +
+		" WHERE (SELECT count(*) FROM noops WHERE room = ?1 AND target = ?7) < ?10"
 	noopColumns  = "id, seq, time, kind, target, content, sum"
 	noopQuery    = "SELECT " + noopColumns + " FROM noops WHERE room = ? AND user = ? AND id = ?"
 	// lastNoopQuery has the one with the highest id of an author in a room.
@@ -35,14 +36,19 @@ func scanNoop(row scanner, sum *summer, in authorIn) (e store.Entry, err error) 
 	return e, checked(err, sum.noop(in, &e), value, "the id of a change of message", e.Target)
 }
 
-// noteNoop keeps the id of a draft that makes no difference since a change.
+// noteNoop keeps the id of a draft that makes no difference since a change, unless the message has
+// store.MaxNoops of them.
 func (b *batch) noteNoop(r *room, author user, d *kaban.Draft, known store.Change) error {
 	if err := b.saveUser(author); err != nil {
 		return err
 	}
 	e := store.NewEntry(d, known.Seq, known.Time)
 	in := authorIn{r.id, author.id}
-	if _, err := b.stmts.addNoop.ExecContext(b.ctx, in.room, in.user, e.ID, e.Seq, e.Time, int64(e.Kind), e.Target, e.Content, b.sum.noop(in, &e)); err != nil {
+	result, err := b.stmts.addNoop.ExecContext(b.ctx, in.room, in.user, e.ID, e.Seq, e.Time, int64(e.Kind), e.Target, e.Content, b.sum.noop(in, &e), store.MaxNoops)
+	if err != nil {
+		return err
+	}
+	if added, err := result.RowsAffected(); err != nil || added == 0 {
 		return err
 	}
 	k := key{r.id, author.id, e.ID}

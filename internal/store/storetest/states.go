@@ -25,6 +25,7 @@ func (d *Driver) stateTests() []test {
 		{"a message that was changed is sent again", testRepeatedMessages},
 		{"changes are sent again", testRepeatedChanges},
 		{"changes that make no difference are sent again", testNoops},
+		{"many changes make no difference", testManyNoops},
 		{"reactions come and go", testReactions},
 		{"a message has a limit of reactions", testReactionLimits},
 		{"pins come and go", testPins},
@@ -560,4 +561,27 @@ func testNoops(t *testing.T, s store.Store) {
 	}, []string{
 		"1 ann (deleted 6)", "2 ann reacts to 1: +👍", "3 ann reacts to 1: -👍", "4 ann pins 1: +", "5 bob reacts to 1: +👍", "6 ann deletes 1",
 	}, []string{"1 ann (deleted 6)"}, s)
+}
+
+// So many ids of changes that make no difference are kept for each message.
+func testManyNoops(t *testing.T, s store.Store) {
+	lines := []line{
+		says(message(t, "ann", "m", "hello"), stored(1)),
+		says(message(t, "ann", "m2", "hello"), stored(2)),
+		says(react(t, "ann", "r", 1, true, "👍"), stored(3)),
+	}
+	id := func(i int) string { return fmt.Sprint("same-", i) }
+	for i := range store.MaxNoops + 1 {
+		lines = append(lines, says(react(t, "ann", id(i), 1, true, "👍"), known(3)))
+	}
+	play(t, append(lines,
+		says(react(t, "ann", "off", 1, false, "👍"), stored(4)),
+		says(react(t, "ann", id(0), 1, true, "👍"), known(3)),
+		says(react(t, "ann", id(store.MaxNoops-1), 1, true, "👍"), known(3)),
+		says(react(t, "ann", "other", 2, false, "👍"), known(2)),
+		says(react(t, "ann", id(store.MaxNoops), 1, true, "👍"), stored(5)), // as if it had not been sent
+		says(react(t, "ann", "other", 2, false, "👍"), known(2)),
+	), []string{
+		"1 ann: hello", "2 ann: hello", "3 ann reacts to 1: +👍", "4 ann reacts to 1: -👍", "5 ann reacts to 1: +👍",
+	}, []string{"1 ann: hello (👍 ann 5)", "2 ann: hello"}, s)
 }
