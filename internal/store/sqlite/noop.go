@@ -18,8 +18,8 @@ import (
 const (
 	addNoopQuery = "INSERT INTO noops (room, user, id, seq, time, kind, target, content, sum) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9" +
 		" WHERE (SELECT count(*) FROM noops WHERE room = ?1 AND target = ?7) < ?10"
-	noopColumns  = "id, seq, time, kind, target, content, sum"
-	noopQuery    = "SELECT " + noopColumns + " FROM noops WHERE room = ? AND user = ? AND id = ?"
+	noopColumns = "id, seq, time, kind, target, content, sum"
+	noopQuery   = "SELECT " + noopColumns + " FROM noops WHERE room = ? AND user = ? AND id = ?"
 	// lastNoopQuery has the one with the highest id of an author in a room.
 	lastNoopQuery = "SELECT " + noopColumns + " FROM noops WHERE room = ? AND user = ? ORDER BY id DESC LIMIT 1"
 	cutNoopsQuery = "DELETE FROM noops WHERE room = ? AND target <= ?"
