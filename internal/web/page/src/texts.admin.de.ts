@@ -75,6 +75,7 @@ export const texts: AdminTexts = {
     'recovery.set': 'hat neue Wiederherstellungscodes erzeugt',
     'room.appoint': 'hat {subject} zum Op von {room} gemacht, ohne darin zu sein',
     'room.ban': 'hat {subject} aus {room} ausgeschlossen',
+    'room.create': 'hat {room} im Namen von {subject} erstellt',
     'room.kick': 'hat {subject} aus {room} entfernt',
     'room.mute': 'hat {subject} in {room} stummgeschaltet',
     'room.retention': 'hat geändert, wie lange Nachrichten in {subject} bleiben',

@@ -97,6 +97,7 @@ export const texts: AdminTexts = {
     'recovery.set': 'made new recovery codes',
     'room.appoint': 'made {subject} op of {room} without being in it',
     'room.ban': 'banned {subject} from {room}',
+    'room.create': 'created {room} in the name of {subject}',
     'room.kick': 'removed {subject} from {room}',
     'room.mute': 'muted {subject} in {room}',
     'room.retention': 'changed how long messages are kept in {subject}',
