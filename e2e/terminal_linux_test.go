@@ -46,16 +46,7 @@ func (r *running) beginOnTerminal(columns, rows uint16) (keys *os.File) {
 	r.Stdin, r.Stdout, r.Stderr = theirs, theirs, theirs
 	r.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	r.begin()
-	go func() {
-		buffer := make([]byte, 4096)
-		for {
-			n, err := ours.Read(buffer)
-			if err != nil {
-				return
-			}
-			r.Write(buffer[:n])
-		}
-	}()
+	go r.watch(ours)
 	return ours
 }
 
@@ -143,21 +134,24 @@ func TestATerminalThatIsGone(t *testing.T) {
 	}
 }
 
+// watch keeps what a command shows on a terminal, until the terminal is closed.
+func (r *running) watch(terminal *os.File) {
+	buffer := make([]byte, 4096)
+	for {
+		n, err := terminal.Read(buffer)
+		if err != nil {
+			return
+		}
+		r.Write(buffer[:n])
+	}
+}
+
 // A paste without an end does not block the keyboard: Ctrl-C still clears the
 // input, and quits.
 func TestATerminalWithAPasteWithoutAnEnd(t *testing.T) {
 	t.Parallel()
 	r, joined, ours, _ := chatInTerminal(t, &syscall.SysProcAttr{Setsid: true, Setctty: true})
-	go func() {
-		buffer := make([]byte, 4096)
-		for {
-			n, err := ours.Read(buffer)
-			if err != nil {
-				return
-			}
-			r.Write(buffer[:n])
-		}
-	}()
+	go r.watch(ours)
 	r.await("\x1b[?1049h") // from here on Ctrl-C is a key, not a signal
 	receive(t, joined, "request for the members")
 	fmt.Fprint(ours, "\x1b[200~ab")

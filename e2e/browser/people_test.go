@@ -98,6 +98,15 @@ func (p *page) signIn(url, username string) {
 	p.online()
 }
 
+// fillSignIn signs in by the form that is shown.
+func (p *page) fillSignIn(username, secret string) {
+	p.t.Helper()
+	p.fill("username", username)
+	p.fill("password", secret)
+	p.press(kb.Enter)
+	p.online()
+}
+
 // pictures is the directory for pictures of what people see; there are none without it.
 var pictures = flag.String("pictures", "", "write what the tests of accounts show into this directory")
 

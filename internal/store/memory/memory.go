@@ -369,7 +369,8 @@ func (s *Store) forgetLocked() {
 		s.bytes -= entryOverhead
 		s.log.pop()
 	}
-	// The last entry stays. Changes of it that made no difference are without number.
+	// The last entry stays. The ids of changes of it that made no difference may be more than the
+	// window has room for.
 	for s.bytes > s.window && s.log.len() == 1 && len(s.log.at(s.log.first).noops) > 0 {
 		s.dropNoopsLocked(s.log.at(s.log.first), 2)
 	}
