@@ -135,7 +135,7 @@ func (m *oneWriter) finish() {
 		if head := final.Seq(); f.next != head+1 {
 			m.rt.Fatalf("%s was given everything up to %d, want %d", f.user, f.next-1, head)
 		}
-		f.checkFold(m.rt, m.log())
+		f.checkFold(m.rt, m.store, m.log())
 		m.d.Leave(f.s)
 	}
 	m.d.Leave(final)

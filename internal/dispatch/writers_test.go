@@ -294,7 +294,7 @@ func (m *twoWriters) finish() {
 			f.take(f.s, 1<<20)
 		}
 		f.check(m.rt, log)
-		f.checkFold(m.rt, log)
+		f.checkFold(m.rt, m.store, log)
 		if f.next != uint64(len(log))+1 || f.s.Outstanding() != 0 {
 			m.rt.Fatalf("%s was given everything up to %d of %s, want %d; %d sends have no receipt", f.user, f.next-1, f.room, len(log), f.s.Outstanding())
 		}
