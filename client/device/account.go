@@ -11,7 +11,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"kaban"
 	"kaban/wire"
 )
 
@@ -51,24 +50,19 @@ type Person struct {
 	Online   bool   `json:"online"`
 }
 
-// Find returns the account with a username, in upper or lower case, if the account of the token may
-// know of it.
-func Find(ctx context.Context, server string, token wire.Secret, username kaban.Username, options Options) (found Person, ok bool, err error) {
-	// The list is sorted by the keys of usernames, so this one comes first behind everything that
-	// sorts before it, however many others contain it.
-	asked := url.Values{"query": {username.String()}, "after": {before(username.Key())}, "limit": {"1"}}
+// Find returns the first account that the account of the token may know of with a text in its
+// username or name, and a username that does not sort before the text; ok is false if there is none.
+// Given the key of a username it finds the one with it, if there is one: usernames are sorted by their keys.
+func Find(ctx context.Context, server string, token wire.Secret, key string, options Options) (found Person, ok bool, err error) {
+	asked := url.Values{"query": {key}, "after": {before(key)}, "limit": {"1"}}
 	var page struct {
 		People []Person `json:"people"`
 	}
-	if err := asAccount(ctx, http.MethodGet, server, "/v1/people?"+asked.Encode(), token, nil, &page, options); err != nil {
+	err = asAccount(ctx, http.MethodGet, server, "/v1/people?"+asked.Encode(), token, nil, &page, options)
+	if err != nil || len(page.People) == 0 {
 		return Person{}, false, err
 	}
-	for _, p := range page.People {
-		if name, err := kaban.ParseUsername(p.Username); err == nil && name.Key() == username.Key() {
-			return p, true, nil
-		}
-	}
-	return Person{}, false, nil
+	return page.People[0], true, nil
 }
 
 // before returns a text that sorts before the key of a username and behind all keys that do. No

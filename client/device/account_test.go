@@ -45,13 +45,11 @@ func TestFind(t *testing.T) {
 		json.NewEncoder(w).Encode(map[string]any{"people": people})
 	}))
 	defer server.Close()
-	for name, want := range map[string]string{"ann": "ann", "ANN_": "Ann_", "ann-5999": "ann-5999", "É": "é", "z": "z", "an": "", "ann-x": "", "zz": ""} {
-		username, err := kaban.ParseUsername(name)
-		if err != nil {
-			t.Fatal(err)
-		}
+	for name, want := range map[string]string{
+		"ann": "ann", "ANN_": "Ann_", "ann-5999": "ann-5999", "É": "é", "z": "z", "zz": "", "ann-x": "",
+	} {
 		requests = 0
-		found, ok, err := Find(t.Context(), server.URL, "token", username, Options{})
+		found, ok, err := Find(t.Context(), server.URL, "token", key(name), Options{})
 		if err != nil || ok != (want != "") || found.Username != want || requests != 1 {
 			t.Errorf("%s: %+v, %t, %v after %d requests; want %q", name, found, ok, err, requests, want)
 		}

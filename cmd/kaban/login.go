@@ -425,9 +425,12 @@ func (f *connectFlags) person(ctx context.Context, server, name string) (tui.Per
 	if err != nil {
 		return tui.Person{}, false, err
 	}
-	found, ok, err := device.Find(ctx, saved.Web, saved.Token, username, options)
+	found, ok, err := device.Find(ctx, saved.Web, saved.Token, username.Key(), options)
 	if err != nil || !ok {
 		return tui.Person{}, false, err
+	}
+	if other, err := kaban.ParseUsername(found.Username); err != nil || other.Key() != username.Key() {
+		return tui.Person{}, false, nil
 	}
 	role, _ := kaban.ParseRole(found.Role) // one of a later version is not shown
 	return tui.Person{Account: wire.Account{Username: found.Username, Name: found.Name, Role: role, Bot: found.Bot}, Online: found.Online}, true, nil
