@@ -52,9 +52,6 @@ type eraser struct {
 // recording stands for what is unrecorded, among the accounts that fail.
 const recording = "all"
 
-// recordTime is how long it may take until erased accounts are noted elsewhere.
-const recordTime = 10 * time.Second
-
 // failedErasure is an erasure that goes on later.
 type failedErasure struct {
 	wait time.Duration // how long it waits this time
@@ -303,8 +300,6 @@ func (c *Chat) record(ctx context.Context, erasures []people.Erasure) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, recordTime)
-	defer cancel()
 	return c.recordErased(ctx, accounts)
 }
 
