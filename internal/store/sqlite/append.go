@@ -92,6 +92,7 @@ type batch struct {
 	// nothing.
 	importing bool
 	writes    int // documents and revisions that its decisions change
+	changes   changes
 
 	lastRoom, lastUser int64
 }
@@ -449,6 +450,7 @@ func (b *batch) addRoom(name kaban.RoomName) (*touched, error) {
 
 // publish makes the committed batch visible. Nothing else is being appended.
 func (b *batch) publish() {
+	b.forget() // before readers are let on to the batch
 	if len(b.users)+len(b.added) > maxUsers {
 		clear(b.users)
 	}

@@ -25,6 +25,7 @@ func (s *Store) change(ctx context.Context, operation string, run func(*batch) (
 		return 0, err
 	}
 	b := s.newBatch(ctx)
+	b.changes.all = true
 	defer b.end()
 	if _, err = b.stmts.begin.ExecContext(b.ctx); err == nil {
 		added, err = run(b)
