@@ -53,7 +53,7 @@ func TestSettingsOfAnAccount(t *testing.T) {
 	other.signIn(s.url, "ben")
 	p.part("Devices")
 	p.until(`document.querySelectorAll('.item').length === 2`)
-	p.until(`[...document.querySelectorAll('.item')].every((e) => /last used today, \d+:\d+/.test(e.innerText))`)
+	p.until(`[...document.querySelectorAll('.item')].every((e) => /last used (today|yesterday), \d+:\d+/.test(e.innerText))`)
 	p.picture("devices")
 	p.button("Revoke")
 	p.button("Revoke – sure?")
