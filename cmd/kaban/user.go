@@ -278,7 +278,7 @@ type erasable struct {
 type writings struct {
 	Messages  int64 `json:"messages"`
 	Reactions int64 `json:"reactions"`
-	Texts     int64 `json:"texts,omitempty"` // topics and reasons; a preview does not count them
+	Texts     int64 `json:"texts,omitempty"` // topics and reasons
 	Rooms     int64 `json:"rooms"`
 }
 
@@ -311,7 +311,7 @@ func (c *userErase) preview(ctx context.Context, a *admin) (all erasable, err er
 		if err != nil {
 			return erasable{}, err
 		}
-		all = erasable{writings{Messages: all.Messages + some.Messages, Reactions: all.Reactions + some.Reactions, Rooms: all.Rooms + some.Rooms}, some.programs, some.Next}
+		all = erasable{writings{Messages: all.Messages + some.Messages, Reactions: all.Reactions + some.Reactions, Texts: all.Texts + some.Texts, Rooms: all.Rooms + some.Rooms}, some.programs, some.Next}
 		if all.Next == "" {
 			return all, nil
 		}

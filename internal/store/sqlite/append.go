@@ -21,7 +21,7 @@ type writerStmts struct {
 	begin, commit             *sql.Stmt
 	addUser, addRoom          *sql.Stmt
 	addUnmerged, trimUnmerged *sql.Stmt
-	addNoop                   *sql.Stmt
+	addNoop, dropNoop         *sql.Stmt
 	setProgress, setErasing   *sql.Stmt
 	readPage, writePage       *sql.Stmt
 	readPages                 *sql.Stmt
@@ -49,6 +49,7 @@ func (w *writerStmts) prepare(ctx context.Context, c *conn) error {
 		&w.addUnmerged:  "INSERT INTO unmerged (batch, time, entries, sum) VALUES (?, ?, ?, ?)",
 		&w.trimUnmerged: "DELETE FROM unmerged WHERE batch <= ?",
 		&w.addNoop:      addNoopQuery,
+		&w.dropNoop:     dropNoopQuery,
 		&w.setProgress:  updateProgress,
 		&w.setErasing:   updateErasing,
 		&w.readPage:     "SELECT data FROM sqlite_dbpage WHERE pgno = ?",
