@@ -60,7 +60,7 @@ run: ## run a server from the sources, with its data in ./kaban-data
 
 # make check has vetted all packages.
 test: check ## check, then run all tests with the race detector; those of connections with both pollers, over WebSocket and over TLS
-	$(racing) go test -race -vet=off -shuffle=on -timeout 25m $(longest) ./...
+	$(racing) scripts/in-memory go test -exec "'$(CURDIR)/scripts/in-memory' -test" -race -vet=off -shuffle=on -timeout 25m $(longest) ./...
 	@$(MAKE) --no-print-directory -j2 --output-sync=target $(further)
 
 # Two of them at a time, each with one package at a time, are as much as two packages above.
