@@ -221,7 +221,7 @@ func crowd(tb testing.TB, f *fixture, clients int) {
 	}
 }
 
-// BenchmarkScrape is one scrape of a server with 10,000 clients.
+// BenchmarkScrape is one scrape of a server with 10,000 clients. The aim is 50 ms.
 func BenchmarkScrape(b *testing.B) {
 	f := start(b)
 	crowd(b, f, 10_000)

@@ -41,6 +41,9 @@ type writerStmts struct {
 }
 
 func (w *writerStmts) prepare(ctx context.Context, c *conn) error {
+	if err := c.prepareDirect(ctx, w.documentStmts.queries()); err != nil {
+		return err
+	}
 	return c.prepare(ctx, map[**sql.Stmt]string{
 		&w.begin:        "BEGIN IMMEDIATE",
 		&w.commit:       "COMMIT",
@@ -66,7 +69,7 @@ func (w *writerStmts) prepare(ctx context.Context, c *conn) error {
 		&w.savepoint:      "SAVEPOINT decide",
 		&w.release:        "RELEASE decide",
 		&w.rollbackTo:     "ROLLBACK TO decide",
-	}, w.documentStmts.queries(), w.stateStmts.queries(), w.foldStmts.queries(), w.writtenStmts.queries(), w.mentionStmts.queries(), w.ledgerStmts.queries(), w.cutStmts.queries())
+	}, w.stateStmts.queries(), w.foldStmts.queries(), w.writtenStmts.queries(), w.mentionStmts.queries(), w.ledgerStmts.queries(), w.cutStmts.queries())
 }
 
 // batch is a transaction in progress: the changes to the database's memory that

@@ -237,12 +237,12 @@ func (t *tx) readAll(keys []string) ([][]byte, error) {
 // readRange is Scan, from the cache or the database.
 func (t *tx) readRange(from, to string, limit int) ([]store.Document, error) {
 	if t.batch != nil && t.batch.changes.any() {
-		return scanBy(t.ctx, t.stmts.scanDocuments, t.sum, from, to, limit)
+		return scanBy(t.ctx, &t.stmts.scanDocuments, t.sum, from, to, limit)
 	}
 	if found, known := t.cache.scan(from, to, limit, t.at); known {
 		return found, nil
 	}
-	found, err := scanBy(t.ctx, t.stmts.scanDocuments, t.sum, from, to, limit)
+	found, err := scanBy(t.ctx, &t.stmts.scanDocuments, t.sum, from, to, limit)
 	if err == nil {
 		t.cache.putScan(from, to, limit, found, t.at)
 	}

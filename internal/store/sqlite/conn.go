@@ -1,10 +1,13 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
+	sqldriver "database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -21,7 +24,78 @@ import (
 type conn struct {
 	db *sql.DB
 	*sql.Conn
-	stmts []*sql.Stmt // SQLite keeps the files open until they are closed
+	// SQLite keeps the files open until they are closed.
+	stmts   []*sql.Stmt
+	directs []sqldriver.Stmt
+}
+
+// direct is a statement that is run without database/sql, whose bookkeeping and conversions
+// cost several times as much as a short query. Errors are those of SQLite.
+type direct struct {
+	conn *conn
+	stmt interface {
+		sqldriver.StmtQueryContext
+		sqldriver.StmtExecContext
+	}
+}
+
+// query calls visit with each row, valid during the call, until it returns an error, which is
+// then the result. A text is a string, a blob a slice of visit's own, nil if it is empty.
+func (d *direct) query(ctx context.Context, visit func(row []sqldriver.Value) error, args ...sqldriver.Value) error {
+	return d.conn.Raw(func(any) (err error) {
+		rows, err := d.stmt.QueryContext(ctx, named(args))
+		if err != nil {
+			return err
+		}
+		defer func() { err = cmp.Or(err, rows.Close()) }()
+		row := make([]sqldriver.Value, len(rows.Columns()))
+		for {
+			if err := rows.Next(row); errors.Is(err, io.EOF) {
+				return nil
+			} else if err != nil {
+				return err
+			}
+			if err := visit(row); err != nil {
+				return err
+			}
+		}
+	})
+}
+
+// exec runs the statement.
+func (d *direct) exec(ctx context.Context) error {
+	return d.conn.Raw(func(any) error {
+		_, err := d.stmt.ExecContext(ctx, nil)
+		return err
+	})
+}
+
+func named(args []sqldriver.Value) []sqldriver.NamedValue {
+	values := make([]sqldriver.NamedValue, len(args))
+	for i, v := range args {
+		values[i] = sqldriver.NamedValue{Ordinal: i + 1, Value: v}
+	}
+	return values
+}
+
+// prepareDirect is prepare for statements that run without database/sql.
+func (c *conn) prepareDirect(ctx context.Context, sets ...map[*direct]string) error {
+	return c.Raw(func(one any) error {
+		for _, queries := range sets {
+			for d, query := range queries {
+				stmt, err := one.(sqldriver.ConnPrepareContext).PrepareContext(ctx, query)
+				if err != nil {
+					return fmt.Errorf("prepare %q: %w", query, err)
+				}
+				c.directs = append(c.directs, stmt)
+				d.conn, d.stmt = c, stmt.(interface {
+					sqldriver.StmtQueryContext
+					sqldriver.StmtExecContext
+				})
+			}
+		}
+		return nil
+	})
 }
 
 // pragma is a setting and its required value.
@@ -81,6 +155,13 @@ func (c *conn) close() error {
 	for _, stmt := range c.stmts {
 		errs = append(errs, stmt.Close())
 	}
+	errs = append(errs, c.Raw(func(any) error {
+		var errs []error
+		for _, stmt := range c.directs {
+			errs = append(errs, stmt.Close())
+		}
+		return errors.Join(errs...)
+	}))
 	return errors.Join(append(errs, c.Conn.Close(), c.db.Close())...)
 }
 

@@ -155,8 +155,10 @@ type reader struct {
 	authors        *authors
 	page, pageBack *sql.Stmt
 	countStmts
-	mentions, mentioned       *sql.Stmt
-	begin, progress, revision *sql.Stmt
+	mentions, mentioned *sql.Stmt
+	begin, revision     *sql.Stmt
+	// Of View, which is called most.
+	beginView, progress, endView direct
 	stateStmts
 	historyStmts
 }
@@ -165,11 +167,17 @@ func (r *reader) prepare(ctx context.Context) (err error) {
 	if r.authors, err = r.newAuthors(ctx); err != nil {
 		return err
 	}
+	err = r.prepareDirect(ctx, r.documentStmts.queries(), map[*direct]string{
+		&r.beginView: "BEGIN", &r.progress: progressQuery, &r.endView: "ROLLBACK",
+	})
+	if err != nil {
+		return err
+	}
 	return r.conn.prepare(ctx, map[**sql.Stmt]string{
 		&r.page: pageQuery, &r.pageBack: pageQuery + " DESC", &r.begin: "BEGIN",
-		&r.progress: progressQuery, &r.mentions: mentionsQuery, &r.mentioned: mentionedQuery,
+		&r.mentions: mentionsQuery, &r.mentioned: mentionedQuery,
 		&r.revision: "SELECT id, key, name, " + roomColumns + " FROM rooms WHERE key = ?",
-	}, r.documentStmts.queries(), r.stateStmts.queries(), r.historyStmts.queries(), r.countStmts.queries())
+	}, r.stateStmts.queries(), r.historyStmts.queries(), r.countStmts.queries())
 }
 
 // newDatabase returns a database that is not open yet.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	sqldriver "database/sql/driver"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,12 +17,12 @@ import (
 
 // documentStmts read documents. Every connection that runs transactions has them.
 type documentStmts struct {
-	getDocument, getDocuments, scanDocuments, scanDocumentsBack *sql.Stmt
+	getDocument, getDocuments, scanDocuments, scanDocumentsBack direct
 }
 
-func (s *documentStmts) queries() map[**sql.Stmt]string {
-	return map[**sql.Stmt]string{
-		&s.getDocument:       "SELECT value, sum FROM documents WHERE key = ?",
+func (s *documentStmts) queries() map[*direct]string {
+	return map[*direct]string{
+		&s.getDocument:       "SELECT key, value, sum FROM documents WHERE key = ?",
 		&s.getDocuments:      "SELECT key, value, sum FROM documents WHERE key IN (SELECT value FROM json_each(?))",
 		&s.scanDocuments:     "SELECT key, value, sum FROM documents WHERE key >= ? AND key < ? ORDER BY key LIMIT ?",
 		&s.scanDocumentsBack: "SELECT key, value, sum FROM documents WHERE key >= ? AND key < ? ORDER BY key DESC LIMIT ?",
@@ -29,20 +30,16 @@ func (s *documentStmts) queries() map[**sql.Stmt]string {
 }
 
 // get returns the value of a document, nil if there is none.
-func (s *documentStmts) get(ctx context.Context, sum *summer, key string) ([]byte, error) {
-	var value []byte
-	var stored int64
-	err := s.getDocument.QueryRowContext(ctx, key).Scan(&value, &stored)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
+func (s *documentStmts) get(ctx context.Context, sum *summer, key string) (value []byte, _ error) {
+	err := s.getDocument.query(ctx, func(row []sqldriver.Value) error {
+		d, err := readDocument(row, sum)
+		value = d.Value
+		return err
+	}, key)
+	if err != nil {
+		return nil, sortDamage(key, err)
 	}
-	if value == nil {
-		value = []byte{}
-	}
-	if err == nil && sum.document(key, value) != stored {
-		err = &store.DocumentError{Key: key, Err: errSum}
-	}
-	return value, sortDamage(key, err)
+	return value, nil
 }
 
 // getAll returns the values of some documents, nil for each that there is not.
@@ -54,20 +51,13 @@ func (s *documentStmts) getAll(ctx context.Context, sum *summer, keys []string) 
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.getDocuments.QueryContext(ctx, string(list))
-	if err != nil {
-		return nil, sortDamage(keys[0], err)
-	}
-	defer rows.Close()
 	found := make(map[string][]byte, len(keys))
-	for rows.Next() {
-		d, err := scanDocument(rows, sum)
-		if err != nil {
-			return nil, err
-		}
+	err = s.getDocuments.query(ctx, func(row []sqldriver.Value) error {
+		d, err := readDocument(row, sum)
 		found[d.Key] = d.Value
-	}
-	if err := closeRows(rows); err != nil {
+		return err
+	}, string(list))
+	if err != nil {
 		return nil, sortDamage(keys[0], err)
 	}
 	values := make([][]byte, len(keys))
@@ -78,40 +68,39 @@ func (s *documentStmts) getAll(ctx context.Context, sum *summer, keys []string) 
 }
 
 // scanBy returns documents in a range, by scanDocuments or scanDocumentsBack.
-func scanBy(ctx context.Context, stmt *sql.Stmt, sum *summer, from, to string, limit int) ([]store.Document, error) {
-	rows, err := stmt.QueryContext(ctx, from, to, limit)
-	if err != nil {
-		return nil, sortDamage(from, err)
-	}
-	defer rows.Close()
-	var found []store.Document
-	for rows.Next() {
-		d, err := scanDocument(rows, sum)
-		if err != nil {
-			return nil, err
-		}
+func scanBy(ctx context.Context, stmt *direct, sum *summer, from, to string, limit int) (found []store.Document, _ error) {
+	err := stmt.query(ctx, func(row []sqldriver.Value) error {
+		d, err := readDocument(row, sum)
 		found = append(found, d)
-	}
-	if err := closeRows(rows); err != nil {
+		return err
+	}, from, to, int64(limit))
+	if err != nil {
 		return nil, sortDamage(from, err)
 	}
 	return found, nil
 }
 
-// scanDocument reads the columns key, value, sum. An error is damage.
-func scanDocument(rows *sql.Rows, sum *summer) (d store.Document, _ error) {
-	var stored int64
-	err := rows.Scan(&d.Key, &d.Value, &stored)
-	if d.Value == nil {
-		d.Value = []byte{}
+// readDocument reads the columns key, value, sum. An error is damage.
+func readDocument(row []sqldriver.Value, sum *summer) (store.Document, error) {
+	key, isKey := row[0].(string)
+	value, isValue := row[1].([]byte)
+	if isValue && value == nil {
+		value = []byte{} // an empty one
 	}
-	if err == nil && sum.document(d.Key, d.Value) != stored {
-		err = errSum
+	stored, isSum := row[2].(int64)
+	if !isKey || !isValue || !isSum || sum.document(key, value) != stored {
+		return store.Document{}, &store.DocumentError{Key: key, Err: errSum}
 	}
-	if err != nil {
-		return store.Document{}, &store.DocumentError{Key: d.Key, Err: err}
+	return store.Document{Key: key, Value: value}, nil
+}
+
+// scanDocument is readDocument for a statement of database/sql.
+func scanDocument(rows *sql.Rows, sum *summer) (store.Document, error) {
+	row := make([]any, 3)
+	if err := rows.Scan(&row[0], &row[1], &row[2]); err != nil {
+		return store.Document{}, &store.DocumentError{Err: err}
 	}
-	return d, nil
+	return readDocument([]sqldriver.Value{row[0], row[1], row[2]}, sum)
 }
 
 // sortDamage returns an error of a query for documents. If the database is damaged, it
@@ -153,7 +142,7 @@ func (s *Store) update(ctx context.Context, b *batch, run func(store.Tx) error) 
 			b.giveUp(operation, nil)
 		}
 	}()
-	t := tx{ctx: b.ctx, stmts: &b.stmts.documentStmts, sum: &b.sum, cache: &b.cache, at: b.database.progress.batch, batch: b, changed: true}
+	t := b.tx(true)
 	err := t.run(run)
 	returned = true
 	switch {
@@ -180,7 +169,7 @@ func (s *Store) update(ctx context.Context, b *batch, run func(store.Tx) error) 
 // decide runs a function of a write. If it or something that it did failed, refused is
 // the error and its changes are undone. After the other error the batch fails.
 func (b *batch) decide(run func(store.Tx) error) (refused, _ error) {
-	t := tx{ctx: b.ctx, stmts: &b.stmts.documentStmts, sum: &b.sum, cache: &b.cache, at: b.database.progress.batch, batch: b}
+	t := b.tx(false)
 	err := t.run(run)
 	switch {
 	case t.fatal:
@@ -218,15 +207,15 @@ func (s *Store) View(ctx context.Context, run func(store.Tx) error) error {
 func (s *Store) view(c *reader, run func(store.Tx) error) (err error) {
 	const operation = "view documents"
 	ctx := context.Background()
-	if _, err := c.begin.ExecContext(ctx); err != nil {
+	if err := c.beginView.exec(ctx); err != nil {
 		return s.failed(operation, err)
 	}
 	defer func() {
-		if failed := c.rollback(ctx); failed != nil {
+		if failed := c.endView.exec(ctx); failed != nil && codeOf(failed) != codeError { // then no transaction is active
 			err = s.broke(operation, errors.Join(err, failed))
 		}
 	}()
-	p, err := scanProgress(c.progress.QueryRowContext(ctx), &c.authors.sum) // from now on the state is fixed
+	p, err := readProgress(ctx, &c.progress, &c.authors.sum) // from now on the state is fixed
 	if err != nil {
 		return s.failed(operation, err)
 	}
@@ -269,6 +258,15 @@ type tx struct {
 	writes  int
 	failed  error // the first error that makes the transaction fail
 	fatal   bool  // the error is of SQLite, which may have ended the transaction
+}
+
+// tx returns a transaction that is a part of the batch. changed is set if it needs no
+// savepoint.
+func (b *batch) tx(changed bool) tx {
+	return tx{
+		ctx: b.ctx, stmts: &b.stmts.documentStmts, sum: &b.sum, cache: &b.cache, at: b.database.progress.batch,
+		batch: b, changed: changed,
+	}
 }
 
 // revised is a room with the revision that it had before.
@@ -392,7 +390,7 @@ func (t *tx) Scan(from, to string, limit int) ([]store.Document, error) {
 // ScanBack implements store.Tx.
 func (t *tx) ScanBack(from, to string, limit int) ([]store.Document, error) {
 	return t.scan(func(from, to string, limit int) ([]store.Document, error) {
-		return scanBy(t.ctx, t.stmts.scanDocumentsBack, t.sum, from, to, limit)
+		return scanBy(t.ctx, &t.stmts.scanDocumentsBack, t.sum, from, to, limit)
 	}, from, to, limit)
 }
 

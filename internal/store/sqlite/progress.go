@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	sqldriver "database/sql/driver"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -93,6 +94,30 @@ func scanProgress(row *sql.Row, sum *summer) (p progressRow, err error) {
 		return progressRow{}, err
 	}
 	return p, nil
+}
+
+// readProgress is scanProgress by a statement of progressQuery.
+func readProgress(ctx context.Context, stmt *direct, sum *summer) (p progressRow, err error) {
+	there := false
+	err = stmt.query(ctx, func(row []sqldriver.Value) error {
+		there = true
+		salt, _ := row[0].([]byte)
+		closed, isClosed := row[1].(int64)
+		merged, isMerged := row[2].(int64)
+		batch, isBatch := row[3].(int64)
+		last, isLast := row[4].(int64)
+		value, isSum := row[5].(int64)
+		copy(p.Salt[:], salt)
+		p.Closed, p.Merged, p.batch, p.Last = closed != 0, uint64(merged), uint64(batch), uint64(last)
+		if !isClosed || !isMerged || !isBatch || !isLast || !isSum || sum.progress(&p) != value {
+			return damaged("the row of the progress", errSum)
+		}
+		return nil
+	})
+	if err == nil && !there {
+		err = damaged("the row of the progress", errMissing)
+	}
+	return p, err
 }
 
 // frames are those of the journal that belong to a database. After a store.ErrDamaged they

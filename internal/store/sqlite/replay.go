@@ -157,7 +157,8 @@ func (d *database) replayDocuments(ctx context.Context, replay *store.Replay) (w
 	}
 	err = d.writer.transact(ctx, func() error {
 		b := d.newBatch(ctx)
-		t := tx{ctx: b.ctx, stmts: &b.stmts.documentStmts, sum: &b.sum, batch: b, changed: true}
+		defer d.cache.forget(nil, 0) // nothing is published
+		t := b.tx(true)
 		if err := t.run(replay.Documents); err != nil {
 			return err
 		}
