@@ -173,7 +173,8 @@ func (c *Chat) reviseBots(r *dispatch.Room) {
 	})
 }
 
-// expelStrangers ends the subscriptions of everybody that is not a member of a room.
+// expelStrangers ends the subscriptions of everybody that is not a member of a room, and of bots
+// whose owners are not.
 func (c *Chat) expelStrangers(r *dispatch.Room) {
 	readers := r.Readers()
 	members := make(map[string]bool)
@@ -198,6 +199,7 @@ func (c *Chat) expelStrangers(r *dispatch.Room) {
 		account, _ := kaban.AuthorOf(reader.Peer.ID())
 		return account == "" || !members[account]
 	})
+	c.reviseBots(r)
 }
 
 // expel ends the subscriptions to a room of whoever an action was done to. A visitor's

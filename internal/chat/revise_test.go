@@ -447,3 +447,19 @@ func TestAServerOfSuspendedOwnersIsClaimed(t *testing.T) {
 		}
 	})
 }
+
+// A bot in a public room leaves it when it becomes private and its owner is not a member.
+func TestABotLeavesWhatBecomesPrivateWithoutItsOwner(t *testing.T) {
+	for _, owner := range []string{"bob", "ann"} {
+		w := newTown(t, memory.New(0))
+		w.robot(owner, kaban.RoleMember)
+		w.create("ann", "hall", kaban.RoomPublic)
+		s, err := w.follow(w.user("robo"), "hall", 1)
+		want(t, "robo joins", err, nil)
+		want(t, "ann makes the room private", w.do("ann", "hall", Act{Change: people.RoomChange{Kind: kaban.RoomPrivate}}), nil)
+		entries, why := w.drain(s)
+		if stays := owner == "ann"; stays != (why == "") || stays != (entries[0] != "") {
+			t.Errorf("the bot of %s is given %q and %q", owner, entries, why)
+		}
+	}
+}

@@ -36,6 +36,11 @@ func newTown(t testing.TB, s store.Store) *town {
 
 func newTownWith(t testing.TB, s store.Store, options Options) *town {
 	t.Helper()
+	return newTownOver(t, s, dispatch.Options{PresenceDelay: time.Hour}, options)
+}
+
+func newTownOver(t testing.TB, s store.Store, over dispatch.Options, options Options) *town {
+	t.Helper()
 	err := s.Update(t.Context(), func(tx store.Tx) error {
 		for name, role := range map[string]kaban.Role{
 			"olga": kaban.RoleOwner, "adam": kaban.RoleAdmin, "ann": kaban.RoleMember, "bob": kaban.RoleMember,
@@ -50,7 +55,7 @@ func newTownWith(t testing.TB, s store.Store, options Options) *town {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := dispatch.New(t.Context(), s, dispatch.Options{PresenceDelay: time.Hour})
+	d, err := dispatch.New(t.Context(), s, over)
 	if err != nil {
 		t.Fatal(err)
 	}
