@@ -632,3 +632,39 @@ func TestCheck(t *testing.T) {
 		t.Errorf("a sound index at the end: %q", got)
 	}
 }
+
+// Whoever forgets messages does not wait until the index has rested.
+func TestForgetEndsARest(t *testing.T) {
+	s := memory.New(0)
+	w := &world{t: t, store: s, dir: t.TempDir(), random: rand.New(rand.NewPCG(3, 4)), rooms: []kaban.RoomName{storetest.RoomName(t, "lobby")}}
+	rests := make(chan struct{}, 100)
+	for range 3 * burst {
+		if r := w.append(w.rooms[0], "ann", kaban.KindMessage, 0, "tea", false); r.Err != nil {
+			t.Fatal(r.Err)
+		}
+	}
+	w.index = Open(s, w.dir, Options{rest: func() time.Duration {
+		rests <- struct{}{}
+		return time.Hour
+	}})
+	defer w.index.Close()
+	<-rests // in its transaction
+	forgotten := make(chan error, 1)
+	go func() { forgotten <- w.index.Forget(t.Context(), Range{w.rooms[0], 1, 1}) }()
+	select {
+	case err := <-forgotten:
+		if err != nil {
+			t.Fatal(err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("it waits for the rest")
+	}
+	q, err := search.Parse("tea", time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := w.index.Find(t.Context(), search.Ask{Query: q, All: true, Limit: 1000})
+	if n := len(found.List); err != nil || n < burst-1 || n >= 3*burst-1 || found.List[n-1].Seq != 2 {
+		t.Errorf("%d messages are found, %v; want from %d to %d, from the second on", n, err, burst-1, 3*burst-2)
+	}
+}
