@@ -72,8 +72,24 @@ type database struct {
 	built  bool
 	chunks chunkCache
 
-	mu         sync.Mutex // guards statements
+	mu         sync.Mutex // guards all below
 	statements map[statement]*sql.Stmt
+	structures map[uint64][]byte // of volumes, perhaps of earlier ones; see withVolume
+}
+
+func (d *database) structureOf(volume uint64) []byte {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.structures[volume]
+}
+
+func (d *database) keepStructure(volume uint64, structure []byte) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.structures == nil {
+		d.structures = make(map[uint64][]byte)
+	}
+	d.structures[volume] = structure
 }
 
 // statement is a query about a volume, whose table stands for each %s, or about none.
@@ -112,6 +128,7 @@ func (d *database) prepared(ctx context.Context, query string, volume uint64) (*
 func (d *database) unprepare(volume uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	delete(d.structures, volume)
 	for key, stmt := range d.statements {
 		if key.volume == volume && strings.Contains(key.query, "%s") {
 			stmt.Close() // nothing depends on it

@@ -21,7 +21,7 @@ import (
 const (
 	// fewRows is how many messages of a volume are looked up one by one to see in which room
 	// they are. With more, the lists of the rooms are read.
-	fewRows = 16
+	fewRows = 24
 	// firstLook is how many pinned messages are looked at together.
 	firstLook = 1024
 	// manyRooms is the number of rooms beyond which they are no part of the question if
@@ -71,6 +71,7 @@ type finder struct {
 	low, high uint64
 	// positive are conditions of which all must hold, negative of which none may.
 	positive, negative []condition
+	unused             []bitmap // of the volumes before
 }
 
 func (f *finder) find() error {
@@ -232,19 +233,9 @@ func (c condition) rarity() (least int) {
 func (c condition) rows(v *volume) (bitmap, error) {
 	var any bitmap
 	for _, terms := range c {
-		var all bitmap
-		for _, l := range terms {
-			one := newBitmap(v.rows)
-			if err := v.add(one, l); err != nil {
-				return nil, err
-			}
-			if all == nil {
-				all = one
-			}
-			if !all.and(one) {
-				all = nil
-				break
-			}
+		all, err := v.withAll(terms)
+		if err != nil {
+			return nil, err
 		}
 		switch {
 		case all == nil:
@@ -252,6 +243,7 @@ func (c condition) rows(v *volume) (bitmap, error) {
 			any = all
 		default:
 			any.or(all)
+			v.release(all)
 		}
 	}
 	return any, nil
@@ -408,7 +400,8 @@ func (f *finder) inVolumes() error {
 // there are others.
 func (f *finder) inVolume(id, low, high uint64) (found []uint64, more bool, err error) {
 	err = f.db.withVolume(f.ctx, id, f.x.options.shape.volume, func(v *volume) error {
-		found, more = nil, false
+		found, more, v.unused = nil, false, f.unused
+		defer func() { f.unused = v.unused }()
 		rows, err := f.rows(v)
 		if rows == nil || err != nil {
 			return err
@@ -418,15 +411,17 @@ func (f *finder) inVolume(id, low, high uint64) (found []uint64, more bool, err 
 			if n <= fewRows {
 				most = n
 			} else {
-				inRooms := newBitmap(v.rows)
+				inRooms := v.blank()
 				if err := v.addRooms(inRooms, f.rooms); err != nil {
 					return err
 				}
 				rows.and(inRooms)
 				n = rows.keep(low, high)
+				v.release(inRooms)
 			}
 		}
 		found, more = rows.last(most), n > most
+		v.release(rows)
 		return nil
 	})
 	if err != nil && strings.Contains(err.Error(), "no such table") {
@@ -445,13 +440,17 @@ func (f *finder) rows(v *volume) (all bitmap, err error) {
 		}
 		if all == nil {
 			all = one
+			continue
 		}
-		if !all.and(one) {
+		all.and(one)
+		v.release(one)
+		if all.isEmpty() {
+			v.release(all)
 			return nil, nil
 		}
 	}
 	if all == nil {
-		all = newBitmap(v.rows)
+		all = v.blank()
 		if err := v.addRooms(all, f.rooms); err != nil {
 			return nil, err
 		}
@@ -463,6 +462,7 @@ func (f *finder) rows(v *volume) (all bitmap, err error) {
 		}
 		if one != nil {
 			all.andNot(one)
+			v.release(one)
 		}
 	}
 	return all, nil

@@ -21,8 +21,9 @@ const (
 	step  = 1024
 	// eagerStep is the same without rests: the larger the transaction, the less there is to merge.
 	eagerStep = 8192
-	// gathering is how long the index waits for more after something has come: a transaction
-	// for each message would cost more than the message itself.
+	// gathering is how long there is at least between the beginnings of two rounds: a transaction
+	// for each message would cost more than the message itself. A round that takes longer has
+	// let enough come meanwhile.
 	gathering = 250 * time.Millisecond
 	// buffered is how many entries are read ahead, over all rooms, and bufferedBytes how
 	// much text.
@@ -37,6 +38,7 @@ const (
 func (x *Index) run(ctx context.Context) {
 	pause, failing := minPause, false
 	for ctx.Err() == nil {
+		began := time.Now()
 		err := x.open(ctx)
 		if err == nil {
 			err = x.round(ctx)
@@ -74,20 +76,20 @@ func (x *Index) run(ctx context.Context) {
 		x.release()
 		select {
 		case <-x.wake:
-			x.gather(ctx)
+			x.gather(ctx, began)
 		case <-next:
 		case <-ctx.Done():
 		}
 	}
 }
 
-// gather waits for more to read.
-func (x *Index) gather(ctx context.Context) {
+// gather waits for more to read, if the last round has just begun.
+func (x *Index) gather(ctx context.Context, began time.Time) {
 	if x.options.Eager {
 		return
 	}
 	select {
-	case <-time.After(gathering):
+	case <-time.After(gathering - time.Since(began)):
 	case <-ctx.Done():
 	}
 }
@@ -172,10 +174,14 @@ func (x *Index) readAll(ctx context.Context, all feeds) error {
 		if x.asked.Load() {
 			return nil // what is read here is read again
 		}
-		if err := x.step(ctx, &waiting, page); err != nil {
+		worked, err := x.step(ctx, &waiting, page)
+		if err != nil {
 			return err
 		}
 		x.steps.Add(1)
+		if err := x.rest(ctx, worked); err != nil {
+			return err
+		}
 		if now := x.volume(); now != volume { // what tidying frees, the next volumes take
 			volume = now
 			if _, err := x.tidy(); err != nil {
@@ -189,12 +195,13 @@ func (x *Index) readAll(ctx context.Context, all feeds) error {
 // volume returns the volume of the next message.
 func (x *Index) volume() uint64 { return x.tail.published.Load() / x.options.shape.volume }
 
-// step reads some entries in one transaction.
-func (x *Index) step(ctx context.Context, waiting *feeds, page store.Page) error {
+// step reads some entries in one transaction, fewer if somebody else wants to change the
+// database. It returns how long it has worked since it rested.
+func (x *Index) step(ctx context.Context, waiting *feeds, page store.Page) (worked time.Duration, err error) {
 	x.writing.Lock()
 	defer x.writing.Unlock()
 	if err := waiting.renew(ctx, x, page); err != nil {
-		return err
+		return 0, err
 	}
 	most := step
 	switch {
@@ -205,7 +212,7 @@ func (x *Index) step(ctx context.Context, waiting *feeds, page store.Page) error
 	}
 	moved := make(map[*room]uint64)
 	end := work()
-	err := x.db.transact(func(tx *sql.Tx) error {
+	err = x.db.transact(func(tx *sql.Tx) error {
 		w := writer{x: x, tx: tx}
 		defer w.close()
 		for n := 0; ; {
@@ -215,7 +222,7 @@ func (x *Index) step(ctx context.Context, waiting *feeds, page store.Page) error
 				}
 				n++
 			}
-			if n >= most || len(*waiting) == 0 {
+			if n >= most || len(*waiting) == 0 || x.wanted.Load() > 0 {
 				break
 			}
 			err := x.rest(ctx, end())
@@ -226,14 +233,14 @@ func (x *Index) step(ctx context.Context, waiting *feeds, page store.Page) error
 		}
 		return w.finish(moved)
 	})
-	worked := end() // with the commit, which is a large part of it
+	worked = end() // with the commit, which is a large part of it
 	if err != nil {
-		return err
+		return 0, err
 	}
 	failpoint.Point("index.committed")
 	x.tail.published.Store(x.tail.next())
 	x.advance(moved)
-	return x.rest(ctx, worked)
+	return worked, nil
 }
 
 // advance notes what was committed.
@@ -246,7 +253,8 @@ func (x *Index) advance(moved map[*room]uint64) {
 	}
 }
 
-// rest leaves the processor to the server after some work.
+// rest leaves the processor to the server after some work, until somebody else wants to change
+// the database.
 func (x *Index) rest(ctx context.Context, worked time.Duration) error {
 	if x.options.Eager {
 		return ctx.Err()
@@ -258,10 +266,16 @@ func (x *Index) rest(ctx context.Context, worked time.Duration) error {
 	}
 	x.mu.Unlock()
 	share := min(x.load.left(worked), most)
-	pause := time.NewTimer(time.Duration(float64(worked) * (1/share - 1)))
+	length := time.Duration(float64(worked) * (1/share - 1))
+	if x.options.rest != nil {
+		length = x.options.rest()
+	}
+	pause := time.NewTimer(length)
 	defer pause.Stop()
 	select {
 	case <-pause.C:
+		return nil
+	case <-x.nudge:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

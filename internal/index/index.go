@@ -55,7 +55,9 @@ type Options struct {
 	// Eager leaves out the rests between steps.
 	Eager bool
 
-	shape shape // for tests
+	// For tests: how orders are divided, and how long a rest is.
+	shape shape
+	rest  func() time.Duration
 }
 
 // Index is an open index. All methods are safe for concurrent use.
@@ -79,11 +81,15 @@ type Index struct {
 	using sync.RWMutex
 	db    *database // nil if it cannot be opened
 
-	// writing is held by whoever changes the database.
+	// writing is held by whoever changes the database. The goroutine rests while it holds it, so
+	// others wait for it with lockNow.
 	writing sync.Mutex
-	tail    tail
-	erased  bool      // something was erased that may have been read ahead; guarded by writing
-	tidied  time.Time // when it may be tidied again; as dirtySince, guarded by writing
+	wanted  atomic.Int32  // how many wait in lockNow
+	nudge   chan struct{} // ends a rest
+
+	tail   tail
+	erased bool      // something was erased that may have been read ahead; guarded by writing
+	tidied time.Time // when it may be tidied again; as dirtySince, guarded by writing
 	// spilled is set if terms that were purged may be in the write-ahead log; guarded by
 	// writing. It is also set at the start.
 	spilled bool
@@ -139,7 +145,7 @@ func newIndex(s store.Store, dir string, options Options) *Index {
 		options.shape = usual
 	}
 	x := &Index{
-		options: options, store: s, log: options.Log, ended: make(chan struct{}), wake: make(chan struct{}, 1),
+		options: options, store: s, log: options.Log, ended: make(chan struct{}), wake: make(chan struct{}, 1), nudge: make(chan struct{}, 1),
 		rooms: make(map[string]*room), byID: make(map[uint32]*room), building: true, asOf: time.Now(),
 	}
 	if dir != "" {
@@ -166,6 +172,17 @@ func (x *Index) Close() error {
 	err := x.db.close()
 	x.db = nil
 	return err
+}
+
+// lockNow locks writing. A transaction of the goroutine ends after what it is just doing.
+func (x *Index) lockNow() {
+	x.wanted.Add(1)
+	defer x.wanted.Add(-1)
+	select {
+	case x.nudge <- struct{}{}:
+	default:
+	}
+	x.writing.Lock()
 }
 
 // Grew notes that a room has entries up to a seq. It never blocks for long.

@@ -310,26 +310,32 @@ func TestPhrases(t *testing.T) {
 	}
 }
 
-// A search goes on if another one has closed the statement that it is about to use: because the
-// table of a volume was dropped.
+// A search goes on if the statement that it is about to use was closed, because the table of its
+// volume was dropped.
 func TestClosedStatements(t *testing.T) {
 	w := newWorld(t, memory.New(0), t.TempDir(), usual)
 	w.say(storetest.RoomName(t, "lobby"), "ann", "tea")
 	w.wait()
-	for range 2 {
-		if found := w.find("tea", nil); len(found) != 1 {
-			t.Fatalf("%d messages are found, want 1", len(found))
+	if found := w.find("tea", nil); len(found) != 1 {
+		t.Fatalf("%d messages are found, want 1", len(found))
+	}
+	d, tries := w.index.db, 0
+	err := d.again(func() error {
+		stmt, err := d.prepared(t.Context(), readRecords, 0)
+		if err != nil {
+			return err
 		}
-		closed := 0
-		for key, stmt := range w.index.db.statements {
-			if strings.Contains(key.query, "%s") {
-				stmt.Close()
-				closed++
-			}
+		if tries++; tries == 1 {
+			d.unprepare(0)
 		}
-		if closed == 0 {
-			t.Fatal("no statement of a volume is kept")
+		rows, err := stmt.Query(0, 1, 0, 0, nil)
+		if err != nil {
+			return err
 		}
+		return rows.Close()
+	})
+	if err != nil || tries != 2 {
+		t.Errorf("%v after %d tries, want none after 2", err, tries)
 	}
 }
 
@@ -526,14 +532,24 @@ func TestMadeAnew(t *testing.T) {
 // TestForgottenWindow drops volumes of which a store that forgets keeps nothing.
 func TestForgottenWindow(t *testing.T) {
 	w := newWorld(t, memory.New(20_000), "", small)
-	for range 600 {
+	for i := range 600 {
 		w.say(w.rooms[0], "ann", "some words of a message")
+		if i%50 == 49 { // so that there are statements about all volumes
+			w.wait()
+			w.find("words", nil)
+		}
 	}
 	w.wait()
 	for i := 0; ; i++ {
 		var volumes int
+		var oldest uint64
 		w.index.writing.Lock()
-		err := w.index.db.write.QueryRow("SELECT count(*) FROM volumes").Scan(&volumes)
+		err := w.index.db.write.QueryRow("SELECT count(*), min(id) FROM volumes").Scan(&volumes, &oldest)
+		for key := range w.index.db.statements {
+			if strings.Contains(key.query, "%s") && key.volume < oldest {
+				t.Errorf("a statement about volume %d is open, the oldest is %d", key.volume, oldest)
+			}
+		}
 		w.index.writing.Unlock()
 		if err != nil {
 			t.Fatal(err)
@@ -614,5 +630,41 @@ func TestCheck(t *testing.T) {
 	}
 	if got := w.check(); len(got) > 0 {
 		t.Errorf("a sound index at the end: %q", got)
+	}
+}
+
+// Whoever forgets messages does not wait until the index has rested.
+func TestForgetEndsARest(t *testing.T) {
+	s := memory.New(0)
+	w := &world{t: t, store: s, dir: t.TempDir(), random: rand.New(rand.NewPCG(3, 4)), rooms: []kaban.RoomName{storetest.RoomName(t, "lobby")}}
+	rests := make(chan struct{}, 100)
+	for range 3 * burst {
+		if r := w.append(w.rooms[0], "ann", kaban.KindMessage, 0, "tea", false); r.Err != nil {
+			t.Fatal(r.Err)
+		}
+	}
+	w.index = Open(s, w.dir, Options{rest: func() time.Duration {
+		rests <- struct{}{}
+		return time.Hour
+	}})
+	defer w.index.Close()
+	<-rests // in its transaction
+	forgotten := make(chan error, 1)
+	go func() { forgotten <- w.index.Forget(t.Context(), Range{w.rooms[0], 1, 1}) }()
+	select {
+	case err := <-forgotten:
+		if err != nil {
+			t.Fatal(err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("it waits for the rest")
+	}
+	q, err := search.Parse("tea", time.Time{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	found, err := w.index.Find(t.Context(), search.Ask{Query: q, All: true, Limit: 1000})
+	if n := len(found.List); err != nil || n < burst-1 || n >= 3*burst-1 || found.List[n-1].Seq != 2 {
+		t.Errorf("%d messages are found, %v; want from %d to %d, from the second on", n, err, burst-1, 3*burst-2)
 	}
 }

@@ -2,6 +2,7 @@ package index
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/binary"
@@ -15,13 +16,12 @@ import (
 // C, which is several hundred times slower than to decode a list into a bitmap: a frequent
 // word that none of somebody's rooms has took ten milliseconds a volume.
 //
-// The format: the record structureID of the table v…_data says which segments there are. A
+// The format: record 10 of the table v…_data, the structure, says which segments there are. A
 // segment is a row of numbered leaves with all its terms in ascending order; v…_idx has the
 // first term of each leaf, as far as it is needed to tell it from the last one of the leaf
 // before. With detail=none a term has only the rows in which it is.
 
 const (
-	structureID = 10
 	// segmentShift: the id of a leaf is segment<<segmentShift + its number.
 	segmentShift = 37
 	// termPrefix is what FTS5 has in front of the terms of its main index.
@@ -39,8 +39,6 @@ const (
 // bitmap is a set of rows of a volume; row 1 is bit 0.
 type bitmap []uint64
 
-func newBitmap(rows uint64) bitmap { return make(bitmap, (rows+63)/64) }
-
 // set adds a row, or reports false if there is none with that number.
 func (b bitmap) set(row, rows uint64) bool {
 	if row-1 >= rows {
@@ -50,14 +48,20 @@ func (b bitmap) set(row, rows uint64) bool {
 	return true
 }
 
-// and keeps what is in another one, too. It reports whether anything is left.
-func (b bitmap) and(other bitmap) bool {
-	left := uint64(0)
+func (b bitmap) isEmpty() bool {
+	for _, word := range b {
+		if word != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// and keeps what is in another one, too.
+func (b bitmap) and(other bitmap) {
 	for i := range b {
 		b[i] &= other[i]
-		left |= b[i]
 	}
-	return left != 0
 }
 
 func (b bitmap) or(other bitmap) {
@@ -110,64 +114,112 @@ type segment struct {
 	hidden          bitmap // these rows; nil until they are needed
 }
 
-// volume reads the terms of a volume in one transaction.
+// volume reads the terms of a volume. Whatever it reads comes with the structure, as it was
+// then: as long as that has not changed, neither has anything that it names.
 type volume struct {
-	ctx      context.Context
-	tx       *sql.Tx
-	reading  [len(ofLists)]*sql.Stmt
-	rows     uint64
-	segments []segment
+	ctx       context.Context
+	reading   *sql.Stmt
+	rows      uint64
+	structure []byte
+	segments  []segment
+	unused    []bitmap
 }
 
-var errMalformed = fmt.Errorf("%w: a volume is malformed", errUnusable)
-
-// The queries about the lists of a volume.
-const (
-	record = iota
-	firstLeaf
-	leaves
+var (
+	errMalformed = fmt.Errorf("%w: a volume is malformed", errUnusable)
+	errChanged   = errors.New("a volume has changed")
 )
 
-var ofLists = [...]string{
-	record:    "SELECT block FROM %s_data WHERE id = ?",
-	firstLeaf: "SELECT pgno FROM %s_idx WHERE segid = ? AND term <= ? ORDER BY term DESC LIMIT 1",
-	leaves:    "SELECT id, block FROM %s_data WHERE id BETWEEN ? AND ? ORDER BY id",
-}
+// readRecords reads the structure and then the leaves of a segment, from the one on that may
+// have a term, within bounds. What follows one another here is read in this order.
+const readRecords = `SELECT id, block FROM %s_data WHERE id = 10
+	UNION ALL SELECT id, block FROM %s_data WHERE id BETWEEN
+		?1 + max(?2, coalesce((SELECT pgno FROM %s_idx WHERE segid = ?4 AND term <= ?5 ORDER BY term DESC LIMIT 1) >> 1, 0)) AND ?1 + ?3`
 
-// withVolume runs work with a volume. It has no segments if it is empty.
+// withVolume runs work with a volume, and once more in a transaction if that has changed
+// meanwhile. It has no segments if it is empty.
 func (d *database) withVolume(ctx context.Context, id, rows uint64, work func(v *volume) error) error {
-	return d.again(func() (err error) {
-		v := volume{ctx: ctx, rows: rows}
-		for i, query := range ofLists { // now, because the transaction may take the last connection
-			if v.reading[i], err = d.prepared(ctx, query, id); err != nil {
+	return d.again(func() error {
+		stmt, err := d.prepared(ctx, readRecords, id) // now, because a transaction may take the last connection
+		if err != nil {
+			return err
+		}
+		v := volume{ctx: ctx, reading: stmt, rows: rows}
+		if v.structure = d.structureOf(id); v.structure != nil {
+			if v.segments, err = decodeStructure(v.structure); err != nil {
+				return err
+			}
+			if err := work(&v); !errors.Is(err, errChanged) {
 				return err
 			}
 		}
-		if v.tx, err = d.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true}); err != nil {
+		tx, err := d.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+		if err != nil {
 			return err
 		}
-		defer v.tx.Rollback() // nothing is written
-		for i, stmt := range v.reading {
-			v.reading[i] = v.tx.StmtContext(ctx, stmt)
-		}
-		var structure []byte
-		if found, err := v.first(record, &structure, structureID); !found || err != nil {
+		defer tx.Rollback() // nothing is written
+		v.reading, v.structure = tx.StmtContext(ctx, stmt), nil
+		if err := v.records(0, 1, 0, 0, nil, nil); err != nil {
 			return err
 		}
-		if v.segments, err = decodeStructure(structure); err != nil {
+		if v.segments, err = decodeStructure(v.structure); err != nil {
 			return err
+		}
+		if len(v.segments) > 0 { // else nothing would be read that tells whether it has changed
+			d.keepStructure(id, v.structure)
 		}
 		return work(&v)
 	})
 }
 
-// first reads the column of the first row, and reports whether there is one.
-func (v *volume) first(query int, to any, args ...any) (bool, error) {
-	err := v.reading[query].QueryRowContext(v.ctx, args...).Scan(to)
-	if errors.Is(err, sql.ErrNoRows) {
-		return false, nil
+// records reads the records base+number for numbers from first to last, but of a segment not those
+// that are before a term. It ends early if each returns false.
+func (v *volume) records(base, first, last, segment uint64, term []byte, each func(record []byte) (more bool, err error)) error {
+	// With a context that may end, each query has a goroutine or two of its own.
+	rows, err := v.reading.QueryContext(context.Background(), base, first, last, segment, term)
+	if err != nil {
+		return err
 	}
-	return err == nil, err
+	defer rows.Close()
+	for n, before := 0, uint64(0); rows.Next(); n++ {
+		var id uint64
+		var record sql.RawBytes
+		if err := cmp.Or(v.ctx.Err(), rows.Scan(&id, &record)); err != nil {
+			return err
+		}
+		switch {
+		case n == 0 && v.structure == nil:
+			v.structure = bytes.Clone(record)
+		case n == 0 && !bytes.Equal(v.structure, record):
+			return errChanged
+		case n > 1 && id != before+1:
+			return errMalformed
+		case n > 0:
+			if more, err := each(record); !more || err != nil {
+				return err
+			}
+		}
+		before = id
+	}
+	return rows.Err()
+}
+
+// blank returns an empty set, which release takes back.
+func (v *volume) blank() bitmap {
+	last := len(v.unused) - 1
+	if last < 0 {
+		return make(bitmap, (v.rows+63)/64)
+	}
+	b := v.unused[last]
+	v.unused = v.unused[:last]
+	clear(b)
+	return b
+}
+
+func (v *volume) release(b bitmap) {
+	if b != nil {
+		v.unused = append(v.unused, b)
+	}
 }
 
 // reader takes numbers of SQLite from a record. After an error it returns 0.
@@ -263,6 +315,27 @@ func (v *volume) add(to bitmap, l lookup) error {
 	})
 }
 
+// withAll returns the rows that have all of some terms, or nil if there are none.
+func (v *volume) withAll(terms []lookup) (all bitmap, err error) {
+	for _, l := range terms {
+		one := v.blank()
+		if err := v.add(one, l); err != nil {
+			return nil, err
+		}
+		if all == nil {
+			all = one
+		} else {
+			all.and(one)
+			v.release(one)
+		}
+		if all.isEmpty() {
+			v.release(all)
+			return nil, nil
+		}
+	}
+	return all, nil
+}
+
 // addRooms adds the rows of messages in rooms.
 func (v *volume) addRooms(to bitmap, rooms map[uint32]bool) error {
 	if len(rooms) <= fewLookups {
@@ -307,73 +380,36 @@ func (v *volume) scan(to bitmap, begin []byte, about func(term []byte) verdict) 
 				return err
 			}
 		}
-		of := newBitmap(v.rows)
+		of := v.blank()
 		if err := v.scanSegment(s, of, begin, about); err != nil {
 			return err
 		}
 		of.andNot(s.hidden)
 		to.or(of)
+		v.release(of)
 	}
 	return nil
 }
 
 // readTombstones reads which rows of a segment are hidden.
 func (v *volume) readTombstones(s *segment) error {
-	base := (s.id + tombstoneShift) << segmentShift
-	rows, err := v.reading[leaves].QueryContext(v.ctx, base, base+s.tombstones-1)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	s.hidden = newBitmap(v.rows)
-	for rows.Next() {
-		var id uint64
-		var table sql.RawBytes
-		if err := rows.Scan(&id, &table); err != nil {
-			return err
-		}
+	s.hidden = v.blank()
+	return v.records((s.id+tombstoneShift)<<segmentShift, 0, s.tombstones-1, 0, nil, func(table []byte) (more bool, err error) {
 		if len(table) < tombstoneHeader || table[0] != 4 || len(table)%4 != 0 { // bytes of a row
-			return errMalformed
+			return false, errMalformed
 		}
 		for at := tombstoneHeader; at < len(table); at += 4 {
 			if row := binary.BigEndian.Uint32(table[at:]); row != 0 && !s.hidden.set(uint64(row), v.rows) {
-				return errMalformed
+				return false, errMalformed
 			}
 		}
-	}
-	return rows.Err()
+		return true, nil
+	})
 }
 
 func (v *volume) scanSegment(s *segment, to bitmap, begin []byte, about func(term []byte) verdict) error {
-	var number uint64
-	found, err := v.first(firstLeaf, &number, s.id, begin)
-	if err != nil {
-		return err
-	}
-	if number >>= 1; !found || number < s.first { // the last bit is of lists that have an index
-		number = s.first
-	}
-	base := s.id << segmentShift
-	rows, err := v.reading[leaves].QueryContext(v.ctx, base+number, base+s.last)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
 	l := lists{to: to, rows: v.rows, about: about}
-	for want := base + number; rows.Next(); want++ {
-		var id uint64
-		var leaf sql.RawBytes
-		if err := rows.Scan(&id, &leaf); err != nil {
-			return err
-		}
-		if id != want {
-			return errMalformed
-		}
-		if more, err := l.leaf(leaf); !more || err != nil {
-			return err
-		}
-	}
-	return rows.Err()
+	return v.records(s.id<<segmentShift, s.first, s.last, s.id, begin, l.leaf)
 }
 
 // lists takes lists of rows from leaves that follow each other.

@@ -222,7 +222,7 @@ type Range struct {
 // removed, so it is to be called for many at once. After an error something may be left, and
 // it is to be called again.
 func (x *Index) Forget(ctx context.Context, ranges ...Range) error {
-	x.writing.Lock()
+	x.lockNow()
 	defer x.writing.Unlock()
 	x.using.RLock()
 	defer x.using.RUnlock()
