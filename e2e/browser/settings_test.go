@@ -233,6 +233,7 @@ func TestFilterOfAudit(t *testing.T) {
 	p.button("End the suspension")
 	p.until(`!document.querySelector('.items').innerText.includes('suspended')`)
 	p.text(`[...document.querySelectorAll('button.person-row')].forEach((b) => (b.ariaExpanded === 'true') !== b.innerText.includes('ben') && b.click()), ''`)
+	p.until(`[...document.querySelectorAll('.item-open')].map((e) => e.closest('.item').querySelector('bdi').innerText).join() === 'ben'`)
 	p.button("Remove the account")
 	p.button("Remove the account – sure?")
 	ben.heading("You have been signed out")
@@ -256,7 +257,7 @@ func TestFilterOfAudit(t *testing.T) {
 	p.filter("action", "device.add")
 	p.until(rows + ` === 'olga device.add, ben device.add'`)
 	p.filter("actor", "nobody")
-	p.until(`document.querySelector('.part').innerText.includes('Nothing here yet.')`)
+	p.until(`document.querySelector('.part').innerText.includes('Nothing found.')`)
 	p.picture("audit-filtered")
 }
 

@@ -65,7 +65,7 @@ export function Audit() {
           ))}
         </select>
       </div>
-      <Waiting of={loaded} />
+      <Waiting of={loaded} empty={a('auditNone')} />
       <ul class="items audit">{loaded.value.value?.rows.map((row) => <Done key={row.id} row={row} />)}</ul>
     </>
   )

@@ -54,6 +54,7 @@ export const texts: AdminTexts = {
     auditSubject: 'Wen es betrifft (Benutzername)',
     auditAction: 'Was getan wurde',
     auditAll: 'Alles',
+    auditNone: 'Nichts gefunden.',
     allRoomsText: 'Alle öffentlichen und privaten Räume. Was in einem privaten Raum gesagt wird, bleibt unter seinen Mitgliedern.',
     fromBeginning: 'Von vorn',
     nextPage: 'Weitere Räume',

@@ -55,6 +55,7 @@ const panels = {
   auditSubject: 'Done to (username)',
   auditAction: 'What was done',
   auditAll: 'Everything',
+  auditNone: 'Nothing found.',
   allRoomsText: 'All public and private rooms. What is said in a private room stays among its members.',
   fromBeginning: 'From the beginning',
   nextPage: 'More rooms',
