@@ -277,6 +277,8 @@ func employ(w *world, owner string) []worker {
 		&roles{by: root, subject: w.hire("rob", "member")},
 		&heirs{by: root, op: w.hire("olga", "member"), heir: w.hire("hal", "member")},
 		&leavers{by: root, stays: w.hire("stan", "member")},
+		&repeaters{by: w.hire("rex", "member")},
+		&erasures{by: root, stays: w.hire("sven", "member"), other: w.hire("otto", "member")},
 		&kicks{op: w.hire("kim", "member"), target: w.hire("tess", "member"), other: w.hire("sue", "member"), guest: w.hire("gus", "guest")},
 	}
 	for _, one := range all {

@@ -1,0 +1,186 @@
+package torture
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+
+	"kaban/internal/store/journal/journaltest"
+)
+
+// erasures make accounts that write, and erase them. An erasing that was begun ends after a restart,
+// counts what was written, and leaves nothing of it in the data directory.
+type erasures struct {
+	by, stays, other *staff
+	files            *journaltest.Searcher
+	n                int
+	all              []*subject
+}
+
+// subject is an account to be erased.
+type subject struct {
+	username string
+	// wrote is set once it has written all of these.
+	wrote                      bool
+	messages, reactions, texts int
+	begun                      outcome
+	done                       bool
+}
+
+const tomb = "tomb"
+
+// mark begins every text of a subject.
+func (s *subject) mark() string { return "mark-of-" + s.username + "-" }
+
+func (e *erasures) prepare(w *world) {
+	e.files = journaltest.NewSearcher(w.data)
+	l, err := w.dial(e.stays.secret)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer l.conn.Close()
+	w.tell(l, map[string]any{"type": "create", "room": tomb, "kind": "private"})
+	w.tell(l, map[string]any{"type": "invite", "room": tomb, "id": "first", "username": e.other.username})
+}
+
+func (e *erasures) work(w *world) {
+	for w.alive() {
+		e.n++
+		s := &subject{username: fmt.Sprint("erased-", e.n)}
+		made := w.request(e.by.secret, http.MethodPost, "/v1/admin/users", map[string]string{"username": s.username, "name": s.mark() + "name", "role": "member", "password": "password of " + s.username})
+		if made.outcome != acked {
+			continue
+		}
+		e.all = append(e.all, s)
+		if !e.write(w, s) {
+			return
+		}
+		e.files.Look(w.t)
+		e.erase(w, s)
+	}
+}
+
+// erase asks for the erasing.
+func (e *erasures) erase(w *world, s *subject) {
+	a := w.request(e.by.secret, http.MethodPost, "/v1/admin/users/"+s.username+"/erase", nil)
+	if s.begun = a.outcome; a.outcome == refused {
+		w.violation("erase: %s: %d %s", s.username, a.status, a.body)
+	}
+}
+
+// write has a subject write messages, topics and reasons in a room, and react.
+func (e *erasures) write(w *world, s *subject) bool {
+	signed := w.signIn(s.username, "password of "+s.username)
+	if signed.outcome != acked {
+		return false
+	}
+	host, err := w.dial(e.stays.secret)
+	if err != nil {
+		return false
+	}
+	defer host.conn.Close()
+	l, err := w.dial(signed.cookie)
+	if err != nil {
+		return false
+	}
+	defer l.conn.Close()
+	n := 0
+	say := func(by *line, frame map[string]any) (seq uint64, ok bool) {
+		n++
+		frame["room"], frame["id"] = tomb, fmt.Sprint(s.username, "-", n)
+		answer, err := by.call(frame)
+		o, _ := outcomeOf(answer, err)
+		if w.count(o); o == refused {
+			w.violation("erase: %v is answered with %v", frame, answer)
+		}
+		at, _ := answer["seq"].(float64)
+		return uint64(at), o == acked
+	}
+	for _, frame := range []map[string]any{{"type": "invite"}, {"type": "role", "role": "op"}} {
+		frame["username"] = s.username
+		if _, ok := say(host, frame); !ok {
+			return false
+		}
+	}
+	for _, by := range []*line{host, l} {
+		if _, err := by.call(map[string]any{"type": "join", "room": tomb}); err != nil {
+			return false
+		}
+	}
+	theirs, ok := say(host, map[string]any{"type": "send", "content": "of somebody else"})
+	if !ok {
+		return false
+	}
+	doomed, ok := say(host, map[string]any{"type": "send", "content": "of somebody else"})
+	if !ok {
+		return false
+	}
+	mine := uint64(0)
+	for i := range 3 {
+		if mine, ok = say(l, map[string]any{"type": "send", "content": fmt.Sprint(s.mark(), "message-", i)}); !ok {
+			return false
+		}
+		s.messages++
+	}
+	for _, frame := range []map[string]any{
+		{"type": "edit", "target": mine, "content": s.mark() + "edit"},
+		{"type": "react", "target": theirs, "emoji": "👍", "on": true},
+		{"type": "react", "target": theirs, "emoji": "👍", "on": false},
+		{"type": "react", "target": theirs, "emoji": "🎉", "on": true},
+		{"type": "topic", "topic": s.mark() + "topic"},
+		{"type": "mute", "username": e.other.username, "reason": s.mark() + "mute"},
+		{"type": "unmute", "username": e.other.username},
+		{"type": "delete", "target": doomed, "reason": s.mark() + "excuse"},
+	} {
+		if _, ok := say(l, frame); !ok {
+			return false
+		}
+	}
+	s.reactions, s.texts, s.wrote = 1, 3, true
+	return true
+}
+
+func (e *erasures) check(s *State, report reporter) {
+	for _, one := range e.all {
+		if erased := s.RowsOf("account.erase", one.username); one.begun == acked && erased != 1 || one.begun == refused && erased != 0 {
+			report("erase: %d rows erase %s", erased, one.username)
+		}
+	}
+}
+
+// verify waits for all erasings, also for those of subjects whose writing or erasing had no answer.
+func (e *erasures) verify(w *world) {
+	for _, s := range e.all {
+		if s.done {
+			continue
+		}
+		var report struct {
+			State                             string
+			Messages, Reactions, Texts, Rooms int
+		}
+		ended := w.until(func() bool {
+			a := w.request(e.by.secret, http.MethodGet, "/v1/admin/users/"+s.username+"/erase", nil)
+			if a.outcome == acked {
+				json.Unmarshal(a.body, &report)
+			}
+			if report.State == "none" {
+				if s.begun == acked {
+					w.violation("erase: that of %s was acknowledged and has not begun", s.username)
+				}
+				e.erase(w, s)
+			}
+			return report.State == "done"
+		})
+		if !ended {
+			w.violation("erase: that of %s does not end: %+v", s.username, report)
+			return
+		}
+		s.done = true
+		if s.wrote && (report.Messages != s.messages || report.Reactions != s.reactions || report.Texts != s.texts || report.Rooms != 1) {
+			w.violation("erase: that of %s reports %+v; it had %d messages, %d reactions and %d texts", s.username, report, s.messages, s.reactions, s.texts)
+		}
+		if found := e.files.Find(w.t, s.mark()); len(found) > 0 {
+			w.violation("erase: %s is erased, and %v have some of what it wrote", s.username, found)
+		}
+	}
+}
