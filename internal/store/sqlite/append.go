@@ -20,7 +20,7 @@ const maxUsers = 1 << 16
 type writerStmts struct {
 	addUser, addRoom          *sql.Stmt
 	addUnmerged, trimUnmerged *sql.Stmt
-	addNoop                   *sql.Stmt
+	addNoop, dropNoop         *sql.Stmt
 	setProgress, setErasing   *sql.Stmt
 	readPage, writePage       *sql.Stmt
 	readPages                 *sql.Stmt
@@ -55,6 +55,7 @@ func (w *writerStmts) prepare(ctx context.Context, c *conn) error {
 		&w.addUnmerged:  "INSERT INTO unmerged (batch, time, entries, sum) VALUES (?, ?, ?, ?)",
 		&w.trimUnmerged: "DELETE FROM unmerged WHERE batch <= ?",
 		&w.addNoop:      addNoopQuery,
+		&w.dropNoop:     dropNoopQuery,
 		&w.setProgress:  updateProgress,
 		&w.setErasing:   updateErasing,
 		&w.readPage:     "SELECT data FROM sqlite_dbpage WHERE pgno = ?",

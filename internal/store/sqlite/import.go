@@ -103,6 +103,11 @@ func (b *batch) importOne(r *store.Record) (isNew bool, err error) {
 	case r.Seq <= room.head:
 		return false, b.compare(r, room.room, author.id)
 	}
+	// The id may be that of a change which made no difference here, and did where the record comes
+	// from. An entry says more.
+	if _, err := b.stmts.dropNoop.ExecContext(b.ctx, room.id, author.id, r.ID.String()); err != nil {
+		return false, err
+	}
 	_, err = room.add(&r.Draft, author, r.Time)
 	return true, err
 }
