@@ -18,7 +18,6 @@ const maxUsers = 1 << 16
 
 // writerStmts are prepared once.
 type writerStmts struct {
-	begin, commit             *sql.Stmt
 	addUser, addRoom          *sql.Stmt
 	addUnmerged, trimUnmerged *sql.Stmt
 	addNoop, dropNoop         *sql.Stmt
@@ -36,17 +35,21 @@ type writerStmts struct {
 	walState             *sql.Stmt
 
 	documentStmts
-	putDocument, deleteDocument    *sql.Stmt
-	savepoint, release, rollbackTo *sql.Stmt
+	begin, commit, putDocument, deleteDocument direct
+	savepoint, release, rollbackTo             *sql.Stmt
 }
 
 func (w *writerStmts) prepare(ctx context.Context, c *conn) error {
-	if err := c.prepareDirect(ctx, w.documentStmts.queries()); err != nil {
+	err := c.prepareDirect(ctx, w.documentStmts.queries(), map[*direct]string{
+		&w.begin:          "BEGIN IMMEDIATE",
+		&w.commit:         "COMMIT",
+		&w.putDocument:    "INSERT INTO documents (key, value, sum) VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value, sum = excluded.sum",
+		&w.deleteDocument: "DELETE FROM documents WHERE key = ?",
+	})
+	if err != nil {
 		return err
 	}
 	return c.prepare(ctx, map[**sql.Stmt]string{
-		&w.begin:        "BEGIN IMMEDIATE",
-		&w.commit:       "COMMIT",
 		&w.addUser:      "INSERT INTO users (id, key, name, sum) VALUES (?, ?, ?, ?)",
 		&w.addRoom:      "INSERT INTO rooms (id, key, name, head, sum) VALUES (?, ?, ?, 0, ?)",
 		&w.addUnmerged:  "INSERT INTO unmerged (batch, time, entries, sum) VALUES (?, ?, ?, ?)",
@@ -63,12 +66,10 @@ func (w *writerStmts) prepare(ctx context.Context, c *conn) error {
 		&w.setHead:      "UPDATE rooms SET head = ?, messages = ?, sum = ? WHERE id = ?",
 		&w.walState:     "PRAGMA wal_checkpoint(NOOP)", // only returns the size of the WAL
 
-		&w.setRevision:    "UPDATE rooms SET revision = ?, sum = ? WHERE id = ?",
-		&w.putDocument:    "INSERT INTO documents (key, value, sum) VALUES (?, ?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value, sum = excluded.sum",
-		&w.deleteDocument: "DELETE FROM documents WHERE key = ?",
-		&w.savepoint:      "SAVEPOINT decide",
-		&w.release:        "RELEASE decide",
-		&w.rollbackTo:     "ROLLBACK TO decide",
+		&w.setRevision: "UPDATE rooms SET revision = ?, sum = ? WHERE id = ?",
+		&w.savepoint:   "SAVEPOINT decide",
+		&w.release:     "RELEASE decide",
+		&w.rollbackTo:  "ROLLBACK TO decide",
 	}, w.stateStmts.queries(), w.foldStmts.queries(), w.writtenStmts.queries(), w.mentionStmts.queries(), w.ledgerStmts.queries(), w.cutStmts.queries())
 }
 
@@ -190,7 +191,7 @@ func (b *batch) giveUp(operation string, err error) error {
 
 // store runs the transaction. The caller aborts it after an error.
 func (b *batch) store(writes []store.Write, results []store.Result) error {
-	if _, err := b.stmts.begin.ExecContext(b.ctx); err != nil {
+	if err := b.stmts.begin.exec(b.ctx); err != nil {
 		return err
 	}
 	authors := make([]user, len(writes))
@@ -232,7 +233,7 @@ func (b *batch) store(writes []store.Write, results []store.Result) error {
 
 func (b *batch) commit() error {
 	failpoint.Point("append.before-commit")
-	_, err := b.stmts.commit.ExecContext(b.ctx)
+	err := b.stmts.commit.exec(b.ctx)
 	failpoint.Point("append.after-commit")
 	if err != nil {
 		return err

@@ -63,9 +63,9 @@ func (d *direct) query(ctx context.Context, visit func(row []sqldriver.Value) er
 }
 
 // exec runs the statement.
-func (d *direct) exec(ctx context.Context) error {
+func (d *direct) exec(ctx context.Context, args ...sqldriver.Value) error {
 	return d.conn.Raw(func(any) error {
-		_, err := d.stmt.ExecContext(ctx, nil)
+		_, err := d.stmt.ExecContext(ctx, named(args))
 		return err
 	})
 }

@@ -186,7 +186,7 @@ func (s *Store) cutOnce(ctx context.Context, r *room, age store.Age, limit int, 
 	defer b.end()
 	b.pick(0, 0, 0)
 	s.appending.Unlock()
-	if _, err := b.stmts.begin.ExecContext(b.ctx); err != nil {
+	if err := b.stmts.begin.exec(b.ctx); err != nil {
 		return 0, b.abort(operation, err)
 	}
 	row, err := b.stmts.readRoom(b.ctx, &b.sum, r)
@@ -231,7 +231,7 @@ func (b *batch) commitErasing(operation string, n int) error {
 	}
 	if err == nil {
 		failpoint.Point("cut.before-commit")
-		_, err = b.stmts.commit.ExecContext(b.ctx)
+		err = b.stmts.commit.exec(b.ctx)
 		failpoint.Point("cut.after-commit")
 	}
 	if err == nil {

@@ -133,7 +133,7 @@ func (s *Store) update(ctx context.Context, b *batch, run func(store.Tx) error) 
 	if err := s.usable(ctx); err != nil {
 		return 0, err
 	}
-	if _, err := b.stmts.begin.ExecContext(b.ctx); err != nil {
+	if err := b.stmts.begin.exec(b.ctx); err != nil {
 		return 0, b.abort(operation, err)
 	}
 	returned := false
@@ -365,8 +365,7 @@ func (t *tx) Put(key string, value []byte) error {
 	if t.batch.apart.takes(key, value) {
 		return nil
 	}
-	_, err := t.batch.stmts.putDocument.ExecContext(t.ctx, key, value, t.sum.document(key, value))
-	return t.check(err)
+	return t.check(t.batch.stmts.putDocument.exec(t.ctx, key, value, t.sum.document(key, value)))
 }
 
 // Delete implements store.Tx.
@@ -378,8 +377,7 @@ func (t *tx) Delete(key string) error {
 	if t.batch.apart.takes(key, nil) {
 		return nil
 	}
-	_, err := t.batch.stmts.deleteDocument.ExecContext(t.ctx, key)
-	return t.check(err)
+	return t.check(t.batch.stmts.deleteDocument.exec(t.ctx, key))
 }
 
 // Scan implements store.Tx.

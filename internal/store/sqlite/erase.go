@@ -386,12 +386,12 @@ func (d *database) transaction(operation string, work func(*batch) error) error 
 	defer b.end()
 	b.pick(0, 0, 0)
 	d.appending.Unlock()
-	_, err := b.stmts.begin.ExecContext(b.ctx)
+	err := b.stmts.begin.exec(b.ctx)
 	if err == nil {
 		err = work(b)
 	}
 	if err == nil {
-		_, err = b.stmts.commit.ExecContext(b.ctx)
+		err = b.stmts.commit.exec(b.ctx)
 	}
 	if err != nil {
 		return b.abort(operation, err)

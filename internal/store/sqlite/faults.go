@@ -47,21 +47,20 @@ func (s *apart) commit(b *batch) error {
 	if len(s.documents) == 0 {
 		return nil
 	}
-	if _, err := b.stmts.begin.ExecContext(b.ctx); err != nil {
+	if err := b.stmts.begin.exec(b.ctx); err != nil {
 		return err
 	}
 	for _, d := range s.documents {
 		var err error
 		if d.Value == nil {
-			_, err = b.stmts.deleteDocument.ExecContext(b.ctx, d.Key)
+			err = b.stmts.deleteDocument.exec(b.ctx, d.Key)
 		} else {
-			_, err = b.stmts.putDocument.ExecContext(b.ctx, d.Key, d.Value, b.sum.document(d.Key, d.Value))
+			err = b.stmts.putDocument.exec(b.ctx, d.Key, d.Value, b.sum.document(d.Key, d.Value))
 		}
 		if err != nil {
 			return err
 		}
 	}
 	s.documents = nil
-	_, err := b.stmts.commit.ExecContext(b.ctx)
-	return err
+	return b.stmts.commit.exec(b.ctx)
 }

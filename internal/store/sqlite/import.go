@@ -27,7 +27,7 @@ func (s *Store) change(ctx context.Context, operation string, run func(*batch) (
 	b := s.newBatch(ctx)
 	b.changes.all = true
 	defer b.end()
-	if _, err = b.stmts.begin.ExecContext(b.ctx); err == nil {
+	if err = b.stmts.begin.exec(b.ctx); err == nil {
 		added, err = run(b)
 	}
 	if err == nil {
@@ -260,7 +260,7 @@ func (b *batch) importDocuments(documents []store.Document) (added int, err erro
 		case err != nil:
 			return 0, err
 		case stored == nil:
-			_, err = b.stmts.putDocument.ExecContext(b.ctx, d.Key, d.Value, b.sum.document(d.Key, d.Value))
+			err = b.stmts.putDocument.exec(b.ctx, d.Key, d.Value, b.sum.document(d.Key, d.Value))
 			added++
 		case !bytes.Equal(stored, d.Value):
 			err = fmt.Errorf("%w: the document %q has another value there", store.ErrDiffers, d.Key)

@@ -297,7 +297,7 @@ func (s *Store) ForgetMentions(ctx context.Context, before int64, limit int) (n 
 	const operation = "forget old mentions"
 	b := s.newBatch(ctx)
 	defer b.end()
-	if _, err := b.stmts.begin.ExecContext(b.ctx); err != nil {
+	if err := b.stmts.begin.exec(b.ctx); err != nil {
 		return 0, b.abort(operation, err)
 	}
 	var rows int64
@@ -306,7 +306,7 @@ func (s *Store) ForgetMentions(ctx context.Context, before int64, limit int) (n 
 		rows, err = result.RowsAffected()
 	}
 	if err == nil {
-		_, err = b.stmts.commit.ExecContext(b.ctx)
+		err = b.stmts.commit.exec(b.ctx)
 	}
 	if err != nil {
 		return 0, b.abort(operation, err)

@@ -170,13 +170,13 @@ func (d *database) mergeSome(entries int) error {
 	if len(b.merged) == 0 {
 		return nil
 	}
-	if _, err := b.stmts.begin.ExecContext(b.ctx); err != nil {
+	if err := b.stmts.begin.exec(b.ctx); err != nil {
 		return b.abort(operation, err)
 	}
 	err := b.merge()
 	if err == nil {
 		failpoint.Point("merge.before-commit")
-		_, err = b.stmts.commit.ExecContext(b.ctx)
+		err = b.stmts.commit.exec(b.ctx)
 		failpoint.Point("merge.after-commit")
 	}
 	if err != nil {

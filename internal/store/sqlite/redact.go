@@ -50,7 +50,7 @@ func (s *Store) redactOnce(ctx context.Context, r *room, redactions []store.Reda
 		}
 	}
 	s.appending.Unlock()
-	if _, err := b.stmts.begin.ExecContext(b.ctx); err != nil {
+	if err := b.stmts.begin.exec(b.ctx); err != nil {
 		return b.abort(operation, err)
 	}
 	n := 0
