@@ -155,9 +155,15 @@ func newModel(t *testing.T, rt *rapid.T, s store.Store, counts map[string]int) *
 	m.found("ann", "cellar", kaban.RoomPrivate)
 	m.found("bob", "attic", kaban.RoomPrivate)
 	for _, d := range m.dens {
+		by := d.log[0].By
+		m.post(by, d, "the first", 0, true)
+		m.post(by, d, "the second", 2, true)
+		if rapid.Bool().Draw(rt, "joined") {
+			m.act(by, d, nil, Act{Change: people.RoomChange{History: people.HistoryJoined}})
+		}
 		for _, name := range []string{"ann", "bob", "gus", "robo", "robo"} {
 			if rapid.Bool().Draw(rt, name) {
-				m.act(d.log[0].By, d, nil, m.to(name, access.Invite))
+				m.act(by, d, nil, m.to(name, access.Invite))
 			}
 		}
 	}
@@ -800,6 +806,11 @@ func (m *model) say() {
 	d := m.pickDen()
 	by := m.someone("by", d)
 	content, target, fits := m.drawMessage(d, m.from(by, d))
+	m.post(by, d, content, target, fits)
+}
+
+// post has somebody say something without a device. fits says whether it may answer the target.
+func (m *model) post(by string, d *den, content string, target uint64, fits bool) {
 	allowed := fits && access.Can(access.Post, m.facts(by, d, false)) == access.Allowed
 	m.rt.Logf("%q posts %q in %s: allowed %t", by, content, d.name, allowed)
 	if _, _, err := m.as(by).Post(m.t.Context(), d.name, m.id(), content, target); (err == nil) != allowed {
