@@ -210,12 +210,13 @@ func TestMidnight(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "")
 	p := newPage(t, desktop)
-	p.script(`
-		const real = Date
-		const ahead = new real().setHours(23, 59, 57, 0) - real.now()
-		window.Date = class extends real {
-			constructor(...args) { args.length === 0 ? super(real.now() + ahead) : super(...args) }
-			static now() { return real.now() + ahead }
+	// The message is of the evening of the page, whatever time it is and however long it takes.
+	p.script(clockAt(23, 59, 57) + `
+		const parse = JSON.parse, said = new Date(Date.now() - 60_000).toISOString()
+		JSON.parse = (text) => {
+			const value = parse(text)
+			value?.messages?.forEach((m) => { m.time = said })
+			return value
 		}
 	`)
 	s.say("ben", "lobby", "good night")
@@ -256,9 +257,22 @@ func TestErrorsLeave(t *testing.T) {
 	p.until(`!document.querySelector('.state.problem') && armed.size === 0`)
 }
 
-// spread sets messages a number of seconds apart, from a time of this day.
-func spread(hour, minute, seconds int) string {
+// clockAt is a script that sets the clock of a page to a time of a day that has 24 hours everywhere.
+func clockAt(hour, minute, second int) string {
 	return fmt.Sprintf(`
+		const real = Date
+		const ahead = new real(2026, 5, 17, %d, %d, %d).getTime() - real.now()
+		window.Date = class extends real {
+			constructor(...args) { args.length === 0 ? super(real.now() + ahead) : super(...args) }
+			static now() { return real.now() + ahead }
+		}
+	`, hour, minute, second)
+}
+
+// spread sets messages a number of seconds apart, from a time of this day. It is the afternoon for
+// the page, so that no other day begins.
+func spread(hour, minute, seconds int) string {
+	return clockAt(15, 0, 0) + fmt.Sprintf(`
 		const parse = JSON.parse
 		JSON.parse = (text) => {
 			const value = parse(text)

@@ -112,6 +112,17 @@ func TestDirectMessages(t *testing.T) {
 	p.until(`document.querySelector('h1 bdi').innerText === 'carla' && location.pathname.startsWith('/r/%%40')`)
 	p.say("are you there?")
 	p.stored("are you there?")
+	// Two people need no list of themselves, unless somebody asks for it here.
+	const beside = `document.querySelector('#members').checkVisibility()`
+	p.until(`!` + beside)
+	p.click(".head .people")
+	p.until(beside)
+	p.click(".head .people")
+	p.until(`!` + beside)
+	p.visit("lobby")
+	p.until(beside)
+	p.text(`history.back(), ''`)
+	p.until(`document.querySelector('h1 bdi').innerText === 'carla' && !` + beside)
 	// A dot and a word say that she is here, in the room and in the list of rooms of somebody that
 	// has not opened it.
 	p.until(`document.querySelector('h1 .avatar.online') && document.querySelector('h1 .hidden').innerText === 'online'`)

@@ -121,10 +121,11 @@ func TestRetentionOfRoom(t *testing.T) {
 	p.stored("of today")
 	p.button("Room settings")
 	p.until(`document.getElementById('retention')?.value === ''`)
-	p.fill("retention", "a while")
+	p.set("retention", "other")
+	p.fill("retention-other", "a while")
 	p.press(kb.Enter)
 	p.until(`document.querySelector('dialog[open] [role=alert]')?.innerText.includes('is no retention')`)
-	p.fill("retention", "1d")
+	p.fill("retention-other", "1d")
 	p.press(kb.Enter)
 	p.until(`document.querySelector('dialog[open] [role=alert]')?.innerText === 'This deletes 5 messages for good. Press again to do it.'`)
 	p.picture("room-retention")
@@ -139,7 +140,14 @@ func TestRetentionOfRoom(t *testing.T) {
 	p.until(`(` + begins + ` === 'Older messages are no longer kept.' || (location.reload(), false))`)
 	p.until(`[...document.querySelectorAll('#messages .row .content')].map((e) => e.innerText).join() === 'of today'`)
 	p.button("Room settings")
-	p.until(`document.getElementById('retention')?.value === '1d'`)
+	p.until(`document.getElementById('retention')?.value === 'other' && document.getElementById('retention-other').value === '1d'`)
+	// The usual ones are words.
+	if got := p.text(`[...document.getElementById('retention').options].map((e) => e.text).join(', ')`); got != "As the server says, Forever, 30 days, 90 days, 1 year, 2 years, Another time …" {
+		t.Errorf("the page offers %q", got)
+	}
+	p.set("retention", "90d")
+	p.until(`!document.getElementById('retention-other')`)
+	p.press(kb.Escape)
 
 	// Nobody else is offered it.
 	ben.signIn(s.url, "ben")

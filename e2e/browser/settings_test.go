@@ -1,10 +1,14 @@
 package browser
 
 import (
+	"bytes"
+	"image/color"
+	"image/png"
 	"net/http"
 	"strings"
 	"testing"
 
+	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 )
 
@@ -30,9 +34,16 @@ func TestSettingsOfAnAccount(t *testing.T) {
 	p.signIn(s.url, "ben")
 	p.part("Profile")
 	p.picture("profile")
+	// One button saves all of it.
+	if n := p.number(`[...document.querySelectorAll('.part button')].filter((b) => b.innerText === 'Save').length`); n != 1 {
+		t.Errorf("the profile has %v buttons to save", n)
+	}
+	p.fill("status", "gardening")
 	p.fill("name", "Ben Example")
 	p.press(kb.Enter)
 	p.until(`document.querySelector('.me-name').innerText === 'Ben Example'`)
+	p.until(`document.querySelector('.part [role=status]')?.innerText === 'Saved.' && document.querySelector('.member-list .status')?.innerText === 'gardening'`)
+	p.until(`document.getElementById('name').value === 'Ben Example' && document.getElementById('status').value === 'gardening'`)
 	if p.truth(`[...document.querySelectorAll('.parts nav button')].some((b) => /People|Audit|Server/.test(b.innerText))`) {
 		t.Error("a member is offered what only an admin may do")
 	}
@@ -42,7 +53,7 @@ func TestSettingsOfAnAccount(t *testing.T) {
 	other.signIn(s.url, "ben")
 	p.part("Devices")
 	p.until(`document.querySelectorAll('.item').length === 2`)
-	p.until(`[...document.querySelectorAll('.item')].every((e) => /last used today, \d+:\d+/.test(e.innerText))`)
+	p.until(`[...document.querySelectorAll('.item')].every((e) => /last used (today|yesterday), \d+:\d+/.test(e.innerText))`)
 	p.picture("devices")
 	p.button("Revoke")
 	p.button("Revoke – sure?")
@@ -148,7 +159,9 @@ func TestAdministration(t *testing.T) {
 	if p.truth(`document.getElementById('setting-oidc.issuer').readOnly`) {
 		t.Error("the page does not offer what an owner may change")
 	}
-	p.fill("setting-oidc.max_age", "soon")
+	p.until(`document.getElementById('setting-oidc.max_age').value === '7d' && document.getElementById('setting-oidc.max_age').selectedOptions[0].text === '7 days'`)
+	p.set("setting-oidc.max_age", "other")
+	p.fill("setting-oidc.max_age-other", "soon")
 	p.press(kb.Enter)
 	p.until(`document.querySelector('.part [role=alert]')`)
 	p.picture("server-refused")
@@ -162,7 +175,7 @@ func TestAdministration(t *testing.T) {
 		t.Error("the dialog's button to close it was scrolled away")
 	}
 	p.fill("setting-oidc.name", "The office")
-	p.fill("setting-oidc.max_age", "48h")
+	p.fill("setting-oidc.max_age-other", "48h")
 	p.press(kb.Enter)
 	p.until(`!document.querySelector('.part [role=alert]') && document.querySelector('.part [role=status]')?.innerText === 'Saved.'`)
 	const kept = `fetch("/v1/admin/settings").then((r) => r.json()).then((l) => l.settings.filter((s) => s.key === 'oidc.name' && s.value === 'The office' || s.key === 'oidc.max_age' && s.value === '48h').length)`
@@ -193,4 +206,96 @@ func TestAdministration(t *testing.T) {
 	third.fill("password", password)
 	third.press(kb.Enter)
 	third.online()
+}
+
+// filter writes into a field of the audit.
+func (p *page) filter(name, value string) {
+	p.t.Helper()
+	p.text(`((e) => (e.value = ` + quote(value) + `, e.dispatchEvent(new Event('input', {bubbles: true})), ''))(document.querySelector('.filters [name=' + ` + quote(name) + ` + ']'))`)
+}
+
+// TestFilterOfAudit reads who did what, by whoever did it, whom it was done to, and what it was.
+// Whoever was removed reads that on signing out, whoever did it.
+func TestFilterOfAudit(t *testing.T) {
+	t.Parallel()
+	s := owned(t, "invite", "ben", "carla")
+	ben, p := newPage(t, desktop), newPage(t, desktop)
+	for _, each := range []*page{ben, p} {
+		each.expectBreaks()
+	}
+	ben.signIn(s.url, "ben")
+	p.signIn(s.url, "olga")
+	p.part("People")
+	p.until(`document.querySelectorAll('.item').length === 3`)
+	p.text(`[...document.querySelectorAll('button.person-row')].find((b) => b.innerText.includes('carla')).click(), ''`)
+	p.button("Suspend")
+	p.button("Suspend – sure?")
+	p.button("End the suspension")
+	p.until(`!document.querySelector('.items').innerText.includes('suspended')`)
+	p.text(`[...document.querySelectorAll('button.person-row')].forEach((b) => (b.ariaExpanded === 'true') !== b.innerText.includes('ben') && b.click()), ''`)
+	p.button("Remove the account")
+	p.button("Remove the account – sure?")
+	ben.heading("You have been signed out")
+	ben.until(`document.querySelector('.card').innerText.includes('your account may have been removed or erased')`)
+
+	p.part("Audit")
+	// Rows as "actor action", the newest first.
+	const rows = `[...document.querySelectorAll('.audit .item')].map((e) => e.querySelector('bdi').innerText + ' ' + e.querySelector('code').innerText).join(', ')`
+	p.until(rows+`.startsWith(%s)`, "olga account.remove, olga account.restore, olga account.suspend, olga device.add, ben device.add, The operator account.add, ")
+	p.filter("actor", "ben")
+	p.until(rows + ` === 'ben device.add'`)
+	p.filter("actor", "")
+	p.filter("subject", "carla")
+	p.until(rows + ` === 'olga account.restore, olga account.suspend, The operator account.add'`)
+	p.filter("action", "account.suspend")
+	p.until(rows + ` === 'olga account.suspend'`)
+	if got := p.text(`document.querySelector('.filters select').selectedOptions[0].text`); got != "suspended …" {
+		t.Errorf("the action reads %q", got)
+	}
+	p.filter("subject", "")
+	p.filter("action", "device.add")
+	p.until(rows + ` === 'olga device.add, ben device.add'`)
+	p.filter("actor", "nobody")
+	p.until(`document.querySelector('.part').innerText.includes('Nothing here yet.')`)
+	p.picture("audit-filtered")
+}
+
+// TestPartsOnPhone checks that a phone shows at which side there are more parts of the settings, by
+// a shadow there, and at no other side.
+func TestPartsOnPhone(t *testing.T) {
+	t.Parallel()
+	s := owned(t, "invite")
+	for _, how := range []screen{{width: 390, height: 780, mobile: true}, {width: 390, height: 780, mobile: true, dark: true}} {
+		p := newPage(t, how)
+		p.expectBreaks()
+		p.signIn(s.url, "olga")
+		p.part("This browser")
+		p.picture("parts-phone")
+		// Below the buttons of the row there is a line of its background.
+		edges := func(where string, left, right bool) {
+			t.Helper()
+			box := value[struct{ Left, Right, Bottom, Ratio float64 }](p, `(() => { const r = document.querySelector('.parts nav').getBoundingClientRect(); return {left: r.left, right: r.right, bottom: r.bottom, ratio: devicePixelRatio} })()`)
+			shot, err := png.Decode(bytes.NewReader(result(p, "picture", chromedp.CaptureScreenshot())))
+			if err != nil {
+				t.Fatal(err)
+			}
+			at := func(x float64) color.Color { return shot.At(int(x*box.Ratio), int((box.Bottom-1)*box.Ratio)) }
+			plain := at((box.Left + box.Right) / 2)
+			for side, want := range map[float64]bool{box.Left + 1: left, box.Right - 2: right} {
+				if got := at(side) != plain; got != want {
+					t.Errorf("%s, dark %t: a shadow at %v is %t, want %t", where, how.dark, side, got, want)
+				}
+			}
+		}
+		scroll := func(to string) {
+			t.Helper()
+			p.later(`new Promise((done) => { document.querySelector('.parts nav').scrollLeft = ` + to + `; requestAnimationFrame(() => requestAnimationFrame(() => done(1))) })`)
+		}
+		scroll("0")
+		edges("at the beginning", false, true)
+		scroll("100")
+		edges("between", true, true)
+		scroll("9999")
+		edges("at the end", true, false)
+	}
 }

@@ -55,7 +55,7 @@ func TestThread(t *testing.T) {
 	ben.inRow(answer, `r.querySelector('.quote-text').innerText === 'who is in?'`)
 
 	// The message leads there, and says how many have answered, who, and when.
-	alice.inRow(seq, `/^1 reply\s+last today at /.test(r.querySelector('.replies').innerText) && r.querySelectorAll('.replies .avatar').length === 1`)
+	alice.inRow(seq, `/^1 reply\s+last (today|yesterday) at /.test(r.querySelector('.replies').innerText) && r.querySelectorAll('.replies .avatar').length === 1`)
 	alice.click(fmt.Sprintf(`#messages .row[data-seq="%d"] .replies`, seq))
 	alice.untilThread("who is in?", "me")
 	alice.until(`document.activeElement.id === 'reply'`)

@@ -55,23 +55,34 @@ func (w *town) found(u User, s Search) (all []string, err error) {
 	}
 }
 
-// readable returns the messages that somebody can read in the history of some rooms, if
-// they match, as found does.
-func (w *town) readable(u User, rooms []kaban.RoomName, match func(*Entry) bool) (all []string) {
+// readable returns the messages that somebody can read in the history of some rooms, as
+// found does.
+func (w *town) readable(u User, rooms ...kaban.RoomName) map[string]*Entry {
 	w.t.Helper()
+	all := make(map[string]*Entry)
 	for _, room := range rooms {
 		page, err := u.History(w.t.Context(), room, Query{Limit: 500})
 		if err != nil && !isRefusal(err) {
 			w.t.Fatal(err)
 		}
 		for i := range page.Entries {
-			if e := &page.Entries[i]; e.Kind == kaban.KindMessage && !e.IsDeleted() && match(e) {
-				all = append(all, fmt.Sprint(room, "/", e.Seq))
+			if e := &page.Entries[i]; e.Kind == kaban.KindMessage && !e.IsDeleted() {
+				all[fmt.Sprint(room, "/", e.Seq)] = e
 			}
 		}
 	}
-	slices.Sort(all)
 	return all
+}
+
+// matching returns the names of some messages that match, sorted.
+func matching(readable map[string]*Entry, match func(*Entry) bool) (names []string) {
+	for name, e := range readable {
+		if match(e) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // put stores an entry in a room as somebody that is perhaps not in it.
@@ -161,6 +172,7 @@ func TestSearchFindsWhatHistoryHas(t *testing.T) {
 				t.Fatal(err)
 			}
 			for who, u := range asked {
+				reads := w.readable(u, rooms...)
 				for query, match := range map[string]func(*Entry) bool{
 					"tea":         func(e *Entry) bool { return strings.Contains(e.Content, "tea") },
 					"本":           func(e *Entry) bool { return strings.Contains(e.Content, "日本") },
@@ -175,13 +187,13 @@ func TestSearchFindsWhatHistoryHas(t *testing.T) {
 					if err != nil {
 						t.Fatalf("%s: %s: %v", who, query, err)
 					}
-					if want := w.readable(u, rooms, match); !slices.Equal(got, want) {
+					if want := matching(reads, match); !slices.Equal(got, want) {
 						t.Fatalf("after %d steps %s finds for %s\n%v, and can read\n%v", step+1, who, query, got, want)
 					}
 					hits += len(got)
 				}
 				one := rooms[random.IntN(len(rooms))]
-				want := w.readable(u, []kaban.RoomName{one}, func(e *Entry) bool { return strings.Contains(e.Content, "tea") })
+				want := matching(w.readable(u, one), func(e *Entry) bool { return strings.Contains(e.Content, "tea") })
 				got, err := w.found(u, Search{Query: "tea", Room: one, Limit: 10})
 				if may := u.mayRead(t.Context(), one); (err == nil) != (may == nil) || err != nil && !isRefusal(err) {
 					t.Fatalf("%s searches in %s: %v, and reading it: %v", who, one, err, may)

@@ -150,7 +150,11 @@ func build(page string, emoji *emojiFiles) (files, error) {
 	maps.Copy(built, icons)
 	hashed := make(map[string]string) // "app.js" is "assets/app-0A1B2C3D.js"
 	for name := range built {
-		hashed[hashPart.ReplaceAllString(path.Base(name), ".")] = name
+		plain := hashPart.ReplaceAllString(path.Base(name), ".")
+		if other, twice := hashed[plain]; twice {
+			return nil, fmt.Errorf("%s and %s have one name: the page would preload one of them", name, other)
+		}
+		hashed[plain] = name
 	}
 	for _, name := range []string{"index.html", "manifest.webmanifest"} {
 		text, err := os.ReadFile(filepath.Join(page, "src", name))
@@ -234,12 +238,12 @@ func fillIn(text []byte, hashed map[string]string) ([]byte, error) {
 
 // shellOf returns a JavaScript array of the files that the service worker caches: those
 // that the page needs without a network. The font is not among them: most machines
-// have one of their own and never load it. Nor are the emoji and the texts of other
-// languages than English, which are kept when they have been loaded.
+// have one of their own and never load it. Nor are the emoji, what only admins use, and the
+// texts of other languages than English, which are kept when they have been loaded.
 func shellOf(built files) string {
 	shell := []string{`"./"`, `"r/lobby"`} // the page as it is for a room, whichever it is
 	for _, name := range slices.Sorted(maps.Keys(built)) {
-		if strings.HasPrefix(name, "assets/texts.") {
+		if strings.HasPrefix(name, "assets/texts.") || strings.HasPrefix(name, "assets/adminpanels-") {
 			continue
 		}
 		if ext := path.Ext(name); ext == ".js" || ext == ".css" || ext == ".svg" || ext == ".webmanifest" {

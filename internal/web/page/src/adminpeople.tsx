@@ -88,6 +88,7 @@ function Person({ person, done }: { person: Account; done(): Promise<void> }) {
             {!person.bot && <Doing label={a('resetLink')} does={async () => (link.value = (await call<{ link: string }>('POST', `${at}/reset`)).link)} />}
             <Doing label={a('removeAccount')} harsh does={() => call('DELETE', at)} done={done} />
           </p>
+          <p class="quiet">{a('suspendText')}</p>
           {link.value && <LinkToCopy link={link.value} label={a('resetText', { name: person.username })} />}
         </div>
       )}

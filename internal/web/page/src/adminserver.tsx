@@ -2,14 +2,15 @@
 
 import { useSignal } from '@preact/signals'
 import type { ComponentChildren } from 'preact'
-import { a, adminTexts } from './admintexts'
-import { APIError, call, mostListed, path } from './api'
+import { a, adminTexts, deletesText } from './admintexts'
+import { Age, retentions } from './age'
+import { APIError, call, mostListed, path, search } from './api'
 import { Failure, Saved, useSending } from './form'
 import { Confirm, Doing, useLoaded, Waiting } from './listing'
 import { deletedBy } from './retention'
 import { atLeast } from './rights'
 import { account } from './state'
-import { count, fullTimeOf, momentOf, t } from './texts'
+import { fullTimeOf, momentOf, t } from './texts'
 
 interface Row {
   time: string
@@ -23,13 +24,47 @@ interface Row {
   count?: number
 }
 
+interface Rows {
+  rows: Row[]
+}
+
+/** Reads pages until there are as many rows as are listed: a page that is searched may be short. */
+async function findRows(list: string, late: () => boolean): Promise<Rows> {
+  const found: Rows = { rows: [] }
+  await search<Rows & { after?: string }>(list, ({ rows }) => {
+    found.rows.push(...rows)
+    return !late() && found.rows.length < mostListed
+  })
+  return found
+}
+
+/** The audit, the newest first, of which each field shows a part. */
 export function Audit() {
-  const subject = useSignal('')
-  const asked = subject.value.trim()
-  const loaded = useLoaded<{ rows: Row[]; more: boolean }>(`v1/admin/audit?newest=true&limit=${mostListed}${asked === '' ? '' : `&subject=${encodeURIComponent(asked)}`}`)
+  const wanted = useSignal<Record<string, string>>({})
+  const asked = new URLSearchParams({ newest: 'true', limit: String(mostListed) })
+  for (const [field, value] of Object.entries(wanted.value)) if (value.trim() !== '') asked.set(field, value.trim())
+  const loaded = useLoaded(`v1/admin/audit?${asked}`, findRows)
+  const field = (name: string, label: string) => ({
+    name,
+    'aria-label': label,
+    value: wanted.value[name] ?? '',
+    onInput: (event: { currentTarget: HTMLInputElement | HTMLSelectElement }) => (wanted.value = { ...wanted.peek(), [name]: event.currentTarget.value }),
+  })
+  const person = (name: string, label: string) => <input type="search" autocomplete="off" placeholder={label} {...field(name, label)} />
   return (
     <>
-      <input type="search" aria-label={a('auditSubject')} placeholder={a('auditSubject')} autocomplete="off" value={subject.value} onInput={(event) => (subject.value = event.currentTarget.value)} />
+      <div class="filters">
+        {person('actor', a('auditActor'))}
+        {person('subject', a('auditSubject'))}
+        <select {...field('action', a('auditAction'))}>
+          <option value="">{a('auditAll')}</option>
+          {Object.entries(adminTexts().actions).map(([action, sentence]) => (
+            <option key={action} value={action}>
+              {sentence.replace(/\{\w+\}/g, '…')}
+            </option>
+          ))}
+        </select>
+      </div>
       <Waiting of={loaded} />
       <ul class="items audit">{loaded.value.value?.rows.map((row) => <Done key={row.id} row={row} />)}</ul>
     </>
@@ -103,7 +138,7 @@ export function ServerSettings() {
 function choicesOf(key: string): Record<string, string> | undefined {
   switch (key) {
     case 'access':
-      return { open: t('accessOpen'), signup: t('accessSignup'), invite: t('accessInvite'), closed: t('accessClosed') }
+      return { open: a('accessOpen'), signup: a('accessSignup'), invite: a('accessInvite'), closed: a('accessClosed') }
     case 'create_rooms':
     case 'invite_members':
       return { member: a('setMembers'), admin: a('setAdmins') }
@@ -112,6 +147,12 @@ function choicesOf(key: string): Record<string, string> | undefined {
       return { true: a('setYes'), false: a('setNo') }
   }
   return undefined
+}
+
+/** The usual values of a setting that is a length of time. */
+function usualOf(key: string): Record<string, string> | undefined {
+  if (key === 'retention') return retentions()
+  return key === 'oidc.max_age' ? { '12h': '', '1d': '', '7d': '', '30d': '' } : undefined
 }
 
 async function put(key: string, value: string): Promise<void> {
@@ -175,12 +216,12 @@ function SettingsForm({ settings, reload }: FormProps) {
           <Help setting={setting} reload={reload} />
         </div>
       ))}
-      {deletes.value !== undefined && <p role="alert">{count('retentionDeletes', deletes.value)}</p>}
+      {deletes.value !== undefined && <p role="alert">{deletesText(deletes.value)}</p>}
       <Confirm sending={sending} />
       {settings.some(changes) && (
         <div class="choices">
           <button type="submit" class="primary" disabled={Object.keys(written.value).length === 0 || sending.busy.value}>
-            {t(deletes.value === undefined ? 'save' : 'retentionDelete')}
+            {deletes.value === undefined ? t('save') : a('retentionDelete')}
           </button>
           <Saved when={saved.value} />
         </div>
@@ -198,6 +239,8 @@ interface ValueProps {
 /** Nothing is saved before the button is pressed: an arrow key passes values on its way to the one that is meant. */
 function Value({ setting, value, write }: ValueProps) {
   const about = { id: idOf(setting), 'aria-describedby': `${idOf(setting)}-help`, value }
+  const usual = usualOf(setting.key)
+  if (usual) return <Age id={about.id} usual={usual} value={value || setting.default} readOnly={!changes(setting)} write={write} />
   const values = choicesOf(setting.key)
   if (!values) {
     return <input {...about} type="text" autocomplete="off" autocapitalize="off" spellcheck={false} readOnly={!changes(setting)} placeholder={setting.default} onInput={(event) => write(event.currentTarget.value)} />

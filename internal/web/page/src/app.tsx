@@ -2,13 +2,13 @@
 // members; and the keyboard shortcuts.
 
 import { useEffect, useLayoutEffect } from 'preact/hooks'
-import { density, membersBeside } from './appearance'
+import { density } from './appearance'
 import { Claim } from './claim'
 import { Composer } from './composer'
 import { Device } from './device'
 import { Dialogs } from './dialogs'
 import { becomeMember, closeDialog, comeBack, closeDrawer, closePanel, focusInput, makeRoom, openDialog, openPanel, openSearch, visit } from './focus'
-import { Head } from './head'
+import { besideOf, Head } from './head'
 import { jumpToNewest } from './history'
 import { may } from './rights'
 import { Invited } from './invited'
@@ -49,7 +49,7 @@ function Chat() {
   const shown = room.value
   const besidePanel = panel.value !== undefined && shown !== undefined && !shown.doubt.value
   return (
-    <div class={besidePanel ? 'chat with-panel without-members' : membersBeside.value && !shown?.doubt.value ? 'chat' : 'chat without-members'}>
+    <div class={besidePanel ? 'chat with-panel without-members' : shown && besideOf(shown).value && !shown.doubt.value ? 'chat' : 'chat without-members'}>
       <a class="skip" href="#input" onClick={(event) => {
         event.preventDefault()
         document.getElementById('input')?.focus()

@@ -8,6 +8,8 @@ export const theme = preference('theme', 'auto')
 export const density = preference('density', 'normal')
 /** Whether a wide screen shows the members beside the messages. */
 export const membersBeside = preference('members', true)
+/** The same for conversations of two people, which have nobody to list. */
+export const pairBeside = signal(false)
 
 const prefersDark = matchMedia('(prefers-color-scheme: dark)')
 const systemDark = signal(prefersDark.matches)

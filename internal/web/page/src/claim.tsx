@@ -4,7 +4,8 @@
 import { useSignal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
 import { deviceName, learnServer } from './account'
-import { APIError, call, type Access, type Session } from './api'
+import { a, loadAdminTexts } from './admintexts'
+import { APIError, call, problemOf, type Access, type Session } from './api'
 import { signedIn } from './chat'
 import { Card, Options } from './form'
 import { LinkToCopy } from './link'
@@ -12,7 +13,7 @@ import type { Problem } from './protocol'
 import { RecoveryCodes } from './recovery'
 import { AccountForm } from './signin'
 import { way } from './state'
-import { explain, t } from './texts'
+import { explain, language, t } from './texts'
 
 interface Claimed extends Session {
   recovery_codes: string[]
@@ -27,22 +28,26 @@ export function Claim() {
   const access = useSignal<Access>('invite')
   const secret = way.value?.secret ?? ''
   useEffect(() => {
-    if (secret === '') state.value = 'used'
-    else
-      call('POST', 'v1/claim/look', { claim: secret }).then(
-        () => (state.value = 'good'),
-        (error: APIError) => (state.value = error.status === 404 ? 'used' : error.problem),
-      )
+    const look = async () => {
+      try {
+        await loadAdminTexts(language.peek())
+        if (secret !== '') await call('POST', 'v1/claim/look', { claim: secret })
+        state.value = secret === '' ? 'used' : 'good'
+      } catch (error) {
+        state.value = error instanceof APIError && error.status === 404 ? 'used' : problemOf(error)
+      }
+    }
+    void look()
   }, [secret])
   if (made.value && !saved.value) return <RecoveryCodes codes={made.value.recovery_codes} username={made.value.account.username} done={() => (saved.value = true)} />
   if (made.value) return <Invitation made={made.value} access={access.value} />
   if (state.value === 'asking') return <Card title={t('loading')} />
-  if (state.value === 'used') return <Card title={t('claimUsed')} text={t('claimUsedText')} />
+  if (state.value === 'used') return <Card title={a('claimUsed')} text={a('claimUsedText')} />
   if (state.value !== 'good') return <Card title={t('noAnswer')} text={explain(state.value)} />
   return (
-    <Card title={t('claimTitle')} text={t('claimText')}>
+    <Card title={a('claimTitle')} text={a('claimText')}>
       <AccountForm
-        label={t('claim')}
+        label={a('claim')}
         secret={{ claim: secret }}
         send={async (draft) => {
           made.value = await call<Claimed>('POST', 'v1/claim', { ...draft, claim: secret, access: access.peek(), device: deviceName() })
@@ -59,14 +64,14 @@ export function Claim() {
 function WhoMayComeIn({ value }: { value: { value: Access } }) {
   return (
     <Options
-      legend={t('access')}
+      legend={a('access')}
       name="access"
       value={value}
       options={[
-        ['invite', t('accessInvite'), t('accessInviteText')],
-        ['signup', t('accessSignup'), t('accessSignupText')],
-        ['open', t('accessOpen'), t('accessOpenText')],
-        ['closed', t('accessClosed'), t('accessClosedText')],
+        ['invite', a('accessInvite'), a('accessInviteText')],
+        ['signup', a('accessSignup'), a('accessSignupText')],
+        ['open', a('accessOpen'), a('accessOpenText')],
+        ['closed', a('accessClosed'), a('accessClosedText')],
       ]}
     />
   )
@@ -74,7 +79,7 @@ function WhoMayComeIn({ value }: { value: { value: Access } }) {
 
 function Invitation({ made, access }: { made: Claimed; access: Access }) {
   return (
-    <Card title={t('claimed')} text={made.invite && t(access === 'open' || access === 'signup' ? 'claimedOpenText' : 'claimedText')}>
+    <Card title={a('claimed')} text={made.invite && a(access === 'open' || access === 'signup' ? 'claimedOpenText' : 'claimedText')}>
       {made.invite && <LinkToCopy link={made.invite} label={t('inviteLink')} />}
       <button type="button" class="primary" autofocus onClick={() => signedIn(made)}>
         {t('startChatting')}

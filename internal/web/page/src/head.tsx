@@ -1,7 +1,7 @@
 // The header of a room: its name and topic, and buttons for what belongs to it.
 
 import { signal } from '@preact/signals'
-import { membersBeside } from './appearance'
+import { membersBeside, pairBeside } from './appearance'
 import { closePanel, openDialog, openDrawer, openPanel, openSearch } from './focus'
 import { Avatar } from './nick'
 import { may } from './rights'
@@ -81,11 +81,15 @@ export function StarButton({ room }: { room: Room }) {
 /** How many avatars represent the members of a room. */
 const faces = 3
 
+/** Whether the members of a room are shown beside its messages. */
+export const besideOf = (room: Room) => (room.kind.value === 'direct' && room.memberCount.value < 3 ? pairBeside : membersBeside)
+
 /** Shows and hides the members: beside the messages on a wide screen, else above them. */
 function PeopleButton({ room }: { room: Room }) {
   const members = room.members.value ?? []
   const n = Math.max(room.memberCount.value, members.length)
-  const open = wide.value ? membersBeside.value && !panel.value : drawer.value === 'members'
+  const beside = besideOf(room)
+  const open = wide.value ? beside.value && !panel.value : drawer.value === 'members'
   return (
     <button
       type="button"
@@ -96,7 +100,7 @@ function PeopleButton({ room }: { room: Room }) {
       aria-controls="members"
       onClick={() => {
         if (wide.value && panel.value) closePanel()
-        if (wide.value) membersBeside.value = !open
+        if (wide.value) beside.value = !open
         else openDrawer('members')
       }}
     >

@@ -8,7 +8,7 @@ import { Confirm, Doing, Item, useLoaded, Waiting } from './listing'
 import { mostRooms, RoomPicker } from './picker'
 import { atLeast, may } from './rights'
 import { account, factsOf } from './state'
-import { count, dayIn, t } from './texts'
+import { ageOf, count, dayIn, t } from './texts'
 
 interface Invite {
   id: string
@@ -82,7 +82,7 @@ function NewInvite({ done }: { done(link: string): Promise<void> }) {
         <select value={expires.value} onChange={(event) => (expires.value = event.currentTarget.value)}>
           {['1d', '7d', '30d'].map((age) => (
             <option key={age} value={age}>
-              {count('days', parseInt(age, 10))}
+              {ageOf(age)}
             </option>
           ))}
         </select>

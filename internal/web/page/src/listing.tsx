@@ -70,10 +70,10 @@ export function Item({ title, text, badge, children }: { title: ComponentChildre
 
 /** A button that does something at once, or after asking whether the user is sure. */
 export function Doing({ label, does, harsh, done }: { label: string; does(): Promise<unknown>; harsh?: boolean; done?(): unknown }) {
-  const sure = useSignal(!harsh)
+  const sure = useSignal(false)
   const sending = useSending(async () => {
     await does()
-    sure.value = !harsh
+    sure.value = false
     await done?.()
   })
   return (
@@ -82,9 +82,10 @@ export function Doing({ label, does, harsh, done }: { label: string; does(): Pro
         type="button"
         class={harsh ? 'secondary harsh' : 'secondary'}
         disabled={sending.busy.value}
-        onBlur={() => (sure.value = !harsh)}
+        onBlur={() => (sure.value = false)}
         onClick={() => {
-          if (sure.value) sending.submit()
+          // Another button may have stood here before, so that what it was sure of says nothing.
+          if (!harsh || sure.value) sending.submit()
           else sure.value = true
         }}
       >

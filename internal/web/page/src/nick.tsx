@@ -1,20 +1,24 @@
 // Avatars and colours of names, the same on every visit and every machine.
 
-/** How many hues the style sheet has, and how many variants of each: names seldom share both. */
-const hues = 36
-const shades = 3
+/** How many hues the style sheet has, as sums of a coarse and a fine part, and how many shades of each: names seldom share both. */
+const coarse = 6
+const fine = 6
+const shades = 4
 
 function hash(username: string): number {
   let sum = 2166136261 // FNV-1a
   for (const char of username.toLowerCase()) sum = Math.imul(sum ^ char.codePointAt(0)!, 16777619)
-  sum ^= sum >>> 15 // mixes the high bits in
-  return sum >>> 0
+  // Mixes all bits into the low ones, as MurmurHash3 does: names that differ little are far apart.
+  sum = Math.imul(sum ^ (sum >>> 16), 0x85ebca6b)
+  sum = Math.imul(sum ^ (sum >>> 13), 0xc2b2ae35)
+  return (sum ^ (sum >>> 16)) >>> 0
 }
 
 /** The classes that give a name its colour. */
 export function nickClass(username: string): string {
   const sum = hash(username)
-  return `h${sum % hues} v${Math.floor(sum / hues) % shades}`
+  const hue = sum % (coarse * fine)
+  return `c${Math.floor(hue / fine)} f${hue % fine} v${Math.floor(sum / (coarse * fine)) % shades}`
 }
 
 /** The initials of a name: of its first two words, or its first two letters. */

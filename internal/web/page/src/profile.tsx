@@ -5,7 +5,7 @@ import { call, path } from './api'
 import { Failure, Field, Saved, Submit, useSending } from './form'
 import { Doing, Item, useLoaded } from './listing'
 import { Avatar } from './nick'
-import type { Account } from './protocol'
+import type { Account, Member } from './protocol'
 import { loadMembers } from './names'
 import { ends, endOf } from './pause'
 import { ask } from './session'
@@ -13,13 +13,11 @@ import { account, room, username } from './state'
 import { t, untilOf } from './texts'
 
 export function Profile() {
-  const name = useSignal(account.peek()?.name ?? '')
-  const saved = useSignal(false)
-  const sending = useSending(async () => {
-    account.value = await call<Account>('PATCH', 'v1/account', { name: name.peek().trim() })
-    saved.value = true
-  })
   const me = account.value!
+  const name = useSignal(me.name ?? '')
+  const saved = useSignal(false)
+  // The list of members is where the server says whether the account is away.
+  const mine = room.value?.members.value?.find((m) => m.username === username.value)
   return (
     <>
       <div class="person">
@@ -31,39 +29,39 @@ export function Profile() {
           <p class="quiet">{t(`role_${me.role}`)}</p>
         </div>
       </div>
-      <form class="fields" onSubmit={sending.submit}>
-        <Field name="name" label={t('displayName')} value={name} sending={sending} maxLength={64} autocomplete="name" />
-        <Failure sending={sending} fields={['name']} />
-        <Submit sending={sending}>{t('save')}</Submit>
-        <Saved when={saved.value} />
-      </form>
-      <AwayForm />
+      <ProfileForm key={`${mine?.away} ${mine?.status} ${mine?.until_ms}`} name={name} saved={saved} kept={mine} />
       <Blocks />
     </>
   )
 }
 
-/** What the account says of itself in lists of members. */
-function AwayForm() {
-  const saved = useSignal(false)
-  // The list of members is where the server says it.
-  const mine = room.value?.members.value?.find((m) => m.username === username.value)
-  return <AwayFields saved={saved} key={`${mine?.away} ${mine?.status} ${mine?.until_ms}`} away={mine?.away ?? false} text={mine?.status ?? ''} until={mine?.until_ms} />
+interface ProfileFormProps {
+  name: Signal<string>
+  saved: Signal<boolean>
+  kept: Member | undefined
 }
 
-function AwayFields({ saved, away: kept, text: keptText, until: keptUntil }: { saved: Signal<boolean>; away: boolean; text: string; until: number | undefined }) {
-  const away = useSignal(kept)
-  const text = useSignal(keptText)
-  const until = useSignal(keptUntil === undefined ? '' : 'kept')
+/** What the account says of itself: its name, and whether it is away. One button saves what was changed. */
+function ProfileForm({ name, saved, kept }: ProfileFormProps) {
+  const away = useSignal(kept?.away ?? false)
+  const text = useSignal(kept?.status ?? '')
+  const keptUntil = kept?.until_ms
+  const before = keptUntil === undefined ? '' : 'kept'
+  const until = useSignal(before)
   const sending = useSending(async () => {
+    const called = name.peek().trim()
+    if (called !== (account.peek()?.name ?? '')) account.value = await call<Account>('PATCH', 'v1/account', { name: called })
     const status = text.peek().trim()
-    const end = until.peek() === 'kept' ? keptUntil : endOf(until.peek())
-    await ask<{ type: 'ok' }>({ type: 'away', away: away.peek(), ...(status === '' ? {} : { text: status }), ...(end === undefined ? {} : { until_ms: end }) })
+    if (away.peek() !== (kept?.away ?? false) || status !== (kept?.status ?? '') || until.peek() !== before) {
+      const end = until.peek() === 'kept' ? keptUntil : endOf(until.peek())
+      await ask<{ type: 'ok' }>({ type: 'away', away: away.peek(), ...(status === '' ? {} : { text: status }), ...(end === undefined ? {} : { until_ms: end }) })
+      if (room.peek()) await loadMembers(room.peek()!)
+    }
     saved.value = true
-    if (room.peek()) await loadMembers(room.peek()!)
   })
   return (
     <form class="fields" onSubmit={sending.submit} onInput={() => (saved.value = false)}>
+      <Field name="name" label={t('displayName')} value={name} sending={sending} maxLength={64} autocomplete="name" />
       <Field name="status" label={t('status')} help={t('statusHelp')} value={text} sending={sending} maxLength={128} autocomplete="off" />
       <label class="option">
         <input type="checkbox" id="away" checked={away.value} onChange={(event) => (away.value = event.currentTarget.checked)} />
@@ -81,7 +79,7 @@ function AwayFields({ saved, away: kept, text: keptText, until: keptUntil }: { s
           ))}
         </select>
       </label>
-      <Failure sending={sending} />
+      <Failure sending={sending} fields={['name']} />
       <Submit sending={sending}>{t('save')}</Submit>
       <Saved when={saved.value} />
     </form>

@@ -1,11 +1,13 @@
 // How long messages are kept. Only owners choose it, and are told first what goes.
 
 import { useSignal } from '@preact/signals'
+import { a, deletesText } from './admintexts'
+import { Age, retentions } from './age'
 import { call, mostListed, path } from './api'
 import { Failure, useSending } from './form'
 import { Confirm, useLoaded, Waiting } from './listing'
 import type { Room } from './state'
-import { count, t } from './texts'
+import { t } from './texts'
 
 /** How many messages a retention would delete, in one room or in all that have none of their own; undefined for none. */
 export async function deletedBy(retention: string, room?: string): Promise<number | undefined> {
@@ -54,18 +56,23 @@ function Choice({ room, kept }: { room: Room; kept: string }) {
   return (
     <form class="beside" onSubmit={sending.submit}>
       <div class="field">
-        <label for="retention">{t('roomRetention')}</label>
-        <input id="retention" type="text" autocomplete="off" autocapitalize="off" spellcheck={false} value={value.value} placeholder={t('roomRetentionServer')} aria-describedby="retention-help" onInput={(event) => {
-          value.value = event.currentTarget.value
-          deletes.value = undefined
-        }} />
+        <label for="retention">{a('roomRetention')}</label>
+        <Age
+          id="retention"
+          value={value.value}
+          usual={{ '': a('roomRetentionServer'), ...retentions() }}
+          write={(age) => {
+            value.value = age
+            deletes.value = undefined
+          }}
+        />
       </div>
       <button type="submit" class="secondary" disabled={value.value.trim() === saved.value || sending.busy.value}>
-        {t(deletes.value === undefined ? 'save' : 'retentionDelete')}
+        {deletes.value === undefined ? t('save') : a('retentionDelete')}
       </button>
-      {deletes.value !== undefined && <p role="alert">{count('retentionDeletes', deletes.value)}</p>}
+      {deletes.value !== undefined && <p role="alert">{deletesText(deletes.value)}</p>}
       <p class="quiet help" id="retention-help">
-        {t('roomRetentionHelp')}
+        {a('roomRetentionHelp')}
       </p>
       <Confirm sending={sending} />
       <Failure sending={sending} />

@@ -2,12 +2,12 @@
 
 import { useSignal } from '@preact/signals'
 import { act } from './acts'
+import { AdminPart } from './adminpart'
 import { closeDialog, openDialog, openPanel, visit } from './focus'
 import { Failure, Field, Options, Submit, useSending } from './form'
 import { StarButton } from './head'
 import { Modal } from './modal'
 import type { Act, Created, Flag, Level } from './protocol'
-import { Retention } from './retention'
 import { Bans } from './restricted'
 import { atLeast, may, mayCreate } from './rights'
 import { part } from './rooms'
@@ -73,7 +73,7 @@ export function RoomSettings() {
       <Notify room={room} />
       {may('flags', facts) && <Flags room={room} />}
       {may('history', facts) && <History room={room} />}
-      {atLeast(account.value, 'owner') && room.kind.value !== 'direct' && <Retention key={room.name} room={room} />}
+      {atLeast(account.value, 'owner') && room.kind.value !== 'direct' && <AdminPart name="Retention" key={room.name} room={room} />}
       {may('ban', facts) && <Bans room={room} />}
       <Changes room={room} />
     </Modal>

@@ -4,10 +4,7 @@ import { useSignal, type Signal } from '@preact/signals'
 import type { FunctionComponent } from 'preact'
 import { useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { density, theme } from './appearance'
-import { Audit, ServerSettings } from './adminserver'
-import { WithAdminTexts } from './admintexts'
-import { People } from './adminpeople'
-import { Hooks, Rooms } from './adminrooms'
+import { AdminPart } from './adminpart'
 import { leave } from './chat'
 import { Devices } from './devices'
 import { Invites } from './invites'
@@ -55,11 +52,11 @@ const parts: Record<string, Part> = {
   devices: { title: 'partDevices', least: 'guest', Content: Devices },
   tokens: { title: 'partTokens', least: 'guest', Content: Tokens },
   invites: { title: 'partInvites', least: 'member', Content: Invites },
-  people: { title: 'partPeople', least: 'admin', Content: People },
-  rooms: { title: 'partRooms', least: 'admin', Content: Rooms },
-  hooks: { title: 'partHooks', least: 'admin', Content: Hooks },
-  audit: { title: 'partAudit', least: 'admin', Content: Audit },
-  server: { title: 'partServer', least: 'admin', Content: ServerSettings },
+  people: { title: 'partPeople', least: 'admin', Content: () => <AdminPart name="People" /> },
+  rooms: { title: 'partRooms', least: 'admin', Content: () => <AdminPart name="Rooms" /> },
+  hooks: { title: 'partHooks', least: 'admin', Content: () => <AdminPart name="Hooks" /> },
+  audit: { title: 'partAudit', least: 'admin', Content: () => <AdminPart name="Audit" /> },
+  server: { title: 'partServer', least: 'admin', Content: () => <AdminPart name="ServerSettings" /> },
 }
 
 export function Settings() {
@@ -75,7 +72,7 @@ export function Settings() {
     )
   }
   const mine = Object.entries(parts).filter(([, { least }]) => atLeast(account.value, least))
-  const { Content, least } = parts[chosen.value]!
+  const { Content } = parts[chosen.value]!
   return (
     <Modal title={t('settings')}>
       <div class="parts">
@@ -87,13 +84,7 @@ export function Settings() {
           ))}
         </nav>
         <section class="part" aria-label={t(parts[chosen.value]!.title)} key={chosen.value}>
-          {least === 'admin' ? (
-            <WithAdminTexts>
-              <Content />
-            </WithAdminTexts>
-          ) : (
-            <Content />
-          )}
+          <Content />
         </section>
       </div>
     </Modal>

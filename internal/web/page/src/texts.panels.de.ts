@@ -42,7 +42,7 @@ export const panels: Record<keyof typeof english, string> = {
   opPrefix: 'Wörter, die so beginnen',
   searchingNow: 'Suche läuft …',
   searchOffline: 'Du bist nicht verbunden. Die Suche geht weiter, sobald du es bist.',
-  searchPartial: 'Der Server hat nicht alles angesehen: Es hat zu lange gedauert. Eine genauere Suche findet mehr.',
+  searchPartial: 'Vielleicht gibt es mehr: Der Server konnte nicht alles rechtzeitig durchsuchen. Suche genauer, oder versuch es gleich noch einmal.',
   results_one: '{count} Nachricht gefunden',
   results_other: '{count} Nachrichten gefunden',
   resultsMany: 'Die neuesten {count} Nachrichten',

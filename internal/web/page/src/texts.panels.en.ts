@@ -43,7 +43,7 @@ export const panels = {
   opPrefix: 'words that begin so',
   searchingNow: 'Searching …',
   searchOffline: 'You are not connected. The search goes on once you are.',
-  searchPartial: 'The server has not looked at everything: it took too long. A more precise search finds more.',
+  searchPartial: 'There may be more: the server could not look through everything in time. Search for something more precise, or try again in a moment.',
   results_one: '{count} message found',
   results_other: '{count} messages found',
   resultsMany: 'The newest {count} messages',

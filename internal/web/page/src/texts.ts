@@ -86,9 +86,12 @@ type Counted = { [K in keyof Texts]: K extends `${infer Base}_other` ? Base : ne
 
 /** A text that depends on a number. */
 export function count(key: Counted, n: number, values: Values = {}): string {
-  const all = texts.value as Record<string, string>
-  const text = all[`${key}_${plurals.value.select(n)}`] ?? all[`${key}_other`] ?? key
-  return fill(text, { ...values, count: n })
+  return countIn(texts.value, key, n, values)
+}
+
+/** A text of other texts that depends on a number. */
+export function countIn(all: Record<string, string>, key: string, n: number, values: Values = {}): string {
+  return fill(all[`${key}_${plurals.value.select(n)}`] ?? all[`${key}_other`] ?? key, { ...values, count: n })
 }
 
 /** The text of an error, in the user's language if the code is known. */
@@ -160,6 +163,13 @@ export const weekdayOf = (day: number): string => shortDay.value.format(Date.UTC
 export function untilOf(time: number): string {
   const iso = new Date(time).toISOString()
   return new Date(time).setHours(0, 0, 0, 0) === today.value ? timeOf(iso) : `${dayOf(iso)}, ${timeOf(iso)}`
+}
+
+/** A length of time as the server has it, such as 12h or 90d, in words. */
+export function ageOf(age: string): string {
+  const n = parseInt(age, 10)
+  const [count, unit] = age.endsWith('h') ? [n, 'hour'] : n % 365 === 0 ? [n / 365, 'year'] : [n, 'day']
+  return new Intl.NumberFormat(language.value, { style: 'unit', unit, unitDisplay: 'long' }).format(count)
 }
 
 /** The time zone of the user, by its IANA name. */

@@ -8,7 +8,7 @@ import { Confirm, Doing, Item, useLoaded, Waiting } from './listing'
 import { mostRooms, RoomPicker } from './picker'
 import type { Account } from './protocol'
 import { account } from './state'
-import { count, dayIn, t } from './texts'
+import { ageOf, dayIn, t } from './texts'
 
 interface Token {
   id: string
@@ -85,7 +85,7 @@ function TokensOf({ username }: { username: string }) {
           <select value={expires.value} onChange={(event) => (expires.value = event.currentTarget.value)}>
             {['7d', '30d', '90d', '365d'].map((age) => (
               <option key={age} value={age}>
-                {count('days', parseInt(age, 10))}
+                {ageOf(age)}
               </option>
             ))}
             <option value="">{t('never')}</option>
