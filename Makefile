@@ -60,7 +60,7 @@ run: ## run a server from the sources, with its data in ./kaban-data
 
 # make check has vetted all packages.
 test: check ## check, then run all tests with the race detector; those of connections with both pollers, over WebSocket and over TLS
-	$(racing) go test -race -vet=off -shuffle=on -timeout 25m $(longest) ./...
+	$(racing) scripts/in-memory go test -exec "'$(CURDIR)/scripts/in-memory' -test" -race -vet=off -shuffle=on -timeout 25m $(longest) ./...
 	@$(MAKE) --no-print-directory -j2 --output-sync=target $(further)
 
 # Two of them at a time, each with one package at a time, are as much as two packages above.
@@ -117,8 +117,8 @@ search: ## measure searches in SEARCHED=10000000 generated messages, and how far
 	go test ./internal/index -run '^$$' -bench Follow -benchtime 3x
 	go test ./internal/index -run '^$$' -bench Find -benchtime 200x -timeout 90m -search.messages $(SEARCHED)
 
-unread: ## compare what is unread, and mentions, with models over STEPS=100000 random steps; takes minutes
-	go test ./internal/chat -v -count 1 -timeout 60m -run 'TestUnreadIsExact|TestMentionsAreCounted' -steps $(STEPS)
+unread: ## compare what is unread, and mentions, with models over STEPS=100000 random steps, and race kicks with messages; takes minutes
+	go test ./internal/chat -v -count 1 -timeout 60m -run 'TestUnreadIsExact|TestMentionsAreCounted|TestKickAndSendAtOnce' -steps $(STEPS)
 
 signins: ## measure sign-ins: a flood of them, the times of those that fail, and 100,000 lines within the limits; on an idle machine, half an hour
 	go test ./e2e -v -count 1 -timeout 60m -run 'TestAThousandSignIns|TestFailedSignInsTakeTheSameTime|TestLinesWithinTheLimits' -signins 1000 -failedsignins 100 -lines 100000

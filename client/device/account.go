@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"kaban/wire"
 )
@@ -49,28 +50,30 @@ type Person struct {
 	Online   bool   `json:"online"`
 }
 
-// maxPages bounds the pages of accounts that People reads. One has up to 500.
-const maxPages = 10
-
-// People returns the accounts with a text in their username or name, sorted by username, up to
-// some thousands. It returns those that the account of the token may know of.
-func People(ctx context.Context, server string, token wire.Secret, text string, options Options) (all []Person, err error) {
-	asked := url.Values{"query": {text}, "limit": {"500"}}
-	for range maxPages {
-		var page struct {
-			People []Person `json:"people"`
-			More   bool     `json:"more"`
-			After  string   `json:"after"`
-		}
-		if err := asAccount(ctx, http.MethodGet, server, "/v1/people?"+asked.Encode(), token, nil, &page, options); err != nil {
-			return nil, err
-		}
-		if all = append(all, page.People...); !page.More {
-			break
-		}
-		asked.Set("after", page.After)
+// Find returns the first account that the account of the token may know of with a text in its
+// username or name, and a username that does not sort before the text; ok is false if there is none.
+// Given the key of a username it finds the one with it, if there is one: usernames are sorted by their keys.
+func Find(ctx context.Context, server string, token wire.Secret, key string, options Options) (found Person, ok bool, err error) {
+	asked := url.Values{"query": {key}, "after": {before(key)}, "limit": {"1"}}
+	var page struct {
+		People []Person `json:"people"`
 	}
-	return all, nil
+	err = asAccount(ctx, http.MethodGet, server, "/v1/people?"+asked.Encode(), token, nil, &page, options)
+	if err != nil || len(page.People) == 0 {
+		return Person{}, false, err
+	}
+	return page.People[0], true, nil
+}
+
+// before returns a text that sorts before the key of a username and behind all keys that do. No
+// username has the last of all code points.
+func before(key string) string {
+	last, size := utf8.DecodeLastRuneInString(key)
+	last--
+	for !utf8.ValidRune(last) {
+		last--
+	}
+	return key[:len(key)-size] + string(last) + string(utf8.MaxRune)
 }
 
 // SetName changes the name to display of the account of a token: 1 to 64 code points.

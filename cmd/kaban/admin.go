@@ -8,10 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"net/url"
 	"os"
+	"syscall"
 	"time"
 
 	"kaban/internal/account"
@@ -235,15 +237,12 @@ func (a *admin) do(ctx context.Context, method, path string, in, out any) error 
 	}
 	got, err := a.http.Do(r)
 	if err != nil {
-		if failed, ok := errors.AsType[*url.Error](err); ok { // the address says nothing
-			err = failed.Err
-		}
-		return fmt.Errorf("ask the server: %w", err)
+		return unanswered(ctx, method, err)
 	}
 	defer got.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(got.Body, maxAnswer))
 	if err != nil {
-		return fmt.Errorf("read the answer of the server: %w", err)
+		return unanswered(ctx, method, err)
 	}
 	if got.StatusCode >= http.StatusBadRequest {
 		return refused(got.StatusCode, text)
@@ -255,6 +254,38 @@ func (a *admin) do(ctx context.Context, method, path string, in, out any) error 
 		return fmt.Errorf("understand the answer of the server: %w", err)
 	}
 	return nil
+}
+
+// lostError means that the server has ended, or was killed, before it answered a request.
+type lostError struct {
+	changes bool // the request may have changed something
+	err     error
+}
+
+func (e *lostError) Unwrap() error { return e.err }
+
+func (e *lostError) Error() string {
+	text := fmt.Sprintf("the server ended before it answered (%v)", e.err)
+	if e.changes {
+		text += "; it may have done what it was asked for, or not: look before you run this again"
+	}
+	return text
+}
+
+// unanswered returns the error of a request over the admin socket that got no answer. Over a
+// socket of this machine only the end of the server loses a connection.
+func unanswered(ctx context.Context, method string, err error) error {
+	if failed, ok := errors.AsType[*url.Error](err); ok { // the address says nothing
+		err = failed.Err
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("ask the server: %w", cmp.Or(context.Cause(ctx), err))
+	}
+	notReached := errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED) // it had ended before
+	if notReached || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+		return &lostError{method != http.MethodGet && !notReached, err}
+	}
+	return fmt.Errorf("ask the server: %w", err)
 }
 
 // refusedError is a refusal by the API.

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"time"
 
 	"golang.org/x/term"
@@ -426,15 +425,13 @@ func (f *connectFlags) person(ctx context.Context, server, name string) (tui.Per
 	if err != nil {
 		return tui.Person{}, false, err
 	}
-	all, err := device.People(ctx, saved.Web, saved.Token, username.String(), options)
-	at := slices.IndexFunc(all, func(p device.Person) bool {
-		found, err := kaban.ParseUsername(p.Username)
-		return err == nil && found.Key() == username.Key()
-	})
-	if err != nil || at < 0 {
+	found, ok, err := device.Find(ctx, saved.Web, saved.Token, username.Key(), options)
+	if err != nil || !ok {
 		return tui.Person{}, false, err
 	}
-	found := all[at]
+	if other, err := kaban.ParseUsername(found.Username); err != nil || other.Key() != username.Key() {
+		return tui.Person{}, false, nil
+	}
 	role, _ := kaban.ParseRole(found.Role) // one of a later version is not shown
 	return tui.Person{Account: wire.Account{Username: found.Username, Name: found.Name, Role: role, Bot: found.Bot}, Online: found.Online}, true, nil
 }

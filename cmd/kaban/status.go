@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -112,7 +111,7 @@ func (c *statusCommand) ask(ctx context.Context) (*statusReport, error) {
 	}
 	answer, err := transport.RoundTrip(request)
 	if err != nil {
-		return nil, fmt.Errorf("ask the server: %w", cmp.Or(context.Cause(ctx), err))
+		return nil, unanswered(ctx, request.Method, err)
 	}
 	defer answer.Body.Close()
 	if answer.StatusCode != http.StatusOK {
@@ -120,7 +119,10 @@ func (c *statusCommand) ask(ctx context.Context) (*statusReport, error) {
 	}
 	report := new(statusReport)
 	if err := json.NewDecoder(io.LimitReader(answer.Body, maxAnswer)).Decode(report); err != nil {
-		return nil, fmt.Errorf("understand the answer of the server: %w", cmp.Or(context.Cause(ctx), err))
+		if errors.Is(err, io.ErrUnexpectedEOF) || ctx.Err() != nil {
+			return nil, unanswered(ctx, request.Method, err)
+		}
+		return nil, fmt.Errorf("understand the answer of the server: %w", err)
 	}
 	return report, nil
 }

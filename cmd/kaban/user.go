@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"text/tabwriter"
 	"time"
@@ -277,7 +278,7 @@ type erasable struct {
 type writings struct {
 	Messages  int64 `json:"messages"`
 	Reactions int64 `json:"reactions"`
-	Texts     int64 `json:"texts,omitempty"` // topics and reasons; a preview does not count them
+	Texts     int64 `json:"texts,omitempty"` // topics and reasons
 	Rooms     int64 `json:"rooms"`
 }
 
@@ -310,7 +311,7 @@ func (c *userErase) preview(ctx context.Context, a *admin) (all erasable, err er
 		if err != nil {
 			return erasable{}, err
 		}
-		all = erasable{writings{Messages: all.Messages + some.Messages, Reactions: all.Reactions + some.Reactions, Rooms: all.Rooms + some.Rooms}, some.programs, some.Next}
+		all = erasable{writings{Messages: all.Messages + some.Messages, Reactions: all.Reactions + some.Reactions, Texts: all.Texts + some.Texts, Rooms: all.Rooms + some.Rooms}, some.programs, some.Next}
 		if all.Next == "" {
 			return all, nil
 		}
@@ -354,33 +355,46 @@ func (c *userErase) Run(std streams) error {
 		if err := c.agreed(ctx, a); err != nil {
 			return err
 		}
-		if err := a.do(ctx, "POST", c.path("/erase"), nil, nil); err != nil {
+		err := a.do(ctx, "POST", c.path("/erase"), nil, nil)
+		if err == nil {
+			err = c.wait(ctx, a)
+		}
+		lost, ok := errors.AsType[*lostError](err)
+		switch {
+		case !ok:
+			return err
+		case lost.changes:
+			return fmt.Errorf("the server ended before it answered (%w); if the erasing of %s had begun, it goes on by itself once the server runs again; run this command again to begin it, or to see how far it is", lost.err, c.Username)
+		}
+		return fmt.Errorf("the server ended while it erased %s (%w); that goes on by itself once the server runs again; run this command again to see how far it is", c.Username, lost.err)
+	})
+}
+
+// wait returns when nothing is left of what the account has written.
+func (c *userErase) wait(ctx context.Context, a *admin) error {
+	said := time.Now()
+	for {
+		e, answer, err := request[erasure](ctx, a, "GET", c.path("/erase"), nil)
+		if err != nil {
 			return err
 		}
-		said := time.Now()
-		for {
-			e, answer, err := request[erasure](ctx, a, "GET", c.path("/erase"), nil)
-			if err != nil {
-				return err
+		if e.State == "done" {
+			if a.json {
+				return a.print(answer)
 			}
-			if e.State == "done" {
-				if a.json {
-					return a.print(answer)
-				}
-				a.say("%s is erased: %s%s", c.Username, e.written(), e.included())
-				return nil
-			}
-			if time.Since(said) >= eraseProgress {
-				said = time.Now()
-				fmt.Fprintf(std.err, "%s: %s so far; it goes on without this command\n", e.State, e.written())
-			}
-			select {
-			case <-time.After(erasePoll):
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			}
+			a.say("%s is erased: %s%s", c.Username, e.written(), e.included())
+			return nil
 		}
-	})
+		if time.Since(said) >= eraseProgress {
+			said = time.Now()
+			fmt.Fprintf(a.std.err, "%s: %s so far; it goes on without this command\n", e.State, e.written())
+		}
+		select {
+		case <-time.After(erasePoll):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 }
 
 type userLink struct {

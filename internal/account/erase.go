@@ -22,29 +22,21 @@ import (
 // erased like it. What it has written, also by its bots and by hooks that it has made, is
 // deleted later, in the background: Erasure says how far that is.
 //
-// The audit may be long, so its part is more than one transaction. What an error or the end of
-// the server leaves there is removed by EraseFromAudit, before the erasing is done.
+// The audit may be long, so its part is more than one transaction, of EraseFromAudit. The erasing
+// begins with it.
 func (s *Service) Erase(ctx context.Context, by Actor, username string) error {
-	former, err := s.formerHooks(ctx, by, username)
+	former, err := s.formerHooks(ctx, by, username, false)
 	if err != nil {
 		return fmt.Errorf("%s an account: %w", access.Erase, err)
 	}
-	var erased []people.Account
-	err = s.administer(ctx, by, access.Erase, people.AuditAccountErase, username, 0, func(c *change, a *people.Account) (string, error) {
+	return s.administer(ctx, by, access.Erase, people.AuditAccountErase, username, 0, func(c *change, a *people.Account) (string, error) {
 		bots, err := c.allBots(a.ID)
 		if err != nil {
 			return "", err
 		}
-		erased, err = c.eraseAll(a, bots, former)
+		_, err = c.eraseAll(a, bots, former)
 		return "", err
 	})
-	if err != nil {
-		return err
-	}
-	if err := eraseFromAudit(ctx, s.documents, erased); err != nil {
-		return fmt.Errorf("erase an account from the audit: %w", err)
-	}
-	return nil
 }
 
 // eraseAll erases an account, which the caller stores, and bots of it. It returns all of them.
@@ -206,8 +198,9 @@ func (c *change) allBots(owner string) (bots []people.Account, err error) {
 
 // formerHooks returns the ids of the hooks that an account has made, as the audit has them:
 // those that were removed are stored nowhere else. They are the newest, and maxErasedHooks at
-// most. The actor must be one that may erase the account.
-func (s *Service) formerHooks(ctx context.Context, by Actor, username string) (hooks []string, err error) {
+// most. The actor must be one that may erase the account. With again what was found last is enough,
+// if that was for the same account.
+func (s *Service) formerHooks(ctx context.Context, by Actor, username string, again bool) (hooks []string, err error) {
 	var identity kaban.Identity
 	err = s.view(ctx, by, func(c *change) error {
 		a, err := c.target(access.Erase, username, 0)
@@ -217,6 +210,12 @@ func (s *Service) formerHooks(ctx context.Context, by Actor, username string) (h
 		identity, err = a.Identity()
 		return err
 	})
+	if err != nil {
+		return nil, err
+	}
+	if last := s.former.Load(); again && last != nil && last.by == identity.ID() {
+		return last.hooks, nil
+	}
 	var after *people.Audit
 	for more := true; more && err == nil; {
 		var rows []people.Audit
@@ -229,7 +228,16 @@ func (s *Service) formerHooks(ctx context.Context, by Actor, username string) (h
 			after = &rows[i]
 		}
 	}
+	if err == nil {
+		s.former.Store(&formerHooks{identity.ID(), hooks})
+	}
 	return hooks, err
+}
+
+// formerHooks are the hooks that an identity has made. It never changes.
+type formerHooks struct {
+	by    string
+	hooks []string
 }
 
 // Erasure returns how far the erasing of what an account has written is: the zero value if the
@@ -250,26 +258,27 @@ func (s *Service) Erasure(ctx context.Context, by Actor, username string) (e peo
 
 // eraseLater has everything deleted that an account has written, also as a visitor before it
 // was one, and by its programs. former are ids of hooks that it has made. Given again once that
-// is done, it begins anew.
+// is done, it begins anew, and its report has what was erased before, too.
 func (c *change) eraseLater(a *people.Account, bots []people.Account, former []string) error {
-	if before, err := people.Erasures.Get(c.Tx, a.ID); err == nil {
-		if before.Done == 0 {
-			return nil
-		}
-	} else if !errors.Is(err, people.ErrNotFound) {
+	before, err := people.Erasures.Get(c.Tx, a.ID)
+	switch {
+	case err != nil && !errors.Is(err, people.ErrNotFound):
 		return err
+	case err == nil && before.Done == 0:
+		return nil
 	}
 	e, err := c.erasureOf(a, bots, former)
 	if err != nil {
 		return err
 	}
+	e.Messages, e.Reactions, e.Texts, e.Rooms = before.Messages, before.Reactions, before.Texts, before.Rooms
 	return people.Erasures.Put(c.Tx, &e)
 }
 
 // erasureOf returns an erasure that has not begun, with the ids of all identities that an
 // account has written as, and those of bots of it.
 func (c *change) erasureOf(a *people.Account, bots []people.Account, former []string) (e people.Erasure, err error) {
-	e = people.Erasure{Account: a.ID, Since: c.now}
+	e = people.Erasure{Account: a.ID, Since: c.now, Version: people.ErasureVersion}
 	id, err := a.Identity()
 	if err != nil {
 		return e, err
@@ -311,9 +320,10 @@ func (c *change) erasureOf(a *people.Account, bots []people.Account, former []st
 }
 
 // WouldErase returns the erasure that Erase would begin: Authors are the ids of the identities
-// whose entries it would have deleted.
-func (s *Service) WouldErase(ctx context.Context, by Actor, username string) (e people.Erasure, err error) {
-	former, err := s.formerHooks(ctx, by, username)
+// whose entries it would have deleted. With again the answer may leave out hooks that were removed since it was
+// last asked for; it does not go through the audit then.
+func (s *Service) WouldErase(ctx context.Context, by Actor, username string, again bool) (e people.Erasure, err error) {
+	former, err := s.formerHooks(ctx, by, username, again)
 	if err != nil {
 		return e, err
 	}

@@ -88,9 +88,10 @@ func TestErase(t *testing.T) {
 	wantCode(t, "nobody", w.Erase(w.ctx, alice, "nobody"), "not_found")
 	wantCode(t, "the last owner", w.Erase(w.ctx, Operator(), "alice"), "last_owner")
 	for again := range 2 { // it may be done again
-		would, err := w.WouldErase(w.ctx, alice, "bob")
+		would, err := w.WouldErase(w.ctx, alice, "bob", false)
 		w.must(err)
 		w.must(w.Erase(w.ctx, alice, "bob"))
+		w.must(EraseFromAudit(w.ctx, w.documents, bob.Principal.Account.ID))
 		done, err := w.Erasure(w.ctx, alice, "bob")
 		w.must(err)
 		want := []string{"account:" + bob.Principal.Account.ID, "visitor:bobby", "bot:" + robot.ID, "hook:hook0", "hook:hook1"}
@@ -142,7 +143,36 @@ func TestErase(t *testing.T) {
 	}
 }
 
-// What a server that was killed has left of an account in the audit is removed later.
+// The parts of a preview go through the audit once.
+func TestWouldEraseAgain(t *testing.T) {
+	w := newWorld(t, nil)
+	alice := w.claim()
+	bob := w.add(alice, "bob", kaban.RoleMember)
+	w.add(alice, "eve", kaban.RoleMember)
+	made := func(id string) {
+		row := people.Audit{Time: w.now(), ID: newID(), Action: "hook.add", Actor: "account:" + bob.Principal.Account.ID, Subject: id}
+		w.must(w.documents.Update(w.ctx, func(tx store.Tx) error { return people.Audits.Put(tx, &row) }))
+	}
+	hooks := func(username string, again bool, want int) {
+		t.Helper()
+		would, err := w.WouldErase(w.ctx, alice, username, again)
+		w.must(err)
+		if would.Hooks != want {
+			t.Errorf("%s, again %t: %d hooks, want %d", username, again, would.Hooks, want)
+		}
+	}
+	made("one")
+	hooks("bob", true, 1) // nothing was found before
+	made("two")
+	hooks("bob", true, 1)
+	hooks("eve", true, 0)
+	hooks("bob", true, 2) // somebody else came between
+	made("three")
+	hooks("bob", false, 3)
+	wantCode(t, "by somebody else", func() error { _, err := w.WouldErase(w.ctx, bob, "eve", true); return err }(), "forbidden")
+}
+
+// What the audit has of an account is removed.
 func TestEraseFromAudit(t *testing.T) {
 	w := newWorld(t, nil)
 	alice := w.claim()

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"kaban"
@@ -69,6 +70,7 @@ type Service struct {
 	cursors   cursors // of Maintain
 	leaps     leaps   // of Maintain
 	signIns   signIns
+	former    atomic.Pointer[formerHooks] // that were looked for last
 
 	mu       sync.Mutex
 	touching map[string]bool // hashes of secrets whose use is being stored

@@ -137,7 +137,7 @@ func TestABotKnowsWhatItsOwnerKnows(t *testing.T) {
 			if err := x.Wait(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			reads := w.readable(robo, []kaban.RoomName{den}, func(*Entry) bool { return true })
+			reads := matching(w.readable(robo, den), func(*Entry) bool { return true })
 			for _, query := range []Search{{Query: "tea", Limit: 5}, {Query: "tea in:den", Limit: 5}, {Query: "from:ann", Limit: 5}} {
 				if got, err := w.found(robo, query); err != nil || !slices.Equal(got, reads) {
 					t.Errorf("%s: the bot finds for %s %v, %v, and can read %v", what, query.Query, got, err, reads)

@@ -184,7 +184,7 @@ type Options struct {
 	// is called again after a failure, or by the next server. Nil: there is no audit.
 	EraseAudit func(ctx context.Context, account string) error
 	// RecordErased returns once it is noted elsewhere that accounts were erased, so that no
-	// backup brings them back. What is noted already stays so. Nil: nobody notes it.
+	// backup brings them back, or with an error after some seconds. What is noted already stays so. Nil: nobody notes it.
 	RecordErased func(context.Context, []store.ErasedAccount) error
 	// ForgetIndex returns once nothing of some runs of entries is left in the search index and
 	// its files, which are not in the store any more. Nil: there is no index.

@@ -52,9 +52,6 @@ type eraser struct {
 // recording stands for what is unrecorded, among the accounts that fail.
 const recording = "all"
 
-// recordTime is how long it may take until erased accounts are noted elsewhere.
-const recordTime = 10 * time.Second
-
 // failedErasure is an erasure that goes on later.
 type failedErasure struct {
 	wait time.Duration // how long it waits this time
@@ -203,6 +200,18 @@ func (e *eraser) note(account string, err error) {
 }
 
 func (c *Chat) eraseOne(ctx context.Context, e *people.Erasure) error {
+	if e.Version < people.ErasureVersion {
+		e.Version, e.Audited, e.Room, e.Counted, e.Deleted = people.ErasureVersion, false, "", "", false
+	}
+	if c.eraseAudit != nil && !e.Audited {
+		if err := c.eraseAudit(ctx, e.Account); err != nil {
+			return err
+		}
+		e.Audited = true
+		if err := c.putErasure(ctx, e); err != nil {
+			return err
+		}
+	}
 	if !e.Deleted {
 		for _, name := range c.dispatcher.Names() {
 			if name.Key() <= e.Room {
@@ -214,11 +223,6 @@ func (c *Chat) eraseOne(ctx context.Context, e *people.Erasure) error {
 		}
 		e.Deleted = true
 		if err := c.putErasure(ctx, e); err != nil {
-			return err
-		}
-	}
-	if c.eraseAudit != nil {
-		if err := c.eraseAudit(ctx, e.Account); err != nil {
 			return err
 		}
 	}
@@ -303,8 +307,6 @@ func (c *Chat) record(ctx context.Context, erasures []people.Erasure) error {
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, recordTime)
-	defer cancel()
 	return c.recordErased(ctx, accounts)
 }
 
@@ -312,10 +314,11 @@ func (c *Chat) putErasure(ctx context.Context, e *people.Erasure) error {
 	return c.dispatcher.Update(ctx, func(tx store.Tx) error { return people.Erasures.Put(tx, e) })
 }
 
-// eraseRoom deletes what the authors have written in a room. The counts are stored when all of
-// it is done.
+// eraseRoom deletes what the authors have written in a room. It is counted before.
 func (c *Chat) eraseRoom(ctx context.Context, e *people.Erasure, name kaban.RoomName) error {
-	next := *e
+	if err := c.countRoom(ctx, e, name); err != nil {
+		return err
+	}
 	var topic store.Entry // the one that has set the topic, of anybody
 	for after := uint64(0); ; {
 		entries, err := c.dispatcher.Read(ctx, name, store.Page{After: after, Limit: erasePage})
@@ -350,14 +353,13 @@ func (c *Chat) eraseRoom(ctx context.Context, e *people.Erasure, name kaban.Room
 				sends = append(sends, send)
 			}
 		}
-		if err := c.postAll(ctx, sends, &next); err != nil {
+		if err := c.postAll(ctx, sends); err != nil {
 			return err
 		}
 		if len(redactions) > 0 {
 			if err := c.dispatcher.Redact(ctx, name, redactions); err != nil {
 				return err
 			}
-			next.Texts += int64(len(redactions))
 		}
 	}
 	if slices.Contains(e.Authors, topic.Author) {
@@ -368,12 +370,34 @@ func (c *Chat) eraseRoom(ctx context.Context, e *people.Erasure, name kaban.Room
 	if err := c.eraseReasons(ctx, e.Authors, name); err != nil {
 		return err
 	}
-	if next.Messages > e.Messages || next.Reactions > e.Reactions || next.Texts > e.Texts {
-		next.Rooms++
-	}
-	next.Room = name.Key()
-	*e = next
+	e.Room, e.Counted = name.Key(), ""
 	return c.putErasure(ctx, e)
+}
+
+// countRoom adds what is to be erased in a room to the report, and stores that before anything is
+// erased. Nothing is counted again after a restart, when some of it is gone.
+func (c *Chat) countRoom(ctx context.Context, e *people.Erasure, name kaban.RoomName) error {
+	if e.Counted == name.Key() {
+		return nil
+	}
+	at, found := ErasablePlace{Room: name.Key()}, Erasable{}
+	for more := true; more; {
+		var err error
+		if more, err = c.countErasable(ctx, name, e.Authors, &at, &found); err != nil {
+			return err
+		}
+	}
+	if found.Rooms == 0 {
+		return nil
+	}
+	next := *e
+	next.Counted = name.Key()
+	next.Messages, next.Reactions, next.Texts, next.Rooms = e.Messages+found.Messages, e.Reactions+found.Reactions, e.Texts+found.Texts, e.Rooms+found.Rooms
+	err := c.putErasure(ctx, &next)
+	if err == nil {
+		*e = next
+	}
+	return err
 }
 
 // undo returns an entry that takes another one back, if there is anything to take back. Done
@@ -382,6 +406,8 @@ func (c *Chat) eraseRoom(ctx context.Context, e *people.Erasure, name kaban.Room
 func (c *Chat) undo(room kaban.RoomName, e *store.Entry) (_ Send, ok bool, err error) {
 	d, id := kaban.Draft{Author: OperatorIdentity(), Room: room}, "erased-"+strconv.FormatUint(e.Seq, 10)
 	switch {
+	case e.Kind == kaban.KindMessage && e.IsDeleted():
+		return Send{}, false, nil
 	case e.Kind == kaban.KindMessage:
 		d.Kind, d.Target = kaban.KindDelete, e.Seq
 	case e.Kind == kaban.KindReact:
@@ -501,25 +527,18 @@ func (c *Chat) eraseReasons(ctx context.Context, authors []string, name kaban.Ro
 	return nil
 }
 
-// postAll stores entries, some at a time, and counts them. What they are about may be gone
-// already.
-func (c *Chat) postAll(ctx context.Context, sends []Send, e *people.Erasure) error {
+// postAll stores entries, some at a time. What they are about may be gone already.
+func (c *Chat) postAll(ctx context.Context, sends []Send) error {
 	for some := range slices.Chunk(sends, erasePosts) {
-		receipts, errs := make([]Receipt, len(some)), make([]error, len(some))
+		errs := make([]error, len(some))
 		var group sync.WaitGroup
 		for i := range some {
-			group.Go(func() { receipts[i], errs[i] = c.dispatcher.Post(ctx, some[i], func() {}) })
+			group.Go(func() { _, errs[i] = c.dispatcher.Post(ctx, some[i], func() {}) })
 		}
 		group.Wait()
-		for i, err := range errs {
-			switch isGone := errors.Is(err, store.ErrGone) || errors.Is(err, store.ErrNoTarget); {
-			case isGone:
-			case err != nil:
+		for _, err := range errs {
+			if err != nil && !errors.Is(err, store.ErrGone) && !errors.Is(err, store.ErrNoTarget) {
 				return err
-			case some[i].Draft.Kind == kaban.KindDelete: // perhaps before a restart
-				e.Messages++
-			case !receipts[i].Duplicate:
-				e.Reactions++
 			}
 		}
 	}
@@ -528,7 +547,7 @@ func (c *Chat) postAll(ctx context.Context, sends []Send, e *people.Erasure) err
 
 // Erasable is what erasing would delete, up to a place.
 type Erasable struct {
-	Messages, Reactions, Rooms int64
+	Messages, Reactions, Texts, Rooms int64
 	// Next goes on from there; nil if that was all.
 	Next *ErasablePlace
 }
@@ -536,15 +555,19 @@ type Erasable struct {
 // ErasablePlace is a place in a room: everything before it is counted.
 type ErasablePlace struct {
 	Room    string // its key
-	After   uint64 // the last entry of it that is counted
 	Counted bool   // the room has counted as one with anything to delete
+	Texts   bool   // its messages and reactions are counted, and texts are being counted
+	After   uint64 // the last entry of it that is counted
+	// Named is set if an author has made the room, perhaps with a topic, and no entry has set another one.
+	Named bool
 }
 
-// erasablePages is how many pages of history one call of Erasable looks at.
+// erasablePages is how many pages of entries one call of Erasable looks at.
 const erasablePages = 20
 
 // Erasable counts what some authors have written and erasing them would delete: their messages,
-// and their reactions to messages of others. It looks at some thousand entries from a place on, or from the
+// their reactions to messages of others, and the topics and reasons that they gave. It looks at some
+// thousand entries from a place on, or from the
 // beginning, and deletes nothing. Who may ask is for package account to say.
 func (c *Chat) Erasable(ctx context.Context, authors []string, from *ErasablePlace) (found Erasable, err error) {
 	at := ErasablePlace{}
@@ -572,17 +595,39 @@ func (c *Chat) Erasable(ctx context.Context, authors []string, from *ErasablePla
 	return found, nil
 }
 
-// countErasable counts a page behind a place, and reports whether there are more.
+// countErasable counts a page behind a place, and reports whether there are more. Reactions are in the
+// history only, and reasons of deletions are not in it, so a room is read twice.
 func (c *Chat) countErasable(ctx context.Context, name kaban.RoomName, authors []string, at *ErasablePlace, found *Erasable) (more bool, err error) {
-	page, err := c.dispatcher.History(ctx, name, store.Page{After: at.After, Limit: erasePage})
-	if damaged, ok := errors.AsType[*store.DamagedError](err); ok && damaged.Seq > at.After {
+	before := found.Messages + found.Reactions + found.Texts
+	last, count := at.After, c.countMessages
+	if at.Texts {
+		count = c.countTexts
+	}
+	more, err = count(ctx, name, authors, at, found)
+	if damaged, ok := errors.AsType[*store.DamagedError](err); ok && damaged.Seq > last {
 		at.After = damaged.Seq
 		return true, nil
 	}
 	if err != nil {
 		return false, err
 	}
-	before := found.Messages + found.Reactions
+	if found.Messages+found.Reactions+found.Texts > before && !at.Counted {
+		at.Counted = true
+		found.Rooms++
+	}
+	if !more && !at.Texts {
+		at.Texts, at.After = true, 0
+		return true, nil
+	}
+	return more, nil
+}
+
+// countMessages counts messages and reactions.
+func (c *Chat) countMessages(ctx context.Context, name kaban.RoomName, authors []string, at *ErasablePlace, found *Erasable) (more bool, err error) {
+	page, err := c.dispatcher.History(ctx, name, store.Page{After: at.After, Limit: erasePage})
+	if err != nil {
+		return false, err
+	}
 	for i := range page.Entries {
 		e := &page.Entries[i]
 		switch {
@@ -599,10 +644,42 @@ func (c *Chat) countErasable(ctx context.Context, name kaban.RoomName, authors [
 			}
 		}
 	}
-	if found.Messages+found.Reactions > before && !at.Counted {
-		at.Counted = true
-		found.Rooms++
-	}
 	at.After = max(at.After, page.Last)
 	return page.More, nil
+}
+
+// countTexts counts topics and reasons.
+func (c *Chat) countTexts(ctx context.Context, name kaban.RoomName, authors []string, at *ErasablePlace, found *Erasable) (more bool, err error) {
+	entries, err := c.dispatcher.Read(ctx, name, store.Page{After: at.After, Limit: erasePage})
+	if err != nil {
+		return false, err
+	}
+	for i := range entries {
+		e := &entries[i]
+		at.After = e.Seq
+		isOurs := slices.Contains(authors, e.Author)
+		switch {
+		case e.Kind == kaban.KindTopic:
+			at.Named = false
+		case e.Seq == 1:
+			at.Named = isOurs
+		}
+		if isOurs && withoutText(e) != e.Content {
+			found.Texts++
+		}
+	}
+	if len(entries) > 0 || !at.Named {
+		return len(entries) > 0, nil
+	}
+	err = c.dispatcher.View(ctx, func(tx store.Tx) error {
+		room, err := people.Rooms.Get(tx, name.Key())
+		if err == nil && room.Topic != "" {
+			found.Texts++
+		}
+		if errors.Is(err, people.ErrNotFound) {
+			return nil
+		}
+		return err
+	})
+	return false, err
 }

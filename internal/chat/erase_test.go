@@ -98,7 +98,7 @@ func (w *erasing) erasable(authors ...string) (all Erasable, parts int) {
 			w.t.Fatal(err)
 		}
 		parts++
-		all = Erasable{all.Messages + some.Messages, all.Reactions + some.Reactions, all.Rooms + some.Rooms, some.Next}
+		all = Erasable{all.Messages + some.Messages, all.Reactions + some.Reactions, all.Texts + some.Texts, all.Rooms + some.Rooms, some.Next}
 		if all.Next == nil {
 			return all, parts
 		}
@@ -140,7 +140,7 @@ func TestErased(t *testing.T) {
 		t.Error("nothing is found before")
 	}
 	w.restart() // the dispatcher knows the heads
-	if got, _ := w.erasable(ann.ID(), was.ID()); got != (Erasable{3 * 600, 3, 3, nil}) {
+	if got, _ := w.erasable(ann.ID(), was.ID()); got != (Erasable{3 * 600, 3, 0, 3, nil}) {
 		t.Errorf("before, %+v can be erased", got)
 	}
 	if found := search.Find(t, "secret-"); len(found) == 0 {
@@ -172,7 +172,7 @@ func TestErased(t *testing.T) {
 		}
 	}
 	w.giveErasure(ann.ID(), was.ID())
-	if e := w.erasure(true); e.Messages != 3*600 || e.Reactions != 0 {
+	if e := w.erasure(true); e.Messages != 0 || e.Reactions != 0 || e.Rooms != 0 {
 		t.Errorf("again: %d messages, %d reactions", e.Messages, e.Reactions)
 	}
 }
@@ -210,6 +210,118 @@ func TestErasingGoesOn(t *testing.T) {
 			t.Errorf("%+v", e)
 		}
 	})
+}
+
+// broken is a store that fails for good behind some changes, the last of them perhaps done and not
+// acknowledged.
+type broken struct {
+	store.Store
+	after   int64
+	isDone  bool // the change that fails first is done
+	changes atomic.Int64
+}
+
+func (b *broken) change(do func() error) error {
+	switch n := b.changes.Add(1); {
+	case n <= b.after:
+		return do()
+	case n == b.after+1 && b.isDone:
+		if err := do(); err != nil {
+			return err
+		}
+	}
+	return errFull
+}
+
+func (b *broken) Update(ctx context.Context, run func(store.Tx) error) error {
+	return b.change(func() error { return b.Store.Update(ctx, run) })
+}
+
+func (b *broken) Append(ctx context.Context, writes []store.Write, results []store.Result) error {
+	return b.change(func() error { return b.Store.Append(ctx, writes, results) })
+}
+
+func (b *broken) Redact(ctx context.Context, room kaban.RoomName, redactions []store.Redaction) error {
+	return b.change(func() error { return b.Store.Redact(ctx, room, redactions) })
+}
+
+// Whatever a server that ended in the middle has done, the report counts all of it, once, and as much
+// as the preview.
+func TestErasingIsCountedOnce(t *testing.T) {
+	t.Parallel()
+	ended := 0
+	for n := int64(0); ; n++ {
+		s := &broken{Store: memory.New(0), after: 1 << 40}
+		w := newTown(t, s)
+		ann, bob := kaban.Account("id-ann", storetest.Username(t, "ann")), kaban.Account("id-bob", storetest.Username(t, "bob"))
+		say := func(room string, by kaban.Identity, kind kaban.Kind, target uint64, body string) {
+			t.Helper()
+			w.ids++
+			d := storetest.Draft(t, room, "x", fmt.Sprint("s", w.ids), "x")
+			d.Author, d.Kind, d.Target, d.Body = by, kind, target, body
+			if got := storetest.Append(t, s.Store, d)[0]; got.Err != nil {
+				t.Fatal(got.Err)
+			}
+		}
+		for _, room := range []string{"attic", "lobby"} {
+			say(room, bob, kaban.KindMessage, 0, "public")
+			say(room, bob, kaban.KindMessage, 0, "public")
+			say(room, ann, kaban.KindReact, 1, "+👍")
+			say(room, ann, kaban.KindReact, 1, "-👍")
+			say(room, ann, kaban.KindReact, 1, "+👍")
+			say(room, ann, kaban.KindMessage, 0, "secret")
+			say(room, ann, kaban.KindMessage, 0, "secret")
+			say(room, ann, kaban.KindReact, 6, "+👍") // her own
+			say(room, ann, kaban.KindTopic, 0, `{"topic":"secret"}`)
+			say(room, ann, kaban.KindDelete, 2, "secret")
+		}
+		w.restart()
+		err := s.Store.Update(t.Context(), func(tx store.Tx) error {
+			return people.Erasures.Put(tx, &people.Erasure{Account: "id-ann", Authors: []string{ann.ID()}})
+		})
+		want(t, "begin", err, nil)
+		s.changes.Store(0)
+		s.after, s.isDone = n/2, n%2 == 1
+		w.chat.AccountChanged("id-ann")
+		for s.changes.Load() <= s.after && w.erasure(false).Done == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		w.chat.Close()
+		s.after = 1 << 40
+		if w.erasure(false).Done != 0 && s.changes.Load() <= n/2 {
+			break
+		}
+		ended++
+		w.restart()
+		if e := w.erasure(true); e.Messages != 4 || e.Reactions != 2 || e.Texts != 4 || e.Rooms != 2 {
+			t.Errorf("after %d changes, the next one done: %t: %+v; want 4 messages, 2 reactions and 4 texts in 2 rooms", n/2, n%2 == 1, e)
+		}
+	}
+	if ended < 10 {
+		t.Errorf("it ended in the middle %d times", ended)
+	}
+}
+
+// An erasing that an older server has begun, and that may have passed over rooms, begins anew. What it has
+// counted stays.
+func TestErasingOfAnOlderServer(t *testing.T) {
+	t.Parallel()
+	w := newErasing(t)
+	direct, err := w.user("ann").Direct(t.Context(), []kaban.Username{storetest.Username(t, "bob")})
+	want(t, "direct", err, nil)
+	w.say(direct.String(), w.ann, kaban.KindMessage, 0, "secret-direct")
+	w.restart()
+	err = w.store.Update(t.Context(), func(tx store.Tx) error {
+		return people.Erasures.Put(tx, &people.Erasure{Account: "id-ann", Authors: []string{w.ann.ID()}, Room: "~", Deleted: true, Messages: 7, Rooms: 1})
+	})
+	want(t, "begin", err, nil)
+	w.chat.AccountChanged("id-ann")
+	if e := w.erasure(true); e.Messages != 8 || e.Rooms != 2 {
+		t.Errorf("%+v, want 8 messages in 2 rooms", e)
+	}
+	if found := journaltest.NewSearcher(w.dir).Find(t, "secret-direct"); len(found) > 0 {
+		t.Errorf("%v have the direct message", found)
+	}
 }
 
 // jammed is a store that refuses the entries of one room while it is set.
@@ -394,8 +506,10 @@ func TestErasableInParts(t *testing.T) {
 		w.say(room, w.ann, kaban.KindReact, 2, "-👍")
 	}
 	w.say("room-0", w.ann, kaban.KindMessage, 0, "x") // on another page than the first
+	w.say("room-0", w.ann, kaban.KindTopic, 0, `{"topic":"x"}`)
+	w.say("room-1", w.ann, kaban.KindDelete, 1, "a reason")
 	w.restart()
-	if got, parts := w.erasable(w.ann.ID()); got != (Erasable{5, 4, 4, nil}) || parts < 3 {
+	if got, parts := w.erasable(w.ann.ID()); got != (Erasable{5, 3, 2, 4, nil}) || parts < 5 {
 		t.Errorf("%+v in %d parts", got, parts)
 	}
 }
@@ -540,9 +654,12 @@ func TestErasedTexts(t *testing.T) {
 	if found := search.Find(t, "secret-"); len(found) == 0 {
 		t.Error("nothing is found before")
 	}
+	if got, _ := w.erasable(w.ann.ID()); got != (Erasable{Texts: 5, Rooms: 3}) {
+		t.Errorf("before, %+v can be erased", got)
+	}
 	w.giveErasure(w.ann.ID())
-	if e := w.erasure(true); e.Texts != 4 || e.Messages != 0 || e.Rooms != 2 {
-		t.Errorf("%+v, want 4 texts in 2 rooms", e)
+	if e := w.erasure(true); e.Texts != 5 || e.Messages != 0 || e.Rooms != 3 { // one of them the topic that a room was made with
+		t.Errorf("%+v, want 5 texts in 3 rooms", e)
 	}
 	if found := search.Find(t, "secret-"); len(found) > 0 {
 		t.Errorf("it is done, and %v have some of it", found)

@@ -139,7 +139,7 @@ func TestKilledChild(t *testing.T) {
 func TestKilled(t *testing.T) {
 	t.Parallel()
 	binary := childtest.NewFragile(t)
-	dir := t.TempDir()
+	dir := childtest.DiskDir(t)
 	pending := 0
 	for _, point := range []string{
 		"ledger.write:1", "ledger.written:2", "ledger.before-commit:2", "journal.overwritten:1", "append.merged:2", "merge.after-commit:2", "journal.written:90",
@@ -304,7 +304,7 @@ func TestKilledRecordingAccounts(t *testing.T) {
 	for _, point := range []string{
 		"ledger.write:1", "ledger.write:2", "ledger.written:2", "ledger.synced:2", "update.before-commit:6", "update.after-commit:6",
 	} {
-		dir := t.TempDir()
+		dir := childtest.DiskDir(t)
 		binary.Killed(t, "TestKilledAccountChild", killedAccountVariable+"="+dir, point)
 		done, named := leftErased(t, dir)
 		if done && !(named["id-ann"] && named["id-ci"]) {

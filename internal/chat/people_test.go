@@ -514,7 +514,7 @@ func TestSuspension(t *testing.T) {
 
 // Kicks and sends have one order, whatever races.
 func TestKickAndSendAtOnce(t *testing.T) {
-	const rounds = 10_000
+	rounds := max(2_000, *manySteps/10)
 	mixed, first := 0, 0
 	w := newTown(t, memory.New(0))
 	w.create("ann", "den", kaban.RoomPrivate)

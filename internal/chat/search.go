@@ -194,6 +194,9 @@ func (s *searching) run(ctx context.Context) (Hits, error) {
 			return Hits{}, err
 		}
 		s.found.Partial = s.found.Partial || places.Partial
+		if ctx.Err() != nil && len(places.List) == 0 && places.Next > 0 {
+			s.ask.Before = places.Next // a page without hits must not begin there again
+		}
 		full, err := s.look(ctx, places.List)
 		switch {
 		case ctx.Err() != nil:
@@ -364,8 +367,20 @@ func memberships(tx store.Tx, account string) (rooms []kaban.RoomName, err error
 }
 
 // look adds the hits at places to the page, in their order. It returns true once there is
-// one more than the page takes, which is left out.
+// one more than the page takes, which is left out. It reads as many messages as could fill the
+// page, and twice as many each time that they did not.
 func (s *searching) look(ctx context.Context, places []search.Place) (full bool, err error) {
+	for batch := s.limit + 1 - len(s.found.Hits); len(places) > 0; batch *= 2 {
+		n := min(batch, len(places))
+		if full, err = s.lookAt(ctx, places[:n]); full || err != nil {
+			return full, err
+		}
+		places = places[n:]
+	}
+	return false, nil
+}
+
+func (s *searching) lookAt(ctx context.Context, places []search.Place) (full bool, err error) {
 	entries := make([]*Entry, len(places)) // nil: no hit
 	inRoom := make(map[string][]int)
 	for i := range places {

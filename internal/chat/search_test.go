@@ -55,23 +55,34 @@ func (w *town) found(u User, s Search) (all []string, err error) {
 	}
 }
 
-// readable returns the messages that somebody can read in the history of some rooms, if
-// they match, as found does.
-func (w *town) readable(u User, rooms []kaban.RoomName, match func(*Entry) bool) (all []string) {
+// readable returns the messages that somebody can read in the history of some rooms, as
+// found does.
+func (w *town) readable(u User, rooms ...kaban.RoomName) map[string]*Entry {
 	w.t.Helper()
+	all := make(map[string]*Entry)
 	for _, room := range rooms {
 		page, err := u.History(w.t.Context(), room, Query{Limit: 500})
 		if err != nil && !isRefusal(err) {
 			w.t.Fatal(err)
 		}
 		for i := range page.Entries {
-			if e := &page.Entries[i]; e.Kind == kaban.KindMessage && !e.IsDeleted() && match(e) {
-				all = append(all, fmt.Sprint(room, "/", e.Seq))
+			if e := &page.Entries[i]; e.Kind == kaban.KindMessage && !e.IsDeleted() {
+				all[fmt.Sprint(room, "/", e.Seq)] = e
 			}
 		}
 	}
-	slices.Sort(all)
 	return all
+}
+
+// matching returns the names of some messages that match, sorted.
+func matching(readable map[string]*Entry, match func(*Entry) bool) (names []string) {
+	for name, e := range readable {
+		if match(e) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
 
 // put stores an entry in a room as somebody that is perhaps not in it.
@@ -161,6 +172,7 @@ func TestSearchFindsWhatHistoryHas(t *testing.T) {
 				t.Fatal(err)
 			}
 			for who, u := range asked {
+				reads := w.readable(u, rooms...)
 				for query, match := range map[string]func(*Entry) bool{
 					"tea":         func(e *Entry) bool { return strings.Contains(e.Content, "tea") },
 					"本":           func(e *Entry) bool { return strings.Contains(e.Content, "日本") },
@@ -175,13 +187,13 @@ func TestSearchFindsWhatHistoryHas(t *testing.T) {
 					if err != nil {
 						t.Fatalf("%s: %s: %v", who, query, err)
 					}
-					if want := w.readable(u, rooms, match); !slices.Equal(got, want) {
+					if want := matching(reads, match); !slices.Equal(got, want) {
 						t.Fatalf("after %d steps %s finds for %s\n%v, and can read\n%v", step+1, who, query, got, want)
 					}
 					hits += len(got)
 				}
 				one := rooms[random.IntN(len(rooms))]
-				want := w.readable(u, []kaban.RoomName{one}, func(e *Entry) bool { return strings.Contains(e.Content, "tea") })
+				want := matching(w.readable(u, one), func(e *Entry) bool { return strings.Contains(e.Content, "tea") })
 				got, err := w.found(u, Search{Query: "tea", Room: one, Limit: 10})
 				if may := u.mayRead(t.Context(), one); (err == nil) != (may == nil) || err != nil && !isRefusal(err) {
 					t.Fatalf("%s searches in %s: %v, and reading it: %v", who, one, err, may)
@@ -263,6 +275,79 @@ func (x *slowIndex) Find(ctx context.Context, ask search.Ask) (search.Places, er
 
 func (x *slowIndex) Order(number uint64) (uint64, bool) { return number, true }
 func (x *slowIndex) Number(order uint64) uint64         { return order }
+
+// listed is an index that knows nothing but a list of places.
+type listed struct {
+	places []search.Place
+	next   uint64 // until the time is up, if it is not 0
+}
+
+func (x *listed) Find(ctx context.Context, ask search.Ask) (search.Places, error) {
+	if x.next > 0 {
+		<-ctx.Done()
+		return search.Places{Next: x.next, More: true, Partial: true}, nil
+	}
+	return search.Places{List: x.places}, nil
+}
+
+func (x *listed) Order(number uint64) (uint64, bool) { return number, true }
+func (x *listed) Number(order uint64) uint64         { return order }
+
+// pageCounter counts the pages of history that are read.
+type pageCounter struct {
+	store.Store
+	pages atomic.Int64
+}
+
+func (s *pageCounter) History(ctx context.Context, room kaban.RoomName, page store.Page) (store.History, error) {
+	s.pages.Add(1)
+	return s.Store.History(ctx, room, page)
+}
+
+// A search reads hardly more messages than it needs to fill its page.
+func TestSearchReadsNoMoreThanItNeeds(t *testing.T) {
+	s := &pageCounter{Store: memory.New(0)}
+	w := newTown(t, s)
+	lobby, x := storetest.RoomName(t, "hall"), &listed{}
+	ann := w.user("ann")
+	w.create("ann", "hall", kaban.RoomPublic)
+	for i := range 300 {
+		body := "tea"
+		if i == 50 {
+			body = "coffee"
+		}
+		if err := w.put(ann, lobby, kaban.KindMessage, 0, body); err != nil {
+			t.Fatal(err)
+		}
+		x.places = append(x.places, search.Place{Room: lobby, Seq: uint64(300 - i), Order: uint64(300 - i)})
+	}
+	w.chat.SetIndex(x)
+	for _, c := range []struct {
+		query string
+		most  int64
+	}{
+		{"tea", 6},
+		{"coffee", 300},
+	} {
+		s.pages.Store(0)
+		page, err := ann.Search(t.Context(), Search{Query: c.query, Limit: 5})
+		if err != nil || len(page.Hits) == 0 || s.pages.Load() > c.most {
+			t.Errorf("%s: %d hits after %d pages, %v; want at most %d pages", c.query, len(page.Hits), s.pages.Load(), err, c.most)
+		}
+	}
+}
+
+// If the time is up before there is a hit, the next page goes on where the index had come to.
+func TestLateSearchGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t, memory.New(0))
+		w.chat.SetIndex(&listed{next: 7})
+		page, err := w.user("ann").Search(t.Context(), Search{Query: "tea", Before: 9, HasBefore: true})
+		if err != nil || !page.Partial || !page.More || page.Next != 7 {
+			t.Errorf("got %+v, %v, want a partial page before 7", page, err)
+		}
+	})
+}
 
 // One search or inbox of an account runs at a time, and some of the server; the others wait, and
 // those that wait have their whole time afterwards.

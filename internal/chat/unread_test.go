@@ -21,8 +21,8 @@ import (
 // kicked, writes, changes messages, and reads in any order, beside others. After each step it
 // compares what is unread with what the log has.
 func TestUnreadIsExact(t *testing.T) {
-	t.Run("memory", func(t *testing.T) { playUnread(t, max(80_000, *manySteps), memory.New(0), nil) })
-	t.Run("memory that forgets", func(t *testing.T) { playUnread(t, 25_000, memory.New(10_000), nil) })
+	t.Run("memory", func(t *testing.T) { playUnread(t, max(10_000, *manySteps), memory.New(0), nil) })
+	t.Run("memory that forgets", func(t *testing.T) { playUnread(t, max(5_000, *manySteps/4), memory.New(2_000), nil) })
 	t.Run("sqlite", func(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "data")
 		var s *sqlite.Store

@@ -69,6 +69,9 @@ var leftOut = map[string]string{
 	"erasure.authors":         "they go when it is done",
 	"erasure.room":            "it is how far the server is with it",
 	"erasure.deleted":         "it is how far the server is with it",
+	"erasure.counted":         "it is how far the server is with it",
+	"erasure.audited":         "it is how far the server is with it",
+	"erasure.version":         "it is of the server, not of the person",
 	"own.id":                  "it tells rows apart that have the same time",
 	"about.id":                "it tells rows apart that have the same time",
 	"about.name":              "whoever did it is somebody else",
@@ -212,7 +215,7 @@ func samples() map[string]sample {
 	all["visitor"] = sample{&visitor, func(tx store.Tx) error { return people.Links.Put(tx, &visitor) }}
 	erasure := people.Erasure{
 		Account: annID, Authors: []string{"account:" + annID}, Since: 1_789_000_000_001, Done: 1_789_000_000_002, Room: "plans", Deleted: true,
-		Bots: 1, Hooks: 2, Messages: 3, Reactions: 4, Texts: 6, Rooms: 5,
+		Version: 7, Audited: true, Counted: "counted", Bots: 1, Hooks: 2, Messages: 3, Reactions: 4, Texts: 6, Rooms: 5,
 	}
 	all["erasure"] = sample{&erasure, func(tx store.Tx) error { return people.Erasures.Put(tx, &erasure) }}
 	own := people.Audit{

@@ -73,42 +73,60 @@ type database struct {
 	chunks chunkCache
 
 	mu         sync.Mutex // guards statements
-	statements map[string]*sql.Stmt
+	statements map[statement]*sql.Stmt
+}
+
+// statement is a query about a volume, whose table stands for each %s, or about none.
+type statement struct {
+	query  string
+	volume uint64
 }
 
 // prepared returns the statement of a query for searches. It is prepared once: that takes as
-// long as the query itself. They are closed with the database.
-func (d *database) prepared(ctx context.Context, query string) (*sql.Stmt, error) {
+// long as the query itself. They are closed with the database, or when their volume is dropped.
+func (d *database) prepared(ctx context.Context, query string, volume uint64) (*sql.Stmt, error) {
+	key := statement{query, volume}
 	d.mu.Lock()
-	stmt := d.statements[query]
+	stmt := d.statements[key]
 	d.mu.Unlock()
 	if stmt != nil {
 		return stmt, nil
 	}
-	stmt, err := d.read.PrepareContext(ctx, query)
+	stmt, err := d.read.PrepareContext(ctx, strings.ReplaceAll(query, "%s", table(volume)))
 	if err != nil {
 		return nil, err
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if other := d.statements[query]; other != nil { // another search was faster
+	if other := d.statements[key]; other != nil { // another search was faster
 		return other, stmt.Close()
 	}
 	if d.statements == nil {
-		d.statements = make(map[string]*sql.Stmt)
+		d.statements = make(map[statement]*sql.Stmt)
 	}
-	d.statements[query] = stmt
+	d.statements[key] = stmt
 	return stmt, nil
 }
 
-// unprepare forgets the statement of a query that has failed.
-func (d *database) unprepare(query string) {
+// unprepare closes the statements about a volume that was dropped. What is reading ends first.
+func (d *database) unprepare(volume uint64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if stmt := d.statements[query]; stmt != nil {
-		stmt.Close() // nothing depends on it
-		delete(d.statements, query)
+	for key, stmt := range d.statements {
+		if key.volume == volume && strings.Contains(key.query, "%s") {
+			stmt.Close() // nothing depends on it
+			delete(d.statements, key)
+		}
 	}
+}
+
+// again runs a search, and once more if a statement was closed that it was about to use.
+func (d *database) again(work func() error) error {
+	err := work()
+	if err != nil && strings.Contains(err.Error(), "statement is closed") {
+		err = work()
+	}
+	return err
 }
 
 // openFile opens a database in a file, or in memory.

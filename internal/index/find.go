@@ -14,16 +14,18 @@ import (
 
 	sqlite "modernc.org/sqlite/lib"
 
+	"kaban"
 	"kaban/internal/search"
 )
 
 const (
-	// fewRooms is how many rooms are always looked up together with the terms. With more
-	// it is tried first how far firstLook messages lead that have the terms, wherever they
-	// are: usually that is enough.
-	fewRooms  = 16
+	// fewRows is how many messages of a volume are looked up one by one to see in which room
+	// they are. With more, the lists of the rooms are read.
+	fewRows = 16
+	// firstLook is how many pinned messages are looked at together.
 	firstLook = 1024
-	// manyRooms is the number of rooms beyond which they are no part of the question.
+	// manyRooms is the number of rooms beyond which they are no part of the question if
+	// there is no other.
 	manyRooms = 2000
 	// partialLag is how far behind the index may be before it says that it is partial.
 	partialLag = 5 * time.Second
@@ -68,7 +70,7 @@ type finder struct {
 	// low and high bound the orders: low ≤ order < high.
 	low, high uint64
 	// positive are conditions of which all must hold, negative of which none may.
-	positive, negative []string
+	positive, negative []condition
 }
 
 func (f *finder) find() error {
@@ -99,7 +101,7 @@ func (f *finder) find() error {
 	case f.ask.Query.Must&search.IsPinned != 0:
 		err = f.among("pins")
 	case len(f.positive) > 0 || few:
-		err = f.inVolumes(few)
+		err = f.inVolumes()
 	default:
 		err = f.everywhere()
 	}
@@ -133,17 +135,18 @@ func (f *finder) narrow() error {
 	return nil
 }
 
-// condition returns what all messages with a text fulfil, and few others. Terms have no
-// quotes. Of three words that follow each other, or more, their pairs say nearly all, so only
-// the longest is looked up as well: FTS5 reads the whole list of each, and short ones are in
-// many messages.
-func condition(t *search.Text) string {
-	var all, words []string // words that are in a pair
-	quote := func(term string) string { return `"` + term + `"` }
-	exact := len(t.Terms) // terms before that are no prefix
+// condition holds for a message with all terms of one of some alternatives.
+type condition [][]lookup
+
+// termsOf returns the terms that all messages with a text have, and few others. Of three words
+// that follow each other, or more, their pairs say nearly all, so only the longest is looked up
+// as well: short ones are in many messages.
+func termsOf(t *search.Text) (all []lookup) {
+	var words []lookup // that are in a pair
+	exact := len(t.Terms)
 	if t.Prefix {
 		exact--
-		all = append(all, quote(t.Terms[exact])+" *")
+		all = append(all, lookup{t.Terms[exact], true})
 	}
 	before := false // the term is in a pair with the one before it
 	for i, term := range t.Terms[:exact] {
@@ -152,21 +155,20 @@ func condition(t *search.Text) string {
 			pair, behind = termOfPair(term, t.Terms[i+1])
 		}
 		if behind {
-			all = append(all, quote(pair))
+			all = append(all, lookup{term: pair})
 		}
 		switch {
 		case search.IsOfRun(term) || !before && !behind:
-			all = append(all, quote(term))
+			all = append(all, lookup{term: term})
 		default:
-			words = append(words, quote(term))
+			words = append(words, lookup{term: term})
 		}
 		before = behind
 	}
 	if len(words) > 2 {
-		words = []string{slices.MaxFunc(words, func(x, y string) int { return cmp.Compare(len(x), len(y)) })}
+		words = []lookup{slices.MaxFunc(words, func(x, y lookup) int { return cmp.Compare(len(x.term), len(y.term)) })}
 	}
-	all = append(all, words...)
-	return "(" + strings.Join(all, " AND ") + ")"
+	return append(all, words...)
 }
 
 // conditions turns the query into conditions on terms.
@@ -175,54 +177,84 @@ func (f *finder) conditions() {
 	for i := range q.Texts {
 		switch t := &q.Texts[i]; {
 		case !t.Not:
-			f.positive = append(f.positive, condition(t))
-		case len(t.Terms) == 1: // others may be missing where their condition holds
-			f.negative = append(f.negative, condition(t))
+			f.positive = append(f.positive, condition{termsOf(t)})
+		case len(t.Terms) == 1: // others may be missing where their terms are
+			f.negative = append(f.negative, condition{termsOf(t)})
 		}
 	}
-	var any []string
+	var any condition
 	for i := range f.ask.Any {
-		any = append(any, condition(&f.ask.Any[i]))
+		any = append(any, termsOf(&f.ask.Any[i]))
 	}
-	f.positive = appendOr(f.positive, any)
-	any = nil
-	for _, name := range q.From {
-		any = append(any, `"`+f.db.termOfAuthor(name)+`"`)
+	if any != nil {
+		f.positive = append(f.positive, any)
 	}
-	f.positive = appendOr(f.positive, any)
-	for _, name := range q.NotFrom {
-		f.negative = append(f.negative, `"`+f.db.termOfAuthor(name)+`"`)
+	if from := f.authors(q.From); from != nil {
+		f.positive = append(f.positive, from)
 	}
+	if from := f.authors(q.NotFrom); from != nil {
+		f.negative = append(f.negative, from)
+	}
+	links := condition{{{term: linkTerm}}}
 	if q.Must&search.HasLink != 0 {
-		f.positive = append(f.positive, `"`+linkTerm+`"`)
+		f.positive = append(f.positive, links)
 	}
 	if q.MustNot&search.HasLink != 0 {
-		f.negative = append(f.negative, `"`+linkTerm+`"`)
+		f.negative = append(f.negative, links)
 	}
+	// The longest terms are the rarest, as a rule; once nothing is left the others are not read.
+	slices.SortStableFunc(f.positive, func(x, y condition) int { return cmp.Compare(y.rarity(), x.rarity()) })
 }
 
-func appendOr(to, any []string) []string {
-	if len(any) == 0 {
-		return to
+// authors holds for messages of one of some authors.
+func (f *finder) authors(names []kaban.Username) (any condition) {
+	for _, name := range names {
+		any = append(any, []lookup{{term: f.db.termOfAuthor(name)}})
 	}
-	return append(to, "("+strings.Join(any, " OR ")+")")
+	return any
 }
 
-// expression returns what FTS5 is asked for.
-func (f *finder) expression(withRooms bool) string {
-	must := f.positive
-	if withRooms {
-		any := make([]string, 0, len(f.rooms))
-		for id := range f.rooms {
-			any = append(any, `"`+termOfRoom(id)+`"`)
+// rarity is the greater, the fewer messages there are probably for which a condition holds.
+func (c condition) rarity() (least int) {
+	for i, all := range c {
+		longest := 0
+		for _, l := range all {
+			longest = max(longest, len(l.term))
 		}
-		must = appendOr(must[:len(must):len(must)], any)
+		if i == 0 || longest < least {
+			least = longest
+		}
 	}
-	all := "(" + strings.Join(must, " AND ") + ")"
-	for _, not := range f.negative {
-		all += " NOT " + not
+	return least
+}
+
+// rows returns the rows of a volume for which a condition holds, or nil if there are none.
+func (c condition) rows(v *volume) (bitmap, error) {
+	var any bitmap
+	for _, terms := range c {
+		var all bitmap
+		for _, l := range terms {
+			one := newBitmap(v.rows)
+			if err := v.add(one, l); err != nil {
+				return nil, err
+			}
+			if all == nil {
+				all = one
+			}
+			if !all.and(one) {
+				all = nil
+				break
+			}
+		}
+		switch {
+		case all == nil:
+		case any == nil:
+			any = all
+		default:
+			any.or(all)
+		}
 	}
-	return all
+	return any, nil
 }
 
 // isFull reports whether enough was found.
@@ -270,18 +302,11 @@ func (f *finder) add(i item, order uint64) {
 
 // orders runs a query for orders.
 func (f *finder) orders(query string, args ...any) (found []uint64, err error) {
-	stmt, err := f.db.prepared(f.ctx, query)
+	stmt, err := f.db.prepared(f.ctx, query, 0)
 	if err != nil {
 		return nil, err
 	}
 	rows, err := stmt.QueryContext(f.ctx, args...)
-	if err != nil && strings.Contains(err.Error(), "statement is closed") { // another search has just forgotten it
-		f.db.unprepare(query)
-		if stmt, err = f.db.prepared(f.ctx, query); err != nil {
-			return nil, err
-		}
-		rows, err = stmt.QueryContext(f.ctx, args...)
-	}
 	if err != nil {
 		return nil, err
 	}
@@ -347,7 +372,7 @@ func (f *finder) everywhere() error {
 }
 
 // inVolumes finds messages by their terms, in one volume after the other.
-func (f *finder) inVolumes(few bool) error {
+func (f *finder) inVolumes() error {
 	if f.high <= f.low {
 		return nil
 	}
@@ -356,66 +381,91 @@ func (f *finder) inVolumes(few bool) error {
 	if err != nil {
 		return err
 	}
-	direct := few && (len(f.rooms) <= fewRooms || len(f.positive) == 0)
-	for i, volume := range volumes {
-		first := volume * size
+	for i, id := range volumes {
+		first := id * size
 		low, high := max(f.low, first), min(f.high, first+size)
-		if !direct {
-			if high, err = f.inVolume(volume, low, high, false, few); err != nil {
-				return err
-			}
+		found, more, err := f.inVolume(id, low-first, high-first)
+		if err != nil {
+			return err
 		}
-		if !f.isFull() && high > low && few {
-			if high, err = f.inVolume(volume, low, high, true, false); err != nil {
-				return err
-			}
+		for i := range found {
+			found[i] += first
+		}
+		if err := f.take(found); err != nil {
+			return err
 		}
 		if f.isFull() {
-			f.result.More = f.result.More || high > low || i < len(volumes)-1
+			f.result.More = f.result.More || more || i < len(volumes)-1
 			return nil
 		}
+		f.result.Next = low
 	}
 	return nil
 }
 
-// inVolume finds messages of a volume within bounds. It returns the bound below which it
-// has not looked: low if it has looked everywhere. once ends after firstLook messages.
-func (f *finder) inVolume(volume, low, high uint64, withRooms, once bool) (uint64, error) {
-	size := f.x.options.shape.volume
-	first := volume * size
-	match := f.expression(withRooms)
-	query := fmt.Sprintf("SELECT rowid FROM %[1]s WHERE %[1]s MATCH ? AND rowid >= ? AND rowid < ? ORDER BY rowid DESC LIMIT ?", table(volume))
-	for high > low && !f.isFull() {
-		look := firstLook
-		if withRooms || f.rooms == nil {
-			look = f.limit - len(f.result.List) + 1
+// inVolume returns the last bits of a volume within bounds, low ≤ bit < high, of messages for which
+// the conditions hold, as many as are wanted, or a few more of any room. It reports whether
+// there are others.
+func (f *finder) inVolume(id, low, high uint64) (found []uint64, more bool, err error) {
+	err = f.db.withVolume(f.ctx, id, f.x.options.shape.volume, func(v *volume) error {
+		found, more = nil, false
+		rows, err := f.rows(v)
+		if rows == nil || err != nil {
+			return err
 		}
-		rows, err := f.orders(query, match, low-first+1, high-first+1, look)
-		if err != nil && strings.Contains(err.Error(), "no such table") {
-			f.db.unprepare(query)
-			return low, nil // it was dropped meanwhile
+		n, most := rows.keep(low, high), f.limit-len(f.result.List)
+		if f.rooms != nil && len(f.positive) > 0 {
+			if n <= fewRows {
+				most = n
+			} else {
+				inRooms := newBitmap(v.rows)
+				if err := v.addRooms(inRooms, f.rooms); err != nil {
+					return err
+				}
+				rows.and(inRooms)
+				n = rows.keep(low, high)
+			}
 		}
-		if err != nil {
-			return high, err
+		found, more = rows.last(most), n > most
+		return nil
+	})
+	if err != nil && strings.Contains(err.Error(), "no such table") {
+		return nil, false, nil // it was dropped meanwhile
+	}
+	return found, more, err
+}
+
+// rows returns the rows of a volume for which the conditions hold, or nil if there are none.
+// Without a condition on terms that must be there they are those of the rooms.
+func (f *finder) rows(v *volume) (all bitmap, err error) {
+	for _, c := range f.positive {
+		one, err := c.rows(v)
+		if one == nil || err != nil {
+			return nil, err
 		}
-		for i := range rows {
-			rows[i] += first - 1
+		if all == nil {
+			all = one
 		}
-		if err := f.take(rows); err != nil {
-			return high, err
-		}
-		if len(rows) < look {
-			return low, nil
-		}
-		high = min(f.result.Next, rows[len(rows)-1])
-		if f.isFull() {
-			high = f.result.Next
-		}
-		if once {
-			break
+		if !all.and(one) {
+			return nil, nil
 		}
 	}
-	return high, nil
+	if all == nil {
+		all = newBitmap(v.rows)
+		if err := v.addRooms(all, f.rooms); err != nil {
+			return nil, err
+		}
+	}
+	for _, c := range f.negative {
+		one, err := c.rows(v)
+		if err != nil {
+			return nil, err
+		}
+		if one != nil {
+			all.andNot(one)
+		}
+	}
+	return all, nil
 }
 
 // Numbers of 52 bits are orders of 40 bits and 12 bits of 0, mixed by a Feistel network.

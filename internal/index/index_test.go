@@ -321,8 +321,8 @@ func TestClosedStatements(t *testing.T) {
 			t.Fatalf("%d messages are found, want 1", len(found))
 		}
 		closed := 0
-		for query, stmt := range w.index.db.statements {
-			if strings.Contains(query, "MATCH") {
+		for key, stmt := range w.index.db.statements {
+			if strings.Contains(key.query, "%s") {
 				stmt.Close()
 				closed++
 			}

@@ -59,7 +59,7 @@ func TestKilledChild(t *testing.T) {
 func TestKilled(t *testing.T) {
 	t.Parallel()
 	binary := childtest.NewFragile(t)
-	dir := t.TempDir()
+	dir := childtest.DiskDir(t)
 	hits, secret := 0, ""
 	for _, point := range []string{
 		"index.commit:2", "index.committed:1", "index.purge:1", "index.commit:9", "index.committed:5", "index.purge:2",

@@ -197,7 +197,7 @@ func (d *database) readItem(ctx context.Context, id uint64, at, wanted int) (i i
 	if len(items) > at {
 		return items[at], true, nil
 	}
-	stmt, err := d.prepared(ctx, "SELECT items FROM chunks WHERE id = ?")
+	stmt, err := d.prepared(ctx, "SELECT items FROM chunks WHERE id = ?", 0)
 	if err != nil {
 		return item{}, false, err
 	}

@@ -174,6 +174,7 @@ func (x *Index) dropOldest(current uint64) error {
 		if err != nil {
 			return fmt.Errorf("drop a volume of the search index: %w", err)
 		}
+		x.db.unprepare(volume)
 	}
 }
 

@@ -293,13 +293,11 @@ func (b *Book) Record(messages []store.Erased) error {
 }
 
 // RecordAccounts makes accounts durable in all places, but for those that are there and those
-// whose lines would be too old to be kept. It waits for the first Record: the store has to ask
+// whose lines would be too old to be kept. It waits for the first Record, some seconds: the store has to ask
 // before whether the ledger is whole, and a ledger that was lost is there again afterwards.
 func (b *Book) RecordAccounts(ctx context.Context, accounts []store.ErasedAccount) error {
-	select {
-	case <-b.opened:
-	case <-ctx.Done():
-		return fmt.Errorf("the erasure ledger is not open yet: %w", ctx.Err())
+	if err := b.waitOpen(ctx); err != nil {
+		return err
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -338,6 +336,34 @@ func (b *Book) RecordAccounts(ctx context.Context, accounts []store.ErasedAccoun
 	}
 	return nil
 }
+
+// openPatience is how many times openPause RecordAccounts waits for the first Record. A process that was
+// stopped loses one of them, however long that was.
+const openPatience, openPause = 10, time.Second
+
+// waitOpen waits for the first Record. One that was there before counts, also if ctx has ended
+// since.
+func (b *Book) waitOpen(ctx context.Context) error {
+	for pauses := 0; ; pauses++ {
+		select {
+		case <-b.opened:
+			return nil
+		default:
+		}
+		if pauses == openPatience {
+			return errNotOpen
+		}
+		select {
+		case <-b.opened:
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the erasure ledger: %w", ctx.Err())
+		case <-time.After(openPause):
+		}
+	}
+}
+
+// errNotOpen means that the store has recorded nothing for a while, perhaps because the ledger cannot be written.
+var errNotOpen = fmt.Errorf("the erasure ledger is not open yet: the store has written nothing to it for %v", openPatience*openPause)
 
 // record adds lines to all places. The caller holds the lock.
 func (b *Book) record(text []byte) error {

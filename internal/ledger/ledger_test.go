@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"kaban/internal/store"
@@ -369,6 +370,32 @@ func TestAccounts(t *testing.T) {
 	if got, err := Accounts([]string{one}); err != nil || len(got) != 1 {
 		t.Errorf("%+v, %v", got, err)
 	}
+}
+
+// Once the ledger is open, nothing says that it is not: a context may have ended while the process was
+// stopped.
+func TestAccountsOfAnOpenLedger(t *testing.T) {
+	t.Parallel()
+	b := New(Config{Dirs: []string{filepath.Join(t.TempDir(), DirName)}})
+	record(t, b, messages(0, 1))
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 64 { // of two channels that are ready a select takes any
+		if err := b.RecordAccounts(ended, []store.ErasedAccount{{ID: "ann"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A ledger that the store does not open is an error after a while.
+func TestAccountsWithoutALedger(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		b := New(Config{Dirs: []string{filepath.Join(t.TempDir(), DirName)}})
+		if err := b.RecordAccounts(t.Context(), []store.ErasedAccount{{ID: "ann"}}); !errors.Is(err, errNotOpen) {
+			t.Errorf("%v, want %v", err, errNotOpen)
+		}
+	})
 }
 
 // BenchmarkRecordAccounts erases accounts one after the other, beside 200,000 messages that were

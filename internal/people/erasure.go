@@ -11,19 +11,33 @@ type Erasure struct {
 	Authors []string `json:"authors,omitempty"`
 	Since   int64    `json:"since"`
 	Done    int64    `json:"done,omitempty"` // 0 until nothing is left in any file
-	// Room is the key of the last room that is finished, Deleted is set once all are.
+	// Version is that of the server that has begun it, see ErasureVersion.
+	Version int `json:"version,omitempty"`
+	// Audited is set once the audit has nothing of the account that is to go.
+	Audited bool `json:"audited,omitempty"`
+	// Room is the key of the last room that is finished, Deleted is set once all are. Counted is the
+	// key of the room that is counted below and not finished.
 	Room    string `json:"room,omitempty"`
+	Counted string `json:"counted,omitempty"`
 	Deleted bool   `json:"deleted,omitempty"`
 
 	// Bots and Hooks are how many of its programs it has written as, too.
 	Bots  int `json:"bots,omitempty"`
 	Hooks int `json:"hooks,omitempty"`
 
+	// A room is counted before anything in it is erased, so what a server that was killed has done is
+	// counted once. An erasure that begins anew adds what was left.
 	Messages  int64 `json:"messages"`        // deleted
 	Reactions int64 `json:"reactions"`       // taken back
 	Texts     int64 `json:"texts,omitempty"` // topics and reasons, taken out of entries
 	Rooms     int64 `json:"rooms"`           // with any of them
 }
+
+// ErasureVersion is increased when erasures reach something that they did not reach before. One of
+// an older version that is under way begins anew, because it may have passed over that:
+//
+//   - 1: direct rooms, and topics and reasons.
+const ErasureVersion = 1
 
 // Erasures has all erasures by account.
 var Erasures = erasures{Table[Erasure]{

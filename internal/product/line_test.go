@@ -182,8 +182,14 @@ func (p *peer) answer(f frame) frame {
 // line sends a request and returns the answer as it comes.
 func (p *peer) line(f frame) []byte {
 	p.w.t.Helper()
+	return p.await(p.send(f))
+}
+
+// send sends a request and returns its ref.
+func (p *peer) send(f frame) (ref string) {
+	p.w.t.Helper()
 	p.refs++
-	ref := fmt.Sprint("r", p.refs)
+	ref = fmt.Sprint("r", p.refs)
 	f["ref"] = ref
 	line, err := json.Marshal(f)
 	if err != nil {
@@ -195,10 +201,16 @@ func (p *peer) line(f frame) []byte {
 	if f["type"] == "typing" { // it has no answer but an error
 		p.wire.send([]byte(`{"type":"ping","ref":"` + ref + `"}`))
 	}
+	return ref
+}
+
+// await returns the answer with a ref as it comes.
+func (p *peer) await(ref string) []byte {
+	p.w.t.Helper()
 	for {
 		text, err := p.wire.receive()
 		if err != nil {
-			p.w.t.Fatalf("%s: %s: no answer: %v", p.name, line, err)
+			p.w.t.Fatalf("%s: no answer to %s: %v", p.name, ref, err)
 		}
 		var a struct{ Type, Ref string }
 		if err := json.Unmarshal(text, &a); err != nil {
@@ -218,6 +230,24 @@ func (p *peer) must(f frame) {
 	p.w.t.Helper()
 	if a := p.answer(f); a.code() != "" {
 		p.w.t.Fatalf("%s: %v: %v", p.name, f, a)
+	}
+}
+
+// mustAll is must for requests that are sent before the first answer is read.
+func (p *peer) mustAll(all []frame) {
+	p.w.t.Helper()
+	refs := make([]string, len(all))
+	for i, f := range all {
+		refs[i] = p.send(f)
+	}
+	for i, ref := range refs {
+		var a frame
+		if err := json.Unmarshal(p.await(ref), &a); err != nil {
+			p.w.t.Fatal(err)
+		}
+		if a.code() != "" {
+			p.w.t.Fatalf("%s: %v: %v", p.name, all[i], a)
+		}
 	}
 }
 

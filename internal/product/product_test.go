@@ -14,11 +14,11 @@ var fronts = []struct {
 	front  driver
 	rarity int
 }{
-	{"kaban-1", lines{}, 4},
-	{"websocket without a cookie", lines{overWebSocket: true}, 12},
-	{"websocket with a cookie", lines{overWebSocket: true, cookie: true}, 8},
-	{"API with a header", api{}, 4},
-	{"API with a cookie", api{cookie: true}, 4},
+	{"kaban-1", lines{}, 5},
+	{"websocket without a cookie", lines{overWebSocket: true}, 15},
+	{"websocket with a cookie", lines{overWebSocket: true, cookie: true}, 10},
+	{"API with a header", api{}, 5},
+	{"API with a cookie", api{cookie: true}, 5},
 }
 
 // forFronts runs a test with each front end.

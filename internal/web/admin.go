@@ -262,6 +262,7 @@ func (s *Server) getErasure(ctx context.Context, by *who, in *UsernamePath) (Era
 type Erasable struct {
 	Messages  int64  `json:"messages" doc:"Messages of the account, in this part of the rooms."`
 	Reactions int64  `json:"reactions" doc:"Its reactions to messages of others, there."`
+	Texts     int64  `json:"texts" doc:"Topics that it has set, and reasons that it gave for deletions and for moderation, there."`
 	Rooms     int64  `json:"rooms" doc:"How many rooms have any of them and were not counted in a part before."`
 	Bots      int    `json:"bots" doc:"How many bots the account has, the same in each part. They would be removed with it, and what they have written is counted."`
 	Hooks     int    `json:"hooks" doc:"How many incoming webhooks it has made, as far as the audit goes back, the same in each part. What they have written is counted."`
@@ -274,7 +275,7 @@ type previewQuery struct {
 }
 
 func (s *Server) previewErasure(ctx context.Context, by *who, in *previewQuery) (Erasable, error) {
-	would, err := s.config.Accounts.WouldErase(ctx, by.actor(), in.Username)
+	would, err := s.config.Accounts.WouldErase(ctx, by.actor(), in.Username, in.After != "")
 	if err != nil {
 		return Erasable{}, err
 	}
@@ -288,22 +289,24 @@ func (s *Server) previewErasure(ctx context.Context, by *who, in *previewQuery) 
 	if err != nil {
 		return Erasable{}, err
 	}
-	answer := Erasable{Messages: found.Messages, Reactions: found.Reactions, Rooms: found.Rooms, Bots: would.Bots, Hooks: would.Hooks}
+	answer := Erasable{Messages: found.Messages, Reactions: found.Reactions, Texts: found.Texts, Rooms: found.Rooms, Bots: would.Bots, Hooks: would.Hooks}
 	if p := found.Next; p != nil {
-		answer.Next = fmt.Sprintf("%d.%t.%s", p.After, p.Counted, p.Room)
+		answer.Next = fmt.Sprintf("%d.%t.%t.%t.%s", p.After, p.Counted, p.Texts, p.Named, p.Room)
 	}
 	return answer, nil
 }
 
 // parseErasablePlace parses the next of an Erasable.
 func parseErasablePlace(text string) (*chat.ErasablePlace, error) {
-	fields := strings.SplitN(text, ".", 3)
-	if len(fields) < 3 {
+	fields := strings.SplitN(text, ".", 5)
+	if len(fields) < 5 {
 		return nil, strconv.ErrSyntax
 	}
 	after, err := strconv.ParseUint(fields[0], 10, 64)
 	counted, err2 := strconv.ParseBool(fields[1])
-	return &chat.ErasablePlace{Room: fields[2], After: after, Counted: counted}, errors.Join(err, err2)
+	texts, err3 := strconv.ParseBool(fields[2])
+	named, err4 := strconv.ParseBool(fields[3])
+	return &chat.ErasablePlace{Room: fields[4], After: after, Counted: counted, Texts: texts, Named: named}, errors.Join(err, err2, err3, err4)
 }
 
 type ownerBody struct {

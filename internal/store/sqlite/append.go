@@ -21,7 +21,7 @@ type writerStmts struct {
 	begin, commit             *sql.Stmt
 	addUser, addRoom          *sql.Stmt
 	addUnmerged, trimUnmerged *sql.Stmt
-	addNoop                   *sql.Stmt
+	addNoop, dropNoop         *sql.Stmt
 	setProgress, setErasing   *sql.Stmt
 	readPage, writePage       *sql.Stmt
 	readPages                 *sql.Stmt
@@ -49,6 +49,7 @@ func (w *writerStmts) prepare(ctx context.Context, c *conn) error {
 		&w.addUnmerged:  "INSERT INTO unmerged (batch, time, entries, sum) VALUES (?, ?, ?, ?)",
 		&w.trimUnmerged: "DELETE FROM unmerged WHERE batch <= ?",
 		&w.addNoop:      addNoopQuery,
+		&w.dropNoop:     dropNoopQuery,
 		&w.setProgress:  updateProgress,
 		&w.setErasing:   updateErasing,
 		&w.readPage:     "SELECT data FROM sqlite_dbpage WHERE pgno = ?",
@@ -92,6 +93,7 @@ type batch struct {
 	// nothing.
 	importing bool
 	writes    int // documents and revisions that its decisions change
+	changes   changes
 
 	lastRoom, lastUser int64
 }
@@ -449,6 +451,7 @@ func (b *batch) addRoom(name kaban.RoomName) (*touched, error) {
 
 // publish makes the committed batch visible. Nothing else is being appended.
 func (b *batch) publish() {
+	b.forget() // before readers are let on to the batch
 	if len(b.users)+len(b.added) > maxUsers {
 		clear(b.users)
 	}

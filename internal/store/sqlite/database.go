@@ -70,6 +70,7 @@ type database struct {
 	checkpointAt int // pages that are in the WAL only
 	truncateAt   int // all pages
 
+	cache   cache
 	all     []*reader
 	readers chan *reader // the idle ones
 	broken  atomic.Pointer[error]

@@ -153,7 +153,7 @@ func (s *Store) update(ctx context.Context, b *batch, run func(store.Tx) error) 
 			b.giveUp(operation, nil)
 		}
 	}()
-	t := tx{ctx: b.ctx, stmts: &b.stmts.documentStmts, sum: &b.sum, batch: b, changed: true}
+	t := tx{ctx: b.ctx, stmts: &b.stmts.documentStmts, sum: &b.sum, cache: &b.cache, at: b.database.progress.batch, batch: b, changed: true}
 	err := t.run(run)
 	returned = true
 	switch {
@@ -180,7 +180,7 @@ func (s *Store) update(ctx context.Context, b *batch, run func(store.Tx) error) 
 // decide runs a function of a write. If it or something that it did failed, refused is
 // the error and its changes are undone. After the other error the batch fails.
 func (b *batch) decide(run func(store.Tx) error) (refused, _ error) {
-	t := tx{ctx: b.ctx, stmts: &b.stmts.documentStmts, sum: &b.sum, batch: b}
+	t := tx{ctx: b.ctx, stmts: &b.stmts.documentStmts, sum: &b.sum, cache: &b.cache, at: b.database.progress.batch, batch: b}
 	err := t.run(run)
 	switch {
 	case t.fatal:
@@ -233,7 +233,7 @@ func (s *Store) view(c *reader, run func(store.Tx) error) (err error) {
 	if err := s.await(int64(p.batch)); err != nil {
 		return err
 	}
-	t := tx{ctx: ctx, stmts: &c.documentStmts, sum: &c.authors.sum, reader: c}
+	t := tx{ctx: ctx, stmts: &c.documentStmts, sum: &c.authors.sum, cache: &s.cache, at: p.batch, reader: c}
 	if err = t.run(run); t.fatal {
 		err = s.failed(operation, err)
 	}
@@ -259,6 +259,8 @@ type tx struct {
 	ctx   context.Context
 	stmts *documentStmts
 	sum   *summer
+	cache *cache
+	at    uint64 // the batch of the state that the transaction sees, but for its own changes
 	// batch is nil if the transaction only reads; then reader is not nil.
 	batch   *batch
 	reader  *reader
@@ -331,7 +333,7 @@ func (t *tx) Get(key string) ([]byte, error) {
 	if t.failed != nil {
 		return nil, t.failed
 	}
-	value, err := t.stmts.get(t.ctx, t.sum, key)
+	value, err := t.read(key, func() ([]byte, error) { return t.stmts.get(t.ctx, t.sum, key) })
 	if err != nil {
 		return nil, t.check(err)
 	}
@@ -343,7 +345,7 @@ func (t *tx) GetAll(keys []string) ([][]byte, error) {
 	if t.failed != nil {
 		return nil, t.failed
 	}
-	values, err := t.stmts.getAll(t.ctx, t.sum, keys)
+	values, err := t.readAll(keys)
 	if err != nil {
 		return nil, t.check(err)
 	}
@@ -361,6 +363,7 @@ func (t *tx) Put(key string, value []byte) error {
 	} else if err != nil {
 		return t.fail(err)
 	}
+	t.batch.changes.add(key)
 	if t.batch.apart.takes(key, value) {
 		return nil
 	}
@@ -373,6 +376,7 @@ func (t *tx) Delete(key string) error {
 	if err := t.change(); err != nil {
 		return err
 	}
+	t.batch.changes.add(key)
 	if t.batch.apart.takes(key, nil) {
 		return nil
 	}
@@ -382,22 +386,24 @@ func (t *tx) Delete(key string) error {
 
 // Scan implements store.Tx.
 func (t *tx) Scan(from, to string, limit int) ([]store.Document, error) {
-	return t.scan(t.stmts.scanDocuments, from, to, limit)
+	return t.scan(t.readRange, from, to, limit)
 }
 
 // ScanBack implements store.Tx.
 func (t *tx) ScanBack(from, to string, limit int) ([]store.Document, error) {
-	return t.scan(t.stmts.scanDocumentsBack, from, to, limit)
+	return t.scan(func(from, to string, limit int) ([]store.Document, error) {
+		return scanBy(t.ctx, t.stmts.scanDocumentsBack, t.sum, from, to, limit)
+	}, from, to, limit)
 }
 
-func (t *tx) scan(stmt *sql.Stmt, from, to string, limit int) ([]store.Document, error) {
+func (t *tx) scan(read func(from, to string, limit int) ([]store.Document, error), from, to string, limit int) ([]store.Document, error) {
 	if t.failed != nil {
 		return nil, t.failed
 	}
 	if err := store.CheckLimit(limit); err != nil {
 		return nil, t.fail(err)
 	}
-	found, err := scanBy(t.ctx, stmt, t.sum, from, to, limit)
+	found, err := read(from, to, limit)
 	return found, t.check(err)
 }
 
@@ -407,6 +413,7 @@ func (t *tx) Bump(name kaban.RoomName) error {
 		return err
 	}
 	b := t.batch
+	b.changes.add(revisionKey(name))
 	r := b.room(name)
 	added := r == nil
 	if added {
@@ -459,7 +466,7 @@ func (t *tx) Revision(name kaban.RoomName) (uint64, error) {
 		return 0, t.failed
 	}
 	if t.batch == nil {
-		revision, err := t.reader.revisionOf(t.ctx, name)
+		revision, err := t.readRevision(name)
 		return revision, t.check(err)
 	}
 	if r := t.batch.room(name); r != nil {

@@ -25,6 +25,7 @@ func (s *Store) change(ctx context.Context, operation string, run func(*batch) (
 		return 0, err
 	}
 	b := s.newBatch(ctx)
+	b.changes.all = true
 	defer b.end()
 	if _, err = b.stmts.begin.ExecContext(b.ctx); err == nil {
 		added, err = run(b)
@@ -101,6 +102,11 @@ func (b *batch) importOne(r *store.Record) (isNew bool, err error) {
 		return false, differs(r, e.user == author.id && isRecord(&e.Entry, r))
 	case r.Seq <= room.head:
 		return false, b.compare(r, room.room, author.id)
+	}
+	// The id may be that of a change which made no difference here, and did where the record comes
+	// from. An entry says more.
+	if _, err := b.stmts.dropNoop.ExecContext(b.ctx, room.id, author.id, r.ID.String()); err != nil {
+		return false, err
 	}
 	_, err = room.add(&r.Draft, author, r.Time)
 	return true, err

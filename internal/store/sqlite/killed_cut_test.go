@@ -100,7 +100,7 @@ func TestKilledCutChild(t *testing.T) {
 func TestKilledWhileItCuts(t *testing.T) {
 	t.Parallel()
 	binary := childtest.NewFragile(t)
-	dir := t.TempDir()
+	dir := childtest.DiskDir(t)
 	oldest := uint64(1)
 	for _, point := range []string{
 		"cut.deleted:1", "cut.before-commit:1", "cut.after-commit:1", "cut.after-commit:4", "cut.deleted:5", "cut.before-commit:6", "cut.before-commit:1", "cut.after-commit:2",

@@ -100,7 +100,7 @@ func acknowledged(output, word string) (n int) {
 func TestKilledInTransactions(t *testing.T) {
 	t.Parallel()
 	binary := childtest.NewFragile(t)
-	dir := t.TempDir()
+	dir := childtest.DiskDir(t)
 	previous, slow, fast := 0, 0, 0
 	for _, point := range []string{
 		"append.before-commit:3", "append.before-commit:4", "append.after-commit:7", "append.after-commit:8", "append.decided:9", "append.merged:2", "append.decided:1",

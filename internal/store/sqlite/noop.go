@@ -22,6 +22,7 @@ const (
 	noopQuery   = "SELECT " + noopColumns + " FROM noops WHERE room = ? AND user = ? AND id = ?"
 	// lastNoopQuery has the one with the highest id of an author in a room.
 	lastNoopQuery = "SELECT " + noopColumns + " FROM noops WHERE room = ? AND user = ? ORDER BY id DESC LIMIT 1"
+	dropNoopQuery = "DELETE FROM noops WHERE room = ? AND user = ? AND id = ?"
 	cutNoopsQuery = "DELETE FROM noops WHERE room = ? AND target <= ?"
 )
 
