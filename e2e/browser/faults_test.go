@@ -205,23 +205,25 @@ func TestNewWhereNothingWasRead(t *testing.T) {
 	p.until(`document.querySelector('#messages .unread')?.parentElement.innerText.includes('first')`)
 }
 
-// TestMidnight checks that a new day begins.
+// TestMidnight checks that a new day begins. The test decides when it is midnight.
 func TestMidnight(t *testing.T) {
 	t.Parallel()
 	s := startServer(t, "")
 	p := newPage(t, desktop)
-	// The message is of the evening of the page, whatever time it is and however long it takes.
-	p.script(clockAt(23, 59, 57) + `
-		const parse = JSON.parse, said = new Date(Date.now() - 60_000).toISOString()
-		JSON.parse = (text) => {
-			const value = parse(text)
-			value?.messages?.forEach((m) => { m.time = said })
-			return value
+	p.script(spread(9, 0, 1) + `
+		window.midnights = []
+		const arm = setTimeout
+		window.setTimeout = (then, wait, ...args) => {
+			// In nine hours.
+			if (wait > 32_000_000 && wait < 33_000_000) return midnights.push(then)
+			return arm(then, wait, ...args)
 		}
 	`)
-	s.say("ben", "lobby", "good night")
+	s.say("ben", "lobby", "good morning")
 	p.join(s.url, "alice")
-	p.sees("good night")
+	p.sees("good morning")
+	p.until(`document.querySelector('.day').innerText === 'Today' && midnights.length >= 1`)
+	p.text(`ahead += 9 * 3_600_000, midnights.at(-1)(), ''`)
 	p.until(`document.querySelector('.day').innerText === 'Yesterday'`)
 }
 
@@ -261,7 +263,7 @@ func TestErrorsLeave(t *testing.T) {
 func clockAt(hour, minute, second int) string {
 	return fmt.Sprintf(`
 		const real = Date
-		const ahead = new real(2026, 5, 17, %d, %d, %d).getTime() - real.now()
+		window.ahead = new real(2026, 5, 17, %d, %d, %d).getTime() - real.now()
 		window.Date = class extends real {
 			constructor(...args) { args.length === 0 ? super(real.now() + ahead) : super(...args) }
 			static now() { return real.now() + ahead }
