@@ -158,6 +158,7 @@ func (e *erasures) verify(w *world) {
 			State                             string
 			Messages, Reactions, Texts, Rooms int
 		}
+		anew := false
 		ended := w.until(func() bool {
 			a := w.request(e.by.secret, http.MethodGet, "/v1/admin/users/"+s.username+"/erase", nil)
 			if a.outcome == acked {
@@ -167,6 +168,7 @@ func (e *erasures) verify(w *world) {
 				if s.begun == acked {
 					w.violation("erase: that of %s was acknowledged and has not begun", s.username)
 				}
+				anew = true
 				e.erase(w, s)
 			}
 			return report.State == "done"
@@ -176,6 +178,9 @@ func (e *erasures) verify(w *world) {
 			return
 		}
 		s.done = true
+		if w.erased++; !anew {
+			w.resumed++
+		}
 		if s.wrote && (report.Messages != s.messages || report.Reactions != s.reactions || report.Texts != s.texts || report.Rooms != 1) {
 			w.violation("erase: that of %s reports %+v; it had %d messages, %d reactions and %d texts", s.username, report, s.messages, s.reactions, s.texts)
 		}

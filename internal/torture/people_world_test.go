@@ -45,6 +45,9 @@ type world struct {
 	acks       int // changes
 	refusals   int
 	open       int // changes without an answer
+	idle       int // changes that made no difference
+	erased     int // accounts
+	resumed    int // of them, those that a server has erased which had not begun it
 }
 
 func newWorld(t *testing.T, random *rand.Rand) *world {
