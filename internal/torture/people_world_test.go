@@ -47,7 +47,7 @@ type world struct {
 	open       int // changes without an answer
 	idle       int // changes that made no difference
 	erased     int // accounts
-	resumed    int // of them, those that a server has erased which had not begun it
+	resumed    int // of them, those that had begun before the server died
 }
 
 func newWorld(t *testing.T, random *rand.Rand) *world {
