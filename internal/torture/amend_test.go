@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"kaban/client"
@@ -26,6 +28,7 @@ type amended struct {
 	deleted bool
 	replies int
 	emoji   map[string]bool
+	since   map[string]uint64 // of each emoji, the entry that has added it
 }
 
 // amender sends messages to a room of its own and changes them, one thing after the other,
@@ -34,6 +37,8 @@ type amender struct {
 	name   string
 	room   *client.Room
 	random *rand.Rand
+
+	repeated atomic.Int64 // changes that made no difference
 
 	mu       sync.Mutex // guards all below
 	messages map[uint64]*amended
@@ -118,22 +123,26 @@ func (a *amender) step(ctx context.Context, i int) error {
 	var receipt client.Receipt
 	var err error
 	then := func() {}
-	switch r.IntN(8) { // a visitor pins nothing
+	switch r.IntN(10) { // a visitor pins nothing
 	case 0, 1, 2:
 		content := fmt.Sprintf("%s-%d %s", a.name, i, strings.Repeat("changed ", r.IntN(20)+1)+"end")
 		receipt, err = a.room.Edit(ctx, seq, content, max(seq, m.edited))
 		then = func() { m.content, m.edited = content, receipt.Seq }
 	case 3, 4, 5:
-		emoji := []string{"👍", "🎉", "❤️"}[r.IntN(3)]
+		emoji := amendEmoji[r.IntN(len(amendEmoji))]
 		on := !m.emoji[emoji]
 		receipt, err = a.room.React(ctx, seq, emoji, on)
-		then = func() { m.emoji[emoji] = on }
+		then = func() { m.emoji[emoji], m.since[emoji] = on, receipt.Seq }
 	case 6:
 		receipt, err = a.room.Reply(ctx, seq, fmt.Sprintf("%s-%d answers", a.name, i))
 		then = func() { m.replies++ }
 	case 7:
 		receipt, err = a.room.Delete(ctx, seq, "")
 		then = func() { *m = amended{deleted: true, replies: m.replies} }
+	case 8, 9:
+		if receipt, err = a.repeat(ctx, seq, m); receipt == (client.Receipt{}) && err == nil {
+			return nil
+		}
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -147,6 +156,26 @@ func (a *amender) step(ctx context.Context, i int) error {
 	return err
 }
 
+// amendEmoji are what an amender reacts with.
+var amendEmoji = []string{"👍", "🎉", "❤️"}
+
+// repeat reacts with an emoji that is there already, which makes no difference.
+func (a *amender) repeat(ctx context.Context, seq uint64, m *amended) (client.Receipt, error) {
+	i := slices.IndexFunc(amendEmoji, func(e string) bool { return m.emoji[e] })
+	if i < 0 {
+		return client.Receipt{}, nil
+	}
+	emoji := amendEmoji[i]
+	receipt, err := a.room.React(ctx, seq, emoji, true)
+	if err == nil && (!receipt.Duplicate || receipt.Seq != m.since[emoji]) {
+		err = fmt.Errorf("%s is on %d since %d, and the same again is answered with %+v", emoji, seq, m.since[emoji], receipt)
+	}
+	if err == nil {
+		a.repeated.Add(1)
+	}
+	return receipt, err
+}
+
 func (a *amender) send(ctx context.Context, content string) error {
 	receipt, err := a.room.Send(ctx, content)
 	if err != nil {
@@ -155,7 +184,7 @@ func (a *amender) send(ctx context.Context, content string) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.head = max(a.head, receipt.Seq)
-	a.messages[receipt.Seq] = &amended{content: content, emoji: make(map[string]bool)}
+	a.messages[receipt.Seq] = &amended{content: content, emoji: make(map[string]bool), since: make(map[string]uint64)}
 	if a.seqs = append(a.seqs, receipt.Seq); len(a.seqs) > maxAmended {
 		a.seqs = a.seqs[1:]
 	}
@@ -243,5 +272,8 @@ func (c *crowd) checkAmended() {
 	if found != len(a.messages) || found == 0 {
 		c.fail("%d messages of %s are in the history, %d were acknowledged", found, desk, len(a.messages))
 	}
-	c.t.Logf("%d messages with %d entries in %s are what they must be", found, a.head, desk)
+	if a.repeated.Load() == 0 {
+		c.fail("nobody repeated a reaction")
+	}
+	c.t.Logf("%d messages with %d entries in %s are what they must be, and %d changes made no difference", found, a.head, desk, a.repeated.Load())
 }

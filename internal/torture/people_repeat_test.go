@@ -58,6 +58,7 @@ func (r *repeaters) again(w *world, l *line, i *idle) {
 		return
 	}
 	i.outcome = o
+	w.idle++
 	if seq, _ := answer["seq"].(float64); o == refused || answer["duplicate"] != true || uint64(seq) != i.since {
 		w.violation("repeat: %v makes no difference since %d and is answered with %v", i.frame, i.since, answer)
 	}

@@ -34,6 +34,10 @@ var peoplePlaces = []struct {
 	{"journal.synced", 20},
 	{"merge.after-commit", 3},
 	{"publish.before", 20},
+	{"ledger.write", 4},
+	{"ledger.before-commit", 4},
+	{"journal.overwritten", 4},
+	{"checkpoint.write", 60},
 }
 
 // peoplePerDatabase is the number of deaths before a campaign starts a new database, so
@@ -67,9 +71,10 @@ func TestPeople(t *testing.T) {
 		}
 		counted += n
 		total.acks, total.refusals, total.open = total.acks+w.acks, total.refusals+w.refusals, total.open+w.open
+		total.idle, total.erased, total.resumed = total.idle+w.idle, total.erased+w.erased, total.resumed+w.resumed
 		t.Logf("%d of %d deaths, %d changes acknowledged, %d refused, %d without an answer: no fault", counted, *folk, total.acks, total.refusals, total.open)
 	}
-	t.Logf("died %v", died)
+	t.Logf("died %v; %d changes made no difference, %d accounts were erased, %d of them begun before a death", died, total.idle, total.erased, total.resumed)
 }
 
 // The control of TestPeople: with a second transaction for a part of each change, the

@@ -45,6 +45,9 @@ type world struct {
 	acks       int // changes
 	refusals   int
 	open       int // changes without an answer
+	idle       int // changes that made no difference
+	erased     int // accounts
+	resumed    int // of them, those that had begun before the server died
 }
 
 func newWorld(t *testing.T, random *rand.Rand) *world {

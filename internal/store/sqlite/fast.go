@@ -86,12 +86,15 @@ func (s *Store) appendFast(ctx context.Context, writes []store.Write, results []
 	return true, nil
 }
 
-// takeBack forgets the entries of a batch that was not stored.
+// takeBack forgets the entries of a batch that was not stored. Without any, no message that appends
+// remember was changed: a change that makes no difference is mostly alone in its batch.
 func (s *Store) takeBack(results []store.Result) {
 	for _, r := range s.fast.grown {
 		s.unmerged.takeBack(r)
 	}
-	clear(s.targets)
+	if s.fast.entries > 0 {
+		clear(s.targets)
+	}
 	clear(results)
 }
 

@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"fmt"
 	"testing"
 
 	"kaban"
@@ -67,5 +68,38 @@ func TestImportOverANoop(t *testing.T) {
 	}
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// BenchmarkNoops appends a reaction that is there already, and then one that makes a difference to another
+// message, each in a batch of its own. Both messages are merged.
+func BenchmarkNoops(b *testing.B) {
+	s := open(b, b.TempDir(), Options{})
+	draft := func(id string, kind kaban.Kind, target uint64, body string) kaban.Draft {
+		d := storetest.Draft(b, "lobby", "ann", id, "x")
+		d.Kind, d.Target, d.Body = kind, target, body
+		return d
+	}
+	const messages = 100
+	for i := range messages {
+		storetest.Append(b, s, draft(fmt.Sprint("a", i), kaban.KindMessage, 0, "hello"))
+	}
+	for i := range uint64(messages) {
+		storetest.Append(b, s, draft(fmt.Sprint("b", i), kaban.KindReact, i+1, kaban.Switch(true, "👍")))
+	}
+	if err := s.mergePresent(); err != nil {
+		b.Fatal(err)
+	}
+	n := 0
+	for b.Loop() {
+		n++
+		for i, d := range []kaban.Draft{
+			draft(fmt.Sprint("c", n), kaban.KindReact, uint64(n%50)+1, kaban.Switch(true, "👍")),
+			draft(fmt.Sprint("d", n), kaban.KindReact, uint64((n-1)%50)+51, kaban.Switch((n-1)/50%2 == 0, "🎉")),
+		} {
+			if got := storetest.Append(b, s, d)[0]; got.Err != nil || got.Duplicate != (i == 0) {
+				b.Fatalf("%+v: %+v", d, got)
+			}
+		}
 	}
 }
