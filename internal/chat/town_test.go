@@ -19,6 +19,12 @@ import (
 	"kaban/internal/store/storetest"
 )
 
+// A check of a property makes a whole server.
+func TestMain(m *testing.M) {
+	storetest.Checks(40)
+	m.Run()
+}
+
 // town is a claimed server with accounts.
 type town struct {
 	t     testing.TB

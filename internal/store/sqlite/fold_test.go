@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -144,11 +145,14 @@ func (w *twins) compare() {
 	}
 }
 
+// folds is how many random runs TestChangesAreFolded has.
+var folds = flag.Int("folds", 3, "compare the store with one in memory in so many random runs")
+
 // Whatever is merged, whenever the store is closed or dies, and however its batches are
 // stored: it has what a store in memory has.
 func TestChangesAreFolded(t *testing.T) {
 	t.Parallel()
-	for range 6 {
+	for range *folds {
 		seed := rand.Uint64()
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			w := &twins{

@@ -19,6 +19,13 @@ import (
 	"kaban/internal/store/storetest"
 )
 
+// The suite of the contract runs three times, so that each of its properties is checked more
+// than a hundred times.
+func TestMain(m *testing.M) {
+	storetest.Checks(40)
+	m.Run()
+}
+
 func open(t testing.TB, dir string, options Options) *Store {
 	t.Helper()
 	s, err := Open(t.Context(), dir, options)
@@ -277,7 +284,7 @@ func TestReadsAndAppendsAtOnceUntilClose(t *testing.T) {
 			}
 		}()
 	}
-	for i := range 100 {
+	for i := range 40 {
 		storetest.Append(t, s, numbered(t, "lobby", "alice", 1+i*10, 10)...)
 	}
 	closeStore(t, s)

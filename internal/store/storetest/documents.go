@@ -205,7 +205,7 @@ func testScan(t *testing.T, s store.Store) {
 // A page of a large part of the keys costs no more than one of a small part, else this
 // test takes minutes.
 func testManyDocuments(t *testing.T, s store.Store) {
-	const n, batch, page = 100_000, 10_000, 100
+	const n, batch, page = 20_000, 2_000, 100
 	key := func(i int) string { return fmt.Sprintf("many/%06d", i) }
 	put(t, s, "many", "before", "many0", "behind")
 	for i := 0; i < n; i += batch {
