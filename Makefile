@@ -61,9 +61,9 @@ run: ## run a server from the sources, with its data in ./kaban-data
 # make check has vetted all packages.
 test: check ## check, then run all tests with the race detector; those of connections with both pollers, over WebSocket and over TLS
 	$(racing) scripts/in-memory go test -exec "'$(CURDIR)/scripts/in-memory' -test" -race -vet=off -shuffle=on -timeout 25m $(longest) ./...
-	@$(MAKE) --no-print-directory -j2 --output-sync=target $(further)
+	@$(MAKE) --no-print-directory -j3 --output-sync=target $(further)
 
-# Two of them at a time, each with one package at a time, are as much as two packages above.
+# Three of them at a time, each with one package at a time, whose tests wait for a part of it.
 test-portable:
 	$(racing) go test -race -p 1 -shuffle=on -timeout 10m -tags portable ./internal/server ./client
 

@@ -157,7 +157,7 @@ func TestServerAgrees(t *testing.T) {
 	for _, admission := range []string{"open", "invite", "closed"} {
 		t.Run(admission, func(t *testing.T) {
 			w := newWorld(t, api{})
-			tried := sample(t, 2)
+			tried := sample(t, 4)
 			w.makeInvites(100)
 			w.set("access", admission)
 			for _, by := range w.actors() {

@@ -320,7 +320,7 @@ func TestAReaderIsNeverPulledDown(t *testing.T) {
 
 // What is held is bounded, however much is said, and however far one scrolls.
 func TestMemoryIsBoundedOverADay(t *testing.T) {
-	const messages = 200_000
+	const messages = 40_000
 	d := newDesk(t, 80, 16)
 	r := d.active
 	for n := 0; n < messages; n += 100 {

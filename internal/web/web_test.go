@@ -22,6 +22,7 @@ import (
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 	"go.uber.org/goleak"
+	"golang.org/x/crypto/argon2"
 
 	"kaban/client"
 	"kaban/internal/account"
@@ -45,6 +46,12 @@ var update = flag.Bool("update", false, "write the golden files anew")
 
 // patience is how long a test waits for what must come.
 const patience = 20 * time.Second
+
+// cheapKey is argon2.IDKey with as little work as it can have. What a password costs is tested
+// in package account; here a hundred people sign up at once.
+func cheapKey(password, salt []byte, _, _ uint32, _ uint8, length uint32) []byte {
+	return argon2.IDKey(password, salt, 1, 8, 1, length)
+}
 
 // fixture is a server with both front ends on free ports.
 type fixture struct {
@@ -109,7 +116,7 @@ func start(t *testing.T, config web.Config, s store.Store, settings ...chat.Opti
 		t.Fatal(err)
 	}
 	f.accounts = account.New(s, account.Options{
-		Now: f.clock.now, Elapsed: f.clock.elapsed,
+		Now: f.clock.now, Elapsed: f.clock.elapsed, Argon2id: cheapKey,
 		Log: config.Log, OnRevoked: rooms.Revoke, OnChanged: rooms.AccountChanged, OnSettings: rooms.SettingChanged, OnNotifications: rooms.NotificationsChanged,
 	})
 	config.Accounts = f.accounts
