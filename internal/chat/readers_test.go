@@ -158,6 +158,9 @@ func newModel(t *testing.T, rt *rapid.T, s store.Store, counts map[string]int) *
 		by := d.log[0].By
 		m.post(by, d, "the first", 0, true)
 		m.post(by, d, "the second", 2, true)
+		if rapid.Bool().Draw(rt, "the bot first") { // it may have been in the room for longer than its owner
+			m.act(by, d, nil, m.to("robo", access.Invite))
+		}
 		if rapid.Bool().Draw(rt, "joined") {
 			m.act(by, d, nil, Act{Change: people.RoomChange{History: people.HistoryJoined}})
 		}
