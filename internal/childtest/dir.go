@@ -7,7 +7,7 @@ import (
 
 // diskVariable names the directory of temporary files on a disk, where make test puts the
 // others in memory: see scripts/in-memory.
-const diskVariable = "KABAN_TEST_DISK"
+const diskVariable = "TESTS_ON_DISK"
 
 // DiskDir is t.TempDir for tests of what a process that is killed leaves on a disk: the
 // directory is never in memory.
