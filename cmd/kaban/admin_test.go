@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -27,14 +28,15 @@ func TestServerEndsInTheMiddle(t *testing.T) {
 	if err := kept.Close(); err != nil {
 		t.Fatal(err)
 	}
-	dies := "" // the method and path at which the server ends
-	half := false
+	var dies atomic.Value // the method and path at which the server ends
+	var half atomic.Bool  // with a part of its answer
+	dies.Store("")
 	s, err := operator.Listen(data, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Method+" "+r.URL.Path != dies {
+		if r.Method+" "+r.URL.Path != dies.Load() {
 			io.WriteString(w, "{}")
 			return
 		}
-		if half {
+		if half.Load() {
 			w.Header().Set("Content-Length", "100")
 			io.WriteString(w, "{")
 		}
@@ -58,12 +60,13 @@ func TestServerEndsInTheMiddle(t *testing.T) {
 		"status":           {&statusCommand{Data: data, Every: time.Second}, "GET " + statusPath, "the server ended before it answered ("},
 		"the search index": {&reindexCommand{Data: data}, "POST " + reindexPath, "it may have done what it was asked for, or not"},
 	} {
-		for _, half = range []bool{false, true} {
-			dies = c.dies
+		for _, partly := range []bool{false, true} {
+			half.Store(partly)
+			dies.Store(c.dies)
 			var said bytes.Buffer
 			err := c.command.Run(streams{strings.NewReader(""), &said, &said})
 			if err == nil || !strings.Contains(err.Error(), c.want) {
-				t.Errorf("%s, with half an answer: %t: %v; want %q", name, half, err, c.want)
+				t.Errorf("%s, with half an answer: %t: %v; want %q", name, partly, err, c.want)
 			}
 			if isChange := strings.HasPrefix(c.dies, "POST"); err != nil && strings.Contains(err.Error(), "or not") && !isChange {
 				t.Errorf("%s changes nothing: %v", name, err)

@@ -223,6 +223,10 @@ func reacted(emoji map[string]bool) map[string]bool {
 	return on
 }
 
+// manyChanges is how many entries the amender cannot have without a change that made no
+// difference: about one in twenty makes none.
+const manyChanges = 500
+
 // checkAmended compares what the amender's messages are with what they must be, in the
 // history and for the reader of the log. The crowd is quiet.
 func (c *crowd) checkAmended() {
@@ -272,7 +276,7 @@ func (c *crowd) checkAmended() {
 	if found != len(a.messages) || found == 0 {
 		c.fail("%d messages of %s are in the history, %d were acknowledged", found, desk, len(a.messages))
 	}
-	if a.repeated.Load() == 0 {
+	if a.repeated.Load() == 0 && a.head >= manyChanges {
 		c.fail("nobody repeated a reaction")
 	}
 	c.t.Logf("%d messages with %d entries in %s are what they must be, and %d changes made no difference", found, a.head, desk, a.repeated.Load())
