@@ -78,6 +78,9 @@ type Journal struct {
 	coder  coder
 	large  bool // the current segment is for one frame only
 	clean  bool // behind its last frame there are only zeros
+	// failed is the first ErrSync of Append, Turn or Begin. A frame whose sync has failed may
+	// be there, so nothing may follow the one before it.
+	failed error
 
 	tending sync.Mutex // held by Trim and Prepare; before mu
 
@@ -108,8 +111,12 @@ func (j *Journal) Size() int64 { return j.bytes.Load() }
 
 // Append writes a batch, whose number is higher than all before it, and makes it durable.
 // The payload must not be empty. After an error the batch is not there, except after
-// ErrSync, when it may be.
-func (j *Journal) Append(batch uint64, payload []byte) error {
+// ErrSync, when it may be; then this and all later calls of Append, Turn and Begin fail.
+func (j *Journal) Append(batch uint64, payload []byte) (err error) {
+	if j.failed != nil {
+		return j.failed
+	}
+	defer j.noteFailed(&err)
 	if len(payload) == 0 || len(payload) > maxPayload {
 		return fmt.Errorf("a batch of %d bytes does not fit into the journal", len(payload))
 	}
@@ -154,8 +161,19 @@ func (j *Journal) Turn() (Salt, error) {
 	return salt, nil
 }
 
+// noteFailed notes that a sync has failed.
+func (j *Journal) noteFailed(err *error) {
+	if errors.Is(*err, ErrSync) {
+		j.failed = *err
+	}
+}
+
 // turn begins a new segment with room for a frame. It may have to be clean.
-func (j *Journal) turn(frame int64, clean bool) error {
+func (j *Journal) turn(frame int64, clean bool) (err error) {
+	if j.failed != nil {
+		return j.failed
+	}
+	defer j.noteFailed(&err)
 	size := max(j.size, headerSize+frame)
 	spare, err := j.spare(size, clean)
 	if err != nil {

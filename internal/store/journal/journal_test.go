@@ -7,7 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"testing"
+
+	"kaban/internal/failpoint/disk"
 )
 
 // The package works with the real system, and what it wrote is there after each end.
@@ -495,5 +498,58 @@ func TestOpenFails(t *testing.T) {
 	}
 	if _, _, err := openReal(filepath.Join(dir, "journal"), m); err == nil || errors.Is(err, ErrDamaged) {
 		t.Errorf("Open with a directory as a segment: %v", err)
+	}
+}
+
+// failingFile is a file whose syncs fail while failing is set.
+type failingFile struct {
+	*disk.File
+	failing *bool
+}
+
+func (f failingFile) SyncData() error {
+	if *f.failing {
+		return syscall.EIO
+	}
+	return nil
+}
+
+// A frame whose sync has failed may be there, so no segment begins behind the frame before it.
+func TestNothingFollowsAFailedSync(t *testing.T) {
+	failing, dir := false, filepath.Join(t.TempDir(), "journal")
+	sys := unsynced
+	sys.open = func(path string, flag int) (file, error) {
+		f, err := disk.OpenFile(path, flag, 0o600)
+		return failingFile{f, &failing}, err
+	}
+	j, _, err := open(&sys, dir, Mark{Closed: true}, testSize)
+	if err != nil {
+		t.Fatal(err)
+	}
+	salt, _ := j.Salt()
+	if err := j.Append(1, payload(1, 100)); err != nil {
+		t.Fatal(err)
+	}
+	failing = true
+	if err := j.Append(2, payload(2, 100)); !errors.Is(err, ErrSync) {
+		t.Fatalf("got %v, want ErrSync", err)
+	}
+	failing = false // the system takes what it has for written
+	if _, err := j.Turn(); !errors.Is(err, ErrSync) {
+		t.Errorf("Turn: got %v, want ErrSync", err)
+	}
+	if err := j.Begin(); !errors.Is(err, ErrSync) {
+		t.Errorf("Begin: got %v, want ErrSync", err)
+	}
+	if err := j.Append(3, payload(3, 100)); !errors.Is(err, ErrSync) {
+		t.Errorf("Append: got %v, want ErrSync", err)
+	}
+	j.Close()
+	found, err := Read(dir, Mark{Salt: salt})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(found); n != 2 || found[n-1].Batch != 2 {
+		t.Errorf("got %d frames", n)
 	}
 }
