@@ -30,6 +30,16 @@ func (p *page) notified(want ...string) {
 	p.until(`window.shown.join(' | ') === %s`, strings.Join(want, " | "))
 }
 
+// showNotices has the browser show what notifies the account, as chosen in each room.
+func (p *page) showNotices() {
+	p.t.Helper()
+	p.until(`navigator.serviceWorker.controller`)
+	p.part("Notifications")
+	p.text(`document.querySelectorAll('input[name=notify]')[1].click(), ''`)
+	p.until(`JSON.parse(localStorage.getItem('kaban.notify')) === 'all'`)
+	p.press(kb.Escape)
+}
+
 // TestNotificationsOfAccount chooses keywords, a level and when not to be disturbed. Another
 // device of the account follows, without a reload.
 func TestNotificationsOfAccount(t *testing.T) {
@@ -43,11 +53,7 @@ func TestNotificationsOfAccount(t *testing.T) {
 	olga.signIn(s.url, "olga")
 	ben.signIn(s.url, "ben")
 	desk.signIn(s.url, "ben")
-	desk.until(`navigator.serviceWorker.controller`)
-	desk.part("Notifications")
-	desk.text(`document.querySelectorAll('input[name=notify]')[1].click(), ''`)
-	desk.until(`JSON.parse(localStorage.getItem('kaban.notify')) === 'all'`)
-	desk.press(kb.Escape)
+	desk.showNotices()
 	desk.until(`!document.querySelector('dialog[open]')`)
 	desk.text(`document.hasFocus = () => false, dispatchEvent(new Event('blur')), ''`)
 	say := func(content string) {
