@@ -3,8 +3,6 @@ package browser
 import (
 	"strings"
 	"testing"
-
-	cdppage "github.com/chromedp/cdproto/page"
 )
 
 // hostile replaces the server, and runs the page's clock a hundred times as fast. The
@@ -61,7 +59,7 @@ func TestNothingMakesThePageHurry(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p := newPage(t, desktop)
-			command(p, cdppage.AddScriptToEvaluateOnNewDocument, cdppage.AddScriptToEvaluateOnNewDocumentParams{Source: strings.Replace(hostile, "MODE", mode, 1)})
+			p.script(strings.Replace(hostile, "MODE", mode, 1))
 			p.open(s.url)
 			p.until(`document.activeElement?.id === 'name'`)
 			p.write("alice")

@@ -3,7 +3,6 @@ package browser
 import (
 	"testing"
 
-	cdppage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 )
 
@@ -37,7 +36,7 @@ func TestTextsOnDemand(t *testing.T) {
 
 	german := newPage(t, desktop)
 	german.expectBreaks()
-	command(german, cdppage.AddScriptToEvaluateOnNewDocument, cdppage.AddScriptToEvaluateOnNewDocumentParams{Source: germanBrowser})
+	german.script(germanBrowser)
 	german.join(between.url(), "ben")
 	if n := german.number(`new Set(performance.getEntriesByType('resource').filter((e) => e.name.includes('/assets/texts.')).map((e) => e.name)).size`); n != 1 {
 		t.Errorf("%v files of texts are loaded in German, want one", n)

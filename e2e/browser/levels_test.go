@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"testing"
 
-	cdppage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp/kb"
 )
 
@@ -17,7 +16,7 @@ func TestLevelsOfRoom(t *testing.T) {
 	for _, p := range []*page{olga, ben, other} {
 		p.expectBreaks()
 	}
-	command(ben, cdppage.AddScriptToEvaluateOnNewDocument, cdppage.AddScriptToEvaluateOnNewDocumentParams{Source: notices})
+	ben.script(notices)
 	olga.signIn(s.url, "olga")
 	ben.signIn(s.url, "ben")
 	other.signIn(s.url, "ben")

@@ -7,7 +7,6 @@ import (
 	"io"
 	"testing"
 
-	cdppage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp/kb"
 
 	"kaban/client"
@@ -175,7 +174,7 @@ func TestRepeatedChanges(t *testing.T) {
 	between := startLink(t, s.url)
 	alice, ben := newPage(t, desktop), newPage(t, desktop)
 	alice.expectBreaks()
-	command(alice, cdppage.AddScriptToEvaluateOnNewDocument, cdppage.AddScriptToEvaluateOnNewDocumentParams{Source: loseAcks})
+	alice.script(loseAcks)
 	alice.join(between.url(), "alice")
 	ben.join(s.url, "ben")
 	alice.say("one")

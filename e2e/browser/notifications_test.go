@@ -6,7 +6,6 @@ import (
 	"testing"
 	"time"
 
-	cdppage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp/kb"
 )
 
@@ -49,7 +48,7 @@ func TestNotificationsOfAccount(t *testing.T) {
 	for _, p := range []*page{olga, ben, desk} {
 		p.expectBreaks()
 	}
-	command(desk, cdppage.AddScriptToEvaluateOnNewDocument, cdppage.AddScriptToEvaluateOnNewDocumentParams{Source: notices})
+	desk.script(notices)
 	olga.signIn(s.url, "olga")
 	ben.signIn(s.url, "ben")
 	desk.signIn(s.url, "ben")

@@ -101,7 +101,7 @@ func preparePage(t testing.TB, ctx context.Context, cancel func(), how screen) *
 	}})
 	// A background tab counts as looked at too.
 	command(p, emulation.SetFocusEmulationEnabled, emulation.SetFocusEmulationEnabledParams{Enabled: true})
-	command(p, cdppage.AddScriptToEvaluateOnNewDocument, cdppage.AddScriptToEvaluateOnNewDocumentParams{Source: watch})
+	p.script(watch)
 	return p
 }
 

@@ -2,8 +2,6 @@ package browser
 
 import (
 	"testing"
-
-	cdppage "github.com/chromedp/cdproto/page"
 )
 
 // readTimers notes for each mark of reading that a page sends how long the timer was that sent
@@ -37,7 +35,7 @@ func TestReadElsewhere(t *testing.T) {
 	for _, p := range []*page{olga, desk, phone} {
 		p.expectBreaks()
 	}
-	command(desk, cdppage.AddScriptToEvaluateOnNewDocument, cdppage.AddScriptToEvaluateOnNewDocumentParams{Source: readTimers})
+	desk.script(readTimers)
 	olga.signIn(s.url, "olga")
 	olga.create("garden", "public")
 	for _, p := range []*page{desk, phone} {

@@ -2,8 +2,6 @@ package browser
 
 import (
 	"testing"
-
-	cdppage "github.com/chromedp/cdproto/page"
 )
 
 // TestScreenshots makes the pictures of the documentation: a team's conversation, on a
@@ -29,7 +27,7 @@ func TestScreenshots(t *testing.T) {
 		{"web-phone-dark", screen{width: 390, height: 780, mobile: true, dark: true}},
 	} {
 		p := newPage(t, shot.how)
-		command(p, cdppage.AddScriptToEvaluateOnNewDocument, cdppage.AddScriptToEvaluateOnNewDocumentParams{Source: morning})
+		p.script(morning)
 		p.open(s.url)
 		// A returning user, with rooms, some of them unread.
 		p.text(`localStorage.setItem('kaban.rooms', JSON.stringify(['lobby', 'deploys', 'design', 'incidents', 'random'])), localStorage.setItem('kaban.starred', '["lobby", "design"]'), ''`)
