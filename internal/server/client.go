@@ -28,7 +28,8 @@ type client struct {
 
 	arrival   *arrival      // nil once the hello is accepted
 	quota     *quota        // nil: not limited
-	session   *chat.Session // nil before welcome and after the end
+	session   *chat.Session // nil before the hello is accepted and after the end
+	greeted   bool          // the welcome is sent; nothing goes to an account before it
 	request   *wire.Request // of the read step; nil between steps, unless it is held
 	held      bool          // the request was read and waits for room
 	badFrames uint8         // in a row

@@ -190,6 +190,10 @@ func (c *client) welcome(e *wire.Event) {
 	}
 	e.Heartbeat = max(c.server.manager.Config().Heartbeat.Truncate(time.Second), time.Second)
 	c.reply(e)
+	c.greeted = true
+	if c.rooms != nil { // something has changed since the connection is known
+		c.tellStates()
+	}
 }
 
 // refuseHello ends a connection whose hello is refused. Where the same hello may

@@ -141,7 +141,7 @@ func (c *client) Changed(room kaban.RoomName) {
 func (c *client) tellStates() {
 	r := c.rooms
 	switch {
-	case c.session == nil || r.telling || len(r.dirty) == 0:
+	case c.session == nil || !c.greeted || r.telling || len(r.dirty) == 0:
 		return
 	case !c.handler.Has(conn.NeedReply):
 		r.telling = true

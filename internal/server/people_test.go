@@ -33,7 +33,13 @@ func newTown(t *testing.T) *town { return newTownWith(t, chat.Options{}) }
 // newTownWith is newTown with options of the chat.
 func newTownWith(t *testing.T, options chat.Options) *town {
 	t.Helper()
-	w := &town{store: memory.New(0), tokens: make(map[string]string)}
+	return newTownOn(t, options, memory.New(0))
+}
+
+// newTownOn is newTownWith on a store.
+func newTownOn(t *testing.T, options chat.Options, s store.Store) *town {
+	t.Helper()
+	w := &town{store: s, tokens: make(map[string]string)}
 	w.fixture = startAll(t, options, conn.Config{}, w.store, dispatch.Options{}, func(accounts *account.Service) { w.accounts = accounts })
 	operator, ctx := account.Operator(), t.Context()
 	if _, err := w.accounts.MakeOwner(ctx, "olga", password); err != nil {
