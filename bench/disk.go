@@ -202,7 +202,7 @@ func (m *meter) useStore(n int, dir string) (err error) {
 		m.record.Figures.add(storeName(n), kabanDurable, metric, float64(d.Microseconds())/1000)
 	}
 	add(startMillis, p.started)
-	conn, err := net.Dial("tcp", p.address)
+	conn, err := net.Dial("tcp", strings.TrimPrefix(p.address, "tcp://"))
 	if err != nil {
 		return err
 	}
