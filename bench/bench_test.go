@@ -143,3 +143,20 @@ func TestFigure(t *testing.T) {
 		t.Errorf("thousands: %s", got)
 	}
 }
+
+// A record that is completed keeps what was not measured again.
+func TestWith(t *testing.T) {
+	last, later := sample(), &record{Machine: machine{Commit: "later"}, Figures: make(figures)}
+	later.Figures.add(storeName(10_000), kabanDurable, startMillis, 99)
+	all := last.with(later)
+	if got := all.Figures.median(storeName(10_000), kabanDurable, startMillis); got != 99 {
+		t.Errorf("the later figure is %v, want 99", got)
+	}
+	if got := last.Figures.median(storeName(10_000), kabanDurable, startMillis); got != 12 {
+		t.Errorf("the last record has %v now, want 12", got)
+	}
+	all.Figures[storeName(10_000)] = last.Figures[storeName(10_000)]
+	if !reflect.DeepEqual(all, last) {
+		t.Error("what was not measured again is different")
+	}
+}

@@ -29,6 +29,7 @@ type plan struct {
 	duration time.Duration
 	growth   int            // messages in the largest database
 	only     *regexp.Regexp // works to run; nil is all
+	into     bool           // publish them with the others of the last record
 	docs     string
 	dir      string // for binaries and data
 }
@@ -40,6 +41,7 @@ func main() {
 	flag.DurationVar(&p.duration, "duration", 3*time.Second, "how long each measurement takes")
 	flag.IntVar(&p.growth, "growth", 1_000_000, "messages in the largest database that is built, 10000 to 10000000")
 	flag.StringVar(&only, "only", "", "only works that match this regular expression; nothing is written then")
+	flag.BoolVar(&p.into, "into", false, "with -only: write the page with them and the other works as they were measured last, to complete a run of the same version")
 	flag.StringVar(&p.docs, "docs", "docs", "where performance.md is")
 	flag.StringVar(&p.dir, "dir", "bin", "where to build and to keep data for a while; its disk is measured")
 	flag.Parse()
@@ -94,7 +96,15 @@ func run(p plan, only string) error {
 		return err
 	}
 	if p.only != nil {
-		return errors.Join(r.print(os.Stdout), err)
+		err = errors.Join(r.print(os.Stdout), err)
+		if !p.into || err != nil {
+			return err
+		}
+		last, err := published(p.docs)
+		if err != nil {
+			return err
+		}
+		r = last.with(r)
 	}
 	return errors.Join(r.publish(p.docs), err)
 }

@@ -107,25 +107,48 @@ func (r *record) print(out io.Writer) error {
 	return nil
 }
 
+// resultsIn is the file that a record is kept in.
+func resultsIn(docs string) string { return filepath.Join(docs, "performance", "results.json") }
+
+// published returns the record that was written last, an empty one if there is none.
+func published(docs string) (*record, error) {
+	r := new(record)
+	text, err := os.ReadFile(resultsIn(docs))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return r, nil
+	case err != nil:
+		return nil, err
+	}
+	if err := json.Unmarshal(text, r); err != nil {
+		return nil, fmt.Errorf("%s: %w", resultsIn(docs), err)
+	}
+	return r, nil
+}
+
+// with returns a record with the figures of another one, measured later, in place of its own
+// of the same works.
+func (r *record) with(later *record) *record {
+	all := *r
+	all.Figures = make(figures)
+	maps.Copy(all.Figures, r.Figures)
+	maps.Copy(all.Figures, later.Figures)
+	return &all
+}
+
 // publish writes the page, the plots and the results, and reports changes.
 func (r *record) publish(docs string) error {
 	plots := filepath.Join(docs, "performance")
 	if err := os.MkdirAll(plots, 0o755); err != nil {
 		return err
 	}
-	results := filepath.Join(plots, "results.json")
-	earlier := &record{}
-	text, err := os.ReadFile(results)
-	switch {
-	case err == nil:
-		if err := json.Unmarshal(text, earlier); err != nil {
-			return fmt.Errorf("%s: %w", results, err)
-		}
-	case !errors.Is(err, fs.ErrNotExist):
+	earlier, err := published(docs)
+	if err != nil {
 		return err
 	}
 	page := filepath.Join(docs, "performance.md")
-	if text, err = os.ReadFile(page); err != nil {
+	text, err := os.ReadFile(page)
+	if err != nil {
 		return fmt.Errorf("the page with its text must exist: %w", err)
 	}
 	written, err := r.fillPage(string(text))
@@ -141,7 +164,7 @@ func (r *record) publish(docs string) error {
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(os.WriteFile(page, []byte(written), 0o644), os.WriteFile(results, kept, 0o644)); err != nil {
+	if err := errors.Join(os.WriteFile(page, []byte(written), 0o644), os.WriteFile(resultsIn(docs), kept, 0o644)); err != nil {
 		return err
 	}
 	fmt.Printf("%s is written\n", page)
