@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"sync"
@@ -53,6 +54,7 @@ func giveBack(ctx context.Context) {
 		every = giveBackEvery
 		if now.collections == last.collections && now.isWasteful(left) {
 			start := time.Now()
+			runtime.GC() // a pool gives up what it has in the second collection
 			debug.FreeOSMemory()
 			every = max(every, giveBackShare*time.Since(start))
 			now = readHeap()
