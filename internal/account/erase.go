@@ -1,6 +1,7 @@
 package account
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,7 +21,8 @@ import (
 // which nobody gets again, and its opaque id, under which the logs keep its entries. What
 // others have written about it stays. The audit still says who did what to whom. Its bots are
 // erased like it. What it has written, also by its bots and by hooks that it has made, is
-// deleted later, in the background: Erasure says how far that is.
+// deleted later, in the background: Erasure says how far that is. Until that is done, Erase
+// changes nothing and writes no row of the audit.
 //
 // The audit may be long, so its part is more than one transaction, of EraseFromAudit. The erasing
 // begins with it.
@@ -30,6 +32,10 @@ func (s *Service) Erase(ctx context.Context, by Actor, username string) error {
 		return fmt.Errorf("%s an account: %w", access.Erase, err)
 	}
 	return s.administer(ctx, by, access.Erase, people.AuditAccountErase, username, 0, func(c *change, a *people.Account) (string, error) {
+		if erasing, err := c.isErasing(a); err != nil || erasing {
+			c.changed(a.ID) // the erasing goes on, if it could not be begun before
+			return "", cmp.Or(err, errUnchanged)
+		}
 		bots, err := c.allBots(a.ID)
 		if err != nil {
 			return "", err
@@ -152,6 +158,15 @@ func (c *change) isErased(a *people.Account) (bool, error) {
 		}
 	}
 	return false, nil
+}
+
+// isErasing reports whether an account was erased and what it has written is still being deleted.
+func (c *change) isErasing(a *people.Account) (bool, error) {
+	if a.Status != people.StatusRemoved {
+		return false, nil
+	}
+	e, err := people.Erasures.Get(c.Tx, a.ID)
+	return err == nil && e.Done == 0, ignoreNotFound(err)
 }
 
 // allFormerHooks returns for all identities the hooks that they have made, as formerHooks does for

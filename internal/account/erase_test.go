@@ -143,6 +143,43 @@ func TestErase(t *testing.T) {
 	}
 }
 
+// Erasing again changes nothing before it is done, and begins anew after that.
+func TestEraseWhileErasing(t *testing.T) {
+	w := newWorld(t, nil)
+	alice := w.claim()
+	bob := w.add(alice, "bob", kaban.RoleMember)
+	eve := w.add(alice, "eve", kaban.RoleMember)
+	w.bot(bob, "robot")
+	rows := func() int { return strings.Count(strings.Join(w.rows(Operator()), " "), "account.erase") }
+	w.must(w.Erase(w.ctx, alice, "bob"))
+	w.pass(time.Minute)
+	before := w.dump()
+	for range 3 {
+		w.mu.Lock()
+		w.changed = nil
+		w.mu.Unlock()
+		w.must(w.Erase(w.ctx, alice, "bob"))
+		if want := []string{bob.Principal.Account.ID}; !slices.Equal(w.changed, want) {
+			t.Errorf("%q are announced, want %q, so that the erasing goes on", w.changed, want)
+		}
+	}
+	if after := w.dump(); after != before {
+		t.Errorf("it has changed\n%s\nto\n%s", before, after)
+	}
+	if n := rows(); n != 2 {
+		t.Errorf("the audit has %d rows, want one of the account and one of its bot", n)
+	}
+	wantCode(t, "by somebody else", w.Erase(w.ctx, eve, "bob"), "forbidden")
+	e, err := w.Erasure(w.ctx, alice, "bob")
+	w.must(err)
+	e.Done = w.now()
+	w.must(w.documents.Update(w.ctx, func(tx store.Tx) error { return people.Erasures.Put(tx, &e) }))
+	w.must(w.Erase(w.ctx, alice, "bob"))
+	if e, err = w.Erasure(w.ctx, alice, "bob"); err != nil || e.Done != 0 || rows() != 3 {
+		t.Errorf("after it is done: %+v, error %v, with %d rows", e, err, rows())
+	}
+}
+
 // The parts of a preview go through the audit once.
 func TestWouldEraseAgain(t *testing.T) {
 	w := newWorld(t, nil)

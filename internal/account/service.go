@@ -128,8 +128,12 @@ type change struct {
 	altered []string // accounts that changed announces
 }
 
+// errUnchanged ends a transaction that has nothing to change, so it writes no row of the audit.
+// update returns nil then, after the effects.
+var errUnchanged = errors.New("nothing to change")
+
 // update runs a function in a transaction. The function may run more than once. It
-// must write a row of the audit.
+// must write a row of the audit, or return errUnchanged.
 func (s *Service) update(ctx context.Context, by Actor, run func(*change) error) error {
 	var done *change
 	err := s.documents.Update(ctx, func(tx store.Tx) error {
@@ -142,7 +146,7 @@ func (s *Service) update(ctx context.Context, by Actor, run func(*change) error)
 		}
 		return nil
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, errUnchanged) {
 		return err
 	}
 	for _, effect := range done.after {
