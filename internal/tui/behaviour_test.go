@@ -337,8 +337,8 @@ func TestMemoryIsBoundedOverADay(t *testing.T) {
 	if len(r.items) > maxItems || cap(r.items) > 3*maxItems {
 		t.Errorf("%d items are held, in a slice of %d", len(r.items), cap(r.items))
 	}
-	if len(r.speakers) > 50 || len(d.looks) > maxLooks {
-		t.Errorf("%d speakers and %d looks are held", len(r.speakers), len(d.looks))
+	if len(r.speakers) > 50 {
+		t.Errorf("%d speakers are held", len(r.speakers))
 	}
 	if r.head != messages || r.last() != messages || r.unread() != 0 {
 		t.Errorf("head %d, last %d, unread %d", r.head, r.last(), r.unread())
@@ -365,6 +365,22 @@ func TestMemoryIsBoundedOverADay(t *testing.T) {
 	}
 	if wrapped > 2*maxItems {
 		t.Errorf("%d laid out lines are held", wrapped)
+	}
+}
+
+// The looks of names are bounded, however many names are shown, and kept until then.
+func TestLooksAreBounded(t *testing.T) {
+	var looks lookCache
+	most := 0
+	for n := range maxLooks + maxLooks/2 {
+		name := fmt.Sprint("user", n)
+		if got := looks.of(name); n%100 == 0 && got != nameLook(name) {
+			t.Fatalf("%s has the look %v, want %v", name, got, nameLook(name))
+		}
+		most = max(most, len(looks))
+	}
+	if most != maxLooks {
+		t.Errorf("%d looks were held at most, want %d", most, maxLooks)
 	}
 }
 
