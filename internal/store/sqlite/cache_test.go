@@ -104,6 +104,69 @@ func TestTheCacheIsExact(t *testing.T) {
 	view("imported [imported new] [d/1=imported] 2", nothing)
 }
 
+// A change is seen also if what was known of its key is in the old generation, or in both.
+func TestTheOldGenerationIsExact(t *testing.T) {
+	put := func(s *Store, d store.Document) error {
+		return s.Update(t.Context(), func(tx store.Tx) error { return tx.Put(d.Key, d.Value) })
+	}
+	load := func(s *Store, d store.Document) error { // drops everything that is known
+		_, err := s.ImportDocuments(t.Context(), []store.Document{d})
+		return err
+	}
+	for name, c := range map[string]struct {
+		change func(*Store, store.Document) error
+		young  bool
+	}{
+		"old, put":      {put, false},
+		"both, put":     {put, true},
+		"old, imported": {load, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := open(t, t.TempDir(), Options{})
+			defer s.Close()
+			get := func(key string) (value []byte) {
+				t.Helper()
+				if err := s.View(t.Context(), func(tx store.Tx) (err error) { value, err = tx.Get(key); return err }); err != nil {
+					t.Fatal(err)
+				}
+				return value
+			}
+			get("k")
+			for n := 0; !isKnown(s, "k", false); n++ {
+				if n > 2*cacheBytes/cacheOverhead {
+					t.Fatalf("it is not in the old generation after %d others", n)
+				}
+				get(fmt.Sprint("none", n))
+			}
+			if c.young {
+				get("k")
+			}
+			if !isKnown(s, "k", false) || isKnown(s, "k", true) != c.young {
+				t.Fatal("it is not where it should be")
+			}
+			if err := c.change(s, store.Document{Key: "k", Value: []byte("new")}); err != nil {
+				t.Fatal(err)
+			}
+			if got := get("k"); string(got) != "new" {
+				t.Errorf("got %q, want what was written", got)
+			}
+		})
+	}
+}
+
+// isKnown reports whether a generation of the cache has a key.
+func isKnown(s *Store, key string, young bool) bool {
+	c := &s.database.cache
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	generation := c.old
+	if young {
+		generation = c.young
+	}
+	_, known := generation[key]
+	return known
+}
+
 // What a caller does with a value changes nothing for the next one.
 func TestCachedValuesAreCopies(t *testing.T) {
 	s := open(t, t.TempDir(), Options{})
