@@ -42,12 +42,16 @@ racing := CGO_ENABLED=1 GORACE=atexit_sleep_ms=50 GOFLAGS="$(translated:%=-gcfla
 
 # The packages with the longest tests, which begin first. Browsers and stories, which start
 # many processes, do not begin together.
-longest := ./e2e/browser ./internal/store/sqlite ./e2e ./internal/chat ./internal/product ./internal/server ./internal/torture ./cmd/kaban
+longest := ./internal/store/sqlite ./internal/chat ./e2e ./internal/product ./internal/server ./internal/torture ./cmd/kaban
 
-# Further runs, and the tests of modules of their own. Each mostly waits.
-further := test-portable test-websocket test-tls test-provider test-acme test-otel
+# Runs beside that of the other tests, in this order: browsers, further runs, and the tests of
+# modules of their own. Each mostly waits.
+beside := test-browser test-portable test-websocket test-tls test-provider test-acme test-otel
 
-.PHONY: help build run test $(further) check cover product torture heap search unread signins alerts fuzz bench bench-go fmt golden page screenshots clean setup
+# Has temporary files of tests in memory where that is possible.
+inmemory := -exec "'$(CURDIR)/scripts/in-memory' -test"
+
+.PHONY: help build run test test-most test-beside $(beside) check cover product torture heap search unread signins alerts fuzz bench bench-go fmt golden page screenshots clean setup
 
 help: ## print this help (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile | LC_ALL=C sort
@@ -58,12 +62,27 @@ build: ## build bin/kaban, static and stamped with its version
 run: ## run a server from the sources, with its data in ./kaban-data
 	go run ./cmd/kaban serve
 
-# make check has vetted all packages.
+# Two runs at a time: that of most tests, with a package for each processor, and one of those
+# beside it, with one package. So no processor waits while a test does.
 test: check ## check, then run all tests with the race detector; those of connections with both pollers, over WebSocket and over TLS
-	$(racing) scripts/in-memory go test -exec "'$(CURDIR)/scripts/in-memory' -test" -race -vet=off -shuffle=on -timeout 25m $(longest) ./...
-	@$(MAKE) --no-print-directory -j3 --output-sync=target $(further)
+	@scripts/in-memory $(MAKE) --no-print-directory -j2 test-most test-beside
 
-# Three of them at a time, each with one package at a time, whose tests wait for a part of it.
+# make check has vetted all packages.
+test-most:
+	$(racing) go test $(inmemory) -race -vet=off -shuffle=on -timeout 25m $(longest) $$(go list ./... | grep -v '/e2e/browser$$')
+
+# Each shows its output at its end.
+test-beside:
+	@for target in $(beside); do \
+		output=$$($(MAKE) --no-print-directory $$target 2>&1) || failed=1; \
+		printf '%s\n' "$$output"; \
+	done; exit $${failed:-0}
+
+# Without the race detector: these tests drive a browser and a program that has none either.
+# make check has compiled what they need.
+test-browser:
+	CGO_ENABLED=0 go test $(inmemory) -vet=off -shuffle=on -timeout 25m ./e2e/browser
+
 test-portable:
 	$(racing) go test -race -p 1 -shuffle=on -timeout 10m -tags portable ./internal/server ./client
 
