@@ -25,6 +25,8 @@ import (
 
 	"github.com/gobwas/ws"
 	"github.com/gobwas/ws/wsutil"
+
+	"kaban/internal/childtest"
 )
 
 var connections = flag.Int("connections", 1000, "how many connections stay while the certificate of a real server is renewed")
@@ -41,7 +43,9 @@ type program struct {
 func start(t *testing.T, environment []string, arguments ...string) *program {
 	t.Helper()
 	binary := filepath.Join(t.TempDir(), "kaban")
-	if out, err := exec.Command("go", "-C", filepath.Join("..", "..", ".."), "build", "-o", binary, "./cmd/kaban").CombinedOutput(); err != nil {
+	build := childtest.Go("build", "-o", binary, "./cmd/kaban")
+	build.Dir = filepath.Join("..", "..", "..")
+	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 	p := &program{t: t, wrote: sync.Cond{L: new(sync.Mutex)}}
