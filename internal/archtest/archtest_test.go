@@ -249,6 +249,16 @@ var rules = map[string]rule{
 		[]string{"golang.org/x/sys"},
 		"the way to a server does not depend on what is asked of it",
 	},
+	"kaban/internal/guard": {
+		nil,
+		[]string{"golang.org/x/net/idna"},
+		"what may be dialled depends on neither who names it nor why",
+	},
+	"kaban/internal/preview": {
+		[]string{"kaban/internal/guard", "kaban/internal/limit", "kaban/internal/markup"},
+		[]string{"golang.org/x/net/html", "golang.org/x/net/idna", "github.com/clipperhouse/uax29"},
+		"what a page says of itself does not depend on who sent its link",
+	},
 	"kaban/internal/hook": {
 		[]string{"kaban", "kaban/internal/account", "kaban/internal/chat", "kaban/internal/people", "kaban/internal/session", "kaban/internal/store"},
 		nil,
@@ -375,7 +385,7 @@ var bans = map[string]struct {
 	"log":           {nil, "logs are structured: log/slog"},
 	"math/rand":     {nil, "math/rand/v2 or, for secrets, crypto/rand"},
 	"unsafe":        {[]string{"kaban/internal/failpoint/disk"}, "memory safety is a guarantee"},
-	"net/http":      {[]string{"kaban/internal/account", "kaban/internal/certs", "kaban/internal/operator", "kaban/internal/telemetry", "kaban/internal/web", "kaban/internal/web/page", "kaban/cmd/kaban", "kaban/client/device", "kaban/client/dial", "kaban/client/dial/dialtest", "kaban/internal/account/providertest/provider"}, "HTTP has one front end; account is a client of its OpenID provider only, certs of its ACME server, telemetry has a listener of its own, operator, device, dial and commands of a server"},
+	"net/http":      {[]string{"kaban/internal/account", "kaban/internal/certs", "kaban/internal/guard", "kaban/internal/operator", "kaban/internal/preview", "kaban/internal/telemetry", "kaban/internal/web", "kaban/internal/web/page", "kaban/cmd/kaban", "kaban/client/device", "kaban/client/dial", "kaban/client/dial/dialtest", "kaban/internal/account/providertest/provider"}, "HTTP has one front end; account is a client of its OpenID provider only, certs of its ACME server, guard and preview of what others name, telemetry has a listener of its own, operator, device, dial and commands of a server"},
 }
 
 // opener is the one file of the program that knows the drivers of stores.

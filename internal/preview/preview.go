@@ -1,0 +1,319 @@
+// Package preview finds out what a web page is about: title, description, site and the
+// address of a picture, as pages offer them for previews of links.
+//
+// It guarantees that what others name costs a bounded amount: a page is read through package
+// guard, up to 1 MiB and 5 s, and up to the end of its head; everybody that asks for a page
+// meanwhile, or for a while after, shares the result, also that it failed. A few pages are
+// read at a time, one of a host, one for an author. Texts are plain: short, of one line,
+// without characters that control anything.
+//
+// A preview is what a page says of itself, and pages lie. Show the host of Preview.URL
+// beside it. The package fetches no pictures, stores nothing, and does not decide who may
+// have previews. Show nobody when or why a page has none: an error is for the log.
+package preview
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"mime"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"kaban/internal/guard"
+	"kaban/internal/limit"
+)
+
+// Preview is what a page says of itself. Title is never empty; the others may be.
+type Preview struct {
+	URL         string // of the page, after redirects: http or https, up to MaxURL bytes
+	Title       string // up to MaxTitle code points
+	Description string // up to MaxDescription code points
+	Site        string // its name, up to MaxSite code points
+	Picture     string // URL, http or https, up to MaxURL bytes
+}
+
+// Maxima of a Preview.
+const (
+	MaxURL         = 2048 // bytes; also of the address of a page
+	MaxTitle       = 200  // code points, as the following
+	MaxDescription = 400
+	MaxSite        = 60
+)
+
+// Defaults of Options.Guard. Those that package guard has otherwise are too generous here.
+const (
+	maxBody      = 1 << 20
+	timeout      = 5 * time.Second
+	redirects    = 3
+	connsPerHost = 2
+	conns        = 16
+	idleTimeout  = 5 * time.Second // few pages are on the host of the one before
+)
+
+// Defaults of Options.
+const (
+	DefaultAtOnce  = 8
+	DefaultWaiting = 256
+	DefaultCached  = 1024
+	DefaultKeep    = time.Hour
+	DefaultForget  = 10 * time.Minute
+	// DefaultUserAgent has the word "bot", by which sites know that they need not count a
+	// reader, nor send a page that only a browser can show.
+	DefaultUserAgent = "Mozilla/5.0 (compatible; KabanLinkPreview/1.0; bot that fetches links people send)"
+)
+
+// Bounds of waiting for a turn. A preview that comes much later than its message is of no use.
+const (
+	waitingOfAuthor = 6 // pages; more than a message has links
+	waitingOfHost   = 16
+	maxWait         = 30 * time.Second // for the author's turn, and again for the host's
+)
+
+// Options configure a Fetcher.
+type Options struct {
+	// Guard configures the way to pages. Zero values of its limits become those of this
+	// package: 1 MiB, 5 s, 3 redirects, 16 connections, 2 of them to a host.
+	Guard guard.Options
+	// UserAgent is sent to all hosts. Default: DefaultUserAgent.
+	UserAgent string
+	// AtOnce is how many pages are read at a time. Waiting is how many pages are read or
+	// waited for; more are refused with ErrBusy.
+	AtOnce, Waiting int
+	// Cached is how many results are remembered. A result is less than 12 KiB.
+	Cached int
+	// Keep is how long a preview is remembered, and Forget how long a failure.
+	Keep, Forget time.Duration
+}
+
+// ErrBusy means that too many pages wait, of all authors, of this one, or of the host. It is
+// not remembered.
+var ErrBusy = errors.New("too many previews wait")
+
+// errClosed means that the Fetcher was closed.
+var errClosed = errors.New("the previews are closed")
+
+// StatusError means that a page was answered with an HTTP status other than 200.
+type StatusError struct{ Status int }
+
+func (e *StatusError) Error() string {
+	return fmt.Sprintf("the page was answered with HTTP status %d", e.Status)
+}
+
+// TypeError means that what was answered is no web page, or is encoded in a way that was not
+// asked for.
+type TypeError struct{ ContentType, ContentEncoding string }
+
+func (e *TypeError) Error() string {
+	if e.ContentEncoding != "" {
+		return fmt.Sprintf("the page is encoded as %.80q", e.ContentEncoding)
+	}
+	return fmt.Sprintf("the content type is %.80q, not text/html", e.ContentType)
+}
+
+// URLError means that a text is not the address of a web page.
+type URLError struct{ Reason string }
+
+func (e *URLError) Error() string { return e.Reason }
+
+// Fetcher reads pages. All methods are safe for concurrent use.
+type Fetcher struct {
+	options Options
+	guard   *guard.Guard
+	client  *http.Client
+	authors *limit.Queue // one page for each
+	hosts   *limit.Queue // one page of each, AtOnce of all
+
+	ctx    context.Context // of all reading; ends with Close
+	cancel context.CancelFunc
+	reads  sync.WaitGroup
+
+	mu    sync.Mutex // guards the cache
+	cache cache
+}
+
+// New returns a Fetcher, or an error of guard.New. It reads nothing until Fetch. Close ends
+// it.
+func New(o Options) (*Fetcher, error) {
+	o.fill()
+	g, err := guard.New(o.Guard)
+	if err != nil {
+		return nil, fmt.Errorf("previews: %w", err)
+	}
+	f := &Fetcher{
+		options: o,
+		guard:   g,
+		client:  g.Client(),
+		authors: limit.NewQueue(o.Waiting, waitingOfAuthor),
+		hosts:   limit.NewQueue(o.AtOnce, waitingOfHost),
+		cache:   newCache(o.Cached),
+	}
+	f.ctx, f.cancel = context.WithCancel(context.Background())
+	return f, nil
+}
+
+func (o *Options) fill() {
+	set(&o.UserAgent, DefaultUserAgent)
+	set(&o.AtOnce, DefaultAtOnce)
+	set(&o.Waiting, DefaultWaiting)
+	set(&o.Cached, DefaultCached)
+	set(&o.Keep, DefaultKeep)
+	set(&o.Forget, DefaultForget)
+	set(&o.Guard.UserAgent, o.UserAgent)
+	set(&o.Guard.MaxBody, maxBody)
+	set(&o.Guard.Timeout, timeout)
+	set(&o.Guard.Redirects, redirects)
+	set(&o.Guard.ConnsPerHost, connsPerHost)
+	set(&o.Guard.Conns, conns)
+	set(&o.Guard.IdleTimeout, idleTimeout)
+}
+
+func set[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+// Allow replaces the networks that are not public and allowed, as guard.Options.Allowed, and
+// forgets all results: some come from networks that are not allowed any more, others failed
+// because a network was not.
+func (f *Fetcher) Allow(allowed []netip.Prefix) error {
+	if err := f.guard.Allow(allowed); err != nil {
+		return fmt.Errorf("previews: %w", err)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.cache.clear()
+	return nil
+}
+
+// Close ends all reading and waits for it. Calls of Fetch fail from then on.
+func (f *Fetcher) Close() {
+	f.mu.Lock()
+	f.cache.closed = true
+	f.mu.Unlock()
+	f.cancel()
+	f.reads.Wait()
+	f.guard.Close()
+}
+
+// Fetch returns the preview of a page, from memory if somebody asked for it lately. An author
+// is whoever sent the link; authors get their turns, and the zero Key is nobody. Fetch waits
+// until ctx ends, but goes on reading for those that ask later.
+//
+// It returns a *URLError for a text that is no address of a page, ErrBusy, the error of ctx,
+// and what kept the page from being read: a *StatusError, *TypeError, ErrNoTitle, or an
+// error of package guard. The text of the last ones describes the operator's network.
+func (f *Fetcher) Fetch(ctx context.Context, author limit.Key, link string) (Preview, error) {
+	address, err := parseLink(link)
+	if err != nil {
+		return Preview{}, err
+	}
+	e, err := f.begin(author, address)
+	if err != nil {
+		return Preview{}, err
+	}
+	select {
+	case <-e.done:
+		return e.preview, e.err
+	case <-ctx.Done():
+		return Preview{}, ctx.Err()
+	}
+}
+
+// begin returns the entry of a page. If there is none, it begins to read the page.
+func (f *Fetcher) begin(author limit.Key, a address) (*entry, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.cache.closed {
+		return nil, errClosed
+	}
+	if e := f.cache.find(a.key); e != nil {
+		return e, nil
+	}
+	if f.cache.pending >= f.options.Waiting {
+		return nil, ErrBusy
+	}
+	e := f.cache.add(a.key)
+	f.reads.Go(func() {
+		preview, err := f.fetch(author, a)
+		f.finish(e, preview, err)
+	})
+	return e, nil
+}
+
+// finish makes the result of an entry known.
+func (f *Fetcher) finish(e *entry, preview Preview, err error) {
+	e.preview, e.err = preview, err
+	keep := f.options.Keep
+	switch {
+	case errors.Is(err, ErrBusy), f.ctx.Err() != nil:
+		keep = 0
+	case err != nil:
+		keep = f.options.Forget
+	}
+	f.mu.Lock()
+	f.cache.finish(e, keep)
+	f.mu.Unlock()
+	close(e.done)
+}
+
+// fetch waits for its turn and reads a page. An author has one turn at a time, and takes the
+// place of a host only then, so that one who sends links to many slow hosts holds one place.
+func (f *Fetcher) fetch(author limit.Key, a address) (Preview, error) {
+	leave, err := f.enter(f.authors, author)
+	if err != nil {
+		return Preview{}, err
+	}
+	defer leave()
+	leaveHost, err := f.enter(f.hosts, limit.NameKey(a.host))
+	if err != nil {
+		return Preview{}, err
+	}
+	defer leaveHost()
+	preview, err := f.read(a)
+	if err != nil {
+		return Preview{}, guard.Reason(err)
+	}
+	return preview, nil
+}
+
+func (f *Fetcher) enter(q *limit.Queue, key limit.Key) (leave func(), err error) {
+	ctx, cancel := context.WithTimeoutCause(f.ctx, maxWait, ErrBusy)
+	defer cancel()
+	leave, err = q.Enter(ctx, key)
+	if _, ok := errors.AsType[*limit.ExceededError](err); ok || errors.Is(context.Cause(ctx), ErrBusy) && err != nil {
+		return nil, ErrBusy
+	}
+	return leave, err
+}
+
+// read requests a page and reads its head.
+func (f *Fetcher) read(a address) (Preview, error) {
+	req, err := http.NewRequestWithContext(f.ctx, http.MethodGet, a.url, nil)
+	if err != nil {
+		return Preview{}, &URLError{"the address is not valid"}
+	}
+	req.Header.Set("Accept", "text/html, application/xhtml+xml")
+	resp, err := f.client.Do(req)
+	if err != nil {
+		return Preview{}, err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode != http.StatusOK {
+		return Preview{}, &StatusError{Status: resp.StatusCode}
+	}
+	contentType := resp.Header.Get("Content-Type")
+	if media, _, err := mime.ParseMediaType(contentType); err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter) ||
+		media != "text/html" && media != "application/xhtml+xml" {
+		return Preview{}, &TypeError{ContentType: contentType}
+	}
+	if coding := resp.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+		return Preview{}, &TypeError{ContentType: contentType, ContentEncoding: coding}
+	}
+	return Parse(resp.Body, contentType, resp.Request.URL)
+}
