@@ -264,6 +264,11 @@ var rules = map[string]rule{
 		nil,
 		"managing hooks does not depend on the front end that they use",
 	},
+	"kaban/internal/push": {
+		[]string{"kaban/internal/failpoint/disk", "kaban/internal/secretfile"},
+		[]string{"github.com/clipperhouse/uax29"},
+		"sending a notification does not depend on whom it is for, or what happened",
+	},
 	"kaban/internal/slack": {
 		[]string{"kaban/internal/markup"},
 		nil,
@@ -380,12 +385,12 @@ var bans = map[string]struct {
 }{
 	// These packages use JSON that is not a frame: results of the load generator,
 	// problem details, hooks, Slack's messages, the OpenAPI document, exports, the device
-	// grant, documents, the rows of unmerged and the data of emoji.
-	"encoding/json": {[]string{"kaban/cmd/kaban", "kaban/internal/bench", "kaban/internal/export", "kaban/bench", "kaban/internal/web", "kaban/internal/web/page/build", "kaban/internal/hook", "kaban/internal/people", "kaban/internal/account", "kaban/internal/store/sqlite", "kaban/internal/markup/markuptest", "kaban/internal/slack", "kaban/client/clienttest", "kaban/client/device", "kaban/internal/torture"}, "it silently accepts bad frames; only package wire parses frames"},
+	// grant, documents, the rows of unmerged, the data of emoji, and notifications.
+	"encoding/json": {[]string{"kaban/cmd/kaban", "kaban/internal/bench", "kaban/internal/export", "kaban/bench", "kaban/internal/web", "kaban/internal/web/page/build", "kaban/internal/hook", "kaban/internal/people", "kaban/internal/account", "kaban/internal/store/sqlite", "kaban/internal/markup/markuptest", "kaban/internal/push", "kaban/internal/slack", "kaban/client/clienttest", "kaban/client/device", "kaban/internal/torture"}, "it silently accepts bad frames; only package wire parses frames"},
 	"log":           {nil, "logs are structured: log/slog"},
 	"math/rand":     {nil, "math/rand/v2 or, for secrets, crypto/rand"},
 	"unsafe":        {[]string{"kaban/internal/failpoint/disk"}, "memory safety is a guarantee"},
-	"net/http":      {[]string{"kaban/internal/account", "kaban/internal/certs", "kaban/internal/guard", "kaban/internal/operator", "kaban/internal/preview", "kaban/internal/telemetry", "kaban/internal/web", "kaban/internal/web/page", "kaban/cmd/kaban", "kaban/client/device", "kaban/client/dial", "kaban/client/dial/dialtest", "kaban/internal/account/providertest/provider"}, "HTTP has one front end; account is a client of its OpenID provider only, certs of its ACME server, guard and preview of what others name, telemetry has a listener of its own, operator, device, dial and commands of a server"},
+	"net/http":      {[]string{"kaban/internal/account", "kaban/internal/certs", "kaban/internal/guard", "kaban/internal/operator", "kaban/internal/preview", "kaban/internal/push", "kaban/internal/telemetry", "kaban/internal/web", "kaban/internal/web/page", "kaban/cmd/kaban", "kaban/client/device", "kaban/client/dial", "kaban/client/dial/dialtest", "kaban/internal/account/providertest/provider"}, "HTTP has one front end; account is a client of its OpenID provider only, certs of its ACME server, guard and preview of what others name, push of push services, telemetry has a listener of its own, operator, device, dial and commands of a server"},
 }
 
 // opener is the one file of the program that knows the drivers of stores.

@@ -13,7 +13,7 @@ import (
 // monotonic unless a method drops the monotonic clock.
 var timed = []string{
 	"kaban/internal/conn", "kaban/internal/server", "kaban/internal/chat", "kaban/internal/session", "kaban/internal/idpool", "kaban/internal/dispatch",
-	"kaban/internal/web", "kaban/internal/guard", "kaban/internal/preview", "kaban/client",
+	"kaban/internal/web", "kaban/internal/guard", "kaban/internal/preview", "kaban/internal/push", "kaban/client",
 }
 
 // dayOnly are methods of time.Time that drop the monotonic clock or return the
