@@ -33,6 +33,9 @@ providertest := internal/account/providertest
 # The tests against a real ACME server are a separate module.
 pebbletest := internal/certs/pebbletest
 
+# The tests against an S3 are a separate module.
+s3test := internal/files/s3test
+
 # The race detector, except in SQLite and its C library, which are C translated to Go and take
 # most of the time of a store's tests. Their memory is not Go's. The driver keeps the detector:
 # it copies what goes in and out. A program that ends does not wait a second for reports of
@@ -46,7 +49,7 @@ longest := ./internal/store/sqlite ./internal/chat ./e2e ./internal/product ./in
 
 # Runs beside that of the other tests, in this order: browsers, further runs, and the tests of
 # modules of their own. Each mostly waits.
-beside := test-browser test-portable test-websocket test-tls test-provider test-acme test-otel
+beside := test-browser test-portable test-websocket test-tls test-provider test-acme test-s3 test-otel
 
 # Has temporary files of tests in memory where that is possible.
 inmemory := -exec "'$(CURDIR)/scripts/in-memory' -test"
@@ -98,6 +101,9 @@ test-provider:
 test-acme:
 	$(racing) go -C $(pebbletest) test -race -p 1 -vet=off -shuffle=on -timeout 10m ./...
 
+test-s3:
+	$(racing) go -C $(s3test) test -race -p 1 -vet=off -shuffle=on -timeout 5m ./...
+
 test-otel: ## try the traces of a build with the tag otel, with a collector
 	CGO_ENABLED=0 go vet -tags otel ./internal/trace ./internal/dispatch ./internal/conn ./cmd/kaban
 	$(racing) go test -race -p 1 -shuffle=on -timeout 5m -tags otel ./internal/trace
@@ -114,8 +120,10 @@ check: setup ## formatting, go vet, staticcheck, tidy modules, an up-to-date pag
 	go -C $(pagebuild) mod tidy -diff
 	go -C $(providertest) mod tidy -diff
 	go -C $(pebbletest) mod tidy -diff
+	go -C $(s3test) mod tidy -diff
 	go -C $(providertest) vet ./...
 	go -C $(pebbletest) vet ./...
+	go -C $(s3test) vet ./...
 	go -C $(pagebuild) vet ./...
 	go -C $(pagebuild) run . -check
 

@@ -244,6 +244,40 @@ var rules = map[string]rule{
 		nil,
 		"the ledger does not know where deletions come from",
 	},
+	"kaban/internal/files": {
+		nil,
+		[]string{"golang.org/x/text", "github.com/clipperhouse/uax29"},
+		"the bytes of files know no accounts, rooms or rights",
+	},
+	"kaban/internal/files/disk": {
+		[]string{"kaban/internal/failpoint", "kaban/internal/failpoint/disk", "kaban/internal/files"},
+		nil,
+		"a driver knows only its contract",
+	},
+	"kaban/internal/files/s3": {
+		[]string{"kaban/internal/files"},
+		[]string{"github.com/minio/minio-go/v7"},
+		"a driver knows only its contract",
+	},
+	"kaban/internal/files/upload": {
+		[]string{"kaban/internal/failpoint", "kaban/internal/failpoint/disk", "kaban/internal/files"},
+		nil,
+		"an upload does not know its protocol, nor where its bytes go",
+	},
+	"kaban/internal/files/tus": {
+		[]string{"kaban/internal/files", "kaban/internal/files/upload"},
+		[]string{"github.com/tus/tusd/v2", "golang.org/x/exp/slog"},
+		"the protocol of uploads does not know what they are for",
+	},
+	"kaban/internal/files/filestest": {
+		[]string{"kaban/internal/files"},
+		nil,
+		"the suite must suit every driver",
+	},
+	"kaban/internal/files/s3test": {
+		nil, nil,
+		"a separate module: the server does not depend on the S3 of its tests",
+	},
 	"kaban/internal/operator": {
 		nil,
 		[]string{"golang.org/x/sys"},
@@ -385,12 +419,13 @@ var bans = map[string]struct {
 }{
 	// These packages use JSON that is not a frame: results of the load generator,
 	// problem details, hooks, Slack's messages, the OpenAPI document, exports, the device
-	// grant, documents, the rows of unmerged, the data of emoji, and notifications.
-	"encoding/json": {[]string{"kaban/cmd/kaban", "kaban/internal/bench", "kaban/internal/export", "kaban/bench", "kaban/internal/web", "kaban/internal/web/page/build", "kaban/internal/hook", "kaban/internal/people", "kaban/internal/account", "kaban/internal/store/sqlite", "kaban/internal/markup/markuptest", "kaban/internal/push", "kaban/internal/slack", "kaban/client/clienttest", "kaban/client/device", "kaban/internal/torture"}, "it silently accepts bad frames; only package wire parses frames"},
+	// grant, documents, the rows of unmerged, the records of uploads, the data of emoji, and
+	// notifications.
+	"encoding/json": {[]string{"kaban/cmd/kaban", "kaban/internal/bench", "kaban/internal/export", "kaban/bench", "kaban/internal/web", "kaban/internal/web/page/build", "kaban/internal/hook", "kaban/internal/people", "kaban/internal/account", "kaban/internal/store/sqlite", "kaban/internal/markup/markuptest", "kaban/internal/push", "kaban/internal/slack", "kaban/client/clienttest", "kaban/client/device", "kaban/internal/files/upload", "kaban/internal/torture"}, "it silently accepts bad frames; only package wire parses frames"},
 	"log":           {nil, "logs are structured: log/slog"},
 	"math/rand":     {nil, "math/rand/v2 or, for secrets, crypto/rand"},
 	"unsafe":        {[]string{"kaban/internal/failpoint/disk"}, "memory safety is a guarantee"},
-	"net/http":      {[]string{"kaban/internal/account", "kaban/internal/certs", "kaban/internal/guard", "kaban/internal/operator", "kaban/internal/preview", "kaban/internal/push", "kaban/internal/telemetry", "kaban/internal/web", "kaban/internal/web/page", "kaban/cmd/kaban", "kaban/client/device", "kaban/client/dial", "kaban/client/dial/dialtest", "kaban/internal/account/providertest/provider"}, "HTTP has one front end; account is a client of its OpenID provider only, certs of its ACME server, guard and preview of what others name, push of push services, telemetry has a listener of its own, operator, device, dial and commands of a server"},
+	"net/http":      {[]string{"kaban/internal/account", "kaban/internal/certs", "kaban/internal/guard", "kaban/internal/operator", "kaban/internal/preview", "kaban/internal/push", "kaban/internal/telemetry", "kaban/internal/web", "kaban/internal/web/page", "kaban/cmd/kaban", "kaban/client/device", "kaban/client/dial", "kaban/client/dial/dialtest", "kaban/internal/account/providertest/provider", "kaban/internal/files", "kaban/internal/files/s3", "kaban/internal/files/tus", "kaban/internal/files/filestest"}, "HTTP has one front end; files has headers and types, tus a handler for the front end, s3 is a client; account is a client of its OpenID provider only, certs of its ACME server, guard and preview of what others name, push of push services, telemetry has a listener of its own, operator, device, dial and commands of a server"},
 }
 
 // opener is the one file of the program that knows the drivers of stores.

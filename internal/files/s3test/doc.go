@@ -1,0 +1,2 @@
+// Package s3test has only tests.
+package s3test

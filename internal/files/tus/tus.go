@@ -1,0 +1,314 @@
+// Package tus lets clients upload files that they can resume, by tus 1.0 with its extensions
+// creation, creation-with-upload and termination (https://tus.io/protocols/resumable-upload),
+// with the handler of tusd over package upload.
+//
+// An upload is complete for its client only after Config.Done has returned: until then
+// its last byte counts as missing, so a client that is refused there, or whose answer was
+// lost in a crash, sends that byte again and Done is called again.
+//
+// Of two requests for one upload at once the later one ends the earlier, which is usually
+// what a lost connection has left, and then continues where that has ended.
+//
+// The handler knows nothing of CORS, of the headers of proxies, of downloads, or of
+// X-HTTP-Method-Override: a POST is never a DELETE.
+package tus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tus/tusd/v2/pkg/handler"
+	tusdlog "golang.org/x/exp/slog"
+
+	"kaban/internal/files"
+	"kaban/internal/files/upload"
+)
+
+const (
+	// networkTimeout is how long a client may send nothing of a body.
+	networkTimeout = 60 * time.Second
+	// lockTimeout is how long a request waits for the one before to end.
+	lockTimeout = 10 * time.Second
+	// lostTimeout is how long after a request tusd keeps a goroutine and its context. Nothing here
+	// needs them.
+	lostTimeout = 100 * time.Millisecond
+	// doneTimeout is how long Config.Done may take. It goes on when the client is gone, which may
+	// come back for the result.
+	doneTimeout = 10 * time.Minute
+)
+
+// nameKeys are the keys of metadata that clients give a name under.
+var nameKeys = []string{"filename", "name"}
+
+// Config is what a handler needs.
+type Config struct {
+	Staging *upload.Staging
+	// MaxSize is the limit of an upload in bytes that clients are told.
+	MaxSize int64
+	// Path is that of the handler, from the root of the server: uploads are at Path/ID.
+	Path string
+	// Owner returns whose uploads the request of a context is about: of others, it finds none.
+	Owner func(context.Context) (string, error)
+	// Done is called with each upload that is complete, before its client is told. When it
+	// returns nil, what the upload was for must be done, and durable. It may be called again for the
+	// same upload. The headers go to the client. The upload is settled afterwards.
+	Done func(context.Context, upload.Info, files.Staged) (http.Header, error)
+	// Refuse returns what a client is told about an error; nil, or false: what this package says.
+	Refuse func(error) (Refusal, bool)
+	Log    *slog.Logger // nil: none
+}
+
+// Refusal is an answer to a client.
+type Refusal struct {
+	Status        int
+	Code, Message string
+}
+
+// New returns the handler of the path. Call it with requests that have been authenticated, and
+// strip the path from them (http.StripPrefix). The response must support the deadlines
+// of http.ResponseController.
+func New(c Config) (http.Handler, error) {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &store{c, &locker{held: make(map[string]*holding)}}
+	composer := handler.NewStoreComposer()
+	composer.UseCore(s)
+	composer.UseTerminater(s)
+	composer.UseLocker(s.locker)
+	h, err := handler.NewHandler(handler.Config{
+		StoreComposer:   composer,
+		MaxSize:         c.MaxSize,
+		BasePath:        strings.TrimSuffix(c.Path, "/") + "/",
+		DisableDownload: true,
+		Cors:            &handler.CorsConfig{Disable: true},
+		// It logs each request with the address of the upload, which is as good as a secret.
+		// What goes wrong is logged here.
+		Logger:                           tusdlog.New(tusdlog.NewTextHandler(io.Discard, &tusdlog.HandlerOptions{Level: tusdlog.LevelError + 1})),
+		NetworkTimeout:                   networkTimeout,
+		AcquireLockTimeout:               lockTimeout,
+		GracefulRequestCompletionTimeout: lostTimeout,
+		PreFinishResponseCallback:        s.done,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make the handler of uploads: %w", err)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Header.Del("X-HTTP-Method-Override")
+		h.ServeHTTP(&response{ResponseWriter: w}, r)
+	}), nil
+}
+
+// response makes the address of a new upload relative to the server: tusd takes its scheme
+// and host from the request, which a proxy may have changed.
+type response struct{ http.ResponseWriter }
+
+func (r *response) WriteHeader(status int) {
+	if at, err := url.Parse(r.Header().Get("Location")); err == nil && at.Host != "" {
+		r.Header().Set("Location", at.EscapedPath())
+	}
+	r.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap is for http.ResponseController.
+func (r *response) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// store is a handler.DataStore.
+type store struct {
+	Config
+	locker *locker
+}
+
+// NewUpload is that of handler.DataStore.
+func (s *store) NewUpload(ctx context.Context, info handler.FileInfo) (handler.Upload, error) {
+	owner, err := s.Owner(ctx)
+	if err != nil {
+		return nil, s.refuse(err)
+	}
+	d := upload.Draft{Owner: owner, Length: info.Size, Meta: make(map[string]string)}
+	for key, value := range info.MetaData {
+		d.Meta[key] = strings.ToValidUTF8(value, "\uFFFD")
+	}
+	for _, key := range nameKeys {
+		if name := info.MetaData[key]; d.Name == "" {
+			d.Name = name
+		}
+		delete(d.Meta, key)
+	}
+	made, err := s.Staging.Create(d)
+	if err != nil {
+		return nil, s.refuse(err)
+	}
+	return &item{s, made.ID}, nil
+}
+
+// GetUpload is that of handler.DataStore.
+func (s *store) GetUpload(ctx context.Context, id string) (handler.Upload, error) {
+	owner, err := s.Owner(ctx)
+	if err != nil {
+		return nil, s.refuse(err)
+	}
+	info, err := s.Staging.Info(id)
+	if err == nil && info.Owner != owner {
+		err = upload.ErrNotFound
+	}
+	if err != nil {
+		return nil, s.refuse(err)
+	}
+	return &item{s, id}, nil
+}
+
+// AsTerminatableUpload is that of handler.TerminaterDataStore.
+func (s *store) AsTerminatableUpload(u handler.Upload) handler.TerminatableUpload { return u.(*item) }
+
+// item is a handler.Upload.
+type item struct {
+	s  *store
+	id string
+}
+
+// seen returns the offset of an upload as its client sees it.
+func seen(info upload.Info) int64 {
+	if info.Complete() && !info.Settled && info.Length > 0 {
+		return info.Length - 1
+	}
+	return info.Offset
+}
+
+// GetInfo is that of handler.Upload.
+func (i *item) GetInfo(context.Context) (handler.FileInfo, error) {
+	info, err := i.s.Staging.Info(i.id)
+	if err != nil {
+		return handler.FileInfo{}, i.s.refuse(err)
+	}
+	meta := handler.MetaData{nameKeys[0]: info.Name}
+	for key, value := range info.Meta {
+		meta[key] = value
+	}
+	return handler.FileInfo{ID: i.id, Size: info.Length, Offset: seen(info), MetaData: meta}, nil
+}
+
+// WriteChunk is that of handler.Upload. It counts the last byte of a complete upload without
+// writing it again.
+func (i *item) WriteChunk(ctx context.Context, offset int64, src io.Reader) (int64, error) {
+	defer i.s.locker.read(i.id)()
+	info, err := i.s.Staging.Info(i.id)
+	if err != nil {
+		return 0, i.s.refuse(err)
+	}
+	if info.Complete() && offset == seen(info) && offset < info.Length {
+		n, err := io.ReadFull(src, make([]byte, 1))
+		if n == 0 && !errors.Is(err, io.EOF) {
+			return 0, i.s.refuse(err)
+		}
+		return int64(n), nil
+	}
+	n, err := i.s.Staging.Append(ctx, i.id, offset, src)
+	if err != nil {
+		return n, i.s.refuse(err)
+	}
+	return n, nil
+}
+
+// GetReader is that of handler.Upload. Downloads are off.
+func (i *item) GetReader(context.Context) (io.ReadCloser, error) {
+	return nil, handler.ErrNotImplemented
+}
+
+// FinishUpload is that of handler.Upload. All is done in store.done.
+func (i *item) FinishUpload(context.Context) error { return nil }
+
+// Terminate is that of handler.TerminatableUpload.
+func (i *item) Terminate(context.Context) error {
+	if err := i.s.Staging.Remove(i.id); err != nil {
+		return i.s.refuse(err)
+	}
+	return nil
+}
+
+// done finishes an upload that is complete.
+func (s *store) done(event handler.HookEvent) (handler.HTTPResponse, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(event.Context), doneTimeout)
+	defer cancel()
+	id := event.Upload.ID
+	info, err := s.Staging.Info(id)
+	if err != nil {
+		return handler.HTTPResponse{}, s.refuse(err)
+	}
+	staged, err := s.Staging.Finish(ctx, id)
+	if err != nil {
+		return handler.HTTPResponse{}, s.refuse(err)
+	}
+	headers, err := s.Done(ctx, info, staged)
+	if err == nil {
+		err = s.Staging.Settle(id)
+	}
+	if err != nil {
+		return handler.HTTPResponse{}, s.refuse(err)
+	}
+	answer := handler.HTTPResponse{Header: make(handler.HTTPHeader)}
+	for name := range headers {
+		answer.Header[name] = headers.Get(name)
+	}
+	return answer, nil
+}
+
+// refuse returns an error that tusd sends to the client. It would send the text of any other, with
+// paths of files.
+func (s *store) refuse(err error) error {
+	var refusal Refusal
+	ok := false
+	if s.Refuse != nil {
+		refusal, ok = s.Refuse(err)
+	}
+	if !ok {
+		refusal = Refuse(err)
+	}
+	if refusal.Status >= http.StatusInternalServerError {
+		s.Log.Error("an upload failed", "error", err)
+	}
+	return handler.NewError(refusal.Code, refusal.Message, refusal.Status)
+}
+
+// Refuse returns what a client is told about an error of the packages upload and files, and of a
+// context.
+func Refuse(err error) Refusal {
+	if limit, ok := errors.AsType[*upload.LimitError](err); ok {
+		switch limit.Limit {
+		case upload.LimitSize:
+			return Refusal{http.StatusRequestEntityTooLarge, "too_large", "a file may have " + strconv.FormatInt(limit.Max, 10) + " bytes at most"}
+		case upload.LimitPerOwner:
+			return Refusal{http.StatusTooManyRequests, "rate_limited", "no more than " + strconv.FormatInt(limit.Max, 10) + " uploads at once: finish or cancel one first"}
+		}
+		return Refusal{http.StatusServiceUnavailable, "unavailable", "the server has too many uploads at the moment: try again later"}
+	}
+	if offset, ok := errors.AsType[*upload.OffsetError](err); ok {
+		return Refusal{http.StatusConflict, "bad_offset", offset.Error()}
+	}
+	switch {
+	case errors.Is(err, upload.ErrNotFound):
+		return Refusal{http.StatusNotFound, "not_found", "there is no such upload"}
+	case errors.Is(err, upload.ErrBusy):
+		return Refusal{http.StatusLocked, "busy", "another request is working on the upload: try again"}
+	case errors.Is(err, upload.ErrMeta):
+		return Refusal{http.StatusBadRequest, "bad_field", fmt.Sprintf("Upload-Metadata may have %d entries and %d bytes", upload.MaxMeta, upload.MaxMetaBytes)}
+	case errors.Is(err, upload.ErrIncomplete):
+		return Refusal{http.StatusConflict, "bad_offset", "the upload is not complete"}
+	case errors.Is(err, files.ErrNoSpace):
+		return Refusal{http.StatusInsufficientStorage, "storage_full", "the server has no room left: try again later"}
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return Refusal{http.StatusServiceUnavailable, "unavailable", "the upload was interrupted: continue it"}
+	}
+	if _, ok := errors.AsType[*files.UnreachableError](err); ok {
+		return Refusal{http.StatusServiceUnavailable, "unavailable", "the server cannot keep files at the moment: try again later"}
+	}
+	return Refusal{http.StatusInternalServerError, "internal", "the upload failed: try again later"}
+}
