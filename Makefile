@@ -137,7 +137,7 @@ torture: ## run the long campaigns: KILLS, LOSSES, SYNCS, CUTS, DRAINS, FLIPS, P
 	go test ./internal/torture -v -count 1 -timeout 120m -torture.seed $(SEED) -torture.kills $(KILLS) -torture.losses $(LOSSES) -torture.syncs $(SYNCS) -torture.cuts $(CUTS) -torture.drains $(DRAINS) -torture.flips $(FLIPS) -torture.people $(PEOPLE) -torture.split $(SPLIT)
 	go test ./internal/dispatch -v -count 1 -timeout 20m -run TestEverySeqOnceAndInOrder -rapid.checks 4000 -rapid.steps 40 $(if $(filter-out 0,$(SEED)),-rapid.seed $(SEED))
 	go test ./internal/chat -v -count 1 -timeout 20m -run 'TestEverybodyReadsWhatTheTableGives|TestPagesOfRooms' -rapid.checks 400 $(if $(filter-out 0,$(SEED)),-rapid.seed $(SEED))
-	go test ./internal/store/sqlite -v -count 1 -timeout 40m -run 'TestConformance|TestChangesAreFolded' -rapid.checks 400 -folds 60 $(if $(filter-out 0,$(SEED)),-rapid.seed $(SEED))
+	go test ./internal/store/sqlite -v -count 1 -timeout 40m -run 'TestConformance|TestChangesAreFolded|Flipped' -rapid.checks 400 -folds 60 -flip.more 10 $(if $(filter-out 0,$(SEED)),-rapid.seed $(SEED))
 
 heap: ## see that deleted texts leave the memory of a server; takes minutes
 	go test ./e2e -v -count 1 -timeout 10m -run TestErasedFromHeap -heap

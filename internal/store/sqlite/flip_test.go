@@ -20,7 +20,10 @@ import (
 	"kaban/internal/store/storetest"
 )
 
-var flipAll = flag.Bool("flip.all", false, "flip every bit, instead of one in some")
+var (
+	flipAll  = flag.Bool("flip.all", false, "flip every bit, instead of one in some")
+	flipMore = flag.Int("flip.more", 1, "flip so many times as many bits, such as 10")
+)
 
 // varied returns a data directory with everything that can be in one: rooms, users, other
 // spellings, contents of all lengths, merged and unmerged entries, a backlog in the WAL.
@@ -176,8 +179,9 @@ func check(ctx context.Context, dir string) (err error) {
 }
 
 // bitsOf picks bits of a file: many in and near bytes that are used, and a few in long
-// runs of zeros, which are unused.
+// runs of zeros, which are unused. It is one bit in so many.
 func bitsOf(content []byte, used, unused int) (picked []int) {
+	used, unused = max(1, used / *flipMore), max(1, unused / *flipMore)
 	far, nextUsed, nextUnused := 16, 0, 0
 	for i, b := range content {
 		if far++; b != 0 || i < len(content)-8 && content[i+8] != 0 {
@@ -210,9 +214,9 @@ func TestEveryFlippedBitIsFound(t *testing.T) {
 		name, dir, file string
 		used, unused    int
 	}{
-		{"database", closed, databaseName, 1201, 50021},
-		{"WAL", dir, databaseName + "-wal", 2503, 120011},
-		{"segment", dir, segmentName, 499, 2_000_003},
+		{"database", closed, databaseName, 1801, 75_011},
+		{"WAL", dir, databaseName + "-wal", 3301, 160_001},
+		{"segment", dir, segmentName, 997, 4_000_037},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			at := copyFiles(t, c.dir)
@@ -276,7 +280,7 @@ func TestAFlippedBitIsNeverServed(t *testing.T) {
 	}{
 		{databaseName, closed, 0, 0, 20},
 		{databaseName + "-wal", original, 0, 0, 20},
-		{segmentName, original, 1009, 4_000_037, 0},
+		{segmentName, original, 2003, 4_000_037, 0},
 	} {
 		content, err := os.ReadFile(filepath.Join(c.original, c.file))
 		if err != nil {
