@@ -1,0 +1,91 @@
+package picture
+
+import (
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"kaban/internal/childtest"
+)
+
+// A process that takes too much of something is ended by the system, and the picture is to
+// blame.
+func TestConfined(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]Reason{"memory": TooMuchMemory, "spin": TooSlow} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorker(t, name, 0)
+			j := newJob(t, jpegOf(t, corners(40, 30), 85))
+			_, err := w.Make(t.Context(), j)
+			if refused, ok := errors.AsType[*RefusedError](err); !ok || refused.Reason != want {
+				t.Errorf("got %v, want %s", err, want)
+			}
+			j.has(t, name)
+		})
+	}
+}
+
+// A confined process can open nothing.
+func TestNoMoreFiles(t *testing.T) {
+	t.Parallel()
+	c, err := child("files")()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if output, err := c.CombinedOutput(); err != nil || strings.TrimSpace(string(output)) != "no files" {
+		t.Errorf("got %q, %v", output, err)
+	}
+}
+
+// The memory of a child process, in MiB beyond what its program takes, for the largest
+// pictures. Without the race detector, which needs several times as much.
+func TestMemory(t *testing.T) {
+	t.Parallel()
+	program := filepath.Join(t.TempDir(), "picture.test")
+	if output, err := childtest.Go("test", "-c", "-o", program, ".").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, output)
+	}
+	exif := segment(markAPP1, exifMark, exifWith(orders[0], 6, ""))
+	p3 := segment(markAPP2, profileMark, displayP3())
+	for _, c := range []struct {
+		name string
+		file []byte
+		most int64
+	}{
+		{"on its side", withSegments(flat{8192, 6144, false, -1, ycbcr(0x22, 90, 150, 120)}.file(), exif), 250},
+		{"with a wide gamut", withSegments(flat{8192, 6144, false, -1, ycbcr(0x22, 90, 150, 120)}.file(), exif, p3), 550},
+		{"progressive", flat{8192, 6144, true, -1, ycbcr(0x22, 90, 150, 120)}.file(), 550},
+	} {
+		j := newJob(t, c.file)
+		w := NewWorker(func() (*exec.Cmd, error) {
+			cmd := exec.Command(program)
+			cmd.Env = append(os.Environ(), role+"=serve")
+			return cmd, nil
+		}, 0)
+		o, err := j.open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := w.start(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		<-p.ended
+		a, err := p.conclude(nil)
+		if err != nil || a.outcome != wasMade {
+			t.Errorf("%s: %+v, %v", c.name, a, err)
+		}
+		o.discard()
+		state := p.command.ProcessState
+		peak := state.SysUsage().(*syscall.Rusage).Maxrss >> 10
+		t.Logf("%s: %d MiB at the peak, %s of a processor", c.name, peak, state.UserTime()+state.SystemTime())
+		if peak > c.most {
+			t.Errorf("%s: %d MiB at the peak, want at most %d", c.name, peak, c.most)
+		}
+	}
+}
