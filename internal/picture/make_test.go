@@ -331,7 +331,8 @@ func hiding(t testing.TB) map[string][]byte {
 	g := gifOf(t, 90, 60, 3)
 	for name, e := range map[string][]byte{
 		"a comment": extension(0xfe, nil, html), "XMP": extension(0xff, []byte("\x0bXMP DataXMP"), html),
-		"a text": extension(0x01, []byte("\x0c\x00\x00\x00\x00\x00\x00\x00\x00\x08\x08\x01\x00"), html),
+		"a text of another length": extension(0x01, []byte("\xff\x00\x00\x00\x00\x00\x00\x00\x00\x08\x08\x01\x00"), html),
+		"a text":                   extension(0x01, []byte("\x0c\x00\x00\x00\x00\x00\x00\x00\x00\x08\x08\x01\x00"), html),
 	} {
 		files["GIF: "+name] = withBlocks(g, e)
 	}
@@ -398,6 +399,7 @@ func TestLimits(t *testing.T) {
 	full := flat{16, 16, false, -1, ycbcr(0x11, 1, 2, 3)}.file()
 	progressive := flat{16, 16, true, -1, ycbcr(0x22, 1, 2, 3)}.file()
 	fullProgressive := flat{16, 16, true, -1, ycbcr(0x11, 1, 2, 3)}.file()
+	hidden := riff(vp8x(0, 1, 1), vp8l(4000, 4000, color.NRGBA{}))
 	for _, c := range []struct {
 		name   string
 		file   []byte
@@ -418,8 +420,9 @@ func TestLimits(t *testing.T) {
 		{"JPEG of no height", resized(photo, 16, 0), usual, Broken},
 		{"GIF of 60,000", big, usual, TooLarge},
 		{"WebP of 16,384 x 16,384", riff(vp8l(16384, 16384, color.NRGBA{})), usual, TooLarge},
-		{"WebP with a frame larger than the canvas", riff(vp8x(0, 1, 1), vp8l(4000, 4000, color.NRGBA{})), usual, Broken},
-		{"a side over 30,000", emptyPNG(30_001, 1, 8, 0, 0), usual, TooLarge},
+		{"WebP with a frame larger than the canvas", hidden, usual, Broken},
+		{"a width over 30,000", emptyPNG(30_001, 1, 8, 0, 0), usual, TooLarge},
+		{"a height over 30,000", emptyPNG(1, 30_001, 8, 0, 0), usual, TooLarge},
 		{"over 50 megapixels", emptyPNG(8192, 6401, 8, 0, 0), usual, TooLarge},
 		{"a progressive JPEG of 50 megapixels with all colours", resized(fullProgressive, 8192, 6144), usual, TooLarge},
 		{"an interlaced PNG of 50 megapixels with 16 bits", emptyPNG(8192, 6144, 16, 6, 1), usual, TooLarge},
@@ -432,6 +435,10 @@ func TestLimits(t *testing.T) {
 		if got := refusedAs(c.file, c.limits); got != c.want.String() {
 			t.Errorf("%s: %s, want %s", c.name, got, c.want)
 		}
+	}
+	// This the decoder may not see.
+	if _, err := inspectWebP(&input{source: bytes.NewReader(hidden), size: int64(len(hidden))}, usual); !errors.Is(err, ErrNotShown) {
+		t.Errorf("a frame larger than the canvas: %v", err)
 	}
 	// What is just within a limit is shown.
 	few.frames, heavy.memory = 6, 11*16

@@ -5,7 +5,10 @@ import (
 	"image"
 	"image/color"
 	"image/gif"
+	"math"
 	"testing"
+
+	scale "golang.org/x/image/draw"
 )
 
 func TestThumbnailSizes(t *testing.T) {
@@ -96,6 +99,41 @@ func TestThumbnailLooks(t *testing.T) {
 	}
 }
 
+// The edges of a picture are as bright as the rest, also where squares are cut short, and
+// what is finer than the thumbnail shows no false pattern: the result is nearly that of
+// the filter alone.
+func TestThumbnailIsExact(t *testing.T) {
+	for _, size := range []image.Point{{2881, 301}, {203, 4321}, {4323, 5}} {
+		white := image.NewGray(image.Rect(0, 0, size.X, size.Y))
+		for i := range white.Pix {
+			white.Pix[i] = 255
+		}
+		for i, v := range thumbnail(white, size.X, size.Y).Pix {
+			if v != 255 {
+				t.Fatalf("%v: the byte %d of the thumbnail is %d", size, i, v)
+			}
+		}
+	}
+	rings := image.NewRGBA(image.Rect(0, 0, 2880, 240))
+	for y := range 240 {
+		for x := range 2880 {
+			v := byte(128 + 127*math.Cos(float64((x-1440)*(x-1440)+(y-120)*(y-120))/1080))
+			rings.SetRGBA(x, y, color.RGBA{v, v, v, 255})
+		}
+	}
+	want := image.NewRGBA(image.Rect(0, 0, 720, 60))
+	scale.CatmullRom.Scale(want, want.Rect, rings, rings.Rect, scale.Src, nil)
+	got := thumbnail(rings, 2880, 240)
+	sum := 0.0
+	for i := range got.Pix {
+		d := float64(got.Pix[i]) - float64(want.Pix[i])
+		sum += d * d
+	}
+	if rms := math.Sqrt(sum / float64(len(got.Pix))); rms > 9 {
+		t.Errorf("it differs by %.1f from the filter alone, want at most 9", rms)
+	}
+}
+
 // The thumbnail is upright, too.
 func TestThumbnailUpright(t *testing.T) {
 	photo := corners(736, 240)
@@ -117,7 +155,7 @@ func TestThumbnailUpright(t *testing.T) {
 func TestThumbnailOfAnAnimation(t *testing.T) {
 	palette := color.Palette{color.RGBA{200, 30, 30, 255}, color.RGBA{30, 30, 200, 255}}
 	for _, size := range []int{40, 1000} {
-		first := image.NewPaletted(image.Rect(size/2, size/2, size, size), palette)
+		first := image.NewPaletted(image.Rect(size/4, size/4, size*3/4, size*3/4), palette)
 		second := image.NewPaletted(image.Rect(0, 0, size, size), palette)
 		for i := range second.Pix {
 			second.Pix[i] = 1
@@ -134,10 +172,12 @@ func TestThumbnailOfAnAnimation(t *testing.T) {
 		if m.Thumbnail.Type != PNG || m.Thumbnail.Width != side || m.Thumbnail.Height != side {
 			t.Fatalf("%d: got %+v", size, m.Thumbnail)
 		}
-		if got := pixel(t, m.thumbnail, side/4, side/4); got.A != 0 {
-			t.Errorf("%d: outside of the frame it is %v", size, got)
+		for _, at := range []image.Point{{side / 8, side / 2}, {side * 7 / 8, side / 2}, {side / 2, side / 8}, {side / 2, side * 7 / 8}} {
+			if got := pixel(t, m.thumbnail, at.X, at.Y); got.A != 0 {
+				t.Errorf("%d: outside of the frame, at %v, it is %v", size, at, got)
+			}
 		}
-		if got, want := pixel(t, m.thumbnail, side*3/4, side*3/4), (color.NRGBA{200, 30, 30, 255}); got != want {
+		if got, want := pixel(t, m.thumbnail, side/2, side/2), (color.NRGBA{200, 30, 30, 255}); got != want {
 			t.Errorf("%d: in the frame it is %v, want %v", size, got, want)
 		}
 		if still := mustMake(t, "GIF", gifOf(t, size, size, 1)); (still.Thumbnail != Rendition{}) != (size > thumbnailSide) {

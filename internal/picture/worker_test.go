@@ -578,9 +578,10 @@ func TestPatience(t *testing.T) {
 		p = newPatience(time.Second, 5, func() { over <- struct{}{} })
 		time.Sleep(4500 * time.Millisecond)
 		p.stop()
+		p.tick(time.Now()) // it was on its way
 		time.Sleep(time.Hour)
-		if len(over) > 0 {
-			t.Error("it is over after a stop, or twice")
+		if len(over) > 0 || p.left != 0 {
+			t.Errorf("it is over after a stop, or twice, with %d steps left", p.left)
 		}
 		var ahead time.Duration
 		p = newPatience(time.Second, 5, func() { over <- struct{}{} })
