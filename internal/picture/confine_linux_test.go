@@ -12,22 +12,21 @@ import (
 	"kaban/internal/childtest"
 )
 
-// A process that takes too much of something is ended by the system, and the picture is to
-// blame.
-func TestConfined(t *testing.T) {
+// A process that takes too much time of a processor says so, and the picture is to blame.
+func TestTooSlow(t *testing.T) {
 	t.Parallel()
-	for name, want := range map[string]Reason{"memory": TooMuchMemory, "spin": TooSlow} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			w := newWorker(t, name, 0)
-			j := newJob(t, jpegOf(t, corners(40, 30), 85))
-			_, err := w.Make(t.Context(), j)
-			if refused, ok := errors.AsType[*RefusedError](err); !ok || refused.Reason != want {
-				t.Errorf("got %v, want %s", err, want)
-			}
-			j.has(t, name)
-		})
+	refuses(t, newWorker(t, "spin", 0), TooSlow)
+}
+
+// refuses has a Worker refuse a picture.
+func refuses(t *testing.T, w *Worker, want Reason) {
+	t.Helper()
+	j := newJob(t, jpegOf(t, corners(40, 30), 85))
+	_, err := w.Make(t.Context(), j)
+	if refused, ok := errors.AsType[*RefusedError](err); !ok || refused.Reason != want {
+		t.Errorf("got %v, want %s", err, want)
 	}
+	j.has(t, want.String())
 }
 
 // A confined process can open nothing.
@@ -49,6 +48,15 @@ func TestMemory(t *testing.T) {
 	if output, err := childtest.Go("test", "-c", "-o", program, ".").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, output)
 	}
+	unraced := func(name string) func() (*exec.Cmd, error) {
+		return func() (*exec.Cmd, error) {
+			c := exec.Command(program)
+			c.Env = append(os.Environ(), role+"="+name)
+			return c, nil
+		}
+	}
+	// One that takes too much is ended by the system, and the picture is to blame.
+	refuses(t, NewWorker(unraced("memory"), 0), TooMuchMemory)
 	exif := segment(markAPP1, exifMark, exifWith(orders[0], 6, ""))
 	p3 := segment(markAPP2, profileMark, displayP3())
 	for _, c := range []struct {
@@ -61,11 +69,7 @@ func TestMemory(t *testing.T) {
 		{"progressive", flat{8192, 6144, true, -1, ycbcr(0x22, 90, 150, 120)}.file(), 550},
 	} {
 		j := newJob(t, c.file)
-		w := NewWorker(func() (*exec.Cmd, error) {
-			cmd := exec.Command(program)
-			cmd.Env = append(os.Environ(), role+"=peak")
-			return cmd, nil
-		}, 0)
+		w := NewWorker(unraced("peak"), 0)
 		o, err := j.open()
 		if err != nil {
 			t.Fatal(err)
