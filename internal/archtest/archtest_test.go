@@ -80,6 +80,11 @@ var rules = map[string]rule{
 		[]string{"golang.org/x/crypto/argon2"},
 		"a hash does not depend on whose password it is",
 	},
+	"kaban/internal/picture": {
+		nil,
+		[]string{"golang.org/x/image", "golang.org/x/sys"},
+		"a picture does not depend on whose it is or where it is kept",
+	},
 	"kaban/internal/account/providertest": {
 		nil, nil,
 		"a separate module: the server does not depend on the provider of its tests",
