@@ -22,6 +22,7 @@ import (
 	"kaban/internal/ledger"
 	"kaban/internal/limit"
 	"kaban/internal/peer"
+	"kaban/internal/processors"
 	"kaban/internal/server"
 	"kaban/internal/store"
 	"kaban/internal/systemd"
@@ -233,6 +234,7 @@ func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*e
 		return err
 	}
 	defer run.close()
+	processors.Spare() // what counts processors has done so
 	serving.Go(func() { giveBack(ctx) })
 	serving.Go(func() { upkeep(ctx, shared.accounts, shared.rooms, log) })
 	serving.Go(func() {

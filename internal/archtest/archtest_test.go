@@ -132,7 +132,7 @@ var rules = map[string]rule{
 		nil, "it reads the files by their format, and does not trust those that write them",
 	},
 	"kaban/internal/index": {
-		[]string{"kaban", "kaban/internal/failpoint", "kaban/internal/markup", "kaban/internal/search", "kaban/internal/store"},
+		[]string{"kaban", "kaban/internal/failpoint", "kaban/internal/markup", "kaban/internal/processors", "kaban/internal/search", "kaban/internal/store"},
 		[]string{"modernc.org/sqlite"},
 		"the index is a reader of the logs, whatever stores them, and knows nobody that searches",
 	},
@@ -150,6 +150,10 @@ var rules = map[string]rule{
 		nil,
 		[]string{"golang.org/x/sys"},
 		"the state of a connection does not depend on its protocol",
+	},
+	"kaban/internal/processors": {
+		nil, nil,
+		"a count does not depend on what is counted for",
 	},
 	"kaban/internal/turns": {
 		nil, nil,

@@ -3,6 +3,8 @@ package index
 import (
 	"runtime"
 	"time"
+
+	"kaban/internal/processors"
 )
 
 const (
@@ -37,7 +39,7 @@ func (l *load) left(worked time.Duration) float64 {
 	if passed := now.Sub(l.at); passed >= sampled {
 		used, idle := processorTime(), idleTime()
 		if !l.at.IsZero() {
-			l.share = spare(passed, used-l.used-l.own, idle-l.idle, l.own, runtime.GOMAXPROCS(0))
+			l.share = spare(passed, used-l.used-l.own, idle-l.idle, l.own, processors.Count())
 		}
 		l.at, l.used, l.idle, l.own = now, used, idle, 0
 	}
