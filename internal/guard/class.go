@@ -131,11 +131,7 @@ var (
 // unless it is something worse.
 func Classify(a netip.Addr) (c Class, source string) {
 	zoned := a.Zone() != ""
-	a = plain(a)
-	if nat64.Contains(a) {
-		b := a.As16()
-		a = netip.AddrFrom4([4]byte(b[12:]))
-	}
+	a = within(a)
 	for i := range blocks {
 		if blocks[i].prefix.Contains(a) {
 			return blocks[i].class, blocks[i].source
@@ -153,6 +149,17 @@ func Classify(a netip.Addr) (c Class, source string) {
 // plain returns an address as prefixes compare it: no prefix contains an address with a
 // zone, or, of IPv4, one that is mapped to IPv6.
 func plain(a netip.Addr) netip.Addr { return a.WithZone("").Unmap() }
+
+// within returns the IPv4 address that an IPv4-mapped or NAT64 address leads to, and others as
+// plain does.
+func within(a netip.Addr) netip.Addr {
+	a = plain(a)
+	if nat64.Contains(a) {
+		b := a.As16()
+		a = netip.AddrFrom4([4]byte(b[12:]))
+	}
+	return a
+}
 
 // lists are the operator's exceptions. They do not change.
 type lists struct{ allowed, denied []netip.Prefix }
@@ -186,7 +193,9 @@ func plainPrefixes(option string, prefixes []netip.Prefix) ([]netip.Prefix, erro
 // check returns a *BlockedError if an address must not be connected to.
 func (l lists) check(a netip.Addr) error {
 	contains := func(p netip.Prefix) bool { return p.Contains(plain(a)) }
-	if slices.ContainsFunc(l.denied, contains) {
+	// A gateway of NAT64 leads to the address within, so a denied one is denied in both forms. An
+	// allowed one is not: a network of that name may be another one.
+	if leadsTo := within(a); slices.ContainsFunc(l.denied, func(p netip.Prefix) bool { return contains(p) || p.Contains(leadsTo) }) {
 		return &BlockedError{Addr: a, Class: Denied}
 	}
 	class, source := Classify(a)

@@ -262,6 +262,8 @@ func TestLists(t *testing.T) {
 		"10.1.2.3":             guard.Denied,
 		"::ffff:10.1.2.3":      guard.Denied,
 		"9.9.9.9":              guard.Denied,
+		"64:ff9b::9.9.9.9":     guard.Denied,
+		"64:ff9b::9.9.8.9":     guard.Public,
 		"2600::1":              guard.Denied,
 		"64:ff9b::10.1.0.1":    guard.Private, // a network of that name is another one
 		"2a00:1450::1%eth0":    guard.LinkLocal,

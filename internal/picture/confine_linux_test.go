@@ -65,8 +65,8 @@ func TestMemory(t *testing.T) {
 		most int64
 	}{
 		{"on its side", withSegments(flat{8192, 6144, false, -1, ycbcr(0x22, 90, 150, 120)}.file(), exif), 250},
-		{"with a wide gamut", withSegments(flat{8192, 6144, false, -1, ycbcr(0x22, 90, 150, 120)}.file(), exif, p3), 550},
-		{"progressive", flat{8192, 6144, true, -1, ycbcr(0x22, 90, 150, 120)}.file(), 550},
+		{"with a wide gamut", withSegments(flat{8192, 6144, false, -1, ycbcr(0x22, 90, 150, 120)}.file(), exif, p3), 700},
+		{"progressive", flat{8192, 6144, true, -1, ycbcr(0x22, 90, 150, 120)}.file(), 700},
 	} {
 		j := newJob(t, c.file)
 		w := NewWorker(unraced("peak"), 0)

@@ -107,6 +107,11 @@ func (e *StatusError) Error() string {
 // asked for.
 type TypeError struct{ ContentType, ContentEncoding string }
 
+// newTypeError keeps no more of what a server says than the message shows.
+func newTypeError(contentType, coding string) *TypeError {
+	return &TypeError{ContentType: start(contentType), ContentEncoding: start(coding)}
+}
+
 func (e *TypeError) Error() string {
 	if e.ContentEncoding != "" {
 		return fmt.Sprintf("the page is encoded as %.80q", e.ContentEncoding)
@@ -277,9 +282,24 @@ func (f *Fetcher) fetch(author limit.Key, a address) (Preview, error) {
 	defer leaveHost()
 	preview, err := f.read(a)
 	if err != nil {
-		return Preview{}, guard.Reason(err)
+		return Preview{}, short(guard.Reason(err))
 	}
 	return preview, nil
+}
+
+// maxError bounds the message of an error that is remembered, in bytes. Servers choose parts of
+// some: a malformed status line may be as long as all headers.
+const maxError = 400
+
+// start returns what of a text fits an error.
+func start(text string) string { return strings.Clone(text[:min(len(text), maxError/2)]) }
+
+// short returns an error with no more of what a server says than fits.
+func short(err error) error {
+	if text := err.Error(); len(text) > maxError {
+		return errors.New(strings.ToValidUTF8(start(text), "") + "…")
+	}
+	return err
 }
 
 func (f *Fetcher) enter(q *limit.Queue, key limit.Key) (leave func(), err error) {
@@ -310,10 +330,10 @@ func (f *Fetcher) read(a address) (Preview, error) {
 	contentType := resp.Header.Get("Content-Type")
 	if media, _, err := mime.ParseMediaType(contentType); err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter) ||
 		media != "text/html" && media != "application/xhtml+xml" {
-		return Preview{}, &TypeError{ContentType: contentType}
+		return Preview{}, newTypeError(contentType, "")
 	}
 	if coding := resp.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
-		return Preview{}, &TypeError{ContentType: contentType, ContentEncoding: coding}
+		return Preview{}, newTypeError(contentType, coding)
 	}
 	return Parse(resp.Body, contentType, resp.Request.URL)
 }

@@ -447,6 +447,16 @@ func pages(w http.ResponseWriter, r *http.Request) {
 	case "/late-bomb": // 1.5 MiB after what counts
 		w.Header().Set("Content-Encoding", "gzip")
 		page = gzipped(append(page, make([]byte, 3<<19)...))
+	case "/talkative":
+		w.Header().Set("Content-Type", "x/"+strings.Repeat("y", 20_000))
+	case "/shouting":
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		_, _ = conn.Write([]byte("HTTP/1.1 " + strings.Repeat("z", 20_000) + "\r\n\r\n"))
+		return
 	case "/gone":
 		w.WriteHeader(http.StatusGone)
 	case "/untitled":
@@ -508,6 +518,12 @@ func TestThroughTheGuard(t *testing.T) {
 		"/loop":     isError[*guard.RedirectError],
 		"/untitled": func(err error) bool { return errors.Is(err, ErrNoTitle) },
 		"/bomb":     func(err error) bool { return errors.Is(err, ErrNoTitle) },
+		// What is remembered of a failure is short, whatever a server says.
+		"/talkative": func(err error) bool {
+			e, ok := errors.AsType[*TypeError](err)
+			return ok && len(e.ContentType) == maxError/2
+		},
+		"/shouting": func(err error) bool { return strings.Contains(err.Error(), "zzz") && len(err.Error()) <= maxError },
 	}
 	for path, is := range is {
 		if p, err := f.Fetch(t.Context(), 0, server.URL+path); err == nil || !is(err) || strings.Contains(err.Error(), server.URL) || p != (Preview{}) {
