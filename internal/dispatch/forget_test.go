@@ -185,3 +185,36 @@ func TestRedactedTextsLeaveTheTail(t *testing.T) {
 		d.Close()
 	})
 }
+
+// What is cut off the front of a log leaves the tail; what is not cut can still be read.
+func TestCutTextsLeaveTheTail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := newDispatcher(t, nil, Options{PresenceDelay: time.Hour})
+		ann := newReader(t)
+		a := join(t, d, ann, "lobby", "ann", Start{})
+		d.Submit([]Send{send(t, a, "ann", "1", "secret")})
+		between := time.Now().Add(time.Millisecond)
+		time.Sleep(2 * time.Millisecond)
+		d.Submit([]Send{send(t, a, "ann", "2", "public")})
+		if !inTails(a.Room(), "secret") {
+			t.Error("the tail does not have the text before")
+		}
+		n, err := d.Cut(t.Context(), a.Room().Name(), store.Age{Before: between.UnixMilli(), Now: time.Now().UnixMilli()}, 100)
+		if err != nil || n != 1 {
+			t.Fatalf("%d entries are cut (error: %v), want 1", n, err)
+		}
+		d.Forget()
+		if inTails(a.Room(), "secret") {
+			t.Error("the tail has the text still")
+		}
+		bob := newReader(t)
+		b := join(t, d, bob, "lobby", "bob", Start{Resume: true, After: 1})
+		bob.take(b, 1<<20)
+		if len(bob.given) != 1 || !strings.Contains(bob.given[0], "public") {
+			t.Errorf("given is %q, want what is left", bob.given)
+		}
+		d.Leave(a)
+		d.Leave(b)
+		d.Close()
+	})
+}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"kaban/internal/failpoint"
 	"kaban/internal/store"
 )
 
@@ -47,6 +48,7 @@ func (s *apart) commit(b *batch) error {
 	if len(s.documents) == 0 {
 		return nil
 	}
+	failpoint.Point("split.between")
 	if err := b.stmts.begin.exec(b.ctx); err != nil {
 		return err
 	}
