@@ -47,11 +47,11 @@ racing := CGO_ENABLED=1 GORACE=atexit_sleep_ms=50 GOFLAGS="$(translated:%=-gcfla
 # many processes, do not begin together.
 longest := ./internal/store/sqlite ./internal/chat ./e2e ./internal/product ./internal/server ./internal/torture ./cmd/kaban
 
-# Runs beside that of the other tests, in this order: browsers, further runs, and the tests of
-# modules of their own. Each mostly waits.
+# These run beside test-most, in this order: browsers, further runs, and the tests of modules of
+# their own. Each mostly waits.
 beside := test-browser test-portable test-websocket test-tls test-provider test-acme test-s3 test-otel
 
-# Has temporary files of tests in memory where that is possible.
+# Keeps the temporary files of tests in memory where possible.
 inmemory := -exec "'$(CURDIR)/scripts/in-memory' -test"
 
 .PHONY: help build run test test-most test-beside $(beside) check cover product torture heap search unread signins alerts fuzz bench bench-go fmt golden page screenshots clean setup
@@ -72,11 +72,12 @@ test: check ## check, then run all tests with the race detector; those of connec
 
 # make check has vetted all packages.
 test-most:
-	$(racing) go test $(inmemory) -race -vet=off -shuffle=on -timeout 25m $(longest) $$(go list ./... | grep -v '/e2e/browser$$')
+	@packages=$$(go list ./...) || exit 1; \
+	$(racing) go test $(inmemory) -race -vet=off -shuffle=on -timeout 25m $(longest) $$(printf '%s\n' "$$packages" | grep -v '/e2e/browser$$')
 
 # Each shows its output at its end.
 test-beside:
-	@for target in $(beside); do \
+	@failed=; for target in $(beside); do \
 		output=$$($(MAKE) --no-print-directory $$target 2>&1) || failed=1; \
 		printf '%s\n' "$$output"; \
 	done; exit $${failed:-0}

@@ -155,6 +155,17 @@ func TestWith(t *testing.T) {
 	if got := last.Figures.median(storeName(10_000), kabanDurable, startMillis); got != 12 {
 		t.Errorf("the last record has %v now, want 12", got)
 	}
+	if err := last.takes(&record{Machine: last.Machine, Seconds: last.Seconds}); err != nil {
+		t.Errorf("figures of the same machine: %v", err)
+	}
+	for name, other := range map[string]*record{"another machine": {Machine: machine{CPU: "b"}, Seconds: last.Seconds}, "another duration": {Machine: last.Machine, Seconds: 9}} {
+		if last.takes(other) == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	if new(record).takes(last) == nil {
+		t.Error("without a record: no error")
+	}
 	all.Figures[storeName(10_000)] = last.Figures[storeName(10_000)]
 	if !reflect.DeepEqual(all, last) {
 		t.Error("what was not measured again is different")

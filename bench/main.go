@@ -40,7 +40,7 @@ func main() {
 	flag.IntVar(&p.runs, "runs", 5, "how often to measure; the medians are shown")
 	flag.DurationVar(&p.duration, "duration", 3*time.Second, "how long each measurement takes")
 	flag.IntVar(&p.growth, "growth", 1_000_000, "messages in the largest database that is built, 10000 to 10000000")
-	flag.StringVar(&only, "only", "", "only works that match this regular expression; nothing is written then")
+	flag.StringVar(&only, "only", "", "only works that match this regular expression; without -into nothing is written")
 	flag.BoolVar(&p.into, "into", false, "with -only: write the page with them and the other works as they were measured last, to complete a run of the same version")
 	flag.StringVar(&p.docs, "docs", "docs", "where performance.md is")
 	flag.StringVar(&p.dir, "dir", "bin", "where to build and to keep data for a while; its disk is measured")
@@ -54,6 +54,9 @@ func main() {
 func run(p plan, only string) error {
 	if p.runs < 1 || p.runs > 100 || p.duration < 100*time.Millisecond || p.growth < 10_000 || p.growth > 10_000_000 {
 		return errors.New("-runs must be 1 to 100, -duration at least 100ms, -growth 10000 to 10000000")
+	}
+	if p.into && only == "" {
+		return errors.New("-into is for some works: name them with -only")
 	}
 	if only != "" {
 		var err error
@@ -102,6 +105,9 @@ func run(p plan, only string) error {
 		}
 		last, err := published(p.docs)
 		if err != nil {
+			return err
+		}
+		if err := last.takes(r); err != nil {
 			return err
 		}
 		r = last.with(r)

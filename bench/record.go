@@ -126,6 +126,17 @@ func published(docs string) (*record, error) {
 	return r, nil
 }
 
+// takes returns an error if figures that were measured later do not belong to the record.
+func (r *record) takes(later *record) error {
+	if r.Figures == nil {
+		return errors.New("there is no record to complete; measure everything first")
+	}
+	if r.Machine.CPU != later.Machine.CPU || r.Machine.System != later.Machine.System || r.Seconds != later.Seconds {
+		return fmt.Errorf("the record is of another machine, or of measurements of %v seconds", r.Seconds)
+	}
+	return nil
+}
+
 // with returns a record with the figures of another one, measured later, in place of its own
 // of the same works.
 func (r *record) with(later *record) *record {
