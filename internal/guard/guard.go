@@ -14,6 +14,7 @@
 package guard
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -163,17 +164,17 @@ func New(o Options) (*Guard, error) {
 
 // fill replaces zero values by defaults.
 func (o *Options) fill() error {
-	set(&o.Redirects, DefaultRedirects)
-	set(&o.MaxHeader, DefaultMaxHeader)
-	set(&o.MaxBody, DefaultMaxBody)
-	set(&o.Conns, DefaultConns)
-	set(&o.ConnsPerHost, DefaultConnsPerHost)
-	set(&o.DialTimeout, DefaultDialTimeout)
-	set(&o.TLSTimeout, DefaultTLSTimeout)
-	set(&o.HeaderTimeout, DefaultHeaderTimeout)
-	set(&o.Timeout, DefaultTimeout)
-	set(&o.IdleTimeout, DefaultIdleTimeout)
-	set(&o.UserAgent, "Kaban")
+	o.Redirects = cmp.Or(o.Redirects, DefaultRedirects)
+	o.MaxHeader = cmp.Or(o.MaxHeader, DefaultMaxHeader)
+	o.MaxBody = cmp.Or(o.MaxBody, DefaultMaxBody)
+	o.Conns = cmp.Or(o.Conns, DefaultConns)
+	o.ConnsPerHost = cmp.Or(o.ConnsPerHost, DefaultConnsPerHost)
+	o.DialTimeout = cmp.Or(o.DialTimeout, DefaultDialTimeout)
+	o.TLSTimeout = cmp.Or(o.TLSTimeout, DefaultTLSTimeout)
+	o.HeaderTimeout = cmp.Or(o.HeaderTimeout, DefaultHeaderTimeout)
+	o.Timeout = cmp.Or(o.Timeout, DefaultTimeout)
+	o.IdleTimeout = cmp.Or(o.IdleTimeout, DefaultIdleTimeout)
+	o.UserAgent = cmp.Or(o.UserAgent, "Kaban")
 	if o.Ports == nil {
 		o.Ports = []uint16{80, 443}
 	}
@@ -193,13 +194,6 @@ func (o *Options) fill() error {
 		return &OptionError{"Proxy", "it must be an address such as http://proxy.example:3128"}
 	}
 	return nil
-}
-
-func set[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
 }
 
 // Client returns a client with the limits of the guard. It has no cookies. Errors of its

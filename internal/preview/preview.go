@@ -13,6 +13,7 @@
 package preview
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -161,26 +162,19 @@ func New(o Options) (*Fetcher, error) {
 }
 
 func (o *Options) fill() {
-	set(&o.UserAgent, DefaultUserAgent)
-	set(&o.AtOnce, DefaultAtOnce)
-	set(&o.Waiting, DefaultWaiting)
-	set(&o.Cached, DefaultCached)
-	set(&o.Keep, DefaultKeep)
-	set(&o.Forget, DefaultForget)
-	set(&o.Guard.UserAgent, o.UserAgent)
-	set(&o.Guard.MaxBody, maxBody)
-	set(&o.Guard.Timeout, timeout)
-	set(&o.Guard.Redirects, redirects)
-	set(&o.Guard.ConnsPerHost, connsPerHost)
-	set(&o.Guard.Conns, conns)
-	set(&o.Guard.IdleTimeout, idleTimeout)
-}
-
-func set[T comparable](field *T, value T) {
-	var zero T
-	if *field == zero {
-		*field = value
-	}
+	o.UserAgent = cmp.Or(o.UserAgent, DefaultUserAgent)
+	o.AtOnce = cmp.Or(o.AtOnce, DefaultAtOnce)
+	o.Waiting = cmp.Or(o.Waiting, DefaultWaiting)
+	o.Cached = cmp.Or(o.Cached, DefaultCached)
+	o.Keep = cmp.Or(o.Keep, DefaultKeep)
+	o.Forget = cmp.Or(o.Forget, DefaultForget)
+	o.Guard.UserAgent = cmp.Or(o.Guard.UserAgent, o.UserAgent)
+	o.Guard.MaxBody = cmp.Or(o.Guard.MaxBody, maxBody)
+	o.Guard.Timeout = cmp.Or(o.Guard.Timeout, timeout)
+	o.Guard.Redirects = cmp.Or(o.Guard.Redirects, redirects)
+	o.Guard.ConnsPerHost = cmp.Or(o.Guard.ConnsPerHost, connsPerHost)
+	o.Guard.Conns = cmp.Or(o.Guard.Conns, conns)
+	o.Guard.IdleTimeout = cmp.Or(o.Guard.IdleTimeout, idleTimeout)
 }
 
 // Allow replaces the networks that are not public and allowed, as guard.Options.Allowed, and

@@ -15,6 +15,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -65,6 +66,31 @@ func Read(t testing.TB, s files.Store, key files.Key) ([]byte, files.Info) {
 		t.Fatalf("read: %v", err)
 	}
 	return data, info
+}
+
+// Peak runs a function and returns by how many bytes the heap grew at most.
+func Peak(run func()) uint64 {
+	var stats runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&stats)
+	before, most := stats.HeapAlloc, uint64(0)
+	stop := make(chan struct{})
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		for {
+			runtime.ReadMemStats(&stats)
+			most = max(most, stats.HeapAlloc)
+			select {
+			case <-stop:
+				return
+			case <-time.After(2 * time.Millisecond):
+			}
+		}
+	})
+	run()
+	close(stop)
+	watching.Wait()
+	return most - min(before, most)
 }
 
 // Sizes returns the blobs of a kind.

@@ -11,7 +11,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -497,7 +496,7 @@ func TestMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	key := files.Key{Hash: sum}
-	if grown := peak(func() {
+	if grown := filestest.Peak(func() {
 		if err := store.Add(t.Context(), key, files.Staged{Path: path, Size: size, Sum: sum}); err != nil {
 			t.Errorf("Add: %v", err)
 		}
@@ -509,29 +508,4 @@ func TestMemory(t *testing.T) {
 	} else {
 		t.Logf("%d KiB of heap", grown>>10)
 	}
-}
-
-// peak runs a function and returns by how many bytes the heap grew at most.
-func peak(run func()) uint64 {
-	var stats runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&stats)
-	before, most := stats.HeapAlloc, uint64(0)
-	stop, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
-		for {
-			runtime.ReadMemStats(&stats)
-			most = max(most, stats.HeapAlloc)
-			select {
-			case <-stop:
-				return
-			case <-time.After(2 * time.Millisecond):
-			}
-		}
-	}()
-	run()
-	close(stop)
-	<-stopped
-	return most - min(before, most)
 }

@@ -10,7 +10,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -258,25 +257,6 @@ func checkBlobs(t *testing.T, point string, store *disk.Store, blobs map[files.K
 	}
 }
 
-// limitFiles makes writes behind so many bytes of a file fail, in this process, until the
-// returned function is called.
-func limitFiles(t *testing.T, bytes uint64) (lift func()) {
-	t.Helper()
-	signal.Ignore(syscall.SIGXFSZ)
-	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: bytes, Max: limit.Max}); err != nil {
-		t.Fatal(err)
-	}
-	return func() {
-		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
 // TestFullChild fills a disk in the middle of an upload.
 func TestFullChild(t *testing.T) {
 	dir := os.Getenv(faultVariable)
@@ -285,7 +265,7 @@ func TestFullChild(t *testing.T) {
 	}
 	s, data := opened(t, filepath.Join(dir, "uploads"), DefaultLimits()), filestest.Bytes(1, 300_000)
 	id := created(t, s, "ann", int64(len(data)))
-	lift := limitFiles(t, 100_001)
+	lift := childtest.LimitFiles(t, 100_001)
 	n, err := s.Append(t.Context(), id, 0, bytes.NewReader(data))
 	if n < 50_000 || n > 100_001 || !errors.Is(err, files.ErrNoSpace) {
 		t.Errorf("of a full disk: %d, %v, want up to 100001 and ErrNoSpace", n, err)
@@ -300,7 +280,7 @@ func TestFullChild(t *testing.T) {
 	lift()
 	appended(t, s, id, n, data[n:])
 	finished(t, s, id, data)
-	lift = limitFiles(t, 20)
+	lift = childtest.LimitFiles(t, 20)
 	if _, err := s.Create(Draft{Owner: "ann", Length: 1}); !errors.Is(err, files.ErrNoSpace) {
 		t.Errorf("Create: %v, want ErrNoSpace", err)
 	}

@@ -493,32 +493,6 @@ func (zeros) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// peak runs a function and returns by how many bytes the heap grew at most.
-func peak(t *testing.T, run func()) uint64 {
-	t.Helper()
-	var stats runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&stats)
-	before, most := stats.HeapAlloc, uint64(0)
-	stop, stopped := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(stopped)
-		for {
-			runtime.ReadMemStats(&stats)
-			most = max(most, stats.HeapAlloc)
-			select {
-			case <-stop:
-				return
-			case <-time.After(2 * time.Millisecond):
-			}
-		}
-	}()
-	run()
-	close(stop)
-	<-stopped
-	return most - min(before, most)
-}
-
 // A file of 1 GB takes no more memory than a small one, and 1,000 at once take 32 KiB each.
 func TestMemory(t *testing.T) {
 	s := opened(t, t.TempDir(), Limits{})
@@ -530,7 +504,7 @@ func TestMemory(t *testing.T) {
 	}
 	e := s.all[id]
 	e.info.Offset = gigabyte - 1
-	grown := peak(t, func() {
+	grown := filestest.Peak(func() {
 		appended(t, s, id, gigabyte-1, []byte{1})
 		if staged, err := s.Finish(t.Context(), id); err != nil || staged.Size != gigabyte {
 			t.Errorf("Finish: %+v, %v", staged, err)
@@ -549,7 +523,7 @@ func TestMemory(t *testing.T) {
 	ready := make(chan struct{})
 	var waiting sync.WaitGroup
 	waiting.Add(many)
-	grown = peak(t, func() {
+	grown = filestest.Peak(func() {
 		for _, id := range ids {
 			all.Go(func() {
 				begun := false

@@ -5,17 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"kaban"
+	"kaban/internal/childtest"
 	"kaban/internal/store"
 	"kaban/internal/store/storetest"
 )
@@ -131,25 +130,6 @@ func TestAFullDatabaseTakesFastBatches(t *testing.T) {
 	}
 }
 
-// limitFiles makes writes behind so many bytes of a file fail, in this process, until the
-// returned function is called.
-func limitFiles(t *testing.T, bytes uint64) (lift func()) {
-	t.Helper()
-	signal.Ignore(syscall.SIGXFSZ)
-	var limit syscall.Rlimit
-	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &syscall.Rlimit{Cur: bytes, Max: limit.Max}); err != nil {
-		t.Fatal(err)
-	}
-	return func() {
-		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
-			t.Fatal(err)
-		}
-	}
-}
-
 // A journal that cannot grow is full: the batch leaves no trace, whether it is a part of a
 // frame that is written or a segment that cannot be made. Then it goes on.
 func TestAFullJournalStoresNothingAndRecovers(t *testing.T) {
@@ -190,7 +170,7 @@ func TestAFullJournalStoresNothingAndRecovers(t *testing.T) {
 		size  int
 	}{{"a frame", 300_000, 7}, {"a segment", 1_000_000, 2200}} {
 		what := c.what
-		lift := limitFiles(t, c.limit)
+		lift := childtest.LimitFiles(t, c.limit)
 		var err error
 		for range 100 {
 			if err = s.Append(t.Context(), storetest.Writes(drafts(c.size)...), make([]store.Result, c.size)); err != nil {
@@ -314,7 +294,7 @@ func testBroken(t *testing.T, name string) {
 		t.Fatal(err)
 	}
 	storetest.Append(t, s, numbered(t, "lobby", "alice", 0, 10)...)
-	lift := limitFiles(t, breaking[name].limit)
+	lift := childtest.LimitFiles(t, breaking[name].limit)
 	acknowledged := 10
 	for ; err == nil && acknowledged < 100_000; acknowledged += 10 {
 		if err = breaking[name].append(t, s, acknowledged); err != nil {
@@ -518,7 +498,7 @@ func TestAStartWithoutRoomForTheJournal(t *testing.T) {
 	s := open(t, dir, Options{})
 	more(s, true)
 	closeStore(t, s)
-	lift := limitFiles(t, room)
+	lift := childtest.LimitFiles(t, room)
 	for range 2 { // and after a clean end
 		s = still(t, dir, Options{})
 		more(s, false)
@@ -545,7 +525,7 @@ func TestAStartWithoutRoomForTheJournal(t *testing.T) {
 
 	// After a crash there is an old journal.
 	dir = copyFiles(t, dir)
-	lift = limitFiles(t, room)
+	lift = childtest.LimitFiles(t, room)
 	s = still(t, dir, Options{})
 	more(s, false)
 	lift()
