@@ -132,6 +132,9 @@ func Open(s store.Store, dir string, options Options) *Index {
 	x.end = end
 	x.group.Go(func() {
 		defer close(x.ended)
+		if !options.Eager { // somebody waits for an eager one
+			lowerPriority()
+		}
 		x.run(ctx)
 	})
 	return x

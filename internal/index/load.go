@@ -18,7 +18,7 @@ const (
 	maxShare  = 0.67
 	// slowed is what the index takes at least, as a part of what the rest of the process takes:
 	// so much are messages slowed where no processor is free. It never takes less than minShare.
-	slowed   = 0.03
+	slowed   = 0.01
 	minShare = 0.01
 )
 

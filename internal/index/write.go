@@ -7,8 +7,6 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"fmt"
-	"hash/fnv"
-	"io"
 	"strconv"
 	"strings"
 
@@ -39,11 +37,31 @@ func termOfPair(first, second string) (string, bool) {
 	if search.IsOfRun(first) && search.IsOfRun(second) {
 		return "", false
 	}
-	h := fnv.New32a()
-	io.WriteString(h, first)
-	h.Write([]byte{' '})
-	io.WriteString(h, second)
-	return pairTerm + strconv.FormatUint(uint64(h.Sum32()%pairTerms), 36), true
+	hash := hashed(hashed(hashed(fnvOffset, first), " "), second)
+	return pairs[hash%pairTerms], true
+}
+
+// pairs has all terms of pairs: one is needed for nearly every word of a message.
+var pairs = func() (all [pairTerms]string) {
+	for i := range all {
+		all[i] = pairTerm + strconv.FormatUint(uint64(i), 36)
+	}
+	return all
+}()
+
+// The numbers of FNV-1a with 32 bits (https://www.isthe.com/chongo/tech/comp/fnv/). Package hash/fnv
+// allocates its state and a copy of each string.
+const (
+	fnvOffset = 2166136261
+	fnvPrime  = 16777619
+)
+
+// hashed returns the hash of what was hashed before and a text.
+func hashed(hash uint32, text string) uint32 {
+	for i := range len(text) {
+		hash = (hash ^ uint32(text[i])) * fnvPrime
+	}
+	return hash
 }
 
 func termOfRoom(id uint32) string { return roomTerm + strconv.FormatUint(uint64(id), 36) }
@@ -57,10 +75,10 @@ func (d *database) termOfAuthor(name kaban.Username) string {
 }
 
 // terms returns what the index keeps of a message.
-func (d *database) terms(r *room, e *store.Entry) string {
+func (w *writer) terms(r *room, e *store.Entry) string {
 	all := []string{termOfRoom(r.id)}
-	if name, err := kaban.ParseUsername(e.Username); err == nil {
-		all = append(all, d.termOfAuthor(name))
+	if author := w.author(e.Username); author != "" {
+		all = append(all, author)
 	}
 	if markup.HasAddress(e.Content) {
 		all = append(all, linkTerm)
@@ -75,12 +93,30 @@ func (d *database) terms(r *room, e *store.Entry) string {
 	return strings.Join(all, " ")
 }
 
+// author returns the term of a name, or "" if it is none. Few write most messages of a
+// transaction, and the hash costs as much as all words of one.
+func (w *writer) author(name string) string {
+	term, known := w.authors[name]
+	if known {
+		return term
+	}
+	if name, err := kaban.ParseUsername(name); err == nil {
+		term = w.x.db.termOfAuthor(name)
+	}
+	if w.authors == nil {
+		w.authors = make(map[string]string)
+	}
+	w.authors[name] = term
+	return term
+}
+
 // writer changes the index in one transaction.
 type writer struct {
-	x      *Index
-	tx     *sql.Tx
-	volume uint64
-	insert *sql.Stmt // into the volume
+	x       *Index
+	tx      *sql.Tx
+	volume  uint64
+	insert  *sql.Stmt         // into the volume
+	authors map[string]string // terms by name
 }
 
 func (w *writer) close() {
@@ -156,7 +192,7 @@ func (w *writer) put(r *room, e *store.Entry, order uint64) error {
 			return err
 		}
 	}
-	_, err := w.insert.Exec(row, w.x.db.terms(r, e))
+	_, err := w.insert.Exec(row, w.terms(r, e))
 	return err
 }
 
