@@ -56,6 +56,9 @@ func TestConflictOutOfSight(t *testing.T) {
 	seq := there.seqOf("as it was")
 	conflict(here, there, between, seq, "theirs", "mine")
 	s.say("carol", "lobby", numbered("meanwhile", 400)...)
+	// Without a link a page opens near the message if it has not read all of them yet.
+	here.text(fmt.Sprintf(`location.hash = '#%d', ''`, seq+1+400))
+	here.until(`document.querySelector('.marked')?.innerText.includes('meanwhile 400')`)
 	here.run(chromedp.Reload())
 	here.online()
 	// The text that the server has stands there, too.
