@@ -378,8 +378,13 @@ var rules = map[string]rule{
 		nil,
 		"both implementations share one table",
 	},
+	"kaban/internal/attention": {
+		nil,
+		[]string{"golang.org/x/text"},
+		"what an account wants to be notified of is the same for clients and the server",
+	},
 	"kaban/internal/tui": {
-		[]string{"kaban", "kaban/wire", "kaban/client", "kaban/client/dial", "kaban/internal/display", "kaban/internal/config", "kaban/internal/emoji", "kaban/internal/markup"},
+		[]string{"kaban", "kaban/wire", "kaban/client", "kaban/client/dial", "kaban/internal/attention", "kaban/internal/display", "kaban/internal/config", "kaban/internal/emoji", "kaban/internal/markup"},
 		[]string{
 			"charm.land/bubbletea", "charm.land/lipgloss", "github.com/charmbracelet/x/ansi",
 			"github.com/kyokomi/emoji",

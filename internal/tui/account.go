@@ -111,6 +111,7 @@ func (m *Model) takeMe(e meEvent) (ring tea.Cmd) {
 	if m.account != nil {
 		m.account = &e.me.Account
 	}
+	m.notifications = e.me.Notifications
 	m.states = make(map[string]wire.RoomState, len(e.me.Rooms))
 	for _, state := range e.me.Rooms {
 		m.states[state.Room] = state

@@ -336,6 +336,13 @@ func TestCommandsOfAMember(t *testing.T) {
 		{"/msg a/b", "", "is not a name"},
 		{"/notify mentions", "notify plans mentions", ""},
 		{"/notify loud", "", "notification level"},
+		{"/away", `away true "" until /back`, ""},
+		{"/away at lunch", `away true "at lunch" until /back`, ""},
+		{"/away 90m at lunch", `away true "at lunch" until 2026-11-25T13:30:00Z`, ""},
+		{"/away 7d", `away true "" until 2026-12-02T12:00:00Z`, ""},
+		{"/away 400d", "", `"400d" is not a time; write 30m, 12h or 7d, at most 365d, or begin the text with a word`},
+		{"/away " + strings.Repeat("ü", wire.MaxStatus+1), "", "at most"},
+		{"/back", `away false "" until /back`, ""},
 		{"/kick a/b", "", "is not a name"},
 		{"/kick", "", "/kick NAME [REASON]"},
 		{"/nick Anna B.", `setName chat.example:6440 "Anna B."`, ""},
@@ -512,6 +519,14 @@ func TestSessionsOfMembers(t *testing.T) {
 	ben.notify("plans", kaban.NotifyNone)
 	if e := await(ben, always[noticeEvent]); e.err != nil {
 		t.Error(e.err)
+	}
+	ben.setAway(client.Away{Away: true, Text: "at lunch"})
+	if e := await(ben, always[noticeEvent]); e.err != nil || e.text != "you are away until you say /back" {
+		t.Errorf("away: %+v", e)
+	}
+	ann.whois("h:1", "plans", "ben")
+	if e := await(ann, always[whoisEvent]); e.member == nil || !e.member.Away || e.member.Status != "at lunch" {
+		t.Errorf("somebody away: %+v", e)
 	}
 	ben.markRead("plans", 2)
 	await(ben, func(e roomStateEvent) bool { return e.Room == "plans" && e.Read == 2 && e.Notify == kaban.NotifyNone })

@@ -12,6 +12,7 @@ import (
 	"github.com/charmbracelet/x/ansi"
 	"pgregory.net/rapid"
 
+	"kaban"
 	"kaban/client"
 	"kaban/wire"
 )
@@ -1045,4 +1046,41 @@ func checkOrder(t *rapid.T, r *room) {
 	if r.attached && !r.loading && r.joined && r.last() > 0 && r.last() < r.head {
 		t.Fatalf("%s: it ends at %d and claims to reach the head %d", r.name, r.last(), r.head)
 	}
+}
+
+// Keywords ring as mentions do, also if the server counts those, and nothing rings while the
+// account does not want to be disturbed.
+func TestNotificationsOfTheAccountRing(t *testing.T) {
+	plans := stateOf("plans", kaban.RoomPrivate, kaban.RoomRoleMember, 0, 0)
+	plans.Notify = kaban.NotifyMentions
+	d := newMember(t, kaban.RoleMember, plans, stateOf("other", kaban.RoomPublic, kaban.RoomRoleMember, 0, 0))
+	d.joined("plans", 0)
+	d.joined("other", 0)
+	d.keys("/join other", "enter")
+	rings := func(what, by, content string, want bool) {
+		t.Helper()
+		d.raw = nil
+		d.says("plans", by, content)
+		if got := len(d.raw) > 0; got != want {
+			t.Errorf("%s: it rang: %t, want %t", what, got, want)
+		}
+	}
+	rings("no keyword yet", "ben", "deploy now", false)
+	words := client.Notifications{Keywords: []string{"deploy"}, Level: kaban.NotifyMentions}
+	d.happens(notificationsEvent(words))
+	rings("a keyword", "ben", "Deploy now", true)
+	rings("part of a word", "ben", "deployed", false)
+	rings("one's own", "ann", "deploy now", false)
+	words.Quiet = &wire.Quiet{From: "11:30", To: "12:30", Zone: "UTC"}
+	d.happens(notificationsEvent(words))
+	rings("in quiet hours", "ben", "deploy now", false)
+	words.Quiet = &wire.Quiet{From: "12:30", To: "13:30", Zone: "UTC"}
+	d.happens(notificationsEvent(words))
+	rings("in other hours", "ben", "deploy now", true)
+	plans.Notify = kaban.NotifyNone
+	d.happens(roomStateEvent(plans))
+	rings("in a room that does not notify", "ben", "deploy now", false)
+	plans.Notify = kaban.NotifyMentions
+	d.happens(roomStateEvent(plans), meEvent{me: client.Me{Account: *d.account, Rooms: []wire.RoomState{plans}}})
+	rings("after a new start without keywords", "ben", "deploy now", false)
 }

@@ -28,6 +28,8 @@ type command struct {
 // commands returns the table, sorted by name.
 func commands() []command {
 	return []command{
+		{"away", "[TIME] [TEXT]", "Say that you are away, on all your devices, for good or for a time such as 30m, 12h or 7d: /away 1h at lunch", 0, (*Model).away, nil, accounts},
+		{"back", "", "Say that you are there again", 0, (*Model).back, nil, accounts},
 		{"ban", "NAME [TIME] [REASON]", "Remove somebody from this room for good, or for a time such as 30m, 12h or 7d", 1, moderation("banned", 0), nil, ops},
 		{"clear", "", "Empty the screen of this room; scrolling up brings it back", 0, (*Model).clear, nil, anyone},
 		{"copy", "[N]", "Copy the last message, or the last N, to the clipboard (OSC 52)", 0, (*Model).copy, nil, anyone},

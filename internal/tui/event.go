@@ -97,8 +97,9 @@ type (
 		me  client.Me
 		err error
 	}
-	roomStateEvent wire.RoomState
-	actedEvent     struct { // a change of a room that was asked for
+	roomStateEvent     wire.RoomState
+	notificationsEvent client.Notifications // the account wants to be notified of something else
+	actedEvent         struct {             // a change of a room that was asked for
 		room   string
 		change wire.Change
 		err    error
@@ -161,6 +162,7 @@ type backend interface {
 	// them.
 	inbox(number, before uint64)
 	notify(room string, level kaban.NotifyLevel)
+	setAway(away client.Away)
 	create(room client.NewRoom)
 	direct(username, text string)
 	change(room string, c wire.Change)

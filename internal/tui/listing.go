@@ -12,6 +12,7 @@ import (
 
 	"kaban"
 	"kaban/client"
+	"kaban/internal/attention"
 	"kaban/wire"
 )
 
@@ -413,6 +414,9 @@ func (m *Model) rings(r *room, i *item) bool {
 		return false
 	case kaban.NotifyAll:
 		return !i.own
+	}
+	if !i.own && attention.HasKeyword(i.content, m.notifications.Keywords) {
+		return true
 	}
 	return i.mention && !m.serverCounts(r)
 }

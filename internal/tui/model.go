@@ -99,8 +99,10 @@ type Model struct {
 	remembered []place
 	account    *wire.Account             // nil for a visitor
 	states     map[string]wire.RoomState // of the rooms that the account is in
-	restored   bool
-	rang       bool // for an event of the present batch
+	// notifications are what the account wants to be notified of.
+	notifications client.Notifications
+	restored      bool
+	rang          bool // for an event of the present batch
 }
 
 // status is the state of the connection.

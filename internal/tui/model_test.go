@@ -64,6 +64,14 @@ func (a *asked) lookUp(q lookup)                             { a.note("lookUp %+
 func (a *asked) notify(room string, level kaban.NotifyLevel) { a.note("notify %s %s", room, level) }
 func (a *asked) create(r client.NewRoom)                     { a.note("create %s %s %q", r.Name, r.Kind, r.Topic) }
 
+func (a *asked) setAway(away client.Away) {
+	until := "/back"
+	if !away.Until.IsZero() {
+		until = away.Until.UTC().Format(time.RFC3339)
+	}
+	a.note("away %v %q until %s", away.Away, away.Text, until)
+}
+
 func (a *asked) direct(username, text string) { a.note("direct %s %q", username, text) }
 
 func (a *asked) change(room string, c wire.Change) {

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	tea "charm.land/bubbletea/v2"
 
@@ -27,8 +28,8 @@ func moderation(change string, role kaban.RoomRole) func(*Model, string) tea.Cmd
 		default:
 			c := wire.Change{Type: wire.TypeMember, Change: change, Username: m.username, Subject: username.String(), Role: role, Reason: strings.TrimSpace(reason)}
 			if change == "banned" {
-				if c.Until, c.Reason, err = splitTime(c.Reason, m.now()); err != nil {
-					m.say(err.Error())
+				if c.Until, c.Reason, err = splitTime(c.Reason, m.now(), maxBan); err != nil {
+					m.say(fmt.Sprintf("nobody is banned: %v, or begin the reason with a word", err))
 					return nil
 				}
 			}
@@ -48,8 +49,8 @@ const signs = "+-.,~<>=\u2010\u2011\u2012\u2013\u2014\u2212"
 // splitTime returns when the time ends that a text begins with, such as 30m, 12h or 7d,
 // in milliseconds since 1970 UTC, and the rest of the text. Without a time that is 0 and
 // the whole text. A first word that begins with a digit, also after a sign, and is no time
-// of at most maxBan is an error: as a reason, it would make the ban one for good.
-func splitTime(text string, now time.Time) (until int64, rest string, err error) {
+// of at most most is an error: as a part of the text, it would mean for good.
+func splitTime(text string, now time.Time, most time.Duration) (until int64, rest string, err error) {
 	first, rest, _ := strings.Cut(text, " ")
 	if digits := strings.TrimLeft(first, signs); digits == "" || digits[0] < '0' || digits[0] > '9' {
 		return 0, text, nil
@@ -59,8 +60,8 @@ func splitTime(text string, now time.Time) (until int64, rest string, err error)
 		n, bad := strconv.ParseUint(days, 10, 12)
 		length, err = time.Duration(n)*24*time.Hour, bad
 	}
-	if err != nil || length <= 0 || length > maxBan {
-		return 0, "", fmt.Errorf("nobody is banned: %q is not a time; write 30m, 12h or 7d, at most %dd, or begin the reason with a word", first, maxBan/(24*time.Hour))
+	if err != nil || length <= 0 || length > most {
+		return 0, "", fmt.Errorf("%q is not a time; write 30m, 12h or 7d, at most %dd", first, most/(24*time.Hour))
 	}
 	return now.Add(length).UnixMilli(), strings.TrimSpace(rest), nil
 }
@@ -128,6 +129,34 @@ func (m *Model) setNotify(rest string) tea.Cmd {
 	default:
 		m.backend.notify(m.active.name, level)
 	}
+	return nil
+}
+
+// maxAway is the longest time that somebody is away before that ends by itself.
+const maxAway = 365 * 24 * time.Hour
+
+// away says that the account is away: [TIME] [TEXT].
+func (m *Model) away(rest string) tea.Cmd {
+	until, text, err := splitTime(rest, m.now(), maxAway)
+	if err != nil {
+		m.complain(err.Error() + ", or begin the text with a word")
+		return nil
+	}
+	if n := utf8.RuneCountInString(text); n > wire.MaxStatus {
+		m.complain(fmt.Sprintf("the text has %d characters, at most %d are allowed", n, wire.MaxStatus))
+		return nil
+	}
+	away := client.Away{Away: true, Text: text}
+	if until > 0 {
+		away.Until = time.UnixMilli(until)
+	}
+	m.backend.setAway(away)
+	return nil
+}
+
+// back says that the account is there again.
+func (m *Model) back(string) tea.Cmd {
+	m.backend.setAway(client.Away{})
 	return nil
 }
 

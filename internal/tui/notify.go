@@ -5,13 +5,19 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 	"github.com/charmbracelet/x/ansi"
+
+	"kaban/internal/attention"
 )
 
 // maxNotice is how much of a message a desktop notification shows, in columns.
 const maxNotice = 120
 
-// ring announces a mention in the configured way.
+// ring announces a mention in the configured way, unless the account does not want to be
+// disturbed now.
 func (m *Model) ring(r *room, i *item) tea.Cmd {
+	if (*attention.Quiet)(m.notifications.Quiet).Covers(m.now()) {
+		return nil
+	}
 	title := m.meter.clean(i.username) + " in " + m.meter.clean(m.labelOf(r.name))
 	text := m.meter.cut(m.meter.clean(i.content), maxNotice)
 	switch m.config.Notify {

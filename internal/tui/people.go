@@ -33,6 +33,23 @@ func (s *Session) notify(room string, level kaban.NotifyLevel) {
 	})
 }
 
+func (s *Session) setAway(away client.Away) {
+	s.ask(func(ctx context.Context) {
+		s.put(noticeEvent{text: describeAway(away), err: s.client.SetAway(ctx, away)})
+	})
+}
+
+// describeAway returns what an account says of itself, in words.
+func describeAway(away client.Away) string {
+	switch {
+	case !away.Away:
+		return "you are back"
+	case away.Until.IsZero():
+		return "you are away until you say /back"
+	}
+	return "you are away until " + away.Until.Local().Format("2 Jan 2006 15:04") + " or until you say /back"
+}
+
 func (s *Session) create(room client.NewRoom) {
 	s.ask(func(ctx context.Context) {
 		name, err := s.client.Create(ctx, room)

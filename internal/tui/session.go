@@ -66,6 +66,8 @@ func newSession(o Options) *Session {
 		OnRoomState: func(r wire.RoomState) { s.put(roomStateEvent(r)) },
 		OnPresence:  func(p client.Presence) { s.putPresence(presenceEvent(p)) },
 		OnTyping:    func(t client.Typing) { s.putTyping(typingEvent(t)) },
+
+		OnNotifications: func(n client.Notifications) { s.put(notificationsEvent(n)) },
 	})
 	return s
 }

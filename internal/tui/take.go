@@ -71,6 +71,8 @@ func (m *Model) take(e event) tea.Cmd {
 		return m.takeMe(e)
 	case roomStateEvent:
 		return m.takeRoomState(wire.RoomState(e))
+	case notificationsEvent:
+		m.notifications = client.Notifications(e)
 	case actedEvent:
 		m.takeActed(e)
 	case openedEvent:
