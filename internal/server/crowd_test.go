@@ -63,7 +63,8 @@ func TestALoginBesideManyThatSayNothing(t *testing.T) {
 		"nonsense":   {"{}\n", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			const clients, bad = 100, 1000
+			const clients = 100
+			bad, more := crowdOf(1000), crowdOf(20)
 			f := start(t, conn.Config{MaxClients: clients, HelloTimeout: time.Hour}, nil, dispatch.Options{})
 			ann, bob := f.join("ann"), f.join("bob") // clients stay
 			f.crowd(bad, kind.says, kind.trickle)
@@ -73,7 +74,7 @@ func TestALoginBesideManyThatSayNothing(t *testing.T) {
 				p.expect("ack", "id", i)
 				ann.expect("message", "id", i)
 				bob.expect("message", "id", i)
-				f.crowd(20, kind.says, false)
+				f.crowd(more, kind.says, false)
 			}
 			if n := f.manager.Clients(); n > clients+64 {
 				t.Errorf("%d connections are there, want %d clients and 64 newcomers at most", n, clients)

@@ -227,7 +227,7 @@ func TestGoodPeersAmongBadOnes(t *testing.T) {
 	f := startWith(t, chat.Options{MaxContent: 16000}, conn.Config{}, nil, dispatch.Options{})
 	good, other := f.join("good"), f.join("other")
 	alone := typicalRound(t, good, other, "alone")
-	const crowd = 1000
+	crowd := crowdOf(1000)
 	for kind, behave := range map[string]func(i int, conn net.Conn){
 		"says-nothing": func(int, net.Conn) {},
 		"never-reads": func(i int, conn net.Conn) {

@@ -108,10 +108,10 @@ func TestPeopleBehindOneAddressComeBack(t *testing.T) {
 	}
 }
 
-// A stranger opens 1,000 connections and says nothing, or no hello that is accepted.
+// A stranger opens 1,000 connections (200 over TLS) and says nothing, or no hello that is accepted.
 // Others get in at once: visitors from elsewhere, and accounts from the same address.
 func TestAThousandConnectionsOfAStranger(t *testing.T) {
-	const crowd = 1000
+	crowd := crowdOf(1000)
 	for name, says := range map[string]string{
 		"nothing":        "",
 		"half a hello":   `{"type":"hello",`,

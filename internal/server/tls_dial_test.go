@@ -14,6 +14,15 @@ import (
 // overTLS has the tests of this package connect over TLS, with lines or WebSocket on it.
 var overTLS = flag.Bool("tls", false, "connect over TLS")
 
+// crowdOf returns how many of n connections make a crowd: a fifth over TLS, where each is a handshake
+// of both sides in this process. What 10,000 of them do is tried in package conn.
+func crowdOf(n int) int {
+	if *overTLS {
+		return n / 5
+	}
+	return n
+}
+
 // onlyPlain skips a test that is about bytes as TCP has them.
 func onlyPlain(t *testing.T) {
 	t.Helper()
