@@ -161,6 +161,8 @@ type Draft struct {
 	// last edit, or of the message. 0 is any.
 	Base uint64
 	Body string
+	// Files, of a message, are its files.
+	Files Files
 }
 
 // Draft returns the message as a draft for a room. The author's identity has the

@@ -39,7 +39,9 @@ type entryLine struct {
 	Username string     `json:"username"`
 	Target   uint64     `json:"target,omitempty"`
 	Content  string     `json:"content"`
-	Time     string     `json:"time"`
+	// Files are those of a message: the list that kaban.Files has.
+	Files json.RawMessage `json:"files,omitempty"`
+	Time  string          `json:"time"`
 }
 
 // timeFormat is RFC 3339 with milliseconds, as in frames.
@@ -48,14 +50,15 @@ const timeFormat = "2006-01-02T15:04:05.000Z"
 // Append appends a record as a line.
 func Append(dst []byte, r *store.Record) ([]byte, error) {
 	at, name := time.UnixMilli(r.Time).UTC(), r.Author.Name()
-	if r.Kind == kaban.KindMessage && r.Target == 0 && r.Author == kaban.Visitor(name) {
+	if r.Kind == kaban.KindMessage && r.Target == 0 && r.Files.IsZero() && r.Author == kaban.Visitor(name) {
 		return wire.AppendMessage(dst, r.Room.String(), wire.Message{
 			Seq: r.Seq, ID: r.ID.String(), Username: name.String(), Content: r.Body, Time: at,
 		}), nil
 	}
+	files := json.RawMessage(r.Files.String())
 	line, err := json.Marshal(entryLine{
 		Type: typeEntry, Room: r.Room.String(), Seq: r.Seq, Kind: r.Kind, ID: r.ID.String(), Author: r.Author.ID(),
-		Username: name.String(), Target: r.Target, Content: r.Body, Time: at.Format(timeFormat),
+		Username: name.String(), Target: r.Target, Content: r.Body, Files: files, Time: at.Format(timeFormat),
 	})
 	return append(append(dst, line...), '\n'), err
 }
@@ -148,6 +151,11 @@ func parseEntry(line []byte) (store.Record, error) {
 		if err := checkText(r.Body); err != nil {
 			return r, err
 		}
+		if r.Files, err = kaban.ParseFiles(string(e.Files)); err != nil {
+			return r, err
+		}
+	case len(e.Files) > 0:
+		return r, errors.New("files are of messages only")
 	}
 	r.Kind, r.Target, r.Time = e.Kind, e.Target, at.UnixMilli()
 	return r, nil

@@ -23,6 +23,10 @@ func testRecords(t *testing.T) []store.Record {
 	if err != nil {
 		t.Fatal(err)
 	}
+	files, err := kaban.NewFiles(kaban.File{ID: strings.Repeat("a2", 13), Name: "<a> & b.png", Size: 7, Type: "image/png", Width: 1, Height: 2, Alt: "\u200b"})
+	if err != nil {
+		t.Fatal(err)
+	}
 	var records []store.Record
 	for i, draft := range []kaban.Draft{
 		{Author: kaban.Visitor(name), Kind: kaban.KindMessage, Body: "a message"},
@@ -31,6 +35,8 @@ func testRecords(t *testing.T) []store.Record {
 		{Author: kaban.Visitor(name), Kind: 200, Target: 2, Body: "of an unknown kind"},
 		{Author: kaban.Account("17", name), Kind: 255},
 		{Author: kaban.Visitor(name), Kind: kaban.KindMessage, Body: strings.Repeat("\u200b", kaban.MaxContentCeiling)},
+		{Author: kaban.Visitor(name), Kind: kaban.KindMessage, Body: "with a file", Files: files},
+		{Author: kaban.Account("17", name), Kind: kaban.KindMessage, Files: files},
 	} {
 		draft.Room = room
 		if draft.ID, err = kaban.ParseMessageID(fmt.Sprint("id-", i)); err != nil {
@@ -75,6 +81,9 @@ func TestBadRecords(t *testing.T) {
 		{`"lobby"`, `""`, "room"},
 		{`"a"`, `"a b"`, "id"},
 		{`02:35`, `99:35`, "time"},
+		{`"content"`, `"files":[{}],"content"`, "files are of messages only"},
+		{`"kind":200`, `"kind":1,"files":[{}]`, "no files"},
+		{`"kind":200`, `"kind":1,"files":"x"`, "no files"},
 		{`}`, ``, ""},
 	} {
 		if _, err := parse([]byte(strings.Replace(good, c.old, c.new, 1))); err == nil || !strings.Contains(err.Error(), c.want) {

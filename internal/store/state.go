@@ -44,7 +44,7 @@ type Change struct {
 // have, it never changes.
 type State struct {
 	Edited  Change // the last edit; the content is of it
-	Deleted Change // then there is no content, and nothing changes any more
+	Deleted Change // then there are no content and no files, and nothing changes any more
 	Pinned  Change // zero if it is not pinned now
 	// Replies is the number of messages that answer it, deleted ones included.
 	Replies uint64
@@ -189,7 +189,7 @@ func (e *Entry) apply(change *Entry, own bool) {
 			e.Content = change.Content
 		}
 	case kaban.KindDelete:
-		s.Deleted, s.Pinned, s.Reactions, e.Content = at, Change{}, nil, ""
+		s.Deleted, s.Pinned, s.Reactions, e.Content, e.Files = at, Change{}, nil, "", ""
 	case kaban.KindPin:
 		if on, _ := kaban.ParseSwitch(change.Content); !on {
 			at = Change{}

@@ -65,7 +65,7 @@ func (e *DamagedError) Error() string {
 func (e *DamagedError) Unwrap() error { return ErrDamaged }
 
 // Entry is one entry of a room's log. It never changes, except that edits replace the
-// content of a message and a deletion empties it.
+// content of a message, and a deletion empties its content and its files.
 type Entry struct {
 	// Seq is the sequence number within the room, from 1.
 	Seq uint64
@@ -82,6 +82,9 @@ type Entry struct {
 	// there is none.
 	Target  uint64
 	Content string
+	// Files are those of a message, as kaban.Files.String returns them; "" for none. A store
+	// keeps the text and does not read it.
+	Files string
 	// State is what has become of a message; nil if nothing has changed it.
 	State *State
 }
@@ -91,14 +94,18 @@ func NewEntry(d *kaban.Draft, seq uint64, time int64) Entry {
 	return Entry{
 		Seq: seq, Time: time, Kind: d.Kind, ID: d.ID.String(),
 		Author: d.Author.ID(), Username: d.Author.Name().String(), Target: d.Target, Content: d.Body,
+		Files: d.Files.String(),
 	}
 }
 
 // IsOf reports whether a draft with the same author, id and room would become
 // this entry. If not, the draft is a conflict.
 func (e *Entry) IsOf(d *kaban.Draft) bool {
-	return e.Kind == d.Kind && e.Target == d.Target && e.Content == d.Body
+	return e.Kind == d.Kind && e.Target == d.Target && e.Content == d.Body && e.Files == d.Files.String()
 }
+
+// Size returns how many bytes of texts the entry has, for a Page and for whoever bounds memory.
+func (e *Entry) Size() int { return len(e.Content) + len(e.Files) }
 
 // Room is the state of one room's log. Entries Oldest to Head can be read; if
 // there are none, Oldest is Head+1.
@@ -136,7 +143,7 @@ type Page struct {
 	Last bool
 	// Limit is the maximum number of entries; it must be positive.
 	Limit int
-	// Bytes limits the total content: the page ends early, after at least one
+	// Bytes limits the total of Entry.Size: the page ends early, after at least one
 	// entry, rather than exceed it. 0 means no limit.
 	Bytes int
 	// RepliesTo, if not 0, asks History only for the messages that answer one.
@@ -181,12 +188,12 @@ type Store interface {
 	// as long as the batch. If it returns an error, nothing of the batch is
 	// stored, except that after ErrBroken the outcome is unknown. An id is unique
 	// per room and author (kaban.Identity.ID) for as long as its entry is kept: the same
-	// id with the same kind, target and body is a duplicate, with any other a conflict;
+	// id with the same kind, target, body and files is a duplicate, with any other a conflict;
 	// neither affects the rest of the batch. The first append to a room
 	// creates the room, under the name it was given.
 	//
 	// The same content is the one that was appended, whatever has become of the message
-	// since; once that is deleted or not kept, any content is the same.
+	// since; once that is deleted or not kept, any content is the same. The same holds for files.
 	//
 	// The writes take effect in their order. Each is compared with earlier uses of
 	// its id first, then with the room's revision, and then it is decided. A write that is
@@ -208,7 +215,7 @@ type Store interface {
 	// it, the error is a *DamagedError, and a page that begins behind the entry it
 	// names goes on.
 	//
-	// A message has the content that it has now, and its State, but for the reactions. An
+	// A message has the content and the files that it has now, and its State, but for the reactions. An
 	// edit has content only if it is the last of a message that is kept and not deleted, so
 	// that whoever reads on from any entry ends with the same text.
 	Read(ctx context.Context, room kaban.RoomName, page Page) ([]Entry, error)

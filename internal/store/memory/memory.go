@@ -31,7 +31,7 @@ const DefaultWindow = 64 << 20
 // entryOverhead is the size of an entry without its strings: the entry itself, its
 // position in its room and its share of the index. TestWindowBoundsTheHeap measures it;
 // this is rounded up.
-const entryOverhead = 288
+const entryOverhead = 304
 
 // stateOverhead and reactionOverhead are the sizes of a State, and of a reaction and of
 // everybody that has reacted with it. The strings are those of entries.
@@ -335,7 +335,8 @@ func (s *Store) isOf(k *kept, d *kaban.Draft) bool {
 	if k.original == 0 {
 		return k.IsOf(d)
 	}
-	return k.Kind == d.Kind && k.Target == d.Target && (k.original == unknown || k.original == s.ids.sum(d.Body))
+	return k.Kind == d.Kind && k.Target == d.Target &&
+		(k.original == unknown || k.original == s.ids.sum(d.Body) && k.Files == d.Files.String())
 }
 
 // findLocked returns the entry that the author of a draft has sent to the room with the
@@ -535,7 +536,7 @@ func (s *Store) History(_ context.Context, name kaban.RoomName, page store.Page)
 		if !page.Shows(&e) {
 			continue
 		}
-		bytes += len(e.Content)
+		bytes += e.Size()
 		if len(h.Entries) == page.Limit || page.Bytes > 0 && bytes > page.Bytes && len(h.Entries) > 0 {
 			h.Stop(seq, page.Last)
 			break
@@ -633,7 +634,7 @@ func clip(entries []store.Entry, page store.Page) []store.Entry {
 		if page.Last {
 			e = &entries[len(entries)-1-kept]
 		}
-		bytes += len(e.Content)
+		bytes += e.Size()
 		if kept > 0 && bytes > page.Bytes {
 			break
 		}
@@ -676,7 +677,7 @@ func (r *room) position(seq uint64) uint64 {
 
 // cost is the size of an entry in bytes.
 func cost(e *store.Entry) int {
-	n := entryOverhead + len(e.ID) + len(e.Username) + len(e.Content)
+	n := entryOverhead + len(e.ID) + len(e.Username) + e.Size()
 	if e.State == nil {
 		return n
 	}

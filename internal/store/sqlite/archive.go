@@ -284,8 +284,12 @@ func recordOf(room kaban.RoomName, e *store.Entry) (*store.Record, error) {
 	if err != nil {
 		return nil, fmt.Errorf("its author: %w", err)
 	}
+	files, err := kaban.ParseFiles(e.Files)
+	if err != nil {
+		return nil, err
+	}
 	return &store.Record{
-		Draft: kaban.Draft{Author: identity, Room: room, ID: id, Kind: e.Kind, Target: e.Target, Body: e.Content},
+		Draft: kaban.Draft{Author: identity, Room: room, ID: id, Kind: e.Kind, Target: e.Target, Body: e.Content, Files: files},
 		Seq:   e.Seq, Time: e.Time,
 	}, nil
 }

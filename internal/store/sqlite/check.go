@@ -355,6 +355,10 @@ var uses = []struct{ query, problem string }{
 		"%d reactions are of messages that were deleted",
 	},
 	{
+		"SELECT count(*) FROM states s JOIN entries e ON e.place = s.place WHERE s.deleted <> 0 AND e.files IS NOT NULL",
+		"%d messages have files although they were deleted",
+	},
+	{
 		"SELECT count(*) FROM reactions r WHERE" + noChange("r.place", "r.seq", kaban.KindReact),
 		"%d reactions are of entries that do not exist",
 	},

@@ -47,6 +47,11 @@ func (w *town) cut(s *Store, rooms int) {
 				w.gone = append(w.gone, text)
 			}
 		}
+		for seq := range w.files[room] { // also of those that were edited
+			if seq < state.Oldest {
+				w.loseFiles(room, seq)
+			}
+		}
 	}
 	w.search.Look(w.t)
 }
@@ -216,7 +221,7 @@ func TestCheckOfCuts(t *testing.T) {
 		{"DELETE FROM entries WHERE place & 0xffff = 41", "missing: entry 41"},
 		{"DELETE FROM entries WHERE place & 0xffff = 50", "missing: entry 50"},
 		{"DELETE FROM entries WHERE place & 0xffff = 60", "missing: entry 60"},
-		{"INSERT INTO entries SELECT place - 1, time, kind, user, username, 'x', content, target, sum FROM entries WHERE place & 0xffff = 41", "the oldest entry is 40, and it should be 41"},
+		{"INSERT INTO entries SELECT place - 1, time, kind, user, username, 'x', content, target, sum, files FROM entries WHERE place & 0xffff = 41", "the oldest entry is 40, and it should be 41"},
 	} {
 		dir := copyFiles(t, original)
 		corrupt(t, filepath.Join(dir, databaseName), c.damage)

@@ -43,11 +43,13 @@ type town struct {
 	heads  map[string]uint64
 	sent   int
 	kept   map[string]map[uint64]string // by room and seq
+	files  map[string]map[uint64]string // the names of files, of messages that are there
+	plain  bool                         // messages have no files
 	gone   []string
 }
 
 func newTown(t testing.TB, dir string, seed uint64) *town {
-	return &town{t: t, random: rand.New(rand.NewPCG(seed, 1)), search: journaltest.NewSearcher(dir), heads: make(map[string]uint64), kept: make(map[string]map[uint64]string)}
+	return &town{t: t, random: rand.New(rand.NewPCG(seed, 1)), search: journaltest.NewSearcher(dir), heads: make(map[string]uint64), kept: make(map[string]map[uint64]string), files: make(map[string]map[uint64]string)}
 }
 
 func (w *town) room() string { return fmt.Sprint("room-", w.random.IntN(12)) }
@@ -77,6 +79,11 @@ func (w *town) say(s *Store, n int) {
 		}
 		w.sent++
 		d := storetest.Draft(w.t, room, "ann", fmt.Sprint("m-", w.sent), text)
+		name := ""
+		if !w.plain && w.random.IntN(3) == 0 {
+			name = fmt.Sprintf("secret-file-%06d.png", w.sent)
+			d.Files = storetest.Files(w.t, "other.png", name)
+		}
 		if w.random.IntN(20) == 0 {
 			appendSlowly(w.t, s, d)
 		} else {
@@ -84,7 +91,10 @@ func (w *town) say(s *Store, n int) {
 		}
 		w.heads[room]++
 		if w.kept[room] == nil {
-			w.kept[room] = make(map[uint64]string)
+			w.kept[room], w.files[room] = make(map[uint64]string), make(map[uint64]string)
+		}
+		if name != "" {
+			w.files[room][w.heads[room]] = name
 		}
 		w.kept[room][w.heads[room]] = text[:14]
 	}
@@ -102,6 +112,7 @@ func (w *town) take(s *Store, n int) {
 				storetest.Append(w.t, s, change(w.t, kaban.KindEdit, room, "ann", id, seq, "other-"+fmt.Sprint(w.sent)))
 			} else {
 				storetest.Append(w.t, s, change(w.t, kaban.KindDelete, room, "ann", id, seq, ""))
+				w.loseFiles(room, seq)
 			}
 			w.heads[room]++
 			delete(w.kept[room], seq)
@@ -110,6 +121,14 @@ func (w *town) take(s *Store, n int) {
 		}
 	}
 	w.search.Look(w.t)
+}
+
+// loseFiles notes that the files of a message are gone.
+func (w *town) loseFiles(room string, seq uint64) {
+	if name := w.files[room][seq]; name != "" {
+		delete(w.files[room], seq)
+		w.gone = append(w.gone, name)
+	}
 }
 
 // erased checks that nothing is left of what was taken away, and the rest is.
@@ -125,6 +144,9 @@ func (w *town) erased(s store.Store) {
 		for _, e := range all(w.t, s, room) {
 			if want := texts[e.Seq]; want != "" && !strings.HasPrefix(e.Content, want) {
 				w.t.Fatalf("%s, %d: %.20q; want %s", room, e.Seq, e.Content, want)
+			}
+			if name := w.files[room][e.Seq]; !strings.Contains(e.Files, name) || name == "" && e.Files != "" {
+				w.t.Fatalf("%s, %d: the files %.200q; want %q", room, e.Seq, e.Files, name)
 			}
 		}
 	}

@@ -49,6 +49,9 @@ func varied(t *testing.T) (dir string) {
 		if i%5 == 2 {
 			write.Mentions = []*store.Mentions{{Accounts: []string{"dan", "eve"}}, {Everyone: true}, {Here: true, Online: []string{"dan", "fay"}}}[i/5%3]
 		}
+		if i%4 == 3 || i == 9 {
+			write.Files = storetest.Files(t, fmt.Sprintf("picture %d of a kůň.png", i))
+		}
 		results := make([]store.Result, 1)
 		if err := s.Append(t.Context(), []store.Write{write}, results); err != nil || results[0].Err != nil {
 			t.Fatal(err, results[0].Err)

@@ -11,14 +11,14 @@ import (
 
 // foldStmts write what becomes of messages.
 type foldStmts struct {
-	setContent, setState, dropState          *sql.Stmt
+	setTexts, setState, dropState            *sql.Stmt
 	setOriginal, dropOriginal                *sql.Stmt
 	addReaction, dropReaction, dropReactions *sql.Stmt
 }
 
 func (f *foldStmts) queries() map[**sql.Stmt]string {
 	return map[**sql.Stmt]string{
-		&f.setContent: "UPDATE entries SET content = ?, sum = ? WHERE place = ?",
+		&f.setTexts: "UPDATE entries SET content = ?, files = ?, sum = ? WHERE place = ?",
 		&f.setState: "INSERT OR REPLACE INTO states (place, edited, edited_time, deleted, deleted_time, pinned, pinned_time, replies, sum)" +
 			" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
 		&f.dropState:     "DELETE FROM states WHERE place = ?",
@@ -32,18 +32,21 @@ func (f *foldStmts) queries() map[**sql.Stmt]string {
 
 // folding is what entries that are being merged make of messages.
 type folding struct {
-	// contents are those of entries that differ from what was appended, by their place.
-	contents map[int64]string
+	// texts are those of entries that differ from what was appended, by their place.
+	texts    map[int64]texts
 	messages map[int64]*foldedMessage  // by their place
 	mentions map[int64]*foldedMentions // by the places of their messages
 }
+
+// texts are those of an entry.
+type texts struct{ content, files string }
 
 // foldedMessage is a message that some of the entries are about.
 type foldedMessage struct {
 	*store.Entry       // without reactions; nil if there is no such message, or it cannot be read
 	merged       bool  // it is in the table entries
 	user         int64 // of the author
-	changed      bool  // its content
+	changed      bool  // its texts
 	stated       bool  // it has a row in states
 }
 
@@ -60,11 +63,11 @@ func (f *folding) fold(b *batch, r *merging) error {
 			continue
 		}
 		if f.messages == nil {
-			f.messages, f.contents = make(map[int64]*foldedMessage), make(map[int64]string)
+			f.messages, f.texts = make(map[int64]*foldedMessage), make(map[int64]texts)
 		}
 		place := r.place(e.Seq)
 		if e.Kind == kaban.KindEdit {
-			f.contents[place] = "" // also if there is nothing to edit
+			f.texts[place] = texts{} // also if there is nothing to edit
 		}
 		if e.Target <= r.cut {
 			continue
@@ -92,7 +95,7 @@ func (f *folding) fold(b *batch, r *merging) error {
 			return err
 		}
 		if m.changed && !m.merged {
-			f.contents[at] = m.Content
+			f.texts[at] = texts{m.Content, m.Files}
 		}
 	}
 	return nil
@@ -212,8 +215,8 @@ func (b *batch) react(e *unmergedEntry, at int64) (err error) {
 	return err
 }
 
-// save writes the states of the messages, and the contents of those that were merged before.
-// Those of the others are in contents.
+// save writes the states of the messages, and the texts of those that were merged before.
+// Those of the others are in texts.
 func (f *folding) save(b *batch) error {
 	if err := f.saveMentions(b); err != nil {
 		return err
@@ -228,7 +231,7 @@ func (f *folding) save(b *batch) error {
 	for _, place := range places {
 		m := f.messages[place]
 		if m.changed && m.merged {
-			if _, err := b.stmts.setContent.ExecContext(b.ctx, m.Content, b.sum.entry(place, m.user, m.Entry), place); err != nil {
+			if _, err := b.stmts.setTexts.ExecContext(b.ctx, m.Content, orNull(m.Files), b.sum.entry(place, m.user, m.Entry), place); err != nil {
 				return err
 			}
 		}

@@ -16,15 +16,22 @@ import (
 //
 // Since version 2 its mentions follow: 0 if it has none. Otherwise a number that is 1 more than
 // the bits below, the number of accounts, their ids, and the same for those that are online.
+//
+// Since version 3 it may have files: then that number has frameFiles, the text of the files
+// follows, and an entry without mentions has frameNoMentions and no ids.
 const (
-	frameVersion      = 2
+	frameVersion      = 3
 	frameWithMentions = 2 // the first version with mentions
+	frameWithFiles    = 3 // the first version with files
 )
 
 // The bits of the mentions in a frame.
 const (
 	frameEveryone = 1 << iota
 	frameHere
+	frameFiles
+	frameNoMentions
+	frameBits = 1<<iota - 1 // all of them
 )
 
 // appendFrameHead begins a frame.
@@ -44,18 +51,24 @@ func appendFrameEntry(dst []byte, room int64, e *unmergedEntry) []byte {
 	for _, text := range [...]string{username, e.ID, e.Content} {
 		dst = appendFrameText(dst, text)
 	}
-	return appendFrameMentions(dst, e.mentions)
+	if e.Files == "" {
+		return appendFrameMentions(dst, e.mentions, 0)
+	}
+	return appendFrameText(appendFrameMentions(dst, e.mentions, frameFiles), e.Files)
 }
 
 func appendFrameText(dst []byte, text string) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(text))), text...)
 }
 
-func appendFrameMentions(dst []byte, m *store.Mentions) []byte {
-	if m == nil {
+// appendFrameMentions adds mentions, with further bits.
+func appendFrameMentions(dst []byte, m *store.Mentions, causes uint64) []byte {
+	switch {
+	case m == nil && causes == 0:
 		return append(dst, 0)
+	case m == nil:
+		return binary.AppendUvarint(dst, 1+(causes|frameNoMentions))
 	}
-	causes := uint64(0)
 	if m.Everyone {
 		causes |= frameEveryone
 	}
@@ -90,7 +103,11 @@ func parseFrame(batch uint64, payload []byte) (entries []unmergedEntry, rooms []
 		e.Username, e.ID, e.Content = p.string(), p.string(), p.string()
 		e.ownName = e.Username != ""
 		if payload[0] >= frameWithMentions {
-			e.mentions = p.mentions()
+			causes := p.causes(payload[0])
+			e.mentions = p.mentions(causes)
+			if causes&frameFiles != 0 {
+				e.Files = p.string()
+			}
 		}
 		entries, rooms = append(entries, e), append(rooms, int64(room))
 	}
@@ -100,13 +117,27 @@ func parseFrame(batch uint64, payload []byte) (entries []unmergedEntry, rooms []
 	return entries, rooms, nil
 }
 
-// mentions returns the mentions of an entry, nil if there are none.
-func (p *frameParser) mentions() *store.Mentions {
-	causes := p.uvarint()
-	if causes == 0 {
+// causes returns the bits of the mentions.
+func (p *frameParser) causes(version byte) uint64 {
+	known, n := uint64(frameBits), p.uvarint()
+	if version < frameWithFiles {
+		known = frameEveryone | frameHere
+	}
+	switch {
+	case n == 0:
+		return frameNoMentions
+	case n-1 > known:
+		p.text, p.bad = "", true
+		return frameNoMentions
+	}
+	return n - 1
+}
+
+// mentions returns the mentions of an entry with some bits, nil if there are none.
+func (p *frameParser) mentions(causes uint64) *store.Mentions {
+	if causes&frameNoMentions != 0 {
 		return nil
 	}
-	causes--
 	return &store.Mentions{Everyone: causes&frameEveryone != 0, Here: causes&frameHere != 0, Accounts: p.strings(), Online: p.strings()}
 }
 

@@ -28,6 +28,9 @@ func randomEntry(random *rand.Rand, batch, time int64) (e unmergedEntry, room in
 	if e.Username = text(); e.Username != "" {
 		e.ownName = true
 	}
+	if random.IntN(4) == 0 {
+		e.Files = text()
+	}
 	if random.IntN(3) == 0 {
 		e.mentions = &store.Mentions{Everyone: random.IntN(2) == 0, Here: random.IntN(2) == 0}
 		for range random.IntN(3) {
@@ -94,13 +97,47 @@ func TestFramesOfVersion1(t *testing.T) {
 		var wantRooms []int64
 		for range 1 + random.IntN(5) {
 			e, room := randomEntry(random, 3, 17)
-			e.mentions = nil
+			e.mentions, e.Files = nil, ""
 			want, wantRooms = append(want, e), append(wantRooms, room)
 		}
 		payload := version1(want, wantRooms)
 		if got, rooms, err := parseFrame(3, payload); err != nil || !reflect.DeepEqual(got, want) || !slices.Equal(rooms, wantRooms) {
 			t.Fatalf("%x is read as %+v, %v; want %+v", payload, got, err, want)
 		}
+	}
+}
+
+// A message without files is written as it was before there were any, but for the version, and is
+// read from such a frame. What only this version writes is damage there.
+func TestFramesOfVersion2(t *testing.T) {
+	random := rand.New(rand.NewPCG(7, 8))
+	for n := range 200 {
+		payload := appendFrameHead(nil, 17)
+		var want []unmergedEntry
+		var wantRooms []int64
+		for range 1 + random.IntN(5) {
+			e, room := randomEntry(random, 3, 17)
+			e.Files = ""
+			payload = appendFrameEntry(payload, room, &e)
+			want, wantRooms = append(want, e), append(wantRooms, room)
+		}
+		payload[0] = 2
+		if got, rooms, err := parseFrame(3, payload); err != nil || !reflect.DeepEqual(got, want) || !slices.Equal(rooms, wantRooms) {
+			t.Fatalf("%x is read as %+v, %v; want %+v", payload, got, err, want)
+		}
+		e := unmergedEntry{Entry: store.Entry{Seq: 1, Kind: 1, ID: "id", Content: "hello", Files: "[…]"}, user: 1}
+		if n%2 == 0 {
+			e.mentions = &store.Mentions{Everyone: n%4 == 0, Accounts: []string{"ann"}}
+		}
+		payload = appendFrameEntry(appendFrameHead(nil, 17), 1, &e)
+		payload[0] = 2
+		if got, _, err := parseFrame(3, payload); err == nil {
+			t.Fatalf("files in a frame of version 2 are read as %+v", got)
+		}
+	}
+	one := unmergedEntry{Entry: store.Entry{Seq: 1, Kind: 1, ID: "id", Content: "hello"}, user: 1}
+	if got, want := len(appendFrameEntry(nil, 1, &one)), 5+1+3+6+1; got != want {
+		t.Errorf("a message without files takes %d bytes, want %d", got, want)
 	}
 }
 

@@ -23,7 +23,7 @@ type historyStmts struct {
 
 const (
 	inList    = "IN (SELECT value FROM json_each(?))"
-	ofHistory = "SELECT place, time, kind, user, id, username, target, content, sum FROM entries "
+	ofHistory = "SELECT place, time, kind, user, id, username, target, content, files, sum FROM entries "
 	// shownQuery reads a run of places without changes of messages.
 	shownQuery = ofHistory + "WHERE place BETWEEN ? AND ? AND kind NOT BETWEEN 2 AND 5 ORDER BY place"
 	// answersQuery reads the messages in a run of places that answer one.
@@ -288,7 +288,7 @@ func (p *shownRun) add(m *moment, e store.Entry) {
 		return
 	}
 	e, _ = m.withText(e) // it is no edit, so nothing is read
-	p.bytes += len(e.Content)
+	p.bytes += e.Size()
 	if len(p.h.Entries) == p.page.Limit || p.page.Bytes > 0 && p.bytes > p.page.Bytes && len(p.h.Entries) > 0 {
 		p.end(e.Seq)
 		return
@@ -327,7 +327,7 @@ func (m *moment) readShown(p *shownRun, first, last uint64) (damage, _ error) {
 		var e store.Entry
 		var place, user, value int64
 		var username sql.NullString
-		if err := rows.Scan(&place, &e.Time, &e.Kind, &user, &e.ID, &username, &e.Target, &e.Content, &value); err != nil {
+		if err := rows.Scan(&place, &e.Time, &e.Kind, &user, &e.ID, &username, &e.Target, &e.Content, (*orEmpty)(&e.Files), &value); err != nil {
 			return stop(next, err), nil
 		}
 		author, err := m.authors.author(context.Background(), user)

@@ -117,10 +117,12 @@ func (b *batch) compare(r *store.Record, room *room, author int64) error {
 	same, rewritten := false, false
 	rows, err := b.writer.QueryContext(b.ctx, pageQuery, room.place(r.Seq), room.place(r.Seq))
 	_, damage, err := readRun(rows, err, b.authors, room.id, r.Seq, r.Seq, func(e *store.Entry, user int64) bool {
-		now := *r
-		now.Body = e.Content
 		same = user == author && isRecord(e, r)
-		rewritten = user == author && r.Kind == kaban.KindMessage && isRecord(e, &now)
+		then := *e
+		if then.Content = r.Body; e.Files == "" || r.Files.IsZero() { // a deletion takes them away
+			then.Files = r.Files.String()
+		}
+		rewritten = user == author && r.Kind == kaban.KindMessage && isRecord(&then, r)
 		return true
 	})
 	switch {

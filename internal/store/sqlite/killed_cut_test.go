@@ -39,7 +39,19 @@ func killedEntry(t testing.TB, seq uint64) kaban.Draft {
 	case 0:
 		return change(t, kaban.KindDelete, "lobby", "ann", id, seq-3, "")
 	}
-	return storetest.Draft(t, "lobby", "ann", id, killedText(seq))
+	d := storetest.Draft(t, "lobby", "ann", id, killedText(seq))
+	if name := killedFile(seq); name != "" {
+		d.Files = storetest.Files(t, name)
+	}
+	return d
+}
+
+// killedFile returns the name of the file of a message, "" if it has none.
+func killedFile(seq uint64) string {
+	if seq%10 == 3 || seq%10 == 7 { // the second is deleted
+		return fmt.Sprintf("secret-file-%d.png", seq)
+	}
+	return ""
 }
 
 func killedText(seq uint64) string { return fmt.Sprintf("secret-%d.", seq) }
@@ -138,6 +150,9 @@ func checkKilledCut(t *testing.T, point, dir string, oldest uint64) {
 		if text, want := e.Content, killedText(next); next%10 < 6 && next%10 > 0 && text != want {
 			t.Errorf("%s: entry %d has %q, want %q", point, next, text, want)
 		}
+		if want := killedFile(next); next%10 == 3 && !strings.Contains(e.Files, want) || next%10 != 3 && e.Files != "" {
+			t.Errorf("%s: entry %d has the files %q, want %q", point, next, e.Files, want)
+		}
 		next++
 	}
 	if next != state.Head+1 {
@@ -161,7 +176,9 @@ func checkKilledCut(t *testing.T, point, dir string, oldest uint64) {
 	}
 	var gone []string
 	for seq := max(1, state.Oldest-2*killedCut); seq < state.Oldest; seq++ {
-		gone = append(gone, killedText(seq))
+		if gone = append(gone, killedText(seq)); killedFile(seq) != "" {
+			gone = append(gone, killedFile(seq))
+		}
 	}
 	if found := files.Find(t, append(gone, "secret-none")...); len(found) > 0 {
 		t.Errorf("%s: %v have some of %d texts that were cut", point, found, len(gone))

@@ -57,7 +57,7 @@ func TestKilledChild(t *testing.T) {
 		default:
 		}
 		batch := storetest.Writes(numbered(t, "lobby", "ann", 2*i, 2)...)
-		batch[0].Decide = count
+		batch[0].Decide, batch[0].Files = count, killedFiles(t, batch[0].ID.String())
 		batch[1].Decide = func(tx store.Tx) error {
 			_ = tx.Put("n", []byte("wrong"))
 			return errors.New("it is given up")
@@ -79,10 +79,19 @@ func TestKilledChild(t *testing.T) {
 		}
 		for i := range drafts {
 			drafts[i].Body = strings.Repeat("x", fastSize)
+			drafts[i].Files = killedFiles(t, drafts[i].ID.String())
 		}
 		storetest.Append(t, s, drafts...)
 		fmt.Println("acknowledged: fast", len(all(t, s, "kitchen")))
 	}
+}
+
+// killedFiles returns the files of the message with an id, every other of which has any.
+func killedFiles(t testing.TB, id string) kaban.Files {
+	if (id[len(id)-1]-'0')/2%2 == 1 {
+		return kaban.Files{}
+	}
+	return storetest.Files(t, id+".png", "other.pdf")
 }
 
 // acknowledged returns the last number that a child has printed behind a word.
@@ -114,6 +123,11 @@ func TestKilledInTransactions(t *testing.T) {
 		}
 		s := open(t, dir, Options{})
 		entries, pairs := 0, 0
+		for _, e := range append(all(t, s, "lobby"), all(t, s, "kitchen")...) {
+			if want := killedFiles(t, e.ID).String(); e.Files != want {
+				t.Errorf("%s: %s has the files %q, want %q", point, e.ID, e.Files, want)
+			}
+		}
 		for _, e := range all(t, s, "lobby") {
 			if strings.HasPrefix(e.ID, "fast-") {
 				pairs++

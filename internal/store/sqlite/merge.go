@@ -52,14 +52,14 @@ type unmergedEntry struct {
 }
 
 // size is what the entry counts as, in bytes.
-func (e *unmergedEntry) size() int { return len(e.Content) + e.mentions.Size() }
+func (e *unmergedEntry) size() int { return e.Size() + e.mentions.Size() }
 
 // unmerged are the unmerged entries, beside the lists of each room (room.tail). Guarded by
 // database.appending.
 type unmerged struct {
 	batch int64              // the newest one that is durable; changes with database.mu held, too
 	keys  map[key]uint64     // their seqs
-	bytes int                // of their content
+	bytes int                // of their texts and mentions
 	rooms map[*room]struct{} // those that have any
 	taken int64              // the newest batch that has taken a text away, merged or not
 }
@@ -238,12 +238,12 @@ func (b *batch) insert(rooms []merging) error {
 				username = e.Username
 			}
 			place := r.place(e.Seq)
-			if content, changed := folded.contents[place]; changed {
+			if now, changed := folded.texts[place]; changed {
 				changed := *e
-				changed.Content = content
+				changed.Content, changed.Files = now.content, now.files
 				e = &changed
 			}
-			args = append(args, place, e.Time, int64(e.Kind), e.user, username, e.ID, e.Target, e.Content, b.sum.entry(place, e.user, &e.Entry))
+			args = append(args, place, e.Time, int64(e.Kind), e.user, username, e.ID, e.Target, e.Content, b.sum.entry(place, e.user, &e.Entry), orNull(e.Files))
 			if len(args) == cap(args) {
 				if _, err := b.stmts.insertMany.ExecContext(b.ctx, args...); err != nil {
 					return err
@@ -286,17 +286,25 @@ func (b *batch) mergedHead(r *room) uint64 {
 }
 
 const (
-	insertQuery   = "INSERT INTO entries (place, time, kind, user, username, id, target, content, sum) VALUES "
-	insertRow     = "(?, ?, ?, ?, ?, ?, ?, ?, ?)"
-	insertColumns = 9
+	insertQuery   = "INSERT INTO entries (place, time, kind, user, username, id, target, content, sum, files) VALUES "
+	insertRow     = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+	insertColumns = 10
 )
+
+// orNull returns a text as a value of a column that has NULL for none.
+func orNull(text string) any {
+	if text == "" {
+		return nil
+	}
+	return text
+}
 
 // lookedUp is how many keys one query looks up.
 const lookedUp = 32
 
 // findQuery looks n keys up in the index ids. SQLite joins in the order written.
 func findQuery(n int) string {
-	return "SELECT k.column1, k.column2, k.column3, e.place, e.time, e.kind, e.user, e.id, e.username, e.target, e.content, e.sum FROM (VALUES " + times("(?, ?, ?)", n) +
+	return "SELECT k.column1, k.column2, k.column3, e.place, e.time, e.kind, e.user, e.id, e.username, e.target, e.content, e.files, e.sum FROM (VALUES " + times("(?, ?, ?)", n) +
 		") k CROSS JOIN entries e ON e.place >> 40 = k.column1 AND e.user = k.column2 AND e.id = k.column3"
 }
 
@@ -377,7 +385,7 @@ func (f *finder) readNewest(ctx context.Context, in authorIn) (string, error) {
 	}
 	var e store.Entry
 	if err == nil {
-		err = f.row.QueryRowContext(ctx, place).Scan(&e.Time, &e.Kind, &user, &e.ID, &e.Username, &e.Target, &e.Content, &value)
+		err = f.row.QueryRowContext(ctx, place).Scan(&e.Time, &e.Kind, &user, &e.ID, &e.Username, &e.Target, &e.Content, (*orEmpty)(&e.Files), &value)
 	}
 	switch {
 	case codeOf(err) != 0 && !isDamage(err):
@@ -469,7 +477,7 @@ func (f *finder) lookUpSome(ctx context.Context, stmt *sql.Stmt, args []any, aut
 		var place, user, value int64
 		var username sql.NullString
 		var e store.Entry
-		err := rows.Scan(&k.room, &k.user, &k.id, &place, &e.Time, &e.Kind, &user, &e.ID, &username, &e.Target, &e.Content, &value)
+		err := rows.Scan(&k.room, &k.user, &k.id, &place, &e.Time, &e.Kind, &user, &e.ID, &username, &e.Target, &e.Content, (*orEmpty)(&e.Files), &value)
 		if err == nil {
 			if e.Username = username.String; !username.Valid {
 				e.Username = nameOf(authors, user)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -93,19 +94,19 @@ func TestUnmergedRowsOfVersion6(t *testing.T) {
 	}
 }
 
-// steps7 returns the statements of the script of version 7.
-func steps7(t *testing.T) (steps []string) {
+// stepsTo returns the statements of the script of a version, least of them at least.
+func stepsTo(t *testing.T, version, least int) (steps []string) {
 	t.Helper()
 	scripts, err := migrations()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, step := range strings.SplitAfter(comments.ReplaceAllString(scripts[journalVersion-1], ""), ";") {
+	for _, step := range strings.SplitAfter(comments.ReplaceAllString(scripts[version-1], ""), ";") {
 		if step = strings.TrimSpace(step); step != "" {
 			steps = append(steps, step)
 		}
 	}
-	if len(steps) < 5 {
+	if len(steps) < least {
 		t.Fatalf("only %d statements: %q", len(steps), steps)
 	}
 	return steps
@@ -150,7 +151,7 @@ func TestUpdateFromVersion6IsWholeOrNotAtAll(t *testing.T) {
 			t.Errorf("there is a journal: %v", err)
 		}
 	}
-	steps := steps7(t)
+	steps := stepsTo(t, journalVersion, 5)
 	for n := range len(steps) + 1 {
 		t.Run(fmt.Sprint("failing after ", n), func(t *testing.T) {
 			dir := copyFiles(t, original)
@@ -239,4 +240,127 @@ func TestJournalOfVersion7(t *testing.T) {
 		want = all(t, s, "lobby")
 		s = still(t, copyFiles(t, filepath.Dir(s.path)), Options{})
 	}
+}
+
+// version14 returns a directory with a database of the version before files, and what is in its
+// room: messages in their place, in unmerged and in the journal, some of them changed.
+func version14(t *testing.T) (dir string, rooms map[string][]store.Entry) {
+	t.Helper()
+	from := t.TempDir()
+	s := still(t, from, Options{mergeStep: 1})
+	for i := range 4 {
+		appendSlowly(t, s, numbered(t, "lobby", "Ann", 3*i, 3)...)
+		appendSlowly(t, s, numbered(t, "attic", "bob", i, 1)...)
+		storetest.Append(t, s, change(t, kaban.KindEdit, "lobby", "ann", fmt.Sprint("e-", i), uint64(4*i+1), "edited"), numbered(t, "attic", "bob", 100+i, 1)[0])
+	}
+	storetest.Append(t, s, change(t, kaban.KindDelete, "lobby", "ann", "d-1", 2, ""), change(t, kaban.KindReact, "lobby", "ann", "r-1", 3, "+👍"))
+	put(t, s, "a", "1")
+	bump(t, s, "attic")
+	merge(t, s, 6)
+	if count(t, s, "unmerged") == 0 || count(t, s, "entries") < 4 || unmergedIn(s) < 8 {
+		t.Fatalf("%d entries are unmerged", unmergedIn(s))
+	}
+	rooms = map[string][]store.Entry{"lobby": all(t, s, "lobby"), "attic": all(t, s, "attic")}
+	dir = copyFiles(t, from)
+	corrupt(t, filepath.Join(dir, databaseName), "ALTER TABLE entries DROP COLUMN files", "PRAGMA user_version = 14")
+	return dir, rooms
+}
+
+// hasFiles checks that a store has the rooms of version14, takes messages with files, and keeps
+// them.
+func hasFiles(t *testing.T, dir string, rooms map[string][]store.Entry) {
+	t.Helper()
+	s := open(t, dir, Options{mergeStep: 1, maxUnmerged: 10})
+	for room, want := range rooms {
+		if got := all(t, s, room); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s has %+v, want %+v", room, got, want)
+		}
+	}
+	d := storetest.Draft(t, "lobby", "ann", "files", "look")
+	d.Files = storetest.Files(t, "a.png")
+	got := storetest.Append(t, s, d, change(t, kaban.KindEdit, "lobby", "ann", "e-9", uint64(len(rooms["lobby"])+1), "look here"))
+	if got[0].Err != nil || got[1].Err != nil {
+		t.Fatalf("a message with files: %+v", got)
+	}
+	for range 2 {
+		entries := all(t, s, "lobby")
+		if e := entries[len(rooms["lobby"])]; e.Files != d.Files.String() || e.Content != "look here" {
+			t.Errorf("a message with files is %+v", e)
+		}
+		closeStore(t, s)
+		if err := check(t.Context(), dir); err != nil {
+			t.Error(err)
+		}
+		s = open(t, dir, Options{})
+	}
+	closeStore(t, s)
+}
+
+// An update that fails or is killed at any step leaves version 14 whole, and one that is done
+// has everything.
+func TestUpdateFromVersion14IsWholeOrNotAtAll(t *testing.T) {
+	original, rooms := version14(t)
+	hasFiles(t, copyFiles(t, original), rooms)
+	scripts, err := migrations()
+	if err != nil {
+		t.Fatal(err)
+	}
+	steps := stepsTo(t, 15, 1)
+	isOld := func(t *testing.T, dir string) {
+		t.Helper()
+		c, err := connect(t.Context(), filepath.Join(dir, databaseName), "rw", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.close()
+		columns, err := c.number(t.Context(), "SELECT count(*) FROM pragma_table_info('entries') WHERE name = 'files'")
+		version, failed := c.number(t.Context(), "PRAGMA user_version")
+		if err != nil || failed != nil || columns != 0 || version != 14 {
+			t.Errorf("it has version %d and %d columns for files, %v, %v", version, columns, err, failed)
+		}
+	}
+	for n := range len(steps) + 1 {
+		t.Run(fmt.Sprint("failing after ", n), func(t *testing.T) {
+			dir := copyFiles(t, original)
+			script := strings.Join(steps[:n], "\n") + "\nSELECT nonsense;"
+			_, err := Open(t.Context(), dir, Options{migrations: append(slices.Clone(scripts[:14]), script)})
+			wantError(t, err, "nonsense", "version 15")
+			isOld(t, copyFiles(t, dir))
+			hasFiles(t, dir, rooms)
+		})
+		t.Run(fmt.Sprint("killed after ", n), func(t *testing.T) {
+			dir := copyFiles(t, original)
+			c, err := connect(t.Context(), filepath.Join(dir, databaseName), "rw", append([]pragma{{"cache_spill", "1"}, {"cache_size", "1"}}, common...))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.close()
+			for _, step := range append([]string{"BEGIN IMMEDIATE"}, steps[:n]...) {
+				if err := c.exec(t.Context(), step); err != nil {
+					t.Fatal(err)
+				}
+			}
+			isOld(t, copyFiles(t, dir))
+			hasFiles(t, copyFiles(t, dir), rooms)
+		})
+	}
+	t.Run("killed after the commit", func(t *testing.T) {
+		dir := copyFiles(t, original)
+		c, err := connect(t.Context(), filepath.Join(dir, databaseName), "rw", migrationPragmas)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.close()
+		if err := migrate(t.Context(), c, 14, scripts, framesIn(filepath.Join(dir, journalName)), nil); err != nil {
+			t.Fatal(err)
+		}
+		hasFiles(t, copyFiles(t, dir), rooms)
+	})
+	t.Run("damaged", func(t *testing.T) { // the server would not start with what it made
+		dir := copyFiles(t, original)
+		corrupt(t, filepath.Join(dir, databaseName), "UPDATE unmerged SET time = time + 1 WHERE batch = (SELECT max(batch) FROM unmerged)")
+		_, err := Open(t.Context(), dir, Options{})
+		wantError(t, err, "of unmerged", "checksum")
+		isOld(t, dir)
+	})
 }

@@ -15,7 +15,7 @@ var exportedColumns = map[string]string{
 	"users.id": numbers, "users.key": "store.Record", "users.name": "store.Record", "users.sum": sums,
 
 	"entries.place": "store.Record", "entries.time": "store.Record", "entries.kind": "store.Record", "entries.user": "store.Record",
-	"entries.username": "store.Record", "entries.id": "store.Record", "entries.content": "store.Record", "entries.target": "store.Record", "entries.sum": sums,
+	"entries.username": "store.Record", "entries.id": "store.Record", "entries.content": "store.Record", "entries.target": "store.Record", "entries.files": "store.Record", "entries.sum": sums,
 	"unmerged.batch": numbers, "unmerged.time": "store.Record", "unmerged.entries": "store.Record", "unmerged.sum": sums,
 
 	"states.place": computed, "states.edited": computed, "states.edited_time": computed, "states.deleted": computed, "states.deleted_time": computed,

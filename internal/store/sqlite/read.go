@@ -12,13 +12,31 @@ import (
 )
 
 // pageQuery reads a run of places, for readRun.
-const pageQuery = "SELECT place, time, kind, user, id, username, target, content, sum FROM entries WHERE place BETWEEN ? AND ? ORDER BY place"
+const pageQuery = "SELECT place, time, kind, user, id, username, target, content, files, sum FROM entries WHERE place BETWEEN ? AND ? ORDER BY place"
 
 // Reasons why a row cannot be read as it was written.
 var (
 	errSum     = errors.New("its checksum does not match")
 	errMissing = errors.New("it is missing")
 )
+
+// orEmpty is a text that may be NULL, as a destination of Scan: then it is empty.
+type orEmpty string
+
+// Scan implements sql.Scanner.
+func (t *orEmpty) Scan(value any) error {
+	switch value := value.(type) {
+	case nil:
+		*t = ""
+	case string:
+		*t = orEmpty(value)
+	case []byte:
+		*t = orEmpty(value)
+	default:
+		return fmt.Errorf("it is a %T and no text", value)
+	}
+	return nil
+}
 
 // readRun calls visit with the entries from one seq to another of a room, up or
 // down, until visit returns false. An entry is valid during the call. rows and err are
@@ -44,7 +62,7 @@ func readRun(rows *sql.Rows, err error, authors *authors, room int64, from, to u
 	var place, user, value int64
 	var username sql.NullString
 	for ; n > 0 && rows.Next(); n-- {
-		if err := rows.Scan(&place, &e.Time, &e.Kind, &user, &e.ID, &username, &e.Target, &e.Content, &value); err != nil {
+		if err := rows.Scan(&place, &e.Time, &e.Kind, &user, &e.ID, &username, &e.Target, &e.Content, (*orEmpty)(&e.Files), &value); err != nil {
 			return next, err, nil // a value has the wrong type
 		}
 		author, err := authors.author(context.Background(), user)
@@ -203,7 +221,7 @@ func split(unmerged []unmergedEntry, first, last uint64) (merged uint64, _ []unm
 type run struct {
 	entries []store.Entry
 	back    bool // from the newest to the oldest
-	room    int  // for content, in bytes; negative: no limit
+	room    int  // for texts, in bytes; negative: no limit
 	full    bool
 }
 
@@ -218,8 +236,8 @@ func newRun(first, last uint64, page store.Page) run {
 // does not fit.
 func (p *run) add(e store.Entry) {
 	if p.room >= 0 {
-		p.full = p.full || len(e.Content) > p.room && len(p.entries) > 0
-		p.room -= min(p.room, len(e.Content))
+		p.full = p.full || e.Size() > p.room && len(p.entries) > 0
+		p.room -= min(p.room, e.Size())
 	}
 	if !p.full {
 		p.entries = append(p.entries, e)

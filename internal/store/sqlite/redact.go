@@ -81,6 +81,6 @@ func (b *batch) redact(r *room, redaction *store.Redaction) (changed bool, err e
 		return false, err
 	}
 	e.Content = redaction.Content
-	_, err = b.stmts.setContent.ExecContext(b.ctx, e.Content, b.sum.entry(place, user, e), place)
+	_, err = b.stmts.setTexts.ExecContext(b.ctx, e.Content, orNull(e.Files), b.sum.entry(place, user, e), place)
 	return true, err
 }

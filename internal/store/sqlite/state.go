@@ -20,7 +20,7 @@ type stateStmts struct {
 }
 
 const (
-	rowQuery   = "SELECT e.time, e.kind, e.user, e.id, coalesce(e.username, u.name), e.target, e.content, e.sum FROM entries e JOIN users u ON u.id = e.user WHERE place = ?"
+	rowQuery   = "SELECT e.time, e.kind, e.user, e.id, coalesce(e.username, u.name), e.target, e.content, e.files, e.sum FROM entries e JOIN users u ON u.id = e.user WHERE place = ?"
 	stateQuery = "SELECT place, edited, edited_time, deleted, deleted_time, pinned, pinned_time, replies, sum FROM states WHERE place "
 	// reactionsQuery has the reactions of a message in the order in which they came.
 	reactionsQuery = "SELECT r.place, r.emoji, r.user, coalesce(r.username, u.name), r.seq, r.time, r.sum FROM reactions r JOIN users u ON u.id = r.user WHERE r.place "
@@ -69,7 +69,7 @@ func (s *stateStmts) readRoom(ctx context.Context, sum *summer, r *room) (row ro
 func (s *stateStmts) readRow(ctx context.Context, sum *summer, place int64) (e *store.Entry, user int64, err error) {
 	e = &store.Entry{Seq: uint64(place & maxSeq)}
 	var value int64
-	err = s.row.QueryRowContext(ctx, place).Scan(&e.Time, &e.Kind, &user, &e.ID, &e.Username, &e.Target, &e.Content, &value)
+	err = s.row.QueryRowContext(ctx, place).Scan(&e.Time, &e.Kind, &user, &e.ID, &e.Username, &e.Target, &e.Content, (*orEmpty)(&e.Files), &value)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, 0, nil
 	}
@@ -407,6 +407,8 @@ func (d *database) repeats(ctx context.Context, e *earlier, r *room, appended []
 	switch {
 	case err != nil:
 		return false, err
+	case e.Files != draft.Files.String(): // they stay until the message is deleted
+		return false, nil
 	case original != nil:
 		return original.isOf(draft.Body), nil
 	case e.Kind == kaban.KindMessage && !edited:

@@ -47,8 +47,12 @@ func (s *summer) entry(place, user int64, e *store.Entry) int64 {
 	s.text(e.Username)
 	s.text(e.ID)
 	s.text(e.Content)
-	if e.Target != 0 { // checksums are older than targets
+	// Checksums are older than targets, and these than files.
+	if e.Target != 0 || e.Files != "" {
 		s.number(int64(e.Target))
+	}
+	if e.Files != "" {
+		s.text(e.Files)
 	}
 	return s.sum()
 }

@@ -20,12 +20,13 @@ type journaled struct {
 	ID       string          `json:"id"`
 	Target   uint64          `json:"target,omitempty"`
 	Content  string          `json:"content"`
+	Files    string          `json:"files,omitempty"`
 	Mentions *store.Mentions `json:"mentions,omitempty"`
 }
 
 // journaled returns the entry of a room as the table stores it.
 func (e *unmergedEntry) journaled(r *room) journaled {
-	j := journaled{Place: r.place(e.Seq), Kind: e.Kind, User: e.user, ID: e.ID, Target: e.Target, Content: e.Content, Mentions: e.mentions}
+	j := journaled{Place: r.place(e.Seq), Kind: e.Kind, User: e.user, ID: e.ID, Target: e.Target, Content: e.Content, Files: e.Files, Mentions: e.mentions}
 	if e.ownName {
 		j.Username = e.Username
 	}
@@ -35,7 +36,7 @@ func (e *unmergedEntry) journaled(r *room) journaled {
 // unmerged is the reverse, except for a username that is in users.
 func (j *journaled) unmerged(batch, time int64) unmergedEntry {
 	return unmergedEntry{
-		Entry: store.Entry{Seq: uint64(j.Place & maxSeq), Time: time, Kind: j.Kind, ID: j.ID, Username: j.Username, Target: j.Target, Content: j.Content},
+		Entry: store.Entry{Seq: uint64(j.Place & maxSeq), Time: time, Kind: j.Kind, ID: j.ID, Username: j.Username, Target: j.Target, Content: j.Content, Files: j.Files},
 		batch: batch, user: j.User, ownName: j.Username != "", mentions: j.Mentions,
 	}
 }

@@ -82,6 +82,7 @@ func varied(t *testing.T) []kaban.Draft {
 		Draft(t, "lobby", "alice", "five", "of an unknown kind"),
 		Draft(t, "attic", "bob", "six", "x"),
 		Draft(t, "lobby", "bob", "seven", "x"),
+		with(Draft(t, "attic", "bob", "files", "see these"), Files(t, "cat.png", "<a> & \"b\".pdf")),
 	}
 	drafts[3].Author = kaban.Account("17", Username(t, "alice"))
 	drafts[4].Author = kaban.Account("17", Username(t, "amelia"))
@@ -233,6 +234,7 @@ func (a *Archives) testImportDiffers(t *testing.T) {
 	fresh := Draft(t, "lobby", "bob", "fresh", "x").ID
 	for name, change := range map[string]func(r *store.Record){
 		"another body":     func(r *store.Record) { r.Body = "other" },
+		"other files":      func(r *store.Record) { r.Files = Files(t, "x") },
 		"another time":     func(r *store.Record) { r.Time++ },
 		"another kind":     func(r *store.Record) { r.Kind = 202 },
 		"another target":   func(r *store.Record) { r.Target++ },

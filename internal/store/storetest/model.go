@@ -24,7 +24,7 @@ type model struct {
 	ids       map[modelID]uint64 // the seqs
 }
 
-type modelEntry struct{ author, id, content string }
+type modelEntry struct{ author, id, content, files string }
 
 type modelID struct{ room, author, id string }
 
@@ -150,6 +150,7 @@ func pairs(list []store.Document) (found []string) {
 // modelWrite is a write that was drawn.
 type modelWrite struct {
 	room, author, id, content string
+	files                     kaban.Files
 	checked                   bool
 	revision                  uint64
 	decided                   bool
@@ -161,6 +162,7 @@ func (n namespace) writes() *rapid.Generator[[]modelWrite] {
 		return modelWrite{
 			room: n.room().Draw(t, "room"), author: rapid.SampledFrom([]string{"ann", "bob"}).Draw(t, "author"),
 			id: n.prefix + rapid.StringMatching("[a-p]").Draw(t, "id"), content: rapid.SampledFrom([]string{"x", "y"}).Draw(t, "content"),
+			files:   rapid.SampledFrom([]kaban.Files{{}, {}, Files(n.t, "a.png"), Files(n.t, "b", "a.png")}).Draw(t, "files"),
 			checked: rapid.Bool().Draw(t, "checked"), revision: rapid.Uint64Range(0, 3).Draw(t, "revision"),
 			decided: rapid.Bool().Draw(t, "decided"), steps: n.steps().Draw(t, "steps"),
 		}
@@ -172,7 +174,7 @@ func (n namespace) writes() *rapid.Generator[[]modelWrite] {
 func (m *model) want(w *modelWrite) (store.Result, bool) {
 	seq, used := m.ids[modelID{w.room, w.author, w.id}]
 	switch {
-	case used && m.logs[w.room][seq-1].content == w.content:
+	case used && m.logs[w.room][seq-1].content == w.content && m.logs[w.room][seq-1].files == w.files.String():
 		return store.Result{Seq: seq, Duplicate: true}, true
 	case used:
 		return store.Result{Err: store.ErrIDConflict}, true
@@ -186,7 +188,7 @@ func (m *model) add(w *modelWrite) store.Result {
 	if _, ok := m.revisions[w.room]; !ok {
 		m.revisions[w.room] = 0
 	}
-	m.logs[w.room] = append(m.logs[w.room], modelEntry{kaban.Visitor(usernameOf(w.author)).ID(), w.id, w.content})
+	m.logs[w.room] = append(m.logs[w.room], modelEntry{kaban.Visitor(usernameOf(w.author)).ID(), w.id, w.content, w.files.String()})
 	seq := uint64(len(m.logs[w.room]))
 	m.ids[modelID{w.room, w.author, w.id}] = seq
 	return store.Result{Seq: seq}
@@ -223,6 +225,7 @@ func (m *model) appendBatch(t *testing.T, rt *rapid.T, s store.Store, writes []m
 	for i := range writes {
 		w := &writes[i]
 		batch[i] = store.Write{Draft: Draft(t, w.room, w.author, w.id, w.content), Checked: w.checked, Revision: w.revision}
+		batch[i].Files = w.files
 		if !w.decided {
 			continue
 		}
@@ -287,7 +290,7 @@ func (m *model) compare(t *testing.T, rt *rapid.T, s store.Store) {
 		}
 		var got []modelEntry
 		for _, e := range read(t, s, RoomName(t, room)) {
-			got = append(got, modelEntry{e.Author, e.ID, e.Content})
+			got = append(got, modelEntry{e.Author, e.ID, e.Content, e.Files})
 		}
 		if !slices.Equal(got, m.logs[room]) {
 			rt.Errorf("%s has %v, want %v", room, got, m.logs[room])

@@ -50,6 +50,9 @@ func (d *Driver) stateTests() []test {
 		{"a log that is cut whole goes on", testCutWhole},
 		{"what is unread is what is kept of others behind a mark", testUnreadOfCut},
 		{"entries are redacted", testRedact},
+		{"messages have files", testFiles},
+		{"a message with files is sent again", testRepeatedFiles},
+		{"files count for the limit of a page", testFileBytes},
 		{"random changes", d.testRandomChanges},
 	}
 }
@@ -187,6 +190,9 @@ func describe(e *store.Entry) string {
 	if e.Content != "" {
 		text += ": " + e.Content
 	}
+	for i, f := range filesOf(e) {
+		text += []string{" with ", ", "}[min(i, 1)] + f.Name
+	}
 	if e.State != nil {
 		text += " (" + strings.Join(describeState(e.State), ", ") + ")"
 	}
@@ -280,10 +286,10 @@ func story(t *testing.T) (script []line, entries, history []string) {
 	script = []line{
 		says(message(t, "ann", "a1", "helo"), stored(1)),
 		says(edit(t, "ann", "a2", 1, "hello"), stored(2)),
-		says(reply(t, "bob", "b1", 1, "hi"), stored(3)),
+		says(with(reply(t, "bob", "b1", 1, "hi"), Files(t, "cat.png")), stored(3)),
 		says(react(t, "bob", "b2", 1, true, "👍"), stored(4)),
 		says(react(t, "ann", "a3", 3, true, "🎉"), stored(5)),
-		says(message(t, "carol", "c1", "spam"), stored(6)),
+		says(with(message(t, "carol", "c1", "spam"), Files(t, "spam.png", "spam.pdf")), stored(6)),
 		says(react(t, "carol", "c2", 6, true, "👍"), stored(7)),
 		says(edit(t, "carol", "c3", 6, "more spam"), stored(8)),
 		says(pin(t, "carol", "c4", 6, true), stored(9)),
@@ -301,15 +307,15 @@ func story(t *testing.T) (script []line, entries, history []string) {
 		says(react(t, "ann", "a8", 1, true, "🎉"), stored(20)),
 	}
 	return script, []string{
-		"1 ann: Hello (edited 14, pinned 12, 2 replies)", "2 ann edits 1", "3 bob answers 1: hi", "4 bob reacts to 1: +👍",
-		"5 ann reacts to 3: +🎉", "6 carol (edited 8, deleted 11, 1 replies)", "7 carol reacts to 6: +👍", "8 carol edits 6",
-		"9 carol pins 6: +", "10 ann answers 6 (deleted 17)", "11 bob deletes 6: it is spam", "12 bob pins 1: +",
-		"13 carol reacts to 1: +👍", "14 ann edits 1: Hello", "15 ann kind 6 of 0: cats", "16 bob reacts to 1: -👍", "17 ann deletes 10",
-		"18 carol answers 1: hey", "19 dan reacts to 1: +👍", "20 ann reacts to 1: +🎉",
-	}, []string{
-		"1 ann: Hello (edited 14, pinned 12, 2 replies, 👍 carol 13 dan 19, 🎉 ann 20)", "3 bob answers 1: hi (🎉 ann 5)",
-		"6 carol (edited 8, deleted 11, 1 replies)", "10 ann answers 6 (deleted 17)", "15 ann kind 6 of 0: cats", "18 carol answers 1: hey",
-	}
+			"1 ann: Hello (edited 14, pinned 12, 2 replies)", "2 ann edits 1", "3 bob answers 1: hi with cat.png", "4 bob reacts to 1: +👍",
+			"5 ann reacts to 3: +🎉", "6 carol (edited 8, deleted 11, 1 replies)", "7 carol reacts to 6: +👍", "8 carol edits 6",
+			"9 carol pins 6: +", "10 ann answers 6 (deleted 17)", "11 bob deletes 6: it is spam", "12 bob pins 1: +",
+			"13 carol reacts to 1: +👍", "14 ann edits 1: Hello", "15 ann kind 6 of 0: cats", "16 bob reacts to 1: -👍", "17 ann deletes 10",
+			"18 carol answers 1: hey", "19 dan reacts to 1: +👍", "20 ann reacts to 1: +🎉",
+		}, []string{
+			"1 ann: Hello (edited 14, pinned 12, 2 replies, 👍 carol 13 dan 19, 🎉 ann 20)", "3 bob answers 1: hi with cat.png (🎉 ann 5)",
+			"6 carol (edited 8, deleted 11, 1 replies)", "10 ann answers 6 (deleted 17)", "15 ann kind 6 of 0: cats", "18 carol answers 1: hey",
+		}
 }
 
 func testStory(t *testing.T, s store.Store) {

@@ -47,8 +47,10 @@ func goOn(t *testing.T, s store.Store, knowsOriginals bool) {
 		says(message(t, "ann", "a1", "helo"), known(1)),
 		says(edit(t, "ann", "a2", 1, "hello"), known(2)),
 		says(edit(t, "ann", "a2", 3, "hello"), refused(store.ErrIDConflict)),
-		says(reply(t, "bob", "b1", 1, "hi"), known(3)),
-		says(reply(t, "bob", "b1", 1, "other"), refused(store.ErrIDConflict)),
+		says(with(reply(t, "bob", "b1", 1, "hi"), Files(t, "cat.png")), known(3)),
+		says(with(reply(t, "bob", "b1", 1, "other"), Files(t, "cat.png")), refused(store.ErrIDConflict)),
+		says(with(reply(t, "bob", "b1", 1, "hi"), Files(t, "dog.png")), refused(store.ErrIDConflict)),
+		says(reply(t, "bob", "b1", 1, "hi"), refused(store.ErrIDConflict)),
 		says(react(t, "bob", "b2", 1, true, "👍"), known(4)),
 		says(react(t, "bob", "b2", 1, true, "🎉"), refused(store.ErrIDConflict)),
 		says(message(t, "carol", "c1", "anything"), known(6)),
@@ -130,6 +132,9 @@ func (a *Archives) testExportStates(t *testing.T) {
 		d.Room, d.Base, d.Body = storyRooms(t)[1-i/len(script)], 0, texts[i%len(script)]
 		if d.Kind == kaban.KindEdit && r.Body == "" {
 			d.Body = "" // the message has the text
+		}
+		if d.Kind == kaban.KindMessage && r.Body == "" {
+			d.Files = kaban.Files{} // deleted
 		}
 		if r.Draft != d || r.Seq != uint64(i%len(script)+1) {
 			t.Errorf("record %d is %+v, want %+v", i, r, d)

@@ -67,7 +67,7 @@ func (r *roomModel) message(seq uint64) store.Entry {
 		case kaban.KindEdit:
 			m.Content, s.Edited = e.Content, now
 		case kaban.KindDelete:
-			m.Content, s.Deleted = "", now
+			m.Content, m.Files, s.Deleted = "", "", now
 		case kaban.KindPin:
 			s.Pinned = now
 			if e.Content == "-" {
@@ -120,7 +120,7 @@ func (r *roomModel) want(w *changeWrite) (want store.Result, allowed bool) {
 			of = first.Target
 		}
 		erased := (first.Kind == kaban.KindMessage || first.Kind == kaban.KindEdit) && (of <= r.cut || r.isDeleted(of))
-		if first.Kind != w.Kind || first.Target != w.Target || first.Content != w.Body && !erased {
+		if first.Kind != w.Kind || first.Target != w.Target || (first.Content != w.Body || first.Files != w.Files.String()) && !erased {
 			return refused(store.ErrIDConflict), false
 		}
 		return store.Result{Seq: seq, Time: first.Time, Duplicate: true}, false
@@ -190,7 +190,7 @@ func (r *roomModel) want(w *changeWrite) (want store.Result, allowed bool) {
 func (r *roomModel) add(d *kaban.Draft, time int64, told *store.Mentions) {
 	e := store.Entry{
 		Seq: uint64(len(r.log) + 1), Time: time, Kind: d.Kind, ID: d.ID.String(), Author: d.Author.ID(), Username: d.Author.Name().String(),
-		Target: d.Target, Content: d.Body,
+		Target: d.Target, Content: d.Body, Files: d.Files.String(),
 	}
 	r.log, r.sent, r.told = append(r.log, e), append(r.sent, *d), append(r.told, told)
 	r.ids[[2]string{e.Author, e.ID}] = e.Seq
@@ -241,7 +241,7 @@ func (r *roomModel) history(page store.Page) store.History {
 			if e.Kind == kaban.KindMessage {
 				e = r.message(seq)
 			}
-			bytes += len(e.Content)
+			bytes += len(e.Content) + len(e.Files)
 			if n := len(h.Entries); n == page.Limit || n > 0 && page.Bytes > 0 && bytes > page.Bytes {
 				break
 			}
@@ -263,7 +263,7 @@ type replay struct {
 }
 
 type replayed struct {
-	text            string
+	text, files     string
 	deleted, pinned bool
 	reactions       map[string]bool // by emoji and author
 }
@@ -292,7 +292,7 @@ func (r *roomModel) replayFrom(known uint64) *replay {
 
 // add notes a message.
 func (c *replay) add(m *store.Entry) {
-	known := &replayed{text: m.Content, reactions: make(map[string]bool)}
+	known := &replayed{text: m.Content, files: m.Files, reactions: make(map[string]bool)}
 	if m.State != nil {
 		known.deleted, known.pinned = m.State.Deleted.Seq != 0, m.State.Pinned.Seq != 0
 	}
@@ -410,6 +410,7 @@ func (c *changes) more(rt *rapid.T, before int) (writes []*changeWrite) {
 		if w.Body = text; rapid.Bool().Draw(rt, "alone") {
 			w.Target = 0
 		}
+		w.Files = c.files(rt)
 	case kaban.KindEdit:
 		w.Body, w.Base = text, rapid.OneOf(rapid.Just(uint64(0)), targets, seqs).Draw(rt, "base")
 	case kaban.KindReact:
@@ -418,12 +419,16 @@ func (c *changes) more(rt *rapid.T, before int) (writes []*changeWrite) {
 		w.Body = kaban.Switch(on, "")
 	case repeated:
 		w.Draft = w.room.sent[rapid.IntRange(0, len(w.room.sent)-1).Draw(rt, "again")]
-		switch rapid.IntRange(0, 5).Draw(rt, "as") {
+		switch rapid.IntRange(0, 6).Draw(rt, "as") {
 		case 3:
 			w.Target = targets.Draw(rt, "target")
 		case 4, 5:
 			if w.Kind == kaban.KindMessage || w.Kind == kaban.KindEdit {
 				w.Body = text
+			}
+		case 6:
+			if w.Kind == kaban.KindMessage {
+				w.Files = c.files(rt)
 			}
 		}
 		return []*changeWrite{&w}
@@ -444,6 +449,11 @@ func (c *changes) more(rt *rapid.T, before int) (writes []*changeWrite) {
 		w.tells = mentionsDrawn(rt)
 	}
 	return []*changeWrite{&w}
+}
+
+// files draws the files of a message, mostly none.
+func (c *changes) files(rt *rapid.T) kaban.Files {
+	return rapid.SampledFrom([]kaban.Files{{}, {}, {}, Files(c.t, "a.png"), Files(c.t, "b"), Files(c.t, "b", "a.png")}).Draw(rt, "files")
 }
 
 // id draws an id, mostly a new one.
