@@ -202,6 +202,10 @@ type Store interface {
 	// (ErrGone). An edit must be of the version it names (ErrEditConflict). A reaction or
 	// pin that changes nothing is a duplicate of what made it so.
 	//
+	// A message with files that is deleted, cut (Cut) or forgotten releases them: the transaction that
+	// takes their text away adds the document ReleasedKey. That may be a little later than the append
+	// of the deletion, but not later than Eraser.Erase.
+	//
 	// A context that has ended before the transaction begins prevents it. From
 	// then on the context is ignored.
 	Append(ctx context.Context, batch []Write, results []Result) error

@@ -79,6 +79,18 @@ func (s *Store) publishLocked() {
 	}
 }
 
+// releaseLocked notes in the transaction in progress that the files of an entry, if it has any, are
+// taken away; see store.ReleasedKey.
+func (s *Store) releaseLocked(k *kept) {
+	if k.Files == "" {
+		return
+	}
+	if s.written == nil {
+		s.written = s.documents.Load().copy()
+	}
+	s.written.values.Set(store.ReleasedKey(k.room.name, k.Seq), []byte(store.ReleasedValue))
+}
+
 // tx implements store.Tx.
 type tx struct {
 	now     *documents

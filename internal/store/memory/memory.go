@@ -163,8 +163,8 @@ func (s *Store) Append(_ context.Context, batch []store.Write, results []store.R
 	for i := range batch {
 		results[i] = s.appendLocked(&batch[i], now)
 	}
-	s.publishLocked()
 	s.forgetLocked()
+	s.publishLocked()
 	return nil
 }
 
@@ -301,6 +301,7 @@ func (s *Store) changeLocked(message, by *kept) {
 		}
 		s.forgetContent(s.entryLocked(message.room, by.older))
 	case kaban.KindDelete:
+		s.releaseLocked(message)
 		message.original = unknown
 		if message.State == nil {
 			break
@@ -403,6 +404,7 @@ func (s *Store) dropLocked(position uint64) {
 			edit.original = unknown
 		}
 	}
+	s.releaseLocked(&e)
 	s.dropNoopsLocked(&e, 1)
 	s.ids.remove(e.hash, position)
 	s.bytes -= cost(&e.Entry) - entryOverhead
@@ -429,6 +431,7 @@ func (s *Store) Cut(_ context.Context, name kaban.RoomName, age store.Age, limit
 		s.bytes -= entryOverhead
 		s.log.pop()
 	}
+	s.publishLocked()
 	return n, nil
 }
 

@@ -97,6 +97,7 @@ type batch struct {
 	// nothing.
 	importing bool
 	writes    int // documents and revisions that its decisions change
+	released  int // messages whose files it takes away
 	changes   changes
 
 	lastRoom, lastUser int64

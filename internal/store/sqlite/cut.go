@@ -14,7 +14,7 @@ import (
 
 // cutStmts take entries away, with all that is known of them.
 type cutStmts struct {
-	cutBy, cutEdited, cutUnnamed, setCut, cutNoops                                *sql.Stmt
+	cutBy, cutEdited, cutFiles, cutUnnamed, setCut, cutNoops                      *sql.Stmt
 	cutEntries, cutStates, cutReactions, cutOriginals, cutMentions, cutUnledgered *sql.Stmt
 }
 
@@ -23,6 +23,7 @@ func (c *cutStmts) queries() map[**sql.Stmt]string {
 	return map[**sql.Stmt]string{
 		&c.cutBy:        "SELECT user, count(*) FROM entries" + run + " AND kind = 1 GROUP BY user ORDER BY user",
 		&c.cutEdited:    "SELECT place, edited FROM states" + run + " AND edited > 0",
+		&c.cutFiles:     "SELECT place FROM entries" + run + " AND files IS NOT NULL",
 		&c.cutUnnamed:   "SELECT place FROM unledgered" + run + " ORDER BY place",
 		&c.setCut:       "UPDATE rooms SET cut = ?, cut_messages = ?, sum = ? WHERE id = ?",
 		&c.cutNoops:     cutNoopsQuery,
@@ -279,6 +280,15 @@ func (b *batch) cutFront(r *room, row roomRow, n uint64) error {
 	if err := b.cutHashes(first, last); err != nil {
 		return err
 	}
+	withFiles, err := numbersOf(b.stmts.cutFiles.QueryContext(b.ctx, first, last))
+	if err != nil {
+		return err
+	}
+	for _, place := range withFiles {
+		if err := b.release(r.name, uint64(place&maxSeq)); err != nil {
+			return err
+		}
+	}
 	for _, stmt := range []*sql.Stmt{b.stmts.cutStates, b.stmts.cutReactions, b.stmts.cutOriginals, b.stmts.cutMentions, b.stmts.cutUnledgered, b.stmts.cutEntries} {
 		if _, err := stmt.ExecContext(b.ctx, first, last); err != nil {
 			return err
@@ -289,7 +299,7 @@ func (b *batch) cutFront(r *room, row roomRow, n uint64) error {
 	if _, err := b.stmts.cutNoops.ExecContext(b.ctx, r.id, row.cut); err != nil {
 		return err
 	}
-	_, err := b.stmts.setCut.ExecContext(b.ctx, row.cut, row.cutMessages, b.sum.room(r.id, r.key, r.name.String(), row), r.id)
+	_, err = b.stmts.setCut.ExecContext(b.ctx, row.cut, row.cutMessages, b.sum.room(r.id, r.key, r.name.String(), row), r.id)
 	return err
 }
 

@@ -91,6 +91,11 @@ func (f *folding) fold(b *batch, r *merging) error {
 				return err
 			}
 		}
+		if e.Kind == kaban.KindDelete && m.Files != "" {
+			if err := b.release(r.name, m.Seq); err != nil {
+				return err
+			}
+		}
 		if err := m.apply(b, e, at, place); err != nil {
 			return err
 		}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -174,6 +175,17 @@ func checkKilledCut(t *testing.T, point, dir string, oldest uint64) {
 	if err := s.Erase(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	// Each message that had a file and is cut or deleted has released it, once.
+	var want []string
+	for seq := uint64(1); seq <= state.Head; seq++ {
+		if killedFile(seq) != "" && (seq < state.Oldest || seq%10 == 7) {
+			want = append(want, store.ReleasedKey(lobby, seq))
+		}
+	}
+	slices.Sort(want)
+	if released := releasedKeys(t, s); !slices.Equal(released, want) {
+		t.Errorf("%s: %d messages have released their files, want %d", point, len(released), len(want))
+	}
 	var gone []string
 	for seq := max(1, state.Oldest-2*killedCut); seq < state.Oldest; seq++ {
 		if gone = append(gone, killedText(seq)); killedFile(seq) != "" {
@@ -187,6 +199,23 @@ func checkKilledCut(t *testing.T, point, dir string, oldest uint64) {
 	if report := reportOf(t, dir); report.Err() != nil {
 		t.Errorf("%s: %v", point, report.Err())
 	}
+}
+
+// releasedKeys returns the keys of the documents of messages whose files are released.
+func releasedKeys(t testing.TB, s *Store) (keys []string) {
+	t.Helper()
+	from, to := store.ReleasedKeys()
+	err := s.View(t.Context(), func(tx store.Tx) error {
+		found, err := tx.Scan(from, to, 1<<20)
+		for _, d := range found {
+			keys = append(keys, d.Key)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
 }
 
 func killedAuthor(t testing.TB, name string) string {

@@ -219,6 +219,31 @@ func (b *batch) merge() error {
 	return nil
 }
 
+// commitMerged commits a transaction that has merged entries, and publishes it. One that releases
+// files changes documents, so it gets a number of a batch, for the cache of documents.
+func (b *batch) commitMerged() error {
+	d := b.database
+	if b.released == 0 {
+		if err := b.stmts.commit.exec(b.ctx); err != nil {
+			return err
+		}
+		d.appending.Lock()
+		defer d.appending.Unlock()
+		b.publish()
+		return nil
+	}
+	d.appending.Lock()
+	defer d.appending.Unlock()
+	err := b.note()
+	if err == nil {
+		err = b.stmts.commit.exec(b.ctx)
+	}
+	if err == nil {
+		b.publish()
+	}
+	return err
+}
+
 // insert writes entries to the table entries, and the heads that the rooms have
 // there.
 func (b *batch) insert(rooms []merging) error {

@@ -176,15 +176,12 @@ func (d *database) mergeSome(entries int) error {
 	err := b.merge()
 	if err == nil {
 		failpoint.Point("merge.before-commit")
-		err = b.stmts.commit.exec(b.ctx)
+		err = b.commitMerged()
 		failpoint.Point("merge.after-commit")
 	}
 	if err != nil {
 		return b.abort(operation, err)
 	}
-	d.appending.Lock()
-	b.publish()
-	d.appending.Unlock()
 	b.tend(entries)
 	return d.trim()
 }

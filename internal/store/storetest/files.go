@@ -1,9 +1,11 @@
 package storetest
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/base32"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -147,4 +149,74 @@ func testFileBytes(t *testing.T, s store.Store) {
 			}
 		}
 	}
+}
+
+// releasedIn returns the messages of a room that have released their files.
+func releasedIn(t *testing.T, s store.Store, room kaban.RoomName) (seqs []uint64) {
+	t.Helper()
+	if eraser, ok := s.(store.Eraser); ok {
+		if err := eraser.Erase(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	from, to := store.ReleasedKeys()
+	err := s.View(context.Background(), func(tx store.Tx) error {
+		found, err := tx.Scan(from, to, 1<<20)
+		for _, d := range found {
+			key, seq, err := store.ParseReleased(d.Key)
+			if err != nil || string(d.Value) != store.ReleasedValue {
+				t.Errorf("a document has the key %q and the value %q, %v", d.Key, d.Value, err)
+			}
+			if key == room.Key() {
+				seqs = append(seqs, seq)
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(seqs)
+	return seqs
+}
+
+// What a message had is released once, with the deletion or the cut, and with nothing else.
+func testReleased(t *testing.T, s store.Store) {
+	lobby := RoomName(t, "lobby")
+	check := func(when string, want ...uint64) {
+		t.Helper()
+		if got := releasedIn(t, s, lobby); !slices.Equal(got, want) {
+			t.Errorf("%s the files of %v are released, want %v", when, got, want)
+		}
+	}
+	for i := range 6 {
+		d := message(t, "ann", fmt.Sprint("m", i), "look")
+		if i%2 == 0 { // 1, 3 and 5
+			d = with(d, Files(t, "a.png"))
+		}
+		Append(t, s, d)
+	}
+	check("at first")
+	Append(t, s, edit(t, "ann", "e", 1, "look here"), pin(t, "ann", "p", 3, true), reply(t, "bob", "r", 5, "nice"))
+	check("after changes")
+	Append(t, s, remove(t, "ann", "d1", 1, ""), remove(t, "ann", "d2", 2, ""))
+	check("after deletions", 1)
+	// In one batch, of what is in it and what is not; a repeat changes nothing.
+	Append(t, s, with(message(t, "ann", "x", "oops"), Files(t, "b.png")), remove(t, "ann", "d3", 12, ""), remove(t, "ann", "d4", 3, ""), remove(t, "bob", "d5", 3, ""), remove(t, "ann", "d4", 3, ""))
+	check("after more", 1, 3, 12)
+	err := s.Update(t.Context(), func(tx store.Tx) error { return tx.Delete(store.ReleasedKey(lobby, 3)) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	check("swept", 1, 12)
+	// A write whose function has failed deletes nothing.
+	refusal := store.Write{Draft: remove(t, "ann", "d6", 5, ""), Decide: func(store.Tx) error { return errNotAllowed }}
+	appendWrites(t, s, refusal)
+	check("after a refusal", 1, 12)
+	for n := 1; n > 0; {
+		if n, err = s.Cut(t.Context(), lobby, ever, 4); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check("cut", 1, 5, 12)
 }

@@ -53,6 +53,7 @@ func (d *Driver) stateTests() []test {
 		{"messages have files", testFiles},
 		{"a message with files is sent again", testRepeatedFiles},
 		{"files count for the limit of a page", testFileBytes},
+		{"messages that are gone release their files", testReleased},
 		{"random changes", d.testRandomChanges},
 	}
 }

@@ -196,6 +196,16 @@ func (r *roomModel) add(d *kaban.Draft, time int64, told *store.Mentions) {
 	r.ids[[2]string{e.Author, e.ID}] = e.Seq
 }
 
+// released returns the messages whose files are gone.
+func (r *roomModel) released() (seqs []uint64) {
+	for _, e := range r.log {
+		if e.Files != "" && (e.Seq <= r.cut || r.isDeleted(e.Seq)) {
+			seqs = append(seqs, e.Seq)
+		}
+	}
+	return seqs
+}
+
 // entries returns what Read must return.
 func (r *roomModel) entries() []store.Entry {
 	entries := slices.Clone(r.log[r.cut:])
@@ -605,6 +615,9 @@ func (d *Driver) testRandomChanges(t *testing.T, s store.Store) {
 		}
 		for i, r := range c.rooms {
 			slow[i].finish(t, rt, s, r, 5)
+			if got, want := releasedIn(t, s, r.name), r.released(); !slices.Equal(got, want) {
+				rt.Errorf("%s has released the files of %v, want %v", r.name, got, want)
+			}
 		}
 	})
 }
