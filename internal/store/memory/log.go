@@ -13,7 +13,8 @@ type log struct {
 	first, next uint64 // the positions of the oldest entry and of the next one
 }
 
-const blockSize = 128
+// blockSize makes a block a whole number of pages of the heap.
+const blockSize = 512
 
 func (l *log) len() int { return int(l.next - l.first) }
 
