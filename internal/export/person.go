@@ -50,7 +50,7 @@ func NewPerson(tx store.Tx, name kaban.Username) (*Person, error) {
 	}
 	for _, add := range []func(store.Tx) error{
 		p.addAccount, p.addVisitors, p.addCredentials, p.addSecrets, p.addInvites, p.addBots, p.addHooks,
-		p.addMemberships, p.addRooms, p.addRestrictions, p.addBlocks, p.addErasure,
+		p.addMemberships, p.addRooms, p.addRestrictions, p.addBlocks, p.addFiles, p.addErasure,
 	} {
 		if err := add(tx); err != nil {
 			return nil, fmt.Errorf("the data of %s: %w", a.Username, err)
@@ -201,6 +201,21 @@ type (
 		Type     string `json:"type"`
 		Username string `json:"username"`
 		Since    moment `json:"since,omitzero"`
+	}
+	fileLine struct {
+		Type   string `json:"type"`
+		ID     string `json:"id"`
+		Name   string `json:"name"`
+		Size   int64  `json:"size"`
+		Media  string `json:"media"`
+		Width  int    `json:"width,omitempty"`
+		Height int    `json:"height,omitempty"`
+		Alt    string `json:"alt,omitempty"`
+		SHA256 string `json:"sha256"`
+		Time   moment `json:"time,omitzero"`
+		// Of the message that has it.
+		Room string `json:"room,omitempty"`
+		Seq  uint64 `json:"seq,omitempty"`
 	}
 	erasureLine struct {
 		Type      string `json:"type"`
@@ -471,6 +486,39 @@ func (p *Person) addBlocks(tx store.Tx) error {
 }
 
 // addErasure adds the report of an account that was erased.
+// filesPage is how many files are read at a time.
+const filesPage = 1000
+
+// addFiles adds what the person has uploaded, but not the bytes.
+func (p *Person) addFiles(tx store.Tx) error {
+	for after, more := "", true; more; {
+		var page []people.File
+		var err error
+		if page, more, err = people.Files.Of(tx, p.account.ID, after, filesPage); err != nil {
+			return err
+		}
+		for i := range page {
+			f := &page[i]
+			line := fileLine{
+				Type: "file", ID: f.ID, Name: f.Name, Size: f.Size, Media: f.Type, Width: f.Width, Height: f.Height, Alt: f.Alt,
+				SHA256: f.Hash, Time: moment(f.Time), Seq: f.Seq,
+			}
+			if !f.IsLoose() {
+				r, err := roomOf(tx, f.Room)
+				if err != nil {
+					return err
+				}
+				line.Room = r.Name
+			}
+			if err := p.add(line); err != nil {
+				return err
+			}
+			after = f.ID
+		}
+	}
+	return nil
+}
+
 func (p *Person) addErasure(tx store.Tx) error {
 	e, err := people.Erasures.Get(tx, p.account.ID)
 	switch {

@@ -88,6 +88,8 @@ var impersonal = map[string]string{
 	"Cut":       "it is a room's",
 	"Clock":     "it is the server's",
 	"Upgrade":   "it is the server's",
+	"Blob":      "it is the bytes of files, which a line about a file names",
+	"Usage":     "it is computed from files",
 }
 
 // writable is a transaction of a test.
@@ -188,6 +190,11 @@ func samples() map[string]sample {
 		Expires: 1_783_000_000_002, Created: 1_783_000_000_003, Creator: bobID,
 	}
 	all["link"] = sample{&link, func(tx store.Tx) error { return people.Invites.Put(tx, &link) }}
+	file := people.File{
+		ID: "id of a file", Owner: annID, Name: "a.png", Size: 9, Type: "image/png", Width: 2, Height: 3, Alt: "a cat", Hash: "cafe",
+		Time: 1_784_500_000_000, Room: "plans", Seq: 17,
+	}
+	all["file"] = sample{&file, func(tx store.Tx) error { return people.Files.Add(tx, &file) }}
 	hook := people.Hook{Hash: "hash of a hook", ID: "id of a hook", Room: "plans", Username: "builds", Speaker: true, Created: 1_784_000_000_000, Creator: annID}
 	all["hook"] = sample{&hook, func(tx store.Tx) error { return people.Hooks.Put(tx, &hook) }}
 	member := people.Member{
@@ -429,6 +436,7 @@ func TestAPersonHasNothingOfOthers(t *testing.T) {
 		people.Blocks.Put(tx, &people.Block{Account: bobID, Blocked: annID}),
 		people.Links.Put(tx, &people.Link{Visitor: "visitor:bobby", Account: bobID, Since: 1}),
 		people.Erasures.Put(tx, &people.Erasure{Account: bobID}),
+		people.Files.Add(tx, &people.File{ID: "bobs", Owner: bobID, Name: "x", Hash: "cafe", Size: 9}),
 	} {
 		if err != nil {
 			t.Fatal(err)
