@@ -99,6 +99,9 @@ const (
 	ReadDevices
 	// RevokeDevice is to end one of one's own devices or tokens.
 	RevokeDevice
+	// Upload is to keep a file for oneself, which a message may have. To add it to one is Send
+	// or Post.
+	Upload
 	// ChangeProfile is to change one's own name, picture or notifications.
 	ChangeProfile
 	// ChangeCredentials is to change what one signs in with, or to let a device in.
@@ -172,6 +175,7 @@ var actionTexts = [endOfActions]string{
 	SeeHooks: "see hooks", AddHook: "add a hook", RemoveHook: "remove a hook",
 	OpenDirect: "open a direct room", KnowPerson: "know a person", Block: "block",
 	ReadDevices: "read devices", RevokeDevice: "revoke a device",
+	Upload:        "upload a file",
 	ChangeProfile: "change the profile", ChangeCredentials: "change credentials", TendCredentials: "tend credentials", MakeToken: "make a token", MakeBot: "make a bot",
 	Claim: "claim the server", SignUp: "sign up", InviteMember: "invite a member to the server",
 	InviteGuest: "invite a guest to the server", RevokeInvite: "revoke an invite of somebody else", CreateAccount: "create an account",

@@ -218,6 +218,7 @@ var serverRows = []row{
 	{"block somebody", Block, nil},
 	{"see one's own devices and tokens", ReadDevices, nil},
 	{"revoke one's own devices and tokens", RevokeDevice, nil},
+	{"upload a file", Upload, nil},
 	{"change one's own profile", ChangeProfile, nil},
 	{"change what one signs in with", ChangeCredentials, nil},
 	{"confirm a sign-in, name what one signs in with, turn a device away", TendCredentials, nil},

@@ -7,7 +7,7 @@ import "kaban"
 var least = [endOfActions]kaban.Role{
 	CreatePrivate: kaban.RoleMember,
 	OpenDirect:    kaban.RoleGuest, KnowPerson: kaban.RoleGuest, Block: kaban.RoleGuest,
-	ReadDevices: kaban.RoleGuest, RevokeDevice: kaban.RoleGuest, ChangeProfile: kaban.RoleGuest,
+	ReadDevices: kaban.RoleGuest, RevokeDevice: kaban.RoleGuest, ChangeProfile: kaban.RoleGuest, Upload: kaban.RoleGuest,
 	ChangeCredentials: kaban.RoleGuest, TendCredentials: kaban.RoleGuest,
 	MakeToken: kaban.RoleGuest, MakeBot: kaban.RoleMember,
 	InviteMember: kaban.RoleMember, InviteGuest: kaban.RoleAdmin, RevokeInvite: kaban.RoleAdmin, CreateAccount: kaban.RoleAdmin,

@@ -151,6 +151,7 @@ var serverRules = []struct {
 	{KnowPerson, "account", "self | other has member | other has shares", NotFound},
 	{ReadDevices, "account", "", Forbidden},
 	{RevokeDevice, "account", "", Forbidden},
+	{Upload, "account", "", Forbidden},
 	{ChangeProfile, "account", "", Forbidden},
 	{ChangeCredentials, "account", "", Forbidden},
 	{TendCredentials, "account", "", Forbidden},

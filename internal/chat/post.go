@@ -19,8 +19,19 @@ import (
 // ErrAuthRequired, ErrReserved, ErrTaken, a *kaban.MessageError, ErrForbidden,
 // ErrNoMessage, ErrGone, ErrIDConflict and ErrStorageFull; for a hook ErrTooManyRooms and a *LookalikeError.
 func (u User) Post(ctx context.Context, room kaban.RoomName, id kaban.MessageID, content string, replyTo uint64) (receipt Receipt, _ kaban.RoomName, err error) {
+	return u.PostFiles(ctx, room, id, content, replyTo, nil)
+}
+
+// PostFiles is Post of a message with files, by their ids: up to kaban.MaxFiles of the user's own
+// that no other message has. With files the content may be empty. Beside the errors of Post it
+// returns ErrNoFile and kaban.ErrFiles.
+func (u User) PostFiles(ctx context.Context, room kaban.RoomName, id kaban.MessageID, content string, replyTo uint64, files []string) (receipt Receipt, _ kaban.RoomName, err error) {
 	c := u.chat
 	defer func() { c.count(err) }()
+	claimed, err := u.claimOf(ctx, files)
+	if err != nil {
+		return Receipt{}, room, err
+	}
 	for range maxRulings {
 		known, lost := c.dispatcher.Lookup(ctx, room)
 		if lost != nil && !errors.Is(lost, ErrNotFound) {
@@ -29,7 +40,7 @@ func (u User) Post(ctx context.Context, room kaban.RoomName, id kaban.MessageID,
 		if known != nil {
 			room = known.Name()
 		}
-		receipt, err = u.postIn(ctx, room, known, id, content, replyTo)
+		receipt, err = u.postIn(ctx, room, known, id, content, replyTo, claimed)
 		if !errors.Is(err, ErrStale) {
 			break
 		}
@@ -42,21 +53,21 @@ func (u User) Post(ctx context.Context, room kaban.RoomName, id kaban.MessageID,
 }
 
 // postIn posts to a room as it is now; known is nil if there is none.
-func (u User) postIn(ctx context.Context, room kaban.RoomName, known *dispatch.Room, id kaban.MessageID, content string, replyTo uint64) (Receipt, error) {
+func (u User) postIn(ctx context.Context, room kaban.RoomName, known *dispatch.Room, id kaban.MessageID, content string, replyTo uint64, files *claim) (Receipt, error) {
 	c := u.chat
-	plain := u.isPlain(room, known) && !c.IsClaimed()
+	plain := u.isPlain(room, known) && !c.IsClaimed() && len(files.ids) == 0
 	if plain {
 		if err := refusalOf(access.Can(access.Post, u.plainFacts(known != nil, false)), access.Post); err != nil {
 			return Receipt{}, err
 		}
 	}
-	message, err := kaban.NewMessage(u.Identity().Name(), content, c.maxContent)
+	draft, err := u.draftWith(room, id, content, files)
 	if err != nil {
 		return Receipt{}, err
 	}
 	if u.isBoundElsewhere(room) {
 		_, refused := u.rule(ctx, access.Post, room, false)
-		return u.postNowhere(ctx, message.Draft(u.peer.Identity, room, id), refused, func() {})
+		return u.postNowhere(ctx, draft, refused, func() {})
 	}
 	release := func() {}
 	if u.isVisitor() {
@@ -64,13 +75,15 @@ func (u User) postIn(ctx context.Context, room kaban.RoomName, known *dispatch.R
 			return Receipt{}, err
 		}
 	}
-	send := Send{Draft: message.Draft(u.peer.Identity, room, id), Terms: &dispatch.Terms{Checked: plain}}
+	send := Send{Draft: draft, Terms: &dispatch.Terms{Checked: plain}}
 	send.Draft.Target = replyTo
 	if !plain {
 		var from uint64 // the first entry that the user may see
 		send.Terms.Decide = func(tx store.Tx) (err error) {
-			from, err = u.mayPost(tx, room, known != nil)
-			return err
+			if from, err = u.mayPost(tx, room, known != nil); err != nil {
+				return err
+			}
+			return files.decide(tx, room)
 		}
 		send.Terms.Allow = func(target *store.Entry) error {
 			if target.Seq < from {
@@ -80,6 +93,20 @@ func (u User) postIn(ctx context.Context, room kaban.RoomName, known *dispatch.R
 		}
 	}
 	return c.dispatcher.Post(ctx, send, release)
+}
+
+// draftWith returns the draft of a message with files.
+func (u User) draftWith(room kaban.RoomName, id kaban.MessageID, content string, files *claim) (kaban.Draft, error) {
+	if content == "" && len(files.ids) > 0 && !u.Identity().Name().IsZero() {
+		return kaban.Draft{Author: u.peer.Identity, Room: room, ID: id, Kind: kaban.KindMessage, Files: files.files}, nil
+	}
+	message, err := kaban.NewMessage(u.Identity().Name(), content, u.chat.maxContent)
+	if err != nil {
+		return kaban.Draft{}, err
+	}
+	draft := message.Draft(u.peer.Identity, room, id)
+	draft.Files = files.files
+	return draft, nil
 }
 
 // isVisitor reports whether the user has a name and nothing else.

@@ -72,6 +72,7 @@ var leftOut = map[string]string{
 	"erasure.counted":         "it is how far the server is with it",
 	"erasure.audited":         "it is how far the server is with it",
 	"erasure.version":         "it is of the server, not of the person",
+	"file.room_name":          "the room has it",
 	"own.id":                  "it tells rows apart that have the same time",
 	"about.id":                "it tells rows apart that have the same time",
 	"about.name":              "whoever did it is somebody else",
@@ -192,7 +193,7 @@ func samples() map[string]sample {
 	all["link"] = sample{&link, func(tx store.Tx) error { return people.Invites.Put(tx, &link) }}
 	file := people.File{
 		ID: "id of a file", Owner: annID, Name: "a.png", Size: 9, Type: "image/png", Width: 2, Height: 3, Alt: "a cat", Hash: "cafe",
-		Time: 1_784_500_000_000, Room: "plans", Seq: 17,
+		Time: 1_784_500_000_000, Room: "plans", RoomName: "Plans", Seq: 17,
 	}
 	all["file"] = sample{&file, func(tx store.Tx) error { return people.Files.Add(tx, &file) }}
 	hook := people.Hook{Hash: "hash of a hook", ID: "id of a hook", Room: "plans", Username: "builds", Speaker: true, Created: 1_784_000_000_000, Creator: annID}

@@ -21,10 +21,11 @@ type File struct {
 	Alt    string `json:"alt,omitempty"`
 	Hash   string `json:"hash"` // of the blob: its SHA-256 in hexadecimal digits
 	Time   int64  `json:"time"` // of the upload
-	// Room and Seq are the message that has claimed the file: the key of a room's name, and a
-	// seq. They are zero while the file is loose.
-	Room string `json:"room,omitempty"`
-	Seq  uint64 `json:"seq,omitempty"`
+	// Room, RoomName and Seq are the message that has claimed the file: the key of the room's name,
+	// the name as it was then, and a seq. They are zero while the file is loose.
+	Room     string `json:"room,omitempty"`
+	RoomName string `json:"room_name,omitempty"`
+	Seq      uint64 `json:"seq,omitempty"`
 }
 
 // IsLoose reports whether no message has claimed the file.

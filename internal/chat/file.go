@@ -1,0 +1,264 @@
+package chat
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+
+	"kaban"
+	"kaban/internal/access"
+	"kaban/internal/dispatch"
+	"kaban/internal/people"
+	"kaban/internal/store"
+)
+
+// ErrNoFile says that there is no such file, as far as the identity may know, or none that a
+// message of it may have.
+var ErrNoFile = errors.New("there is no such file")
+
+// FileTooLargeError says that a file is larger than the server takes.
+type FileTooLargeError struct{ Size, Limit int64 } // in bytes
+
+func (e *FileTooLargeError) Error() string {
+	return fmt.Sprintf("the file has %d bytes, and the limit is %d", e.Size, e.Limit)
+}
+
+// QuotaError says that a file does not fit beside those that there are: those of the account, or
+// of the server.
+type QuotaError struct {
+	Server            bool
+	Size, Used, Limit int64 // in bytes
+}
+
+func (e *QuotaError) Error() string {
+	whose := "your files"
+	if e.Server {
+		whose = "the files of this server"
+	}
+	return fmt.Sprintf("the file has %d bytes, %s have %d, and the limit is %d", e.Size, whose, e.Used, e.Limit)
+}
+
+// Upload is a file whose bytes are kept.
+type Upload struct {
+	Name          string
+	Size          int64 // in bytes
+	Type          string
+	Width, Height int // of a picture, in pixels
+	Alt           string
+	Hash          string // the SHA-256 of the bytes, in hexadecimal digits
+}
+
+// AddFile registers a finished upload as a file of the user's, which no message has yet. The caller
+// has kept the bytes, and nothing removes them until AddFile returns. It returns ErrForbidden,
+// ErrAuthRequired, a *FileTooLargeError, a *QuotaError, and kaban.ErrFiles. It blocks while the
+// store works.
+func (u User) AddFile(ctx context.Context, upload Upload) (people.File, error) {
+	f := people.File{
+		ID: strings.ToLower(rand.Text()), Owner: u.account(), Name: upload.Name, Size: upload.Size, Type: upload.Type,
+		Width: upload.Width, Height: upload.Height, Alt: upload.Alt, Hash: upload.Hash, Time: u.chat.now(),
+	}
+	said := f.OfMessage()
+	if err := said.Check(); err != nil {
+		return people.File{}, u.chat.count(err)
+	}
+	err := u.chat.dispatcher.Update(ctx, func(tx store.Tx) error {
+		s, err := u.scene(tx, kaban.RoomName{}, false, false)
+		if err == nil {
+			err = refusalOf(access.Can(access.Upload, s.Facts), access.Upload)
+		}
+		if err == nil {
+			err = checkQuota(tx, &f)
+		}
+		if err != nil {
+			return err
+		}
+		return people.Files.Add(tx, &f)
+	})
+	if err != nil {
+		return people.File{}, u.chat.count(err)
+	}
+	return f, nil
+}
+
+// MayUpload returns why AddFile would refuse a file of some size now, so that nobody sends bytes in
+// vain. AddFile decides again.
+func (u User) MayUpload(ctx context.Context, size int64) error {
+	return u.chat.count(u.chat.dispatcher.View(ctx, func(tx store.Tx) error {
+		s, err := u.scene(tx, kaban.RoomName{}, false, false)
+		if err == nil {
+			err = refusalOf(access.Can(access.Upload, s.Facts), access.Upload)
+		}
+		if err != nil {
+			return err
+		}
+		return checkQuota(tx, &people.File{Owner: u.account(), Size: size})
+	}))
+}
+
+// checkQuota returns why a file does not fit. Bytes that the server has already take no room of it.
+func checkQuota(tx store.Tx, f *people.File) error {
+	limits, err := people.ReadFileLimits(tx)
+	if err != nil {
+		return err
+	}
+	own, err := people.Usages.Of(tx, f.Owner)
+	if err != nil {
+		return err
+	}
+	all, err := people.Usages.Of(tx, people.ServerUsage)
+	if err != nil {
+		return err
+	}
+	_, known := people.Blobs.Get(tx, f.Hash)
+	switch {
+	case known != nil && !errors.Is(known, people.ErrNotFound):
+		return known
+	case limits.File != 0 && f.Size > limits.File:
+		return &FileTooLargeError{f.Size, limits.File}
+	case limits.Account != 0 && f.Size > limits.Account-own.Bytes:
+		return &QuotaError{Size: f.Size, Used: own.Bytes, Limit: limits.Account}
+	case known != nil && limits.Server != 0 && f.Size > limits.Server-all.Bytes:
+		return &QuotaError{Server: true, Size: f.Size, Used: all.Bytes, Limit: limits.Server}
+	}
+	return nil
+}
+
+// claim are the files of a message on its way through the commit.
+type claim struct {
+	user  User
+	ids   []string
+	files kaban.Files
+	lost  error // why the message cannot have them, unless it has them already
+}
+
+// claimOf reads what a message is to say of some files of the user's. A message that is sent again
+// says the same as before, because files do not change.
+func (u User) claimOf(ctx context.Context, ids []string) (*claim, error) {
+	c := &claim{user: u, ids: ids}
+	if len(ids) == 0 {
+		return c, nil
+	}
+	if len(ids) > kaban.MaxFiles {
+		return nil, fmt.Errorf("%w: there are %d, and the limit is %d", kaban.ErrFiles, len(ids), kaban.MaxFiles)
+	}
+	var list []kaban.File
+	err := u.chat.dispatcher.View(ctx, func(tx store.Tx) error {
+		list = nil
+		for _, id := range ids {
+			f, err := u.ownFile(tx, id)
+			if err != nil {
+				return err
+			}
+			list = append(list, f.OfMessage())
+		}
+		return nil
+	})
+	switch {
+	case errors.Is(err, ErrNoFile): // perhaps the message was deleted since, and its files with it
+		c.lost = err
+		return c, nil
+	case err != nil:
+		return nil, err
+	}
+	c.files, err = kaban.NewFiles(list...)
+	return c, err
+}
+
+// ownFile returns a file of the user's; ErrNoFile if there is none.
+func (u User) ownFile(tx store.Tx, id string) (people.File, error) {
+	f, err := people.Files.Get(tx, id)
+	if errors.Is(err, people.ErrNotFound) || err == nil && (f.Owner != u.account() || u.account() == "") {
+		return f, fmt.Errorf("%w: %.100q", ErrNoFile, id)
+	}
+	return f, err
+}
+
+// decide gives the files to the message, in the transaction that appends it as the next entry of
+// the room.
+func (c *claim) decide(tx store.Tx, room kaban.RoomName) error {
+	if c.lost != nil || len(c.ids) == 0 {
+		return c.lost
+	}
+	head, err := tx.Head(room)
+	if err != nil {
+		return err
+	}
+	for _, id := range c.ids {
+		f, err := c.user.ownFile(tx, id)
+		if err != nil {
+			return err
+		}
+		if !f.IsLoose() {
+			return fmt.Errorf("%w: another message has %.100q", ErrNoFile, id)
+		}
+		f.Room, f.RoomName, f.Seq = room.Key(), room.String(), head+1
+		if err := people.Files.Put(tx, &f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// File returns a file that the user may have now: one's own, while no message has it; else one of
+// a message that the user may read now and that still has it. To anybody else it is ErrNoFile. It
+// blocks while the store is asked.
+func (u User) File(ctx context.Context, id string) (f people.File, err error) {
+	allowed := false
+	err = u.chat.dispatcher.View(ctx, func(tx store.Tx) (err error) {
+		if f, err = people.Files.Get(tx, id); err != nil || !f.IsLoose() {
+			return err
+		}
+		s, err := u.scene(tx, kaban.RoomName{}, false, false)
+		allowed = err == nil && u.account() != "" && f.Owner == u.account() && s.Who.Active && s.Who.Reach == access.ReachServer
+		return err
+	})
+	switch {
+	case errors.Is(err, people.ErrNotFound), err == nil && f.IsLoose() && !allowed:
+		return people.File{}, u.chat.count(ErrNoFile)
+	case err != nil:
+		return people.File{}, u.chat.count(err)
+	case f.IsLoose():
+		return f, nil
+	}
+	if err := u.readsFile(ctx, &f); err != nil {
+		return people.File{}, err
+	}
+	return f, nil
+}
+
+// readsFile returns nil if the user may read the message of a file, and the message has it.
+func (u User) readsFile(ctx context.Context, f *people.File) error {
+	room, err := kaban.ParseAnyRoom(f.RoomName)
+	if err != nil {
+		return fmt.Errorf("%w: the room of the file %s: %w", store.ErrDamaged, f.ID, err)
+	}
+	err = u.whileAllowed(ctx, access.Read, room, func(_ *dispatch.Room, found ruling) error {
+		if f.Seq < found.from {
+			return ErrNoFile
+		}
+		page, err := u.chat.dispatcher.History(ctx, room, store.Page{After: f.Seq - 1, Before: f.Seq + 1, Limit: 1})
+		if err != nil {
+			return err
+		}
+		for i := range page.Entries {
+			files, err := kaban.ParseFiles(page.Entries[i].Files)
+			if err != nil {
+				return fmt.Errorf("%w: %w", store.ErrDamaged, err)
+			}
+			for _, one := range files.List() {
+				if one.ID == f.ID {
+					return nil
+				}
+			}
+		}
+		return ErrNoFile
+	})
+	for _, hidden := range []error{ErrNotFound, ErrForbidden, ErrNotJoined, ErrAuthRequired} {
+		if errors.Is(err, hidden) {
+			return ErrNoFile
+		}
+	}
+	return err
+}

@@ -1,0 +1,264 @@
+package chat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"kaban"
+	"kaban/internal/access"
+	"kaban/internal/people"
+	"kaban/internal/store"
+	"kaban/internal/store/memory"
+	"kaban/internal/store/storetest"
+)
+
+// hashes are blobs that are kept.
+type hashes struct {
+	kept   map[string]bool
+	during func() // is called while a blob is being removed
+	err    error
+}
+
+func (h *hashes) Delete(ctx context.Context, hash string, unused func(context.Context) (bool, error)) error {
+	if h.during != nil {
+		h.during()
+	}
+	is, err := unused(ctx)
+	if err != nil || !is {
+		return err
+	}
+	if h.err != nil {
+		return h.err
+	}
+	delete(h.kept, hash)
+	return nil
+}
+
+// upload registers a file of somebody.
+func (w *town) upload(name, file string, size int64) string {
+	w.t.Helper()
+	f, err := w.user(name).AddFile(w.t.Context(), Upload{Name: file, Size: size, Type: "image/png", Width: 3, Height: 4, Hash: hashOf(file)})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return f.ID
+}
+
+func hashOf(file string) string { return fmt.Sprintf("%064x", file) }
+
+// postFiles posts a message with files and returns its seq.
+func (w *town) postFiles(name, room string, id kaban.MessageID, content string, files ...string) (Receipt, error) {
+	receipt, _, err := w.user(name).PostFiles(w.t.Context(), storetest.RoomName(w.t, room), id, content, 0, files)
+	return receipt, err
+}
+
+func (w *town) sweep(b *hashes) {
+	w.t.Helper()
+	if eraser, ok := w.store.(store.Eraser); ok {
+		if err := eraser.Erase(w.t.Context()); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	if err := w.chat.sweepFiles(w.t.Context(), b, 0); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// mayHave checks for some people whether they may have a file.
+func (w *town) mayHave(when, id string, want map[string]bool) {
+	w.t.Helper()
+	for name, may := range want {
+		f, err := w.user(name).File(w.t.Context(), id)
+		if may && (err != nil || f.ID != id) || !may && !errors.Is(err, ErrNoFile) {
+			w.t.Errorf("%s: %s gets %+v, %v; want %t", when, name, f, err, may)
+		}
+	}
+}
+
+func TestFilesOfMessages(t *testing.T) {
+	drivers(t, func(t *testing.T, s store.Store) {
+		w := newTown(t, s)
+		w.create("ann", "plans", kaban.RoomPrivate)
+		w.create("ann", "hall", kaban.RoomPublic)
+		if err := w.do("ann", "hall", w.to("bob", access.Invite)); err != nil {
+			t.Fatal(err)
+		}
+		cat, secret := w.upload("ann", "cat.png", 10), w.upload("ann", "secret.png", 5)
+		all := func(may bool) map[string]bool { return map[string]bool{"ann": may, "bob": may, "olga": may} }
+		w.mayHave("loose", cat, map[string]bool{"ann": true, "bob": false, "olga": false})
+		w.mayHave("unknown", strings.Repeat("a", 26), all(false))
+		id := w.id()
+		first, err := w.postFiles("ann", "hall", id, "", cat)
+		if err != nil || first.Duplicate {
+			t.Fatalf("a message with a file and no text: %+v, %v", first, err)
+		}
+		if again, err := w.postFiles("ann", "hall", id, "", cat); err != nil || !again.Duplicate || again.Seq != first.Seq {
+			t.Errorf("the same again: %+v, %v", again, err)
+		}
+		for what, post := range map[string]func() (Receipt, error){
+			"a file that another message has": func() (Receipt, error) { return w.postFiles("ann", "hall", w.id(), "x", secret, cat) },
+			"a file of somebody else":         func() (Receipt, error) { return w.postFiles("bob", "hall", w.id(), "x", secret) },
+			"a file that there is not":        func() (Receipt, error) { return w.postFiles("ann", "hall", w.id(), "x", strings.Repeat("b", 26)) },
+		} {
+			if got, err := post(); !errors.Is(err, ErrNoFile) {
+				t.Errorf("%s: %+v, %v; want %v", what, got, err, ErrNoFile)
+			}
+		}
+		if got, err := w.postFiles("ann", "hall", id, "", secret); !errors.Is(err, ErrIDConflict) {
+			t.Errorf("the id with another file: %+v, %v", got, err)
+		}
+		w.mayHave("still loose", secret, map[string]bool{"ann": true, "bob": false})
+		if _, err := w.postFiles("ann", "plans", w.id(), "look", secret); err != nil {
+			t.Fatal(err)
+		}
+		w.mayHave("in the lobby", cat, all(true))
+		w.mayHave("in a private room", secret, map[string]bool{"ann": true, "bob": false, "olga": false})
+		if _, _, err := w.user("ann").Change(t.Context(), storetest.RoomName(t, "hall"), w.id(), Change{Kind: kaban.KindDelete, Target: first.Seq}); err != nil {
+			t.Fatal(err)
+		}
+		w.mayHave("deleted", cat, all(false))
+		b := &hashes{kept: map[string]bool{hashOf("cat.png"): true, hashOf("secret.png"): true}}
+		w.sweep(b)
+		if b.kept[hashOf("cat.png")] || !b.kept[hashOf("secret.png")] {
+			t.Errorf("after the sweep there are %v", b.kept)
+		}
+		w.mayHave("swept", cat, all(false))
+		w.used("ann", 5)
+		w.used(people.ServerUsage, 5)
+		if again, err := w.postFiles("ann", "hall", id, "", cat); err != nil || !again.Duplicate || again.Seq != first.Seq {
+			t.Errorf("a message that is gone, again: %+v, %v", again, err)
+		}
+	})
+}
+
+// used checks how many bytes an account, or the server, has.
+func (w *town) used(account string, want int64) {
+	w.t.Helper()
+	if account != people.ServerUsage {
+		account = "id-" + account
+	}
+	err := w.store.View(w.t.Context(), func(tx store.Tx) error {
+		u, err := people.Usages.Of(tx, account)
+		if u.Bytes != want {
+			w.t.Errorf("%s has %+v, want %d bytes", account, u, want)
+		}
+		return err
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// Who joins later sees no file of before, where that is hidden, and nobody that is banned sees any.
+func TestFilesFollowTheRightsOfTheRoom(t *testing.T) {
+	drivers(t, func(t *testing.T, s store.Store) {
+		w := newTown(t, s)
+		w.create("ann", "plans", kaban.RoomPrivate)
+		if err := w.do("ann", "plans", Act{Change: people.RoomChange{History: people.HistoryJoined}}); err != nil {
+			t.Fatal(err)
+		}
+		before := w.upload("ann", "before.png", 1)
+		if _, err := w.postFiles("ann", "plans", w.id(), "x", before); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.do("ann", "plans", w.to("bob", access.Invite)); err != nil {
+			t.Fatal(err)
+		}
+		after := w.upload("bob", "after.png", 1)
+		if _, err := w.postFiles("bob", "plans", w.id(), "x", after); err != nil {
+			t.Fatal(err)
+		}
+		w.mayHave("before", before, map[string]bool{"ann": true, "bob": false, "cat": false})
+		w.mayHave("after", after, map[string]bool{"ann": true, "bob": true, "cat": false})
+		if err := w.do("ann", "plans", w.to("bob", access.Ban)); err != nil {
+			t.Fatal(err)
+		}
+		w.mayHave("banned", after, map[string]bool{"ann": true, "bob": false})
+	})
+}
+
+func TestUploadsAreBounded(t *testing.T) {
+	w := newTown(t, memory.New(0))
+	err := w.store.Update(t.Context(), func(tx store.Tx) error {
+		return errors.Join(people.Settings.Put(tx, &people.Setting{Key: people.SettingFileSize, Value: "2KB"}),
+			people.Settings.Put(tx, &people.Setting{Key: people.SettingFileQuota, Value: "5KB"}),
+			people.Settings.Put(tx, &people.Setting{Key: people.SettingServerQuota, Value: "7KB"}))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	add := func(u User, file string, size int64) error {
+		_, err := u.AddFile(t.Context(), Upload{Name: file, Size: size, Type: "text/plain", Hash: hashOf(file)})
+		if may := u.MayUpload(t.Context(), size); err != nil && fmt.Sprintf("%T", may) != fmt.Sprintf("%T", err) {
+			t.Errorf("MayUpload says %v, and AddFile %v", may, err)
+		}
+		return err
+	}
+	if err := add(w.user("ann"), "a", 2001); err == nil || *err.(*FileTooLargeError) != (FileTooLargeError{2001, 2000}) {
+		t.Errorf("too large: %v", err)
+	}
+	for i := range 2 {
+		w.upload("ann", fmt.Sprint("a", i), 2000)
+	}
+	if err := add(w.user("ann"), "b", 1001); err == nil || *err.(*QuotaError) != (QuotaError{false, 1001, 4000, 5000}) {
+		t.Errorf("beyond the quota: %v", err)
+	}
+	w.upload("ann", "b", 1000)
+	w.upload("bob", "c", 1500)
+	if err := add(w.user("bob"), "d", 501); err == nil || *err.(*QuotaError) != (QuotaError{true, 501, 6500, 7000}) {
+		t.Errorf("beyond the quota of the server: %v", err)
+	}
+	w.upload("bob", "a0", 2000) // these bytes are there
+	w.used("bob", 3500)
+	w.used(people.ServerUsage, 6500)
+	if err := add(w.visitor("vic", netip.Addr{}), "e", 1); !errors.Is(err, ErrAuthRequired) {
+		t.Errorf("a visitor: %v, want %v", err, ErrAuthRequired)
+	}
+	if _, err := w.user("ann").AddFile(t.Context(), Upload{Name: "a\nb", Type: "x", Hash: "y"}); !errors.Is(err, kaban.ErrFiles) {
+		t.Errorf("a bad name: %v, want %v", err, kaban.ErrFiles)
+	}
+}
+
+// What no message has claimed goes after a day; bytes that somebody adds again meanwhile stay.
+func TestLooseFilesGo(t *testing.T) {
+	w := newTown(t, memory.New(0))
+	old, young := w.upload("ann", "old", 1), w.upload("ann", "young", 2)
+	err := w.store.Update(t.Context(), func(tx store.Tx) error {
+		f, err := people.Files.Get(tx, old)
+		f.Time -= keepLoose + 1
+		return errors.Join(err, people.Files.Put(tx, &f))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &hashes{kept: map[string]bool{hashOf("old"): true, hashOf("young"): true}}
+	again := ""
+	b.during = func() { again, b.during = w.upload("bob", "old", 1), nil }
+	w.sweep(b)
+	w.mayHave("after a day", old, map[string]bool{"ann": false})
+	w.mayHave("young", young, map[string]bool{"ann": true})
+	w.mayHave("added again", again, map[string]bool{"bob": true})
+	if len(b.kept) != 2 {
+		t.Errorf("%v are kept, want both", b.kept)
+	}
+	// What cannot be removed is removed later.
+	err = w.store.Update(t.Context(), func(tx store.Tx) error { return people.Files.Remove(tx, again) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.err = errors.New("the disk fails")
+	if err := w.chat.sweepFiles(t.Context(), b, 0); !errors.Is(err, b.err) {
+		t.Errorf("the sweep: %v, want %v", err, b.err)
+	}
+	w.used(people.ServerUsage, 3)
+	b.err = nil
+	w.sweep(b)
+	w.used(people.ServerUsage, 2)
+	if len(b.kept) != 1 || !b.kept[hashOf("young")] {
+		t.Errorf("%v are kept, want the young one", b.kept)
+	}
+}

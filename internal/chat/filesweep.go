@@ -1,0 +1,189 @@
+package chat
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"kaban/internal/people"
+	"kaban/internal/store"
+)
+
+// This file lets go of files: those of messages that are gone, at once; those that no message has
+// claimed, after a day; and then the bytes that no file has any more.
+
+const (
+	// sweepEvery is how often the server looks for files to let go of.
+	sweepEvery = time.Minute
+	// keepLoose is for how long a file waits for a message, in milliseconds.
+	keepLoose = day
+	// sweepStep is how many files, messages or blobs are let go of in one transaction.
+	sweepStep = 100
+	// clockOfFiles is the name of the clock that loose files grow old by.
+	clockOfFiles = "files"
+)
+
+// Blobs are the bytes of files.
+type Blobs interface {
+	// Delete removes the bytes with a hash durably, if unused returns true while nobody is adding
+	// them: whoever adds bytes keeps others from removing them until AddFile has returned. Bytes
+	// that are not there are no error.
+	Delete(ctx context.Context, hash string, unused func(context.Context) (bool, error)) error
+}
+
+// SweepFiles lets go of files until the context ends. Errors go to a function; a minute later it
+// goes on.
+func (c *Chat) SweepFiles(ctx context.Context, blobs Blobs, report func(error)) {
+	last, passed := c.elapsed(), int64(0)
+	for ctx.Err() == nil {
+		if err := c.sweepFiles(ctx, blobs, passed); err != nil && ctx.Err() == nil {
+			report(err)
+		}
+		select {
+		case <-time.After(sweepEvery):
+		case <-ctx.Done():
+		}
+		now := c.elapsed()
+		passed, last = (now - last).Milliseconds(), now
+	}
+}
+
+// sweepFiles lets go of what there is now. passed are the milliseconds since the last call, 0 for
+// the first one.
+func (c *Chat) sweepFiles(ctx context.Context, blobs Blobs, passed int64) error {
+	clock, err := c.believe(ctx, clockOfFiles, passed)
+	if err != nil {
+		return err
+	}
+	for _, sweep := range []func() (more bool, err error){
+		func() (bool, error) { return c.sweepReleased(ctx) },
+		func() (bool, error) { return c.sweepLoose(ctx, clock.Time-keepLoose) },
+	} {
+		for more := true; more; {
+			if more, err = sweep(); err != nil {
+				return err
+			}
+		}
+	}
+	return c.sweepBlobs(ctx, blobs)
+}
+
+// sweepReleased removes the files of some messages that are gone.
+func (c *Chat) sweepReleased(ctx context.Context) (more bool, err error) {
+	var found []store.Document
+	from, to := store.ReleasedKeys()
+	err = c.dispatcher.View(ctx, func(tx store.Tx) error {
+		found, err = tx.Scan(from, to, sweepStep)
+		return err
+	})
+	if err != nil || len(found) == 0 {
+		return false, err
+	}
+	err = c.dispatcher.Update(ctx, func(tx store.Tx) error {
+		for _, d := range found {
+			if err := removeReleased(tx, d.Key); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return len(found) == sweepStep, err
+}
+
+func removeReleased(tx store.Tx, key string) error {
+	room, seq, err := store.ParseReleased(key)
+	if err != nil {
+		return err
+	}
+	files, err := people.Files.OfMessage(tx, room, seq)
+	if err != nil {
+		return err
+	}
+	for i := range files {
+		if err := people.Files.Remove(tx, files[i].ID); err != nil {
+			return err
+		}
+	}
+	return tx.Delete(key)
+}
+
+// sweepLoose removes some files that are loose since before a time.
+func (c *Chat) sweepLoose(ctx context.Context, before int64) (more bool, err error) {
+	var found []people.File
+	err = c.dispatcher.View(ctx, func(tx store.Tx) error {
+		found, more, err = people.Files.Loose(tx, before, sweepStep)
+		return err
+	})
+	if err != nil || len(found) == 0 {
+		return false, err
+	}
+	err = c.dispatcher.Update(ctx, func(tx store.Tx) error {
+		for i := range found {
+			f, err := people.Files.Get(tx, found[i].ID)
+			switch {
+			case errors.Is(err, people.ErrNotFound):
+				continue
+			case err != nil:
+				return err
+			case !f.IsLoose(): // a message has claimed it meanwhile
+				continue
+			}
+			if err := people.Files.Remove(tx, f.ID); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return more, err
+}
+
+// sweepBlobs removes the bytes that no file has. Those that cannot be removed are left for the next
+// time, and the first error is returned.
+func (c *Chat) sweepBlobs(ctx context.Context, blobs Blobs) (failed error) {
+	for after, more := "", true; more; {
+		var found []people.Blob
+		err := c.dispatcher.View(ctx, func(tx store.Tx) (err error) {
+			found, more, err = people.Blobs.Unused(tx, after, sweepStep)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		for i := range found {
+			after = found[i].Hash
+			if err := c.sweepBlob(ctx, blobs, after); err != nil && failed == nil {
+				failed = err
+			}
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+		}
+	}
+	return failed
+}
+
+// sweepBlob removes bytes, and then the document about them. In between there may be a new file
+// with the same bytes, which has added them again.
+func (c *Chat) sweepBlob(ctx context.Context, blobs Blobs, hash string) error {
+	gone := false
+	err := blobs.Delete(ctx, hash, func(ctx context.Context) (bool, error) {
+		err := c.dispatcher.View(ctx, func(tx store.Tx) error {
+			b, err := people.Blobs.Get(tx, hash)
+			gone = errors.Is(err, people.ErrNotFound) || err == nil && b.References == 0
+			if errors.Is(err, people.ErrNotFound) {
+				err = nil
+			}
+			return err
+		})
+		return gone, err
+	})
+	if err != nil || !gone {
+		return err
+	}
+	return c.dispatcher.Update(ctx, func(tx store.Tx) error {
+		if err := people.Blobs.Forget(tx, hash); !errors.Is(err, people.ErrExists) {
+			return err
+		}
+		return nil
+	})
+}
