@@ -104,6 +104,14 @@ func TestReactionsInOneBatch(t *testing.T) {
 		w.same()
 	}
 	merge(t, w.store, 1000)
+	for i, on := range []bool{false, true, false} { // of rows in the table
+		batch := aboutAll(t, messages, "dan", on, "🎉")
+		for j := range batch {
+			batch[j].ID = storetest.Draft(t, "lobby", "dan", fmt.Sprint("again-", i, "-", j), "x").ID
+		}
+		w.both(batch)
+	}
+	merge(t, w.store, 1000)
 	w.same()
 }
 
