@@ -55,10 +55,16 @@ type payloadFlag struct {
 	Payload int `placeholder:"BYTES" default:"100" help:"Length of each message, 24 to 4000. Default: ${default}."`
 }
 
+// reactFlag is common to the workloads in which everything is sent as fast as possible.
+type reactFlag struct {
+	React bool `help:"React to messages of the room, and take the reactions back, instead of sending messages. The figures for messages are those of reactions then."`
+}
+
 type benchFanout struct {
 	benchFlags
 	timeFlags
 	payloadFlag
+	reactFlag
 	Members  int `placeholder:"N" default:"1000" help:"Connections in the room. Default: ${default}."`
 	Senders  int `placeholder:"N" default:"4" help:"Members that send. Default: ${default}."`
 	InFlight int `placeholder:"N" default:"1024" help:"Messages in flight, not delivered to everyone yet. Default: ${default}."`
@@ -68,7 +74,7 @@ type benchFanout struct {
 func (c *benchFanout) Run(std streams) error {
 	return c.run(std, bench.Flood, bench.Options{
 		Rooms: 1, Members: c.Members, Senders: min(c.Senders, c.Members), InFlight: c.InFlight,
-		Payload: c.Payload, Warmup: c.WarmUp, Duration: c.Duration,
+		Payload: c.Payload, React: c.React, Warmup: c.WarmUp, Duration: c.Duration,
 	})
 }
 
@@ -76,6 +82,7 @@ type benchRooms struct {
 	benchFlags
 	timeFlags
 	payloadFlag
+	reactFlag
 	Rooms    int `placeholder:"N" default:"100" help:"Rooms. Default: ${default}."`
 	Members  int `placeholder:"N" default:"10" help:"Connections in each room. Default: ${default}."`
 	Senders  int `placeholder:"N" default:"0" help:"Members of each room that send; 0 is all. Default: all."`
@@ -86,7 +93,7 @@ type benchRooms struct {
 func (c *benchRooms) Run(std streams) error {
 	return c.run(std, bench.Flood, bench.Options{
 		Rooms: c.Rooms, Members: c.Members, Senders: c.Senders, InFlight: c.InFlight,
-		Payload: c.Payload, Warmup: c.WarmUp, Duration: c.Duration,
+		Payload: c.Payload, React: c.React, Warmup: c.WarmUp, Duration: c.Duration,
 	})
 }
 
@@ -147,6 +154,7 @@ type benchDurable struct {
 	benchFlags
 	timeFlags
 	payloadFlag
+	reactFlag
 	Senders []int `placeholder:"N,…" default:"1,16,256" help:"Number of senders; several numbers are measured one after the other. Default: ${default}."`
 	Rooms   int   `placeholder:"N" default:"16" help:"Rooms that they are spread over, at most one per sender. Each room costs a write in each commit, each member a delivery. Default: ${default}."`
 }
@@ -155,7 +163,7 @@ type benchDurable struct {
 func (c *benchDurable) Run(std streams) error {
 	var all []bench.Options
 	for _, n := range c.Senders {
-		all = append(all, bench.Options{Rooms: min(c.Rooms, n), Members: 1, Senders: n, Payload: c.Payload, Warmup: c.WarmUp, Duration: c.Duration})
+		all = append(all, bench.Options{Rooms: min(c.Rooms, n), Members: 1, Senders: n, Payload: c.Payload, React: c.React, Warmup: c.WarmUp, Duration: c.Duration})
 	}
 	return c.run(std, bench.Durable, all...)
 }

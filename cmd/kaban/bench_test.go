@@ -13,9 +13,10 @@ import (
 )
 
 // fakeServer speaks as much kaban/1 as the load generator needs, and does
-// something wrong with message 5 of the room.
+// something wrong with one message of the room.
 type fakeServer struct {
 	fault string
+	at    int // the seq with the fault
 
 	mu      sync.Mutex
 	seq     int
@@ -23,12 +24,12 @@ type fakeServer struct {
 	pongs   int
 }
 
-func startFake(t *testing.T, fault string) (*fakeServer, string) {
+func startFake(t *testing.T, fault string, at int) (*fakeServer, string) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fakeServer{fault: fault}
+	f := &fakeServer{fault: fault, at: at}
 	var serving sync.WaitGroup
 	serving.Go(func() {
 		for {
@@ -72,12 +73,12 @@ func (f *fakeServer) handle(conn net.Conn, line string) {
 		fmt.Fprintf(conn, "{\"type\":\"joined\",\"room\":%q}\n{\"type\":\"ping\"}\n", field(line, "room"))
 	case "pong":
 		f.pongs++
-	case "send":
+	case "send", "react":
 		f.seq++
 		fault := f.fault
 		for _, member := range f.members {
 			own := member == conn
-			if own || f.seq != 5 {
+			if own || f.seq != f.at {
 				f.deliver(member, own, "", line)
 				continue
 			}
@@ -89,10 +90,14 @@ func (f *fakeServer) handle(conn net.Conn, line string) {
 
 // deliver gives a member what was sent, rightly or with a fault.
 func (f *fakeServer) deliver(member net.Conn, own bool, fault, line string) {
-	room, id, content := field(line, "room"), field(line, "id"), field(line, "content")
+	room, id, content, emoji := field(line, "room"), field(line, "id"), field(line, "content"), field(line, "emoji")
 	message := func(seq int) {
 		if own {
 			fmt.Fprintf(member, "{\"type\":\"ack\",\"room\":%q,\"id\":%q,\"seq\":%d}\n", room, id, seq)
+			return
+		}
+		if field(line, "type") == "react" {
+			fmt.Fprintf(member, "{\"type\":\"react\",\"room\":%q,\"seq\":%d,\"id\":%q,\"emoji\":\"%s\"}\n", room, seq, id, emoji)
 			return
 		}
 		fmt.Fprintf(member, "{\"type\":\"message\",\"room\":%q,\"seq\":%d,\"id\":%q,\"content\":%q}\n{\"type\":\"presence\",\"room\":%q,\"members\":3}\n", room, seq, id, content, room)
@@ -105,7 +110,7 @@ func (f *fakeServer) deliver(member net.Conn, own bool, fault, line string) {
 	case "balance": // message 4 again instead of 5: the count is right
 		message(f.seq - 1)
 	case "damage":
-		content = strings.ReplaceAll(content, "~", "?")
+		content, emoji = strings.ReplaceAll(content, "~", "?"), "?"
 		message(f.seq)
 	case "error":
 		fmt.Fprintf(member, "{\"type\":\"error\",\"code\":\"internal\",\"message\":\"a fault\"}\n")
@@ -136,19 +141,27 @@ func TestBenchFindsFaults(t *testing.T) {
 	} {
 		t.Run(test.fault, func(t *testing.T) {
 			t.Parallel()
-			fake, address := startFake(t, test.fault)
-			var stdout, stderr bytes.Buffer
-			code := run([]string{
-				"bench", "fanout", "--server", address, "--members", "3", "--senders", "1", "--in-flight", "4", "--warm-up", "20ms", "--duration", "100ms",
-			}, streams{in: strings.NewReader(""), out: &stdout, err: &stderr})
-			if output := stdout.String() + stderr.String(); code != test.code || !strings.Contains(output, test.want) {
-				t.Errorf("exit code %d, want %d and %q:\n%s", code, test.code, test.want, output)
-			}
-			fake.mu.Lock()
-			defer fake.mu.Unlock()
-			if fake.pongs == 0 {
-				t.Error("pings were not answered")
-			}
+			testBench(t, test.fault, 5, test.code, test.want)
 		})
+		t.Run(test.fault+" reactions", func(t *testing.T) {
+			t.Parallel()
+			testBench(t, test.fault, 100, test.code, test.want, "--react")
+		})
+	}
+}
+
+func testBench(t *testing.T, fault string, at, wantCode int, want string, flags ...string) {
+	fake, address := startFake(t, fault, at)
+	var stdout, stderr bytes.Buffer
+	code := run(append([]string{
+		"bench", "fanout", "--server", address, "--members", "3", "--senders", "1", "--in-flight", "4", "--warm-up", "20ms", "--duration", "100ms",
+	}, flags...), streams{in: strings.NewReader(""), out: &stdout, err: &stderr})
+	if output := stdout.String() + stderr.String(); code != wantCode || !strings.Contains(output, want) {
+		t.Errorf("exit code %d, want %d and %q:\n%s", code, wantCode, want, output)
+	}
+	fake.mu.Lock()
+	defer fake.mu.Unlock()
+	if fake.pongs == 0 {
+		t.Error("pings were not answered")
 	}
 }

@@ -4,8 +4,8 @@
 // The generator must be much cheaper than the server. All connections belong to
 // one goroutine with one epoll loop (Linux only), which counts deliveries without
 // parsing them. Each message contains one byte that occurs nowhere else on the
-// wire, the marker, so counting that byte counts messages, however reads split the
-// stream. Lines without a marker are parsed one by one. A sample of the
+// wire, its mark, so counting that byte counts messages, however reads split the
+// stream. Lines without a mark are parsed one by one. A sample of the
 // connections is parsed completely to check the order of their messages.
 //
 // A message is in flight until it has been delivered to everyone in its room, as
@@ -73,6 +73,7 @@ type Options struct {
 	Senders  int           `json:"senders,omitempty"` // members of each room that send; 0 is all
 	Stalled  int           `json:"stalled,omitempty"` // connections that never read
 	Payload  int           `json:"payload,omitempty"` // bytes of content
+	React    bool          `json:"react,omitempty"`   // react to messages instead of sending them: Flood and Durable
 	InFlight int           `json:"in_flight,omitempty"`
 	Rate     float64       `json:"rate,omitempty"` // messages a second, in all rooms together
 	Warmup   time.Duration `json:"warmup_ns,omitempty"`
@@ -177,6 +178,10 @@ func (o *Options) check(w Workload) error {
 		return optionf("raw lines do not support accounts")
 	case len(o.Tokens) > 0 && len(o.Tokens) < max(o.Members, o.Senders) && w != Idle && w != Join:
 		return optionf("%d tokens are too few: in a room every member that sends needs an account of its own", len(o.Tokens))
+	case o.React && w != Flood && w != Durable:
+		return optionf("%s does not support reactions", w)
+	case o.React && o.Raw:
+		return optionf("raw lines do not support reactions")
 	case o.Raw && (w == Join || w == Durable):
 		return optionf("raw lines do not support %s", w)
 	}

@@ -55,6 +55,9 @@ func TestOptions(t *testing.T) {
 		{"durable, none", Durable, func(o *Options) { o.Senders = 0 }, "--senders"},
 		{"durable, more rooms than senders", Durable, func(o *Options) { o.Rooms = 3 }, "--rooms"},
 		{"raw join", Join, func(o *Options) { o.Raw = true }, "raw lines do not support join"},
+		{"reactions", Durable, func(o *Options) { o.React = true }, ""},
+		{"latency of reactions", Latency, func(o *Options) { o.React = true }, "latency does not support reactions"},
+		{"raw reactions", Flood, func(o *Options) { o.React, o.Raw = true, true }, "raw lines do not support reactions"},
 		{"negative pid", Flood, func(o *Options) { o.PID = -1 }, "--pid"},
 		{"unknown", "dance", func(*Options) {}, "unknown workload"},
 	} {
@@ -70,6 +73,24 @@ func TestOptions(t *testing.T) {
 		if _, ok := errors.AsType[*OptionError](err); err != nil && !ok {
 			t.Errorf("%s: %T is not an OptionError", test.name, err)
 		}
+	}
+}
+
+// TestReportOfReactions wants the report to name reactions, and the command to repeat them.
+func TestReportOfReactions(t *testing.T) {
+	r := &Result{Workload: Flood, Options: valid(), Seconds: 1, Messages: 10, Deliveries: 90, DeliveriesPerSecond: 90}
+	r.Options.React = true
+	var table, lines strings.Builder
+	if err := errors.Join(Print(&table, r), PrintJSON(&lines, r)); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"reactions/s", " --react", "8 in flight each, reactions"} {
+		if !strings.Contains(table.String(), want) {
+			t.Errorf("%q is missing:\n%s", want, table.String())
+		}
+	}
+	if !strings.Contains(lines.String(), `"react":true`) {
+		t.Errorf("got %s", lines.String())
 	}
 }
 

@@ -4,12 +4,12 @@ import "bytes"
 
 // counter counts the messages of a connection without splitting its lines.
 type counter struct {
-	messages uint64 // by their markers
+	messages uint64 // by their marks
 	acks     uint64
 	presence uint64
-	foreign  uint64 // messages without a marker, which this run did not send
+	foreign  uint64 // messages without a mark, which this run did not send
 
-	cut  int            // markers in the incomplete line
+	cut  int            // marks in the incomplete line
 	head [headSize]byte // the beginning of that line
 	kept int            // bytes in head
 }
@@ -19,7 +19,8 @@ type counter struct {
 // began in an earlier read, with the known part. A typical read contains only
 // messages and costs two counts of a byte.
 func (c *counter) take(d dialect, data []byte, other func(k kind, line []byte)) {
-	marks := bytes.Count(data, []byte{marker})
+	mark := []byte{d.mark()}
+	marks := bytes.Count(data, mark)
 	lines := bytes.Count(data, []byte{'\n'})
 	c.messages += uint64(marks)
 	if lines == 0 {
@@ -28,7 +29,7 @@ func (c *counter) take(d dialect, data []byte, other func(k kind, line []byte)) 
 		return
 	}
 	tail := data[bytes.LastIndexByte(data, '\n')+1:]
-	cut := bytes.Count(tail, []byte{marker})
+	cut := bytes.Count(tail, mark)
 	if others := lines - (marks + c.cut - cut); others != 0 {
 		c.walk(d, data, others, other)
 	}
@@ -74,8 +75,8 @@ func (c *counter) walk(d dialect, data []byte, others int, other func(k kind, li
 			other(k, line)
 		}
 	}
-	// The difference is messages without a marker. It is negative if there are
-	// markers in other lines.
+	// The difference is messages without a mark. It is negative if there are marks in
+	// other lines.
 	if others != 0 {
 		c.foreign += uint64(max(others, -others))
 	}

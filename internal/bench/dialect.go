@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// marker occurs in each message once, and nowhere else on the wire.
+// marker occurs in the content of each message once, and nowhere else on the wire.
 const marker = '~'
 
 // kind is the type of a line.
@@ -36,11 +36,16 @@ type identity struct {
 	name, room string
 	number     int    // in the run
 	token      string // of an account; a visitor has none
+	// first is the seq of the first of the messages that it reacts to, and before how many
+	// messages it sent until then.
+	first, before uint64
 }
 
 // dialect is the part of a protocol that the load generator needs. The line of a
-// message has exactly one marker, followed by stampDigits.
+// message has exactly one mark; in a content, stampDigits follow.
 type dialect interface {
+	// mark is a byte that occurs in the line of each message once, and nowhere else.
+	mark() byte
 	// appendHello starts a conversation; appendJoin joins the room.
 	appendHello(dst []byte, who *identity) []byte
 	appendJoin(dst []byte, who *identity) []byte
@@ -88,6 +93,7 @@ func stampOf(line []byte) (int64, bool) {
 // kabanLines is kaban/1.
 type kabanLines struct{}
 
+func (kabanLines) mark() byte   { return marker }
 func (kabanLines) greets() bool { return true }
 func (kabanLines) echoes() bool { return false }
 
@@ -201,6 +207,7 @@ func leadingNumber(text []byte) (n uint64, ok bool) {
 // sender.
 type rawLines struct{}
 
+func (rawLines) mark() byte   { return marker }
 func (rawLines) greets() bool { return false }
 func (rawLines) echoes() bool { return true }
 

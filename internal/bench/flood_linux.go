@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -126,6 +127,9 @@ func (l *loop) flood(r *Result) error {
 	if _, err := l.open(); err != nil {
 		return err
 	}
+	if err := l.prepare(); err != nil {
+		return err
+	}
 	for _, room := range l.rooms {
 		l.fill(room)
 	}
@@ -133,6 +137,32 @@ func (l *loop) flood(r *Result) error {
 		return err
 	}
 	return l.measure(r, func() error { return l.keepFull(l.Duration, &r.Series) })
+}
+
+// prepare has every room say what its members react to, if they do instead of sending.
+func (l *loop) prepare() error {
+	if !l.React {
+		return nil
+	}
+	sampled := make([]bool, len(l.rooms))
+	for i, r := range l.rooms {
+		sampled[i], r.senders[0].inFull = r.senders[0].inFull, true // to learn the seqs
+		l.send(r.senders[0], targets, 0)
+	}
+	if err := l.drain(); err != nil {
+		return err
+	}
+	if !l.settled() {
+		return errors.New("the messages to react to are missing")
+	}
+	for i, r := range l.rooms {
+		r.senders[0].inFull = sampled[i]
+		for _, c := range r.members {
+			c.first, c.before = r.senders[0].order.last[0]-targets+1, c.sent
+		}
+	}
+	l.dialect = reactions{l.dialect, l.WebSocket}
+	return nil
 }
 
 // keepFull sends whenever a window has room, and records the speed.

@@ -57,7 +57,7 @@ func (r *Result) what() string {
 	}
 	switch r.Workload {
 	case Flood:
-		return fmt.Sprintf("%s, %d senders each, %d in flight each, %d bytes", rooms, o.Senders, o.InFlight, o.Payload)
+		return fmt.Sprintf("%s, %d senders each, %d in flight each, %s", rooms, o.Senders, o.InFlight, o.sent())
 	case Latency:
 		return fmt.Sprintf("%s, %g messages/s, %d bytes", rooms, o.Rate, o.Payload)
 	case Idle:
@@ -67,7 +67,15 @@ func (r *Result) what() string {
 	case Join:
 		return fmt.Sprintf("%d join one room, then leave it", o.Members)
 	}
-	return fmt.Sprintf("%d senders in %d rooms, %d bytes", o.Senders, o.Rooms, o.Payload)
+	return fmt.Sprintf("%d senders in %d rooms, %s", o.Senders, o.Rooms, o.sent())
+}
+
+// sent describes what is sent.
+func (o *Options) sent() string {
+	if o.React {
+		return "reactions"
+	}
+	return fmt.Sprintf("%d bytes", o.Payload)
 }
 
 // Command returns the command that repeats the run.
@@ -115,6 +123,9 @@ func (r *Result) Command() string {
 		flag("duration", o.Duration)
 	}
 	flag("server", o.Server)
+	if o.React {
+		b.WriteString(" --react")
+	}
 	if o.Raw {
 		b.WriteString(" --raw")
 	}
@@ -138,7 +149,11 @@ func (r *Result) rows(add addRow) {
 	add("work", "%s", r.what())
 	if r.DeliveriesPerSecond > 0 {
 		add("deliveries/s", "%s (%d in %.2f s)", human(r.DeliveriesPerSecond), r.Deliveries, r.Seconds)
-		add("messages/s", "%s", human(float64(r.Messages)/r.Seconds))
+		name := "messages/s"
+		if r.Options.React {
+			name = "reactions/s"
+		}
+		add(name, "%s", human(float64(r.Messages)/r.Seconds))
 	}
 	if d := r.Durable; d != nil {
 		add("acks/s", "%s", human(d.AcksPerSecond))

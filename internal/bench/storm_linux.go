@@ -98,6 +98,9 @@ func (l *loop) durable(r *Result) error {
 	if _, err := l.open(); err != nil {
 		return err
 	}
+	if err := l.prepare(); err != nil {
+		return err
+	}
 	h := newHistogram()
 	measuring, sending := false, true
 	acks := uint64(0)

@@ -158,7 +158,7 @@ func (s *Store) storeSlowly(ctx context.Context, writes []store.Write, results [
 	}
 	if err := b.store(writes, results); err != nil {
 		clear(results)
-		clear(s.targets)
+		s.targets.clear()
 		return b, b.abort(fmt.Sprintf("append %d messages", len(writes)), err)
 	}
 	b.publish()

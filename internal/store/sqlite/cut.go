@@ -56,7 +56,7 @@ func (b *batch) publishCut() {
 	if b.cut.room.head > 0 { // an import of a front takes nothing away
 		b.unmerged.taken = max(b.unmerged.taken, b.number)
 	}
-	clear(b.targets)
+	b.targets.clear()
 }
 
 // Cut implements store.Store.

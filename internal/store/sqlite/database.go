@@ -61,7 +61,7 @@ type database struct {
 	unmerged  unmerged
 	// targets are messages that entries were about lately, as all that was appended makes
 	// them.
-	targets map[target]*store.Entry
+	targets targets
 	// The highest ids in use. Ids are assigned here because checksums cover them.
 	lastRoom, lastUser int64
 

@@ -45,6 +45,9 @@ func (s *Store) appendFast(ctx context.Context, writes []store.Write, results []
 	if err != nil {
 		return true, s.failed("look ids up", err)
 	}
+	if err := s.prefetch(context.WithoutCancel(ctx), writes, f.rooms); err != nil {
+		return true, s.failed("read what is there", err)
+	}
 	batch, now := s.unmerged.batch+1, s.now().UnixMilli()
 	f.payload = appendFrameHead(f.payload, now)
 	for i := range writes {
@@ -93,7 +96,7 @@ func (s *Store) takeBack(results []store.Result) {
 		s.unmerged.takeBack(r)
 	}
 	if s.fast.entries > 0 {
-		clear(s.targets)
+		s.targets.clear()
 	}
 	clear(results)
 }

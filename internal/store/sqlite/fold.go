@@ -11,9 +11,10 @@ import (
 
 // foldStmts write what becomes of messages.
 type foldStmts struct {
-	setTexts, setState, dropState            *sql.Stmt
-	setOriginal, dropOriginal                *sql.Stmt
-	addReaction, dropReaction, dropReactions *sql.Stmt
+	setTexts, setState, dropState *sql.Stmt
+	setOriginal, dropOriginal     *sql.Stmt
+	addReaction, addReactions     *sql.Stmt
+	dropReaction, dropReactions   *sql.Stmt
 }
 
 func (f *foldStmts) queries() map[**sql.Stmt]string {
@@ -24,7 +25,8 @@ func (f *foldStmts) queries() map[**sql.Stmt]string {
 		&f.dropState:     "DELETE FROM states WHERE place = ?",
 		&f.setOriginal:   "INSERT OR REPLACE INTO originals (place, hash, older, sum) VALUES (?, ?, ?, ?)",
 		&f.dropOriginal:  "DELETE FROM originals WHERE place = ?",
-		&f.addReaction:   "INSERT OR IGNORE INTO reactions (place, emoji, user, username, seq, time, sum) VALUES (?, ?, ?, ?, ?, ?, ?)",
+		&f.addReaction:   addReactionQuery + addReactionRow,
+		&f.addReactions:  addReactionQuery + times(addReactionRow, insertRows),
 		&f.dropReaction:  "DELETE FROM reactions WHERE place = ? AND emoji = ? AND user = ?",
 		&f.dropReactions: "DELETE FROM reactions WHERE place = ?",
 	}
@@ -36,6 +38,7 @@ type folding struct {
 	texts    map[int64]texts
 	messages map[int64]*foldedMessage  // by their place
 	mentions map[int64]*foldedMentions // by the places of their messages
+	reacted
 }
 
 // texts are those of an entry.
@@ -73,9 +76,7 @@ func (f *folding) fold(b *batch, r *merging) error {
 			continue
 		}
 		if e.Kind == kaban.KindReact && !b.importing { // there is such a message, or it was not stored
-			if err := b.react(e, r.place(e.Target)); err != nil {
-				return err
-			}
+			f.react(e, r.place(e.Target), false)
 			continue
 		}
 		m, err := f.message(b, r, e.Target)
@@ -86,6 +87,13 @@ func (f *folding) fold(b *batch, r *merging) error {
 			continue
 		}
 		at := r.place(m.Seq)
+		switch e.Kind {
+		case kaban.KindReact: // is in a table of its own, and not in the state here
+			f.react(e, at, true)
+			continue
+		case kaban.KindDelete:
+			f.forget(at)
+		}
 		if e.tells() && e.Kind != kaban.KindMessage && !b.importing {
 			if err := f.mention(b, e, at, m.user, m.merged); err != nil {
 				return err
@@ -160,8 +168,6 @@ func (m *foldedMessage) apply(b *batch, e *unmergedEntry, at, place int64) (err 
 			_, err = b.stmts.addUnledgered.ExecContext(b.ctx, at, b.sum.unledgered(at))
 		}
 		m.changed = true
-	case kaban.KindReact: // is in a table of its own, and not in the state here
-		return b.react(e, at)
 	}
 	if err == nil {
 		m.Apply(&e.Entry)
@@ -204,26 +210,13 @@ func (b *batch) dropOriginals(message int64, edit uint64) error {
 	}
 }
 
-// react adds or removes a reaction to the message at a place.
-func (b *batch) react(e *unmergedEntry, at int64) (err error) {
-	on, emoji := kaban.ParseSwitch(e.Content)
-	if !on {
-		_, err = b.stmts.dropReaction.ExecContext(b.ctx, at, emoji, e.user)
-		return err
-	}
-	r := reaction{place: at, emoji: emoji, user: e.user, Reactor: store.Reactor{Change: store.Change{Seq: e.Seq, Time: e.Time}, Username: e.Username}}
-	var username any
-	if e.ownName {
-		username = e.Username
-	}
-	_, err = b.stmts.addReaction.ExecContext(b.ctx, at, emoji, e.user, username, r.Seq, r.Time, b.sum.reaction(&r))
-	return err
-}
-
 // save writes the states of the messages, and the texts of those that were merged before.
 // Those of the others are in texts.
 func (f *folding) save(b *batch) error {
 	if err := f.saveMentions(b); err != nil {
+		return err
+	}
+	if err := f.reacted.save(b); err != nil {
 		return err
 	}
 	places := make([]int64, 0, len(f.messages))

@@ -223,6 +223,11 @@ func TestDamagedPagesOfStates(t *testing.T) {
 			if got := storetest.Append(t, s, draft)[0]; got.Err != nil && !errors.Is(got.Err, store.ErrDamaged) {
 				t.Errorf("a reaction: %v", got.Err)
 			}
+			for _, got := range storetest.Append(t, s, draftsOf(aboutAll(t, 4, "bob", true, "🐠"))...) { // read together
+				if got.Err != nil && !errors.Is(got.Err, store.ErrDamaged) && !errors.Is(got.Err, store.ErrGone) && !errors.Is(got.Err, store.ErrNoTarget) {
+					t.Errorf("a reaction in a batch: %v", got.Err)
+				}
+			}
 			if got := storetest.Append(t, s, storetest.Draft(t, "lobby", "bob", "later", "still here"))[0]; got.Err != nil {
 				t.Errorf("a message: %v", got.Err)
 			}

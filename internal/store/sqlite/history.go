@@ -22,8 +22,10 @@ type historyStmts struct {
 }
 
 const (
-	inList    = "IN (SELECT value FROM json_each(?))"
-	ofHistory = "SELECT place, time, kind, user, id, username, target, content, files, sum FROM entries "
+	inList = "IN (SELECT value FROM json_each(?))"
+	// listedReactions has the reactions of each message of a list in the order in which they came.
+	listedReactions = reactionsQuery + inList + " ORDER BY r.place, r.seq"
+	ofHistory       = "SELECT place, time, kind, user, id, username, target, content, files, sum FROM entries "
 	// shownQuery reads a run of places without changes of messages.
 	shownQuery = ofHistory + "WHERE place BETWEEN ? AND ? AND kind NOT BETWEEN 2 AND 5 ORDER BY place"
 	// answersQuery reads the messages in a run of places that answer one.
@@ -33,7 +35,7 @@ const (
 func (h *historyStmts) queries() map[**sql.Stmt]string {
 	return map[**sql.Stmt]string{
 		&h.statesIn: stateQuery + "BETWEEN ? AND ?", &h.statesOf: stateQuery + inList,
-		&h.reactionsOf: reactionsQuery + inList + " ORDER BY r.place, r.seq",
+		&h.reactionsOf: listedReactions,
 		&h.shown:       shownQuery, &h.shownBack: shownQuery + " DESC",
 		&h.answers: answersQuery, &h.answersBack: answersQuery + " DESC",
 		&h.countChanges: "SELECT count(*) FROM entries INDEXED BY no_messages WHERE place BETWEEN ? AND ? AND kind <> 1 AND kind BETWEEN 2 AND 5",

@@ -41,7 +41,7 @@ func (s *Store) change(ctx context.Context, operation string, run func(*batch) (
 	}
 	b.publish()
 	clear(s.finder.newest) // what was imported is merged
-	clear(s.targets)
+	s.targets.clear()
 	s.tendWAL(b.ctx)
 	return added, nil
 }

@@ -346,10 +346,11 @@ type finder struct {
 	newestID, begin         *sql.Stmt
 	noop, newestNoop        *sql.Stmt
 	stateStmts
-	authors *authors
-	sum     summer
-	newest  map[authorIn]string // the highest ids of some authors in some rooms that are merged or made no difference
-	noopsOf map[authorIn]string // the highest of those that made none
+	rowsOf, statesOf, reactionsOf *sql.Stmt // of a list
+	authors                       *authors
+	sum                           summer
+	newest                        map[authorIn]string // the highest ids of some authors in some rooms that are merged or made no difference
+	noopsOf                       map[authorIn]string // the highest of those that made none
 }
 
 // authorIn is an author in a room.
@@ -367,6 +368,7 @@ func (f *finder) prepare(ctx context.Context) error {
 		&f.newestID: "SELECT place, id FROM entries INDEXED BY ids WHERE place >> 40 = ? AND user = ? ORDER BY id DESC LIMIT 1",
 		&f.begin:    "BEGIN",
 		&f.noop:     noopQuery, &f.newestNoop: lastNoopQuery,
+		&f.rowsOf: rowsQuery + inList, &f.statesOf: stateQuery + inList, &f.reactionsOf: listedReactions,
 	}, f.stateStmts.queries())
 }
 

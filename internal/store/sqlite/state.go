@@ -20,7 +20,9 @@ type stateStmts struct {
 }
 
 const (
-	rowQuery   = "SELECT e.time, e.kind, e.user, e.id, coalesce(e.username, u.name), e.target, e.content, e.files, e.sum FROM entries e JOIN users u ON u.id = e.user WHERE place = ?"
+	rowColumns = "e.time, e.kind, e.user, e.id, coalesce(e.username, u.name), e.target, e.content, e.files, e.sum FROM entries e JOIN users u ON u.id = e.user WHERE e.place "
+	rowQuery   = "SELECT " + rowColumns + "= ?"
+	rowsQuery  = "SELECT e.place, " + rowColumns
 	stateQuery = "SELECT place, edited, edited_time, deleted, deleted_time, pinned, pinned_time, replies, sum FROM states WHERE place "
 	// reactionsQuery has the reactions of a message in the order in which they came.
 	reactionsQuery = "SELECT r.place, r.emoji, r.user, coalesce(r.username, u.name), r.seq, r.time, r.sum FROM reactions r JOIN users u ON u.id = r.user WHERE r.place "
@@ -233,21 +235,12 @@ func fold(e *store.Entry, unmerged []unmergedEntry, about []uint64, after uint64
 	f.End()
 }
 
-// target is a message of a room.
-type target struct {
-	room int64
-	seq  uint64
-}
-
-// maxTargets bounds the messages that appends remember.
-const maxTargets = 1 << 10
-
 // message returns a message of a room as everything that was appended makes it, and as those
 // do that are being appended behind its tail; nil if there is none. The caller holds
 // appending, and does not change it.
 func (d *database) message(ctx context.Context, r *room, appended []unmergedEntry, seq uint64) (*store.Entry, error) {
 	at := target{r.id, seq}
-	if e := d.targets[at]; e != nil {
+	if e := d.targets.get(at); e != nil {
 		return e, nil
 	}
 	var e store.Entry
@@ -275,10 +268,7 @@ func (d *database) message(ctx context.Context, r *room, appended []unmergedEntr
 			e.Apply(change)
 		}
 	}
-	if d.targets == nil || len(d.targets) >= maxTargets {
-		d.targets = make(map[target]*store.Entry)
-	}
-	d.targets[at] = &e
+	d.targets.put(at, &e)
 	return &e, nil
 }
 
@@ -322,9 +312,7 @@ func (d *database) applied(r *room, e *store.Entry) {
 	if !store.HasTarget(e.Kind, e.Target) {
 		return
 	}
-	if message := d.targets[target{r.id, e.Target}]; message != nil {
-		message.Apply(e)
-	}
+	d.targets.apply(target{r.id, e.Target}, e)
 }
 
 const hashKey = 16 // bytes, and as many of a hash
