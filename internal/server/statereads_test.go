@@ -91,11 +91,16 @@ func TestRoomsAreDropped(t *testing.T) {
 		"a room is gone": {rooms{gone: map[string]struct{}{"den": {}}}, false},
 		"none is gone":   {rooms{gone: map[string]struct{}{}}, true},
 	} {
-		client := client{rooms: &c.rooms}
-		client.dropRooms()
-		if got := client.rooms == nil; got != c.want {
-			t.Errorf("%s: dropped: %t, want %t", name, got, c.want)
+		client := client{session: new(chat.Session), greeted: true, rooms: &c.rooms}
+		if client.dropRooms(); (client.rooms == nil) != c.want {
+			t.Errorf("%s: dropped: %t, want %t", name, !c.want, c.want)
 		}
 		client.dropRooms() // again
+		if client.rooms = &c.rooms; len(c.rooms.dirty) > 0 {
+			continue
+		}
+		if client.tellStates(); (client.rooms == nil) != c.want {
+			t.Errorf("%s: when all is told, dropped: %t, want %t", name, !c.want, c.want)
+		}
 	}
 }
