@@ -73,7 +73,8 @@ func TestStateKeys(t *testing.T) {
 		}
 	}
 	bound := chat.Credential{ID: "1", Rooms: []string{"den"}}
-	if stateKeyOf(session("a", bound), room("den")) == stateKeyOf(session("a", bound), room("den")) {
+	one, other := stateKeyOf(session("a", bound), room("den")), stateKeyOf(session("a", bound), room("den"))
+	if one == other {
 		t.Error("connections share whose tokens are bound to rooms")
 	}
 }
