@@ -46,6 +46,8 @@ type Server struct {
 	manager *conn.Manager
 	errors  refusal.Counter
 	open    [frontEnds]atomic.Int64
+
+	stateReads stateReads
 }
 
 // New returns a front end for a chat. Its connections are the manager's.
