@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"unsafe"
 
 	"kaban"
 	"kaban/internal/store"
@@ -13,10 +12,10 @@ import (
 // targetBytes is about how much memory each generation of targets takes.
 const targetBytes = 2 << 20
 
-// Sizes that targets count with, beside those of texts.
+// Bytes that targets count with, beside those of texts.
 const (
-	targetSize  = int(unsafe.Sizeof(target{})+unsafe.Sizeof(store.Entry{})+unsafe.Sizeof(store.State{})) + 64
-	reactorSize = int(unsafe.Sizeof(store.Reactor{}))
+	targetSize  = 384 // an entry, its state and its place in the map, about
+	reactorSize = 48  // a store.Reactor
 )
 
 // target is a message of a room.
