@@ -152,6 +152,7 @@ var serverRules = []struct {
 	{ReadDevices, "account", "", Forbidden},
 	{RevokeDevice, "account", "", Forbidden},
 	{ChangeProfile, "account", "", Forbidden},
+	{Subscribe, "account", "", Forbidden},
 	{ChangeCredentials, "account", "", Forbidden},
 	{TendCredentials, "account", "", Forbidden},
 	{MakeToken, "account", "", Forbidden},
