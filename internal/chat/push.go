@@ -51,6 +51,7 @@ type pushes struct {
 
 	wake    chan struct{} // has an element if there is something in grown
 	end     chan struct{}
+	ending  sync.Once
 	group   sync.WaitGroup
 	failing bool // of the goroutine
 
@@ -115,7 +116,7 @@ func (c *Chat) Unsubscribed(account, subscription string) {
 
 // close looks at what is left, and ends the looking.
 func (p *pushes) close() {
-	close(p.end)
+	p.ending.Do(func() { close(p.end) })
 	p.group.Wait()
 }
 

@@ -293,7 +293,6 @@ func TestPushesRun(t *testing.T) {
 			seq := w.tell("cat", "den", "@ann look")
 			if i == 2 {
 				w.chat.pushes.close()
-				w.chat.pushes.end = make(chan struct{}) // the town closes it again
 			}
 			line := fmt.Sprintf("ann den %d urgent", seq)
 			for until := time.Now().Add(time.Minute); !slices.Contains(all, line); all = append(all, p.take()...) {

@@ -185,7 +185,7 @@ type Dispatcher struct {
 	mentions   Mentions             // nil: nobody is mentioned
 	onGrown    func(kaban.RoomName, uint64)
 	onAppended func(kaban.RoomName, []store.Entry) // nil: nothing
-	generation atomic.Uint64 // of the rights on the server; see Invalidate
+	generation atomic.Uint64                       // of the rights on the server; see Invalidate
 
 	budget    *budget
 	presence  presence

@@ -96,7 +96,7 @@ type fixture struct {
 	certificate time.Time
 	backups     backup.Status
 	search      index.Status
-	pushes push.Stats
+	pushes      push.Stats
 	names       int
 }
 
