@@ -129,6 +129,9 @@ func (c *backupCommand) Run(std streams) (err error) {
 		return errors.Join(lost, os.Remove(c.File))
 	}
 	fmt.Fprintf(std.err, "kaban: %s has %s, checked; \"kaban restore\" restores it\n", c.File, totals(report))
+	if err := c.keepPushKey(std); err != nil {
+		return err
+	}
 	if !c.Whole { // the server itself sees to its own directory of backups
 		if err := shipLedger(c.Data, c.File); err != nil {
 			return err
@@ -221,6 +224,9 @@ func (c *restoreCommand) Run(std streams) error {
 			back = "removed, erased, suspended or signed out"
 		}
 		fmt.Fprintf(std.err, "kaban: accounts, passwords, roles and tokens are those of the backup: whoever was %s after it was made is back; look at \"kaban user list\" before you start the server\n", back)
+	}
+	if err := restorePushKey(std, c.Data, file); err != nil {
+		return err
 	}
 	return keepLedger(c.Data, ledgers)
 }

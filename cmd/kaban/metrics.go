@@ -29,6 +29,7 @@ func (c *serveCommand) telemetry(shared *services, kept store.Store, source *cer
 		Accounts:    shared.accounts.Stats,
 		Limits:      limits.Exceeded,
 		Search:      shared.index.Status,
+		Pushes:      shared.pushes.service.Stats,
 	}
 	if watched, ok := kept.(store.Watched); ok {
 		sources.Store = watched.Size

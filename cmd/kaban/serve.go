@@ -97,7 +97,7 @@ func (c *serveCommand) start(shared *services, kept store.Store, source *certs.S
 	var pages *web.Server // before anybody connects
 	address := func() string { return pages.Address() }
 	lines := server.New(server.Config{Name: name, Accounts: shared.accounts, Web: address, Limits: limits}, shared.rooms, manager)
-	config := web.Config{Secure: secureURL(endpoints, source), Name: name, Accounts: shared.accounts, Limits: limits, MaxRequests: requestCapacity(), Turns: handshakes, Origins: c.Origin, BasePath: c.BasePath, Page: page.Handler(), Log: log}
+	config := web.Config{Secure: secureURL(endpoints, source), Name: name, Accounts: shared.accounts, Limits: limits, MaxRequests: requestCapacity(), Turns: handshakes, Origins: c.Origin, BasePath: c.BasePath, Page: page.Handler(), PushKey: shared.pushes.key.Public(), Log: log}
 	if source != nil && slices.ContainsFunc(endpoints, func(e *endpoint) bool { return e.scheme.name == schemeHTTP }) {
 		config.Challenges = source.Handler
 	}
@@ -225,6 +225,9 @@ func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*e
 		return err
 	}
 	defer shared.close(log)
+	if shared.pushes, err = c.startPushes(shared, endpoints, around.certs, log); err != nil {
+		return err
+	}
 	var serving sync.WaitGroup
 	defer serving.Wait() // for what the next two end
 	ctx, end := context.WithCancel(context.Background())

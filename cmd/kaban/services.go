@@ -27,6 +27,7 @@ type services struct {
 	dispatcher *dispatch.Dispatcher
 	index      *index.Index    // nil: commands search nothing
 	backups    *backup.Service // nil: none are made on a schedule
+	pushes     *pushes         // nil: browsers are not notified
 	endHashing func()
 }
 
@@ -53,6 +54,7 @@ func newServices(ctx context.Context, data string, kept store.Store, d *dispatch
 	s.owned.Store(rooms.IsClaimed())
 	options.OnRevoked, options.OnChanged, options.OnSettings = rooms.Revoke, rooms.AccountChanged, s.settingChanged
 	options.OnNotifications = rooms.NotificationsChanged
+	options.OnSubscribed, options.OnUnsubscribed = rooms.Subscribed, rooms.Unsubscribed
 	s.accounts = account.New(kept, options)
 	return s, nil
 }
@@ -73,6 +75,9 @@ func (s *services) settingChanged(key string) {
 // it when no front end serves any more.
 func (s *services) close(log *slog.Logger) {
 	s.rooms.Close()
+	if s.pushes != nil {
+		s.pushes.close(log)
+	}
 	if err := s.accounts.FlushFailures(context.Background()); err != nil {
 		log.Warn("failed sign-ins since the last minute are not in the audit", "error", err)
 	}

@@ -104,6 +104,8 @@ const (
 	Upload
 	// ChangeProfile is to change one's own name, picture or notifications.
 	ChangeProfile
+	// Subscribe is to have one's own browser notified while the page is closed, or not any more.
+	Subscribe
 	// ChangeCredentials is to change what one signs in with, or to let a device in.
 	ChangeCredentials
 	// TendCredentials is to name what one signs in with, to finish what ChangeCredentials
@@ -176,7 +178,7 @@ var actionTexts = [endOfActions]string{
 	OpenDirect: "open a direct room", KnowPerson: "know a person", Block: "block",
 	ReadDevices: "read devices", RevokeDevice: "revoke a device",
 	Upload:        "upload a file",
-	ChangeProfile: "change the profile", ChangeCredentials: "change credentials", TendCredentials: "tend credentials", MakeToken: "make a token", MakeBot: "make a bot",
+	ChangeProfile: "change the profile", Subscribe: "subscribe to pushes", ChangeCredentials: "change credentials", TendCredentials: "tend credentials", MakeToken: "make a token", MakeBot: "make a bot",
 	Claim: "claim the server", SignUp: "sign up", InviteMember: "invite a member to the server",
 	InviteGuest: "invite a guest to the server", RevokeInvite: "revoke an invite of somebody else", CreateAccount: "create an account",
 	Suspend: "suspend", Restore: "restore", Reset: "reset", ChangeRole: "change a role",

@@ -61,10 +61,13 @@ var traits = [endOfActions]trait{
 	// What administers the server or makes a way into an account outlives a token: one that
 	// leaks from a script must not be worth that.
 	//
+	// A subscription is of a browser that somebody is signed in with, and ends with that.
+	//
 	// A session that somebody has stolen must not be worth a way in or a voice that stays
 	// when it ends, power, or the end of an account: what gives one is done afresh. So is
 	// AddHook. What only takes away, and what happens in rooms, is not: ops and members of
 	// the room see it and undo it, and whoever moderates is not held up.
+	Subscribe:         inPerson,
 	ChangeCredentials: inPerson | afresh,
 	TendCredentials:   inPerson,
 	MakeToken:         inPerson | afresh,

@@ -374,7 +374,7 @@ func afreshOnly(action Action) bool {
 // the server, and whatever gives power or makes a way in that outlives a token.
 func notByPrograms(action Action, f *Facts) bool {
 	switch action {
-	case ChangeCredentials, TendCredentials, MakeToken, MakeBot, InviteMember, InviteGuest, RevokeInvite, CreateAccount, Suspend, Restore, Reset, ChangeRole, Remove, Erase,
+	case Subscribe, ChangeCredentials, TendCredentials, MakeToken, MakeBot, InviteMember, InviteGuest, RevokeInvite, CreateAccount, Suspend, Restore, Reset, ChangeRole, Remove, Erase,
 		GiveBot, ChangeSettings, ChangeSignOn, ChangeRetention, LinkIdentity, NameFile, Appoint, AddHook, RemoveHook:
 		return true
 	case SetRoomRole: // an op by a program of an op, not of an admin

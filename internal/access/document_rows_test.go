@@ -220,6 +220,7 @@ var serverRows = []row{
 	{"revoke one's own devices and tokens", RevokeDevice, nil},
 	{"upload a file", Upload, nil},
 	{"change one's own profile", ChangeProfile, nil},
+	{"have one's own browser notified", Subscribe, nil},
 	{"change what one signs in with", ChangeCredentials, nil},
 	{"confirm a sign-in, name what one signs in with, turn a device away", TendCredentials, nil},
 	{"make a token", MakeToken, nil},

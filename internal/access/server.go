@@ -8,7 +8,7 @@ var least = [endOfActions]kaban.Role{
 	CreatePrivate: kaban.RoleMember,
 	OpenDirect:    kaban.RoleGuest, KnowPerson: kaban.RoleGuest, Block: kaban.RoleGuest,
 	ReadDevices: kaban.RoleGuest, RevokeDevice: kaban.RoleGuest, ChangeProfile: kaban.RoleGuest, Upload: kaban.RoleGuest,
-	ChangeCredentials: kaban.RoleGuest, TendCredentials: kaban.RoleGuest,
+	Subscribe: kaban.RoleGuest, ChangeCredentials: kaban.RoleGuest, TendCredentials: kaban.RoleGuest,
 	MakeToken: kaban.RoleGuest, MakeBot: kaban.RoleMember,
 	InviteMember: kaban.RoleMember, InviteGuest: kaban.RoleAdmin, RevokeInvite: kaban.RoleAdmin, CreateAccount: kaban.RoleAdmin,
 	Suspend: kaban.RoleAdmin, Restore: kaban.RoleAdmin, Reset: kaban.RoleAdmin,

@@ -153,6 +153,7 @@ var serverRules = []struct {
 	{RevokeDevice, "account", "", Forbidden},
 	{Upload, "account", "", Forbidden},
 	{ChangeProfile, "account", "", Forbidden},
+	{Subscribe, "account", "", Forbidden},
 	{ChangeCredentials, "account", "", Forbidden},
 	{TendCredentials, "account", "", Forbidden},
 	{MakeToken, "account", "", Forbidden},

@@ -110,6 +110,9 @@ func (s *Service) administer(ctx context.Context, by Actor, action access.Action
 // begun for it is void. Where it was the last op, somebody else becomes one.
 func (c *change) ended(account string) error {
 	c.revoked(account, "")
+	if err := c.endPushesOf(account); err != nil {
+		return err
+	}
 	if err := c.dropTickets(account); err != nil {
 		return err
 	}
@@ -228,7 +231,7 @@ func (c *change) remove(a *people.Account) error {
 		}
 	}
 	a.Status, a.Reason = people.StatusRemoved, ""
-	a.Notifications, a.Away = people.Notifications{}, nil
+	a.Notifications, a.PushHint, a.Away = people.Notifications{}, false, nil
 	if err := c.ended(a.ID); err != nil {
 		return err
 	}

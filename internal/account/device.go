@@ -124,8 +124,7 @@ func (s *Service) RevokeDevice(ctx context.Context, by Actor, id string) error {
 		if err != nil {
 			return err
 		}
-		c.revoked(kept.Account, kept.ID)
-		if err := people.Secrets.Delete(c.Tx, kept.Hash); err != nil {
+		if err := c.deleteSecret(&kept); err != nil {
 			return err
 		}
 		// A device that is lost may have approved another one. One that signs out may, too,
@@ -170,12 +169,11 @@ func (c *change) revokeSecrets(account string, kind people.SecretKind, but strin
 		if err != nil {
 			return err
 		}
-		for _, k := range secrets {
-			if k.ID == but {
+		for i := range secrets {
+			if secrets[i].ID == but {
 				continue
 			}
-			c.revoked(account, k.ID)
-			if err := people.Secrets.Delete(c.Tx, k.Hash); err != nil {
+			if err := c.deleteSecret(&secrets[i]); err != nil {
 				return err
 			}
 		}

@@ -2,6 +2,7 @@ package account
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -26,6 +27,7 @@ type cursors struct {
 	addresses *people.Audit
 	invites   string // a hash
 	secrets   string // a hash
+	pushes    string // an id
 }
 
 // Bounds of a time of day that was set ahead.
@@ -93,7 +95,7 @@ func (s *Service) Maintain(ctx context.Context) (more bool, err error) {
 
 // maintenance has the steps of Maintain. Each returns whether it has more to do.
 var maintenance = []func(tx store.Tx, now int64, at *cursors) (more bool, err error){
-	expireTickets, expireInvites, expireAudit, dropAddresses, expireSecrets,
+	expireTickets, expireInvites, expireAudit, dropAddresses, expireSecrets, expirePushes,
 }
 
 func expireTickets(tx store.Tx, now int64, _ *cursors) (bool, error) {
@@ -159,6 +161,21 @@ func expireSecrets(tx store.Tx, now int64, at *cursors) (bool, error) {
 	return expire(tx, &people.Secrets.Table, &at.secrets, func(k people.Secret) (string, bool) {
 		return k.Hash, k.Expires != 0 && k.Expires <= now-expiredFor.Milliseconds()
 	})
+}
+
+// expirePushes removes the subscriptions of devices that expireSecrets has removed. Nothing was
+// pushed to them since the device had expired.
+func expirePushes(tx store.Tx, _ int64, at *cursors) (bool, error) {
+	var failed error
+	more, err := expire(tx, &people.Pushes.Table, &at.pushes, func(p people.Push) (string, bool) {
+		_, err := people.Secrets.WithID(tx, p.Device)
+		gone := errors.Is(err, people.ErrNotFound)
+		if err != nil && !gone {
+			failed = err
+		}
+		return p.ID, gone
+	})
+	return more, errors.Join(err, failed)
 }
 
 // expire looks at the documents of a table that come after a key, and deletes those that

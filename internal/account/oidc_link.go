@@ -208,8 +208,7 @@ func (c *change) unlinked(a *people.Account, data people.ProviderIdentity) error
 		if secrets[i].Issuer != data.Issuer {
 			continue
 		}
-		c.revoked(a.ID, secrets[i].ID)
-		if err := people.Secrets.Delete(c.Tx, secrets[i].Hash); err != nil {
+		if err := c.deleteSecret(&secrets[i]); err != nil {
 			return err
 		}
 	}

@@ -54,6 +54,10 @@ type Options struct {
 	// OnNotifications is called, under the same terms, after an account has set what it wants to
 	// be notified of.
 	OnNotifications func(account string)
+	// OnSubscribed is called, under the same terms, after a browser of an account was
+	// subscribed to pushes, and OnUnsubscribed after a subscription has ended; not after DropPush.
+	OnSubscribed   func(account string)
+	OnUnsubscribed func(account, subscription string)
 	// OnSettings is called, under the same terms, after a setting changed.
 	OnSettings func(key string)
 }

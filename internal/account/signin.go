@@ -229,8 +229,7 @@ func (c *change) makeRoomForDevice(account string) error {
 		return err
 	}
 	oldest := slices.MinFunc(devices, func(a, b people.Secret) int { return int(a.Used - b.Used) })
-	c.revoked(account, oldest.ID)
-	return people.Secrets.Delete(c.Tx, oldest.Hash)
+	return c.deleteSecret(&oldest)
 }
 
 // Authenticate returns whose secret it is. The secret is a device's or a token's.

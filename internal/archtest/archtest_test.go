@@ -186,8 +186,8 @@ var rules = map[string]rule{
 		"a permission depends only on facts",
 	},
 	"kaban/internal/chat": {
-		[]string{"kaban", "kaban/internal/access", "kaban/internal/dispatch", "kaban/internal/emoji", "kaban/internal/limit", "kaban/internal/markup", "kaban/internal/people", "kaban/internal/search", "kaban/internal/session", "kaban/internal/store", "kaban/internal/tcp"},
-		nil,
+		[]string{"kaban", "kaban/internal/access", "kaban/internal/dispatch", "kaban/internal/emoji", "kaban/internal/limit", "kaban/internal/markup", "kaban/internal/people", "kaban/internal/push", "kaban/internal/search", "kaban/internal/session", "kaban/internal/store", "kaban/internal/tcp"},
+		[]string{"golang.org/x/text/unicode/norm"},
 		"the permitted actions do not depend on the protocol",
 	},
 	"kaban/internal/frame": {
@@ -210,7 +210,7 @@ var rules = map[string]rule{
 		"a message is followed without knowing what it is; only builds with a tag have the library",
 	},
 	"kaban/internal/telemetry": {
-		[]string{"kaban/internal/account", "kaban/internal/backup", "kaban/internal/chat", "kaban/internal/conn", "kaban/internal/count", "kaban/internal/disk", "kaban/internal/dispatch", "kaban/internal/index", "kaban/internal/peer", "kaban/internal/server", "kaban/internal/store", "kaban/internal/tcp", "kaban/internal/web"},
+		[]string{"kaban/internal/account", "kaban/internal/backup", "kaban/internal/chat", "kaban/internal/conn", "kaban/internal/count", "kaban/internal/disk", "kaban/internal/dispatch", "kaban/internal/index", "kaban/internal/peer", "kaban/internal/push", "kaban/internal/server", "kaban/internal/store", "kaban/internal/tcp", "kaban/internal/web"},
 		[]string{"github.com/prometheus/client_golang", "github.com/prometheus/client_model", "google.golang.org/protobuf"},
 		"it reads what all others count; nothing imports it but the main package",
 	},
@@ -226,7 +226,7 @@ var rules = map[string]rule{
 	},
 	"kaban/internal/server/wstest": {nil, nil, "frames of WebSocket by other means than the server's"},
 	"kaban/internal/web": {
-		[]string{"kaban", "kaban/wire", "kaban/internal/access", "kaban/internal/account", "kaban/internal/chat", "kaban/internal/frame", "kaban/internal/hook", "kaban/internal/limit", "kaban/internal/peer", "kaban/internal/people", "kaban/internal/refusal", "kaban/internal/slack", "kaban/internal/tcp", "kaban/internal/turns"},
+		[]string{"kaban", "kaban/wire", "kaban/internal/access", "kaban/internal/account", "kaban/internal/chat", "kaban/internal/frame", "kaban/internal/hook", "kaban/internal/limit", "kaban/internal/peer", "kaban/internal/people", "kaban/internal/push", "kaban/internal/refusal", "kaban/internal/slack", "kaban/internal/tcp", "kaban/internal/turns"},
 		[]string{"github.com/gobwas/ws", "github.com/danielgtaylor/huma/v2"},
 		"a front end knows no other front end and no driver, and reaches dispatcher, sessions and store through chat",
 	},

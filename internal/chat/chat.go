@@ -200,6 +200,7 @@ type Chat struct {
 	dispatcher  *dispatch.Dispatcher
 	names       session.Registry
 	news        news
+	pushes      *pushes
 	reloading   sync.Mutex
 	tasksLeft   atomic.Bool // some have failed
 	eraser      eraser
@@ -253,6 +254,8 @@ func New(ctx context.Context, d *dispatch.Dispatcher, options Options) (*Chat, e
 	d.SetJudge(c.judge)
 	d.SetAbout(c.about)
 	d.SetOnDirect(c.grew)
+	c.pushes = newPushes(c, options.Log)
+	d.SetOnAppended(c.pushes.appended)
 	d.SetMentions(mentions{c})
 	c.names.Expire(session.Expiry{Day: c.now, Elapsed: options.Clock, Renewed: c.renewed})
 	if err := c.upgrade(ctx); err != nil {
@@ -277,6 +280,7 @@ func New(ctx context.Context, d *dispatch.Dispatcher, options Options) (*Chat, e
 // Close ends what the chat does by itself. It is called before the dispatcher is
 // closed.
 func (c *Chat) Close() {
+	c.pushes.close()
 	c.eraser.close()
 	c.names.Close()
 	c.news.close()

@@ -462,7 +462,7 @@ func (u User) Read(ctx context.Context, name kaban.RoomName, seq uint64) error {
 		return u.chat.count(missing(name, err))
 	}
 	epoch := u.chat.dispatcher.Epoch()
-	return u.mark(ctx, name, func(m *people.Member, _ uint64) (changed bool, err error) {
+	err = u.mark(ctx, name, func(m *people.Member, _ uint64) (changed bool, err error) {
 		if m.UnreadFrom > 0 && mark.Seq >= m.UnreadFrom {
 			m.UnreadFrom, changed = 0, true
 		}
@@ -472,6 +472,10 @@ func (u User) Read(ctx context.Context, name kaban.RoomName, seq uint64) error {
 		}
 		return changed, nil
 	})
+	if err == nil {
+		u.chat.pushes.read(u.account(), name, mark.Seq)
+	}
+	return err
 }
 
 // countTo counts the messages of a room up to a seq, or up to its head if that is less. For an

@@ -350,6 +350,9 @@ func (c *committer) publishBatch(b *batch) {
 			call(c.rooms[i].name)
 		}
 		c.dispatcher.grown(c.rooms[i].name, c.rooms[i].head)
+		if call := c.dispatcher.onAppended; call != nil && len(c.rooms[i].entries) > 0 {
+			call(c.rooms[i].name, c.rooms[i].entries)
+		}
 		clear(c.rooms[i].entries)
 		c.rooms[i].entries = c.rooms[i].entries[:0]
 	}

@@ -184,7 +184,8 @@ type Dispatcher struct {
 	onDirect   func(kaban.RoomName) // nil: nothing
 	mentions   Mentions             // nil: nobody is mentioned
 	onGrown    func(kaban.RoomName, uint64)
-	generation atomic.Uint64 // of the rights on the server; see Invalidate
+	onAppended func(kaban.RoomName, []store.Entry) // nil: nothing
+	generation atomic.Uint64                       // of the rights on the server; see Invalidate
 
 	budget    *budget
 	presence  presence

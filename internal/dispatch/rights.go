@@ -180,3 +180,10 @@ func (d *Dispatcher) allow(rights *Rights, draft *kaban.Draft, target *store.Ent
 // maxStale is how often sends are stored anew because the rights in their room have
 // changed meanwhile.
 const maxStale = 16
+
+// SetOnAppended sets a function that is called after sends of this process were published, once
+// for each room and batch, with their entries, ascending. It must not block, nor keep the entries.
+// It is set before the first send.
+func (d *Dispatcher) SetOnAppended(call func(room kaban.RoomName, entries []store.Entry)) {
+	d.onAppended = call
+}

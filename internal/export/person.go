@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -49,7 +50,7 @@ func NewPerson(tx store.Tx, name kaban.Username) (*Person, error) {
 		names: map[string]int64{name.Key(): a.Created}, subjects: make(map[string]bool),
 	}
 	for _, add := range []func(store.Tx) error{
-		p.addAccount, p.addVisitors, p.addCredentials, p.addSecrets, p.addInvites, p.addBots, p.addHooks,
+		p.addAccount, p.addVisitors, p.addCredentials, p.addSecrets, p.addPushes, p.addInvites, p.addBots, p.addHooks,
 		p.addMemberships, p.addRooms, p.addRestrictions, p.addBlocks, p.addFiles, p.addErasure,
 	} {
 		if err := add(tx); err != nil {
@@ -93,6 +94,7 @@ type (
 		Keywords []string          `json:"keywords,omitempty"`
 		Quiet    *quietPart        `json:"quiet,omitempty"`
 		Notify   kaban.NotifyLevel `json:"notify"`
+		PushHint bool              `json:"push_hint,omitempty"`
 		Away     *awayPart         `json:"away,omitempty"`
 	}
 	quietPart struct {
@@ -138,6 +140,14 @@ type (
 		Issuer   string   `json:"issuer,omitempty"`
 		Rooms    []string `json:"rooms,omitempty"`
 		ReadOnly bool     `json:"read_only,omitempty"`
+	}
+	pushLine struct {
+		Type         string `json:"type"`
+		ID           string `json:"id"`
+		Device       string `json:"device"`
+		Service      string `json:"service"` // the host of the push service
+		Created      moment `json:"created,omitzero"`
+		FailingSince moment `json:"failing_since,omitzero"`
 	}
 	inviteLine struct {
 		Type     string     `json:"type"`
@@ -283,7 +293,7 @@ func (p *Person) addAccount(tx store.Tx) error {
 	}
 	line := accountLine{
 		Type: "account", ID: a.ID, Username: a.Username, Name: a.Name, Role: a.Role, Status: a.Status, Reason: a.Reason,
-		Bot: a.Bot, Owner: owner, Created: moment(a.Created), Groups: a.Groups, Keywords: a.Keywords, Notify: a.DefaultLevel(),
+		Bot: a.Bot, Owner: owner, Created: moment(a.Created), Groups: a.Groups, Keywords: a.Keywords, Notify: a.DefaultLevel(), PushHint: a.PushHint,
 	}
 	if q := a.Quiet; q != nil {
 		line.Quiet = &quietPart{q.From, q.To, q.Zone, q.Days, moment(q.Until)}
@@ -340,6 +350,20 @@ func (p *Person) addSecrets(tx store.Tx) error {
 			Type: string(s.Kind), ID: s.ID, Name: s.Name, Created: moment(s.Created), Used: moment(s.Used), Fresh: moment(s.Fresh),
 			Expires: moment(s.Expires), Address: s.Address, Issuer: s.Issuer, Rooms: rooms, ReadOnly: s.ReadOnly,
 		})
+	})
+}
+
+// addPushes adds the browsers that are notified while the page is closed.
+func (p *Person) addPushes(tx store.Tx) error {
+	return each(tx, &people.Pushes.Table, func(b *people.Push) error {
+		if b.Account != p.account.ID {
+			return nil
+		}
+		service := ""
+		if u, err := url.Parse(b.Endpoint); err == nil { // the rest of it is a secret
+			service = u.Host
+		}
+		return p.add(pushLine{"push", b.ID, b.Device, service, moment(b.Created), moment(b.FailingSince)})
 	})
 }
 

@@ -33,6 +33,10 @@ var leftOut = map[string]string{
 	"bot.quiet.days":          "an export of the bot has it",
 	"bot.quiet.until":         "an export of the bot has it",
 	"bot.level":               "an export of the bot has it",
+	"bot.push_hint":           "a bot has no browser",
+	"push.endpoint":           "the host of it is in the line, and the rest is a secret",
+	"push.p256dh":             "it is a key",
+	"push.auth":               "it is a secret",
 	"bot.away.away":           "an export of the bot has it",
 	"bot.away.text":           "an export of the bot has it",
 	"bot.away.until":          "an export of the bot has it",
@@ -147,7 +151,7 @@ func samples() map[string]sample {
 		a.Role, a.Status, a.Reason, a.Name = kaban.RoleMember, people.StatusActive, "a reason", "A Name"
 		a.Created, a.Creator, a.Groups = 1_780_000_000_000, bobID, []string{"staff"}
 		a.Notifications = people.Notifications{Keywords: []string{"lunch"}, Quiet: quiet(), Level: kaban.NotifyAll}
-		a.Away = away()
+		a.PushHint, a.Away = true, away()
 		all[name] = sample{&a, func(tx store.Tx) error { return people.Accounts.Put(tx, &a) }}
 	}
 	accountOf("account", people.Account{ID: annID, Username: "ann", Owner: "", Bot: false})
@@ -181,6 +185,11 @@ func samples() map[string]sample {
 		}
 		all[string(kind)] = sample{&s, func(tx store.Tx) error { return people.Secrets.Put(tx, &s) }}
 	}
+	push := people.Push{
+		ID: "id of a push", Account: annID, Device: "id of device", Endpoint: "https://push.example/hash", P256DH: "hash of a key", Auth: "hash of a secret",
+		Created: 1_782_500_000_000, FailingSince: 1_782_500_000_001,
+	}
+	all["push"] = sample{&push, func(tx store.Tx) error { return people.Pushes.Put(tx, &push) }}
 	invite := people.Invite{
 		Hash: "hash of an invite", ID: "id of an invite", Account: bobID, Role: kaban.RoleGuest, Rooms: []string{"plans"}, Uses: 3,
 		Expires: 1_783_000_000_000, Created: 1_783_000_000_001, Creator: annID,
@@ -588,7 +597,7 @@ func TestLinesAreDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	for kind, line := range map[string]any{
-		"account": accountLine{}, "visitor": visitorLine{}, "credential": credentialLine{}, "device": secretLine{}, "token": secretLine{},
+		"account": accountLine{}, "visitor": visitorLine{}, "credential": credentialLine{}, "device": secretLine{}, "token": secretLine{}, "push": pushLine{},
 		"invite": inviteLine{}, "bot": botLine{}, "hook": hookLine{}, "membership": membershipLine{}, "room": roomLine{},
 		"restriction": restrictionLine{}, "block": blockLine{}, "erasure": erasureLine{}, "audit": auditLine{},
 	} {

@@ -39,7 +39,9 @@ type Account struct {
 	// Groups are the claims of single sign-on that the role and rooms came from.
 	Groups []string `json:"groups,omitempty"`
 	Notifications
-	Away *Away `json:"away,omitempty"`
+	// PushHint is set if pushes to browsers say only that there is a new message.
+	PushHint bool  `json:"push_hint,omitempty"`
+	Away     *Away `json:"away,omitempty"`
 }
 
 // Notifications are what an account wants to be notified of. Its clients apply them.

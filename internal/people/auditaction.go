@@ -44,6 +44,8 @@ var (
 	AuditPasskeyRename        = AuditAction{"passkey.rename"}
 	AuditPasswordRemove       = AuditAction{"password.remove"}
 	AuditPasswordSet          = AuditAction{"password.set"}
+	AuditPushAdd              = AuditAction{"push.add"}
+	AuditPushRemove           = AuditAction{"push.remove"}
 	AuditRecoverySet          = AuditAction{"recovery.set"}
 	AuditRoomAppoint          = AuditAction{"room.appoint"}
 	AuditRoomBan              = AuditAction{"room.ban"}
@@ -99,6 +101,8 @@ var AuditActions = []AuditAction{
 	AuditPasskeyRename,
 	AuditPasswordRemove,
 	AuditPasswordSet,
+	AuditPushAdd,
+	AuditPushRemove,
 	AuditRecoverySet,
 	AuditRoomAppoint,
 	AuditRoomBan,

@@ -12,10 +12,13 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
+	"time"
 
 	"kaban/internal/failpoint/disk"
 	"kaban/internal/secretfile"
@@ -27,6 +30,14 @@ const (
 	// maxKeyFile is the longest file that is read, in bytes. A key has 241.
 	maxKeyFile = 4096
 	keyBlock   = "PRIVATE KEY" // of PEM: PKCS #8
+
+	// lockName is a file that is locked while a key is written. It stays.
+	lockName = "push.key.lock"
+	// draftName begins the names of keys that are not complete. A crash leaves one.
+	draftName = ".push-key-"
+	// lockPatience is how long to wait for another process that writes the key, which takes it
+	// milliseconds, and lockPause how long between two looks.
+	lockPatience, lockPause = 10 * time.Second, 5 * time.Millisecond
 )
 
 var (
@@ -44,7 +55,10 @@ var (
 type Key struct {
 	private *ecdsa.PrivateKey
 	public  string
-	topics  []byte // names topics; derived from the private half, so that it stays the same
+	// topics returns what names topics. It is derived from the private half, so that it stays the
+	// same. It is a function because package fmt never looks into one, even where it cannot call
+	// the methods of a Key.
+	topics func() []byte
 }
 
 // NewKey makes a key.
@@ -69,7 +83,7 @@ func keyOf(private *ecdsa.PrivateKey) (*Key, error) {
 	if err != nil {
 		return nil, fmt.Errorf("derive the key of topics: %w", err)
 	}
-	return &Key{private, base64.RawURLEncoding.EncodeToString(point), topics}, nil
+	return &Key{private, base64.RawURLEncoding.EncodeToString(point), func() []byte { return topics }}, nil
 }
 
 // Public returns the public half as browsers want it in PushManager.subscribe: a point in
@@ -79,8 +93,8 @@ func (k *Key) Public() string { return k.public }
 // String returns the public half.
 func (k Key) String() string { return "push key " + k.public }
 
-// GoString returns String.
-func (k Key) GoString() string { return k.String() }
+// Format writes String, whatever the verb is: others would print the fields.
+func (k Key) Format(to fmt.State, _ rune) { io.WriteString(to, k.String()) }
 
 // LogValue returns String.
 func (k Key) LogValue() slog.Value { return slog.StringValue(k.String()) }
@@ -185,20 +199,76 @@ func (k *Key) create(path string) error {
 		return fmt.Errorf("encode the key for Web Push: %w", err)
 	}
 	dir := filepath.Dir(path)
-	draft, err := os.CreateTemp(dir, ".push-key-*") // with mode 0600
-	if err != nil {
-		return fmt.Errorf("write the key for Web Push: %w", err)
-	}
-	defer os.Remove(draft.Name())
-	err = pem.Encode(draft, &pem.Block{Type: keyBlock, Bytes: der})
-	if err = errors.Join(err, draft.Sync(), draft.Close()); err == nil {
-		err = os.Link(draft.Name(), path) // fails if there is a file, unlike a rename
-	}
-	if err == nil {
-		err = disk.SyncDirectory(dir)
-	}
+	err = alone(dir, func() error {
+		if err := sweep(dir); err != nil {
+			return err
+		}
+		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+			if err == nil {
+				err = fs.ErrExist
+			}
+			return err
+		}
+		return write(path, pem.EncodeToMemory(&pem.Block{Type: keyBlock, Bytes: der}))
+	})
 	if err != nil {
 		return fmt.Errorf("write the key for Web Push: %w", err)
 	}
 	return nil
+}
+
+// write writes a file that does not exist, while nobody else does.
+func write(path string, text []byte) error {
+	dir := filepath.Dir(path)
+	draft, err := os.CreateTemp(dir, draftName+"*") // with mode 0600
+	if err != nil {
+		return err
+	}
+	_, err = draft.Write(text)
+	if err = errors.Join(err, draft.Sync(), draft.Close()); err == nil {
+		err = os.Rename(draft.Name(), path)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(draft.Name()))
+	}
+	return disk.SyncDirectory(dir)
+}
+
+// sweep removes what processes have left that were killed while they wrote a key.
+func sweep(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), draftName) {
+			if err := os.Remove(filepath.Join(dir, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// alone does some work on the key of a directory while no other process does. A hard link would
+// exclude others as well, but not every file system has them.
+func alone(dir string, work func() error) (err error) {
+	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	for began := time.Now(); ; time.Sleep(lockPause) {
+		held, err := disk.TryLock(f)
+		if err != nil { // a file system without locks: the server has locked its directory otherwise
+			return work()
+		}
+		if !held {
+			break
+		}
+		if time.Since(began) > lockPatience {
+			return fmt.Errorf("another process holds %s", lockName)
+		}
+	}
+	return errors.Join(work(), disk.Unlock(f))
 }

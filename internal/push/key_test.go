@@ -37,11 +37,11 @@ func TestKeysAreMadeOnce(t *testing.T) {
 		t.Error("the first key was not made")
 	}
 	again, made := openKey(t, dir)
-	if made || again.Public() != first.Public() || !again.private.Equal(first.private) || !bytes.Equal(again.topics, first.topics) {
+	if made || again.Public() != first.Public() || !again.private.Equal(first.private) || !bytes.Equal(again.topics(), first.topics()) {
 		t.Error("the second start has another key")
 	}
 	entries, err := os.ReadDir(dir)
-	if err != nil || len(entries) != 1 || entries[0].Name() != "push.key" {
+	if err != nil || len(entries) != 2 || entries[0].Name() != KeyName || entries[1].Name() != lockName {
 		t.Errorf("the directory has %v, %v", entries, err)
 	}
 	info, err := os.Stat(filepath.Join(dir, KeyName))
@@ -87,7 +87,7 @@ func TestStartsRaceForTheKey(t *testing.T) {
 		if len(keys) != 1 || makers != 1 {
 			t.Fatalf("%d keys, made %d times", len(keys), makers)
 		}
-		if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
+		if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 { // with the lock
 			t.Fatalf("the directory has %v, %v", entries, err)
 		}
 	}
@@ -231,6 +231,45 @@ func TestCopyKey(t *testing.T) {
 	}
 }
 
+// A process that is killed while it writes the key leaves a draft. The next one removes it, and writes
+// its own key where there are no hard links, too: nothing here uses them.
+func TestDraftsAreSwept(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{draftName + "123", draftName + "456", "push.keyring"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("half a k"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	openKey(t, dir)
+	entries, err := os.ReadDir(dir)
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	if want := "push.key push.key.lock push.keyring"; err != nil || strings.Join(names, " ") != want {
+		t.Errorf("the directory has %v, %v; want %s", names, err, want)
+	}
+}
+
+// A key that cannot be written leaves nothing behind.
+func TestAKeyThatCannotBeWritten(t *testing.T) {
+	dir := t.TempDir()
+	key := testKey(t)
+	path := filepath.Join(dir, KeyName)
+	if err := os.Mkdir(path, 0o700); err != nil { // in its place
+		t.Fatal(err)
+	}
+	if err := write(path, []byte("x")); err == nil {
+		t.Error("a directory was replaced")
+	}
+	if err := key.create(path); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("got %v, want that it exists", err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 2 {
+		t.Errorf("the directory has %v, %v", entries, err)
+	}
+}
+
 // Whoever logs a key, or what has one, logs no secret.
 func TestKeysAreNotShown(t *testing.T) {
 	key := testKey(t)
@@ -243,8 +282,16 @@ func TestKeysAreNotShown(t *testing.T) {
 	for _, logger := range []*slog.Logger{slog.New(slog.NewTextHandler(&log, nil)), slog.New(slog.NewJSONHandler(&log, nil))} {
 		logger.Info("key", "key", key, "value", *key, "config", config, "any", []any{key})
 	}
-	fmt.Fprintf(&log, "%v %+v %#v %s %x %v %+v %#v %+v %#v", key, key, key, key, key, config, config, []any{key}, *key, *key)
-	for _, secret := range []string{text(raw), fmt.Sprintf("%x", raw), new(big.Int).SetBytes(raw).String(), fmt.Sprint(raw), fmt.Sprint(key.topics)} {
+	hidden := struct{ key Key }{*key} // package fmt calls no methods of it
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%X", "%q", "%d", "%o", "%b", "%c", "%U", "%t", "%p", "%w"} {
+		for _, value := range []any{key, *key, config, &config, []any{key}, []Key{*key}, hidden, &hidden, &key} {
+			fmt.Fprintf(&log, verb+"\n", value)
+		}
+	}
+	for _, secret := range []string{
+		text(raw), fmt.Sprintf("%x", raw), fmt.Sprintf("%X", raw), new(big.Int).SetBytes(raw).String(), fmt.Sprint(raw),
+		fmt.Sprint(key.topics()), fmt.Sprintf("%x", key.topics()), fmt.Sprintf("%#v", key.topics()),
+	} {
 		if strings.Contains(log.String(), secret) {
 			t.Errorf("the log has %s: %s", secret, &log)
 		}

@@ -8,8 +8,9 @@ import (
 )
 
 const (
-	// tripAfter is how many subscriptions in a row must fail until their push service is left
-	// alone: fewer may have a fault of their own.
+	// tripAfter is how many accounts must fail, without an answer in between, until their push
+	// service is left alone. Fewer may have subscriptions with a fault of their own, and
+	// one person must not be able to keep everybody else's pushes waiting.
 	tripAfter = 3
 	// firstRest and lastRest bound how long that is. It doubles with each attempt that
 	// fails, and is shortened at random by up to a half.
@@ -51,10 +52,9 @@ type host struct {
 	waiting ordered[*job] // by when they are due
 	flying  int
 
-	strikes int       // subscriptions in a row that have failed
-	struck  string    // the last of them
-	rests   int       // in a row
-	rest    time.Time // until when it is left alone
+	struck []string  // accounts that have failed since the last answer, tripAfter at most
+	rests  int       // in a row
+	rest   time.Time // until when it is left alone
 
 	// next is when an attempt may be made; the zero time if as many are being made as may
 	// be. It is only up to date while something waits.
@@ -67,7 +67,7 @@ type host struct {
 // limit returns how many attempts may be made at once: one, after a rest, to see whether it works.
 func (h *host) limit() int {
 	switch {
-	case h.strikes >= tripAfter:
+	case h.hasTripped():
 		return 1
 	case h.trusted:
 		return maxFlyingPerHost
@@ -75,15 +75,16 @@ func (h *host) limit() int {
 	return maxDoubtfulPerHost
 }
 
-// fail notes that an attempt for a subscription has failed, and that the push service asks to wait.
+// hasTripped reports whether enough has failed to leave the push service alone.
+func (h *host) hasTripped() bool { return len(h.struck) >= tripAfter }
+
+// fail notes that an attempt for an account has failed, and that the push service asks to wait.
 // It reports whether the push service is left alone from now on that was not before.
-func (h *host) fail(subscription string, wait time.Duration, now time.Time) (tripped bool) {
-	if subscription != h.struck {
-		h.strikes, h.struck = min(h.strikes+1, tripAfter), subscription
-	} else if h.strikes < tripAfter {
-		return false
+func (h *host) fail(account string, wait time.Duration, now time.Time) (tripped bool) {
+	if !h.hasTripped() && !slices.Contains(h.struck, account) {
+		h.struck = append(h.struck, account)
 	}
-	if h.strikes < tripAfter {
+	if !h.hasTripped() {
 		return false
 	}
 	if now.Before(h.rest) { // attempts that were made at the same time count as one
@@ -99,7 +100,7 @@ func (h *host) fail(subscription string, wait time.Duration, now time.Time) (tri
 // answer notes that the push service works. It reports whether it had been left alone.
 func (h *host) answer() (recovered bool) {
 	recovered = h.rests > 0
-	h.strikes, h.struck, h.rests, h.rest = 0, "", 0, time.Time{}
+	h.struck, h.rests, h.rest = nil, 0, time.Time{}
 	return recovered
 }
 
@@ -443,7 +444,7 @@ func (q *queue) refresh(h *host) {
 func (q *queue) rest(h *host) {
 	switch {
 	case h.flying > 0 || h.idle:
-	case h.strikes == 0 && !h.trusted:
+	case len(h.struck) == 0 && !h.trusted:
 		delete(q.hosts, h.name)
 	default:
 		h.idle = true

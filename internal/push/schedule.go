@@ -123,18 +123,18 @@ func (s *Service) attempt(j *job, ttl time.Duration) {
 // judgeLocked says what follows from an attempt, and returns what to do without the lock.
 func (s *Service) judgeLocked(j *job, r result) []call {
 	now := time.Now()
-	return append(s.judgeHostLocked(j.host, j.to.id, r, now), s.judgeJobLocked(j, r, now)...)
+	return append(s.judgeHostLocked(j.host, j.notice.Account, r, now), s.judgeJobLocked(j, r, now)...)
 }
 
 // judgeHostLocked says what an attempt means for its push service.
-func (s *Service) judgeHostLocked(h *host, subscription string, r result, now time.Time) []call {
+func (s *Service) judgeHostLocked(h *host, account string, r result, now time.Time) []call {
 	switch r.outcome {
 	case busy, unreachable:
 		if s.run.Err() != nil { // Close has ended it
 			return nil
 		}
 		s.queue.trust(h, false)
-		if h.fail(subscription, r.wait, now) {
+		if h.fail(account, r.wait, now) {
 			return s.tellLocked(told{h.name, "rest"}, slog.LevelWarn, "a push service does not take pushes; they wait", "host", h.name, "answer", r.answer())
 		}
 	case delivered, gone, tooLong, refused:

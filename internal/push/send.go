@@ -76,7 +76,7 @@ func newSender(config Config) sender {
 // topic returns a name for what a later push takes the place of, of 32 characters of base64url
 // (RFC 8030, section 5.4). It reveals neither the room nor its other members.
 func (s *sender) topic(to *Subscription, n *Notice) string {
-	mac := hmac.New(sha256.New, s.signer.key.topics)
+	mac := hmac.New(sha256.New, s.signer.key.topics())
 	fmt.Fprintf(mac, "%s\x00%s\x00%s\x00%t", to.endpoint, n.Account, n.Room, n.Urgent)
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil)[:24])
 }

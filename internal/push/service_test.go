@@ -265,7 +265,7 @@ func TestRetries(t *testing.T) {
 					return bad
 				})
 				w.push(phone, notice(1))
-				pass(timeToLive)
+				pass(timeToLive + attemptTimeout) // the last attempt may have begun before
 				w.mu.Lock()
 				tries := times
 				w.mu.Unlock()
@@ -744,6 +744,32 @@ func TestBusyHostRests(t *testing.T) {
 		pass(2 * time.Hour)
 		if got := w.got(); len(got) != 100 {
 			t.Errorf("%d were delivered", len(got))
+		}
+	})
+}
+
+// One person has many subscriptions, all of which fail, and everybody else is notified as ever.
+func TestOneAccountDoesNotStopItsHost(t *testing.T) {
+	inBubble(t, nil, func(t *testing.T, w *world) {
+		w.answers(func(r received) reply {
+			if strings.HasPrefix(r.path, "/send/bad") {
+				return reply{status: 503, header: map[string]string{"Retry-After": "3600"}}
+			}
+			return reply{status: 201}
+		})
+		for round := range 3 {
+			for i := range 2 * tripAfter {
+				w.push(w.subscribe("push.example", fmt.Sprint("bad", i)), Notice{Account: "mallory", Room: "lobby", Seq: uint64(round + 1)})
+			}
+			pass(2 * time.Hour)
+			if n := w.Stats().Resting; n != 0 {
+				t.Fatalf("round %d: the push service is left alone", round)
+			}
+			w.push(w.subscribe("push.example", "good"), Notice{Account: "bob", Room: "lobby", Seq: uint64(round + 1)})
+			pass(firstDelay)
+			if got := w.got(); len(got) != 1 || got[0].path != "/send/good" {
+				t.Errorf("round %d: got %+v", round, got)
+			}
 		}
 	})
 }

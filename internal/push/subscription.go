@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/netip"
 	"net/url"
@@ -85,8 +86,8 @@ func (s *Subscription) Host() string { return s.host }
 // String returns the id and the host, and nothing that is secret.
 func (s Subscription) String() string { return "push subscription " + s.id + " at " + s.host }
 
-// GoString returns String.
-func (s Subscription) GoString() string { return s.String() }
+// Format writes String, whatever the verb is: others would print the fields.
+func (s Subscription) Format(to fmt.State, _ rune) { io.WriteString(to, s.String()) }
 
 // LogValue returns String.
 func (s Subscription) LogValue() slog.Value { return slog.StringValue(s.String()) }

@@ -99,8 +99,12 @@ func TestSubscriptionsAreNotShown(t *testing.T) {
 	for _, logger := range []*slog.Logger{slog.New(slog.NewTextHandler(&log, nil)), slog.New(slog.NewJSONHandler(&log, nil))} {
 		logger.Info("subscribed", "subscription", s, "value", *s, "any", []any{s})
 	}
-	fmt.Fprintf(&log, "%v %+v %#v %s %v %+v %#v", s, s, s, s, *s, *s, *s)
-	for _, secret := range []string{"s3cret", "t0ken", text(b.auth), text(s.auth[:]), fmt.Sprint(s.auth), fmt.Sprintf("%#v", s.auth)} {
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%q", "%d", "%t"} {
+		fmt.Fprintf(&log, verb+" "+verb+"\n", s, *s)
+	}
+	for _, secret := range []string{
+		"s3cret", "t0ken", text(b.auth), text(s.auth[:]), fmt.Sprint(s.auth), fmt.Sprintf("%#v", s.auth), fmt.Sprintf("%x", s.auth), fmt.Sprintf("%x", s.endpoint),
+	} {
 		if strings.Contains(log.String(), secret) {
 			t.Errorf("the log has %q: %s", secret, &log)
 		}

@@ -30,6 +30,7 @@ import (
 	"kaban/internal/index"
 	"kaban/internal/limit"
 	"kaban/internal/peer"
+	"kaban/internal/push"
 	"kaban/internal/server"
 	"kaban/internal/store"
 	"kaban/internal/store/sqlite"
@@ -95,6 +96,7 @@ type fixture struct {
 	certificate time.Time
 	backups     backup.Status
 	search      index.Status
+	pushes      push.Stats
 	names       int
 }
 
@@ -154,6 +156,7 @@ func start(t testing.TB) *fixture {
 		Disk:        func() (disk.Space, error) { return f.disk, f.diskError },
 		Certificate: func() time.Time { return f.certificate }, Backups: func() backup.Status { return f.backups },
 		Search: func() index.Status { return f.search },
+		Pushes: func() push.Stats { return f.pushes },
 	}
 	f.registry, err = telemetry.NewRegistry(f.sources)
 	must(t, err)

@@ -36,6 +36,7 @@ func ofAccounts(s *Sources) bool    { return s.Accounts != nil }
 func ofLimits(s *Sources) bool      { return s.Limits != nil }
 func ofStore(s *Sources) bool       { return s.Store != nil }
 func ofSearch(s *Sources) bool      { return s.Search != nil }
+func ofPushes(s *Sources) bool      { return s.Pushes != nil }
 func ofDisk(s *Sources) bool        { return s.Disk != nil }
 func ofBackups(s *Sources) bool     { return s.Backups != nil }
 func ofCertificate(s *Sources) bool { return s.Certificate != nil }
@@ -125,6 +126,20 @@ var metrics = []metric{
 	{"kaban_search_lag_seconds", "For how long the search index has not been complete: 0 if it has read everything, well below a second usually. While it is made anew, or does not work, it grows.", gauge, nil, ofSearch, func(n *snapshot, s sink) { s.put(n.search.Lag.Seconds()) }},
 	{"kaban_search_behind", "Entries that the search index has not read.", gauge, nil, ofSearch, func(n *snapshot, s sink) { s.put(float64(n.search.Behind)) }},
 	{"kaban_search_bytes", "Size of the files of the search index.", gauge, nil, ofSearch, func(n *snapshot, s sink) { s.put(float64(n.search.Bytes)) }},
+
+	// Pushes to browsers.
+	{"kaban_pushes_total", "Pushes to browsers that have ended, by how. replaced: by a later one of the room. withdrawn: read elsewhere, or not wanted any more. expired: not deliverable for a day. displaced: the queue was full. gone: the subscription has ended. refused: by the push service. lost: the server ended.", counter, []string{"outcome"}, ofPushes, func(n *snapshot, s sink) {
+		each(s, map[string]uint64{
+			"delivered": n.pushes.Delivered, "replaced": n.pushes.Replaced, "withdrawn": n.pushes.Withdrawn, "expired": n.pushes.Expired,
+			"displaced": n.pushes.Displaced, "gone": n.pushes.Gone, "refused": n.pushes.Refused, "lost": n.pushes.Lost,
+		})
+	}},
+	{"kaban_pushes_waiting", "Pushes to browsers that wait or are being sent.", gauge, nil, ofPushes, func(n *snapshot, s sink) {
+		s.put(float64(n.pushes.Queued + n.pushes.InFlight))
+	}},
+	{"kaban_push_attempts_total", "Requests to push services.", counter, nil, ofPushes, func(n *snapshot, s sink) { s.put(float64(n.pushes.Attempts)) }},
+	{"kaban_push_services_resting", "Push services that do not answer, or ask to be left alone for a while.", gauge, nil, ofPushes, func(n *snapshot, s sink) { s.put(float64(n.pushes.Resting)) }},
+	{"kaban_push_subscriptions_dropped_total", "Subscriptions of browsers that were dropped: the push service does not know them, or has failed for a week.", counter, nil, ofPushes, func(n *snapshot, s sink) { s.put(float64(n.pushes.Dropped)) }},
 
 	// The disk.
 	{"kaban_journal_entries", "Entries that are not merged into the table yet. Above 4,096 some are.", gauge, nil, ofStore, func(n *snapshot, s sink) { s.put(float64(n.store.JournalEntries)) }},

@@ -17,6 +17,7 @@ import (
 	"kaban/internal/disk"
 	"kaban/internal/dispatch"
 	"kaban/internal/index"
+	"kaban/internal/push"
 	"kaban/internal/server"
 	"kaban/internal/store"
 	"kaban/internal/web"
@@ -35,6 +36,7 @@ type Sources struct {
 	Limits      func() map[string]uint64 // how often each was exceeded, by its name
 	Store       func() store.Size
 	Search      func() index.Status
+	Pushes      func() push.Stats // to browsers
 	// Backups are those on a schedule.
 	Backups func() backup.Status
 	// Disk returns the room of the disk with the data directory.
@@ -56,6 +58,7 @@ type snapshot struct {
 	limits      map[string]uint64
 	store       store.Size
 	search      index.Status
+	pushes      push.Stats
 	backups     backup.Status
 	disk        disk.Space
 	diskError   error
@@ -80,6 +83,7 @@ func (s *Sources) snapshot() *snapshot {
 	take(&n.limits, s.Limits)
 	take(&n.store, s.Store)
 	take(&n.search, s.Search)
+	take(&n.pushes, s.Pushes)
 	take(&n.backups, s.Backups)
 	take(&n.certificate, s.Certificate)
 	if s.Disk != nil {

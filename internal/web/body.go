@@ -114,6 +114,9 @@ func readField(name string, value []byte, into reflect.Value) *Problem {
 	refuse := func() *Problem {
 		return fieldProblem(wire.CodeBadField, name, name+": it must be "+typeText(into.Type()))
 	}
+	if _, any := into.Addr().Interface().(*ignored); any {
+		return nil
+	}
 	if bytes.Equal(value, []byte("null")) { // which encoding/json takes for nothing at all
 		return refuse()
 	}
@@ -138,6 +141,9 @@ func readField(name string, value []byte, into reflect.Value) *Problem {
 	}
 	return nil
 }
+
+// ignored is a field that may be anything: others send it, and the server does not need it.
+type ignored float64
 
 // typeText returns the type of a field as JSON has it.
 func typeText(t reflect.Type) string {

@@ -22,6 +22,8 @@ func bodies() map[string]string {
 		"PATCH /v1/account":                   `{"name":"x"}`,
 		"PUT /v1/account/password":            `{"password":"purple monkey dishwasher"}`,
 		"PUT /v1/account/notifications":       `{"keywords":["x"],"quiet":{"from":"22:00","to":"07:00","zone":"UTC","days":["mon"],"until_ms":1}}`,
+		"PUT /v1/push":                        `{"content":"hint"}`,
+		"POST /v1/push/subscriptions":         `{"endpoint":"https://push.example/x","expirationTime":1,"keys":{"p256dh":"x","auth":"x"}}`,
 		"POST /v1/tokens":                     `{"name":"x","expires_in":"30d","rooms":["lobby"],"read_only":true,"username":"robo"}`,
 		"POST /v1/bots":                       `{"username":"x","name":"x","role":"member","owner":"olga"}`,
 		"POST /v1/invites":                    `{"role":"guest","rooms":["lobby"],"uses":2,"expires_in":"7d"}`,

@@ -15,6 +15,7 @@ func (s *Server) registerPeople(api huma.API) {
 	s.passkeyOperations(api)
 	s.providerOperations(api)
 	s.profileOperations(api)
+	s.pushOperations(api)
 	s.inboxOperations(api)
 	s.tokenOperations(api)
 	s.inviteOperations(api)

@@ -79,6 +79,9 @@ type Config struct {
 	Turns *turns.Turns
 	// Heartbeat is after what time a quiet stream gives a sign of life. Default 15 s.
 	Heartbeat time.Duration
+	// PushKey is the public key that browsers subscribe to pushes with, in base64url. Required
+	// for that.
+	PushKey string
 	// Page serves what is not an interface for programs. Default: nothing is found.
 	Page http.Handler
 	// Log gets one line for what an operator should know. Default: discarded.

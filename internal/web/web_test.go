@@ -119,7 +119,7 @@ func start(t *testing.T, config web.Config, s store.Store, settings ...chat.Opti
 		Now: f.clock.now, Elapsed: f.clock.elapsed, Argon2id: cheapKey,
 		Log: config.Log, OnRevoked: rooms.Revoke, OnChanged: rooms.AccountChanged, OnSettings: rooms.SettingChanged, OnNotifications: rooms.NotificationsChanged,
 	})
-	config.Accounts = f.accounts
+	config.Accounts, config.PushKey = f.accounts, "BDd3_hVL9fZi9Ybo2UUzA284WG5FZR30_95YeZJsiApwXKpNcF1rRPF3foIiBHXRdJI2Qhumhf6_LFTeZaNndIo"
 	lines := server.New(server.Config{Accounts: f.accounts}, rooms, f.manager)
 	if f.web, err = web.New(config, rooms, lines); err != nil {
 		t.Fatal(err)

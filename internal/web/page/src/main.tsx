@@ -5,6 +5,7 @@ import { App } from './app'
 import { showAppearance } from './appearance'
 import { start } from './chat'
 import { visit } from './focus'
+import { keepPushes } from './keeppushes'
 import { showCounts } from './notify'
 import { base } from './route'
 import { speakPreferred } from './texts'
@@ -27,6 +28,7 @@ for (const link of document.querySelectorAll<HTMLLinkElement>('link:not([rel=sty
 showAppearance()
 start()
 showCounts()
+keepPushes()
 /** How long the texts may take before the page is shown in English, until they are there. Milliseconds. */
 const patience = 3000
 // The connection is made in the meantime.

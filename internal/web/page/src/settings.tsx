@@ -96,6 +96,7 @@ function Notifying() {
   return (
     <>
       <Notifications />
+      <AdminPart name="PushPanel" />
       <h3>{t('onAllDevices')}</h3>
       <NotificationsOfAccount />
     </>

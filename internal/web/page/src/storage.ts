@@ -20,6 +20,8 @@ export interface Kept {
   /** How far each room has been read. */
   read: Record<string, Cursor>
   notify: 'never' | 'mentions' | 'all'
+  /** The account that this browser is notified for while the page is closed. */
+  push: string
   /** Whether others see that the user is typing. */
   typing: boolean
   language: string

@@ -15,15 +15,21 @@ interface FetchEvent extends ExtendableEvent {
 interface NotificationEvent extends ExtendableEvent {
   notification: Notification
 }
+interface PushEvent extends ExtendableEvent {
+  data: { json(): unknown } | null
+}
 interface Client {
+  readonly focused: boolean
   focus(): Promise<Client>
   postMessage(message: unknown): void
 }
 interface Scope {
   addEventListener(type: 'install' | 'activate', listener: (event: ExtendableEvent) => void): void
   addEventListener(type: 'fetch', listener: (event: FetchEvent) => void): void
+  addEventListener(type: 'push', listener: (event: PushEvent) => void): void
   addEventListener(type: 'notificationclick', listener: (event: NotificationEvent) => void): void
   skipWaiting(): Promise<void>
+  registration: ServiceWorkerRegistration
   clients: {
     claim(): Promise<void>
     matchAll(options: { type: 'window' }): Promise<Client[]>
@@ -90,6 +96,39 @@ async function asset(request: Request): Promise<Response> {
   // What is loaded only when it is needed is kept from then on.
   if (response.ok) await (await caches.open(cacheName)).put(request, response.clone())
   return response
+}
+
+/** What the server pushes; see docs/http.md. Without a room it is only a hint. */
+interface Pushed {
+  room?: string
+  seq?: number
+  time?: number
+  from?: string
+  text?: string
+}
+
+scope.addEventListener('push', (event) => event.waitUntil(show(pushed(event.data))))
+
+function pushed(data: PushEvent['data']): Pushed {
+  try {
+    return (data?.json() ?? {}) as Pushed
+  } catch {
+    return {}
+  }
+}
+
+/** Shows what was pushed. The page's own notification of the room has the same tag, so there is one. */
+async function show({ room, seq, time, from, text }: Pushed): Promise<void> {
+  const direct = room?.startsWith('@')
+  const title = room && from ? (direct ? from : `${from} · ${room}`) : 'Kaban'
+  const hint = navigator.language.startsWith('de') ? 'Neue Nachricht' : 'New message'
+  const path = room ? `${base}r/${encodeURIComponent(room)}#${seq}` : base
+  const tag = room ? `kaban ${room}` : 'kaban'
+  const known = await scope.registration.getNotifications({ tag })
+  const clients = await scope.clients.matchAll({ type: 'window' })
+  // Whoever looks at the page sees the message there. Safari wants a notification for each push.
+  const silent = clients.some((client) => client.focused) || known.some(({ data }) => data === path)
+  await scope.registration.showNotification(title, { body: text || hint, tag, data: path, silent, renotify: !silent, timestamp: time } as NotificationOptions)
 }
 
 scope.addEventListener('notificationclick', (event) => {

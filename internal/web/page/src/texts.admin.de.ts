@@ -104,6 +104,8 @@ export const texts: AdminTexts = {
     'passkey.rename': 'hat einen Passkey umbenannt',
     'password.remove': 'hat ein Passwort entfernt',
     'password.set': 'hat ein neues Passwort gewählt',
+    'push.add': 'wird in einem Browser auch bei geschlossener Seite benachrichtigt',
+    'push.remove': 'wird in einem Browser nicht mehr bei geschlossener Seite benachrichtigt',
     'recovery.set': 'hat neue Wiederherstellungscodes erzeugt',
     'room.appoint': 'hat {subject} zum Op von {room} gemacht, ohne darin zu sein',
     'room.ban': 'hat {subject} aus {room} ausgeschlossen',

@@ -126,6 +126,8 @@ export const texts: AdminTexts = {
     'passkey.rename': 'renamed a passkey',
     'password.remove': 'removed a password',
     'password.set': 'chose a new password',
+    'push.add': 'has a browser notified while the page is closed',
+    'push.remove': 'has a browser no longer notified while the page is closed',
     'recovery.set': 'made new recovery codes',
     'room.appoint': 'made {subject} op of {room} without being in it',
     'room.ban': 'banned {subject} from {room}',

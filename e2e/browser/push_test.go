@@ -1,0 +1,128 @@
+package browser
+
+import (
+	"strings"
+	"testing"
+
+	cdpbrowser "github.com/chromedp/cdproto/browser"
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/serviceworker"
+	"github.com/chromedp/chromedp"
+)
+
+// subscribes replaces what needs a push service outside: the browser gives a subscription, and the
+// server keeps it.
+const subscribes = `
+	Object.defineProperty(Notification, 'permission', {get: () => window.permission ?? 'default', configurable: true})
+	Notification.requestPermission = async () => (window.asked = (window.asked ?? 0) + 1, window.permission = window.answer ?? 'granted')
+	let kept = null
+	PushManager.prototype.getSubscription = async () => kept
+	PushManager.prototype.subscribe = async function ({userVisibleOnly, applicationServerKey}) {
+		if (window.unreachable) throw new DOMException('no push service', 'AbortError')
+		const key = await crypto.subtle.generateKey({name: 'ECDH', namedCurve: 'P-256'}, true, ['deriveBits'])
+		const text = (bytes) => btoa(String.fromCharCode(...new Uint8Array(bytes))).replaceAll('+', '-').replaceAll('/', '_').replaceAll('=', '')
+		const bytes = Uint8Array.from(atob(applicationServerKey.replaceAll('-', '+').replaceAll('_', '/')), (c) => c.charCodeAt(0))
+		const json = {endpoint: 'https://push.example/send/x', expirationTime: null, keys: {p256dh: text(await crypto.subtle.exportKey('raw', key.publicKey)), auth: text(crypto.getRandomValues(new Uint8Array(16)))}}
+		return kept = {options: {applicationServerKey: bytes.buffer, userVisibleOnly}, toJSON: () => json, unsubscribe: async () => (kept = null, true)}
+	}
+`
+
+// TestPushSwitch switches notifications on while the page is closed, and off.
+func TestPushSwitch(t *testing.T) {
+	t.Parallel()
+	s := owned(t, "invite", "ben")
+	ben := newPage(t, desktop)
+	ben.expectBreaks()
+	ben.script(subscribes)
+	ben.signIn(s.url, "ben")
+	ben.until(`navigator.serviceWorker.controller`)
+	ben.part("Notifications")
+	const ready = `document.getElementById('push') && !document.getElementById('push').disabled`
+	const on = `document.getElementById('push').checked`
+	ben.until(ready + ` && !` + on + ` && window.asked === undefined`)
+	ben.picture("push")
+	toggle := func() { ben.t.Helper(); ben.until(ready); ben.text(`document.getElementById('push').click(), ''`) }
+
+	ben.text(`window.answer = 'denied', ''`)
+	toggle()
+	ben.until(`document.querySelector('.part [role=alert]')?.innerText.startsWith('Your browser blocks notifications')`)
+	ben.text(`window.answer = window.permission = 'granted', window.unreachable = true, ''`)
+	toggle()
+	ben.until(`document.querySelector('.part [role=alert]')?.innerText.startsWith('Your browser has refused')`)
+	ben.text(`window.unreachable = false, ''`)
+	toggle()
+	ben.until(ready + ` && ` + on + ` && !document.querySelector('.part [role=alert]')`)
+	ben.until(`JSON.parse(localStorage.getItem('kaban.push')) === 'ben'`)
+	// Without the text, for all browsers of the account.
+	ben.until(`document.getElementById('push-text')?.checked`)
+	ben.text(`document.getElementById('push-text').click(), ''`)
+	ben.until(`document.getElementById('push-text') && !document.getElementById('push-text').checked && !document.getElementById('push-text').disabled`)
+	ben.picture("push-on")
+	toggle()
+	ben.until(ready + ` && !` + on + ` && localStorage.getItem('kaban.push') === null`)
+	ben.fits("the switch for pushes")
+}
+
+// TestPushEvent has the real service worker receive pushes, while no page of Kaban is open, and looks at
+// the notifications. Nothing of them is in its caches. A click is for TestNotifications: it is the same.
+func TestPushEvent(t *testing.T) {
+	t.Parallel()
+	s := owned(t, "invite", "ben")
+	ben := newPage(t, desktop)
+	ben.expectBreaks()
+	command(ben, cdpbrowser.SetPermission, cdpbrowser.SetPermissionParams{
+		Permission: &cdpbrowser.PermissionDescriptor{Name: "notifications"}, Setting: cdpbrowser.PermissionSettingGranted,
+		Origin: s.url, BrowserContextID: chromedp.FromContext(ben.ctx).BrowserContextID,
+	})
+	registered := make(chan serviceworker.RegistrationID, 100)
+	if err := chromedp.Listen(ben.ctx, func(event any) {
+		if e, ok := event.(*serviceworker.EventWorkerRegistrationUpdated); ok {
+			for _, r := range e.Registrations {
+				select {
+				case registered <- r.RegistrationID:
+				default:
+				}
+			}
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	command(ben, serviceworker.Enable, cdp.Empty{})
+	ben.signIn(s.url, "ben")
+	ben.until(`navigator.serviceWorker.controller`)
+	var id serviceworker.RegistrationID
+	within(t, "registering the service worker", func() { id = <-registered })
+	// Another page of the same origin, which is not Kaban's: the browser shows its JSON.
+	ben.open(s.url + "/v1/server")
+	push := func(data string) {
+		t.Helper()
+		command(ben, serviceworker.DeliverPushMessage, serviceworker.DeliverPushMessageParams{Origin: s.url, RegistrationID: id, Data: data})
+	}
+	shown := func(want ...string) {
+		t.Helper()
+		ben.until(`(globalThis.looking ??= navigator.serviceWorker.getRegistration('/').then((r) => r.getNotifications()).then((all) => {
+			globalThis.looking = undefined
+			globalThis.notes = all.map((n) => [n.tag, n.title, n.body, n.data].join(' | ')).sort().join('\n')
+		})) && globalThis.notes === %s`, strings.Join(want, "\n"))
+	}
+	lobby := `kaban lobby | olga · lobby | <b>look</b> | /r/lobby#7`
+	push(`{"v":1,"room":"lobby","seq":7,"time":1790000000000,"from":"olga","text":"<b>look</b>","cause":"mention"}`)
+	shown(lobby)
+	direct := "kaban @abc | olga | psst | /r/%40abc#3"
+	push(`{"v":1,"room":"@abc","seq":3,"from":"olga","text":"psst","cause":"direct"}`)
+	shown(direct, lobby)
+	// A later one of the room takes the place of the earlier; without its text it is a hint.
+	push(`{"v":1,"room":"lobby","seq":9,"from":"olga","cause":"room"}`)
+	later := `kaban lobby | olga · lobby | New message | /r/lobby#9`
+	shown(direct, later)
+	for _, hint := range []string{`{"v":1}`, ``, `no JSON`} { // also what a later server may push
+		push(hint)
+		shown(direct, later, `kaban | Kaban | New message | /`)
+	}
+	kept := value[string](ben, `caches.keys().then(async (names) => (await Promise.all(names.map(async (name) => (await (await caches.open(name)).keys()).map((r) => r.url)))).flat().join(' '))`, awaited)
+	for _, text := range []string{"look", "psst", "v1", "push"} {
+		if kept == "" || strings.Contains(kept, text) {
+			t.Errorf("the caches have %q: %s", text, kept)
+		}
+	}
+}

@@ -1,0 +1,480 @@
+package chat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"kaban"
+	"kaban/internal/access"
+	"kaban/internal/dispatch"
+	"kaban/internal/people"
+	"kaban/internal/push"
+	"kaban/internal/store"
+)
+
+// Bounds of what looks for accounts to push to.
+const (
+	// maxStretches is how many rooms wait to be looked at. What comes in others beyond is not
+	// pushed, and counted.
+	maxStretches = 4096
+	// maxLooked is how many messages of a room are looked at each time, the newest ones. An account
+	// is notified of one or two of them anyway.
+	maxLooked = 200
+	// lookPause is how long to wait before rooms are looked at again: in a busy room many
+	// messages are one look.
+	lookPause = 250 * time.Millisecond
+	// lastLook is how long the last look may take when the server ends.
+	lastLook = 3 * time.Second
+	// maxPushes is how many browsers of an account there may be; see account.MaxPushes.
+	maxPushes = 100
+)
+
+// pushes looks for accounts that new messages notify, and has their browsers told. It is a reader
+// behind the log: no send waits for it.
+type pushes struct {
+	chat   *Chat
+	log    *slog.Logger
+	missed atomic.Uint64 // stretches that had no place in grown
+	// service is set by StartPushes; nil: nobody is notified.
+	service atomic.Pointer[Pusher]
+	// some is set while subscribed has any, so that a message costs nothing where nobody
+	// has subscribed.
+	some atomic.Bool
+
+	wake    chan struct{} // has an element if there is something in grown
+	end     chan struct{}
+	ending  sync.Once
+	group   sync.WaitGroup
+	failing bool // of the goroutine
+
+	mu         sync.Mutex          // guards all below; a leaf
+	subscribed map[string]uint64   // accounts that may have browsers, and how often that was noted
+	grown      map[string]*stretch // by the key of the room
+}
+
+// stretch is the run of new messages of a room.
+type stretch struct {
+	room        kaban.RoomName
+	first, last uint64
+}
+
+func newPushes(c *Chat, log *slog.Logger) *pushes {
+	return &pushes{
+		chat: c, log: log, subscribed: make(map[string]uint64), grown: make(map[string]*stretch),
+		wake: make(chan struct{}, 1), end: make(chan struct{}),
+	}
+}
+
+// Pusher sends notices to browsers, as push.Service does. None of its methods waits.
+type Pusher interface {
+	Push(to *push.Subscription, n push.Notice) error
+	Withdraw(account, room string, upTo uint64) int
+	Forget(account, subscription string) int
+}
+
+// StartPushes has browsers notified of messages from now on, by a service whose Compose is
+// ComposePush. It is called once. Close ends it, before the service is closed.
+func (c *Chat) StartPushes(ctx context.Context, service Pusher) error {
+	p := c.pushes
+	err := c.dispatcher.View(ctx, func(tx store.Tx) error {
+		return people.Pushes.All(tx, func(b *people.Push) bool {
+			c.Subscribed(b.Account)
+			return true
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("read which browsers are notified: %w", err)
+	}
+	p.service.Store(&service)
+	p.group.Go(p.run)
+	return nil
+}
+
+// Subscribed notes that a browser of an account was subscribed to pushes.
+func (c *Chat) Subscribed(account string) {
+	p := c.pushes
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.subscribed[account]++
+	p.some.Store(true)
+}
+
+// Unsubscribed notes that a subscription has ended: what waits for it is forgotten.
+func (c *Chat) Unsubscribed(account, subscription string) {
+	if s := c.pushes.service.Load(); s != nil {
+		(*s).Forget(account, subscription)
+	}
+}
+
+// close looks at what is left, and ends the looking.
+func (p *pushes) close() {
+	p.ending.Do(func() { close(p.end) })
+	p.group.Wait()
+}
+
+// read notes that an account has read a room up to a seq.
+func (p *pushes) read(account string, room kaban.RoomName, seq uint64) {
+	if s := p.service.Load(); s != nil {
+		(*s).Withdraw(account, room.Key(), seq)
+	}
+}
+
+// appended notes what was said in a room. The committer calls it.
+func (p *pushes) appended(room kaban.RoomName, entries []store.Entry) {
+	if !p.some.Load() || p.service.Load() == nil {
+		return
+	}
+	var first, last uint64
+	for i := range entries {
+		if entries[i].Kind == kaban.KindMessage {
+			if last = entries[i].Seq; first == 0 {
+				first = last
+			}
+		}
+	}
+	if last == 0 {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.grown[room.Key()]
+	switch {
+	case s != nil:
+		s.first, s.last = min(s.first, first), max(s.last, last)
+	case len(p.grown) >= maxStretches:
+		p.missed.Add(1)
+		return
+	default:
+		p.grown[room.Key()] = &stretch{room, first, last}
+	}
+	select {
+	case p.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take returns the rooms that wait.
+func (p *pushes) take() map[string]*stretch {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	taken := p.grown
+	p.grown = make(map[string]*stretch)
+	return taken
+}
+
+// run looks at rooms until the chat is closed, and then at those that are left.
+func (p *pushes) run() {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	pause := time.NewTimer(0)
+	defer pause.Stop()
+	for {
+		select {
+		case <-p.wake:
+			p.lookAll(ctx)
+			pause.Reset(lookPause)
+			select {
+			case <-pause.C:
+				continue
+			case <-p.end:
+			}
+		case <-p.end:
+		}
+		ctx, cancel := context.WithTimeout(ctx, lastLook)
+		defer cancel()
+		p.lookAll(ctx)
+		return
+	}
+}
+
+func (p *pushes) lookAll(ctx context.Context) {
+	if n := p.missed.Swap(0); n > 0 {
+		p.log.Warn("too many rooms had new messages at once, so some browsers are not notified", "missed", n)
+	}
+	for _, s := range p.take() {
+		err := p.look(ctx, s)
+		if err != nil && !IsGoingDown(err) {
+			if !p.failing {
+				p.log.Warn("new messages could not be read for pushes, so some browsers are not notified", "error", err)
+			}
+			p.failing = true
+			continue
+		}
+		p.failing = false
+	}
+}
+
+// look finds the accounts that new messages of a room notify.
+func (p *pushes) look(ctx context.Context, s *stretch) error {
+	found, err := p.chat.dispatcher.History(ctx, s.room, store.Page{After: s.first - 1, Before: s.last + 1, Last: true, Limit: maxLooked})
+	if err != nil {
+		return ignoreGone(err)
+	}
+	messages := slices.DeleteFunc(found.Entries, func(e Entry) bool { return e.Kind != kaban.KindMessage || e.IsDeleted() })
+	if len(messages) == 0 {
+		return nil
+	}
+	members, err := p.members(ctx, s.room)
+	if err != nil {
+		return err
+	}
+	mentioning := slices.ContainsFunc(messages, func(e Entry) bool { return strings.Contains(e.Content, "@") })
+	for i := range members {
+		if err := p.notify(ctx, s.room, &members[i], messages, mentioning); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ignoreGone takes a room or an entry that is gone for nothing to push.
+func ignoreGone(err error) error {
+	if errors.Is(err, ErrNotFound) || errors.Is(err, ErrDamaged) {
+		return nil
+	}
+	return err
+}
+
+// members returns the memberships in a room of accounts that may have browsers.
+func (p *pushes) members(ctx context.Context, room kaban.RoomName) (members []people.Member, err error) {
+	p.mu.Lock()
+	accounts := make(map[string]struct{}, len(p.subscribed))
+	for id := range p.subscribed {
+		accounts[id] = struct{}{}
+	}
+	p.mu.Unlock()
+	err = p.chat.dispatcher.View(ctx, func(tx store.Tx) error {
+		members = nil
+		known, _, err := people.Rooms.Known(tx, room)
+		if err != nil {
+			return err
+		}
+		if known.Members < len(accounts) {
+			return people.Members.All(tx, room.Key(), func(m *people.Member) bool {
+				if _, may := accounts[m.Account]; may {
+					members = append(members, *m)
+				}
+				return true
+			})
+		}
+		for id := range accounts {
+			m, in, err := people.Members.Find(tx, room.Key(), id)
+			if err != nil {
+				return err
+			}
+			if in {
+				members = append(members, m)
+			}
+		}
+		return nil
+	})
+	return members, err
+}
+
+// notify pushes to a member of a room what of its new messages notifies it: the last one that is
+// meant for it, and the last one of all if that is later. Whether that is still so is decided when it is
+// sent.
+func (p *pushes) notify(ctx context.Context, room kaban.RoomName, m *people.Member, messages []Entry, mentioning bool) error {
+	account, browsers, err := p.browsers(ctx, m.Account)
+	if err != nil || len(browsers) == 0 {
+		return err
+	}
+	if isQuiet(account.Quiet, time.Now()) {
+		return nil
+	}
+	var mentions []store.Mention
+	if mentioning {
+		if mentions, err = p.chat.dispatcher.Mentions(ctx, room, m.Account, messages[0].Seq-1, messages[len(messages)-1].Seq); err != nil {
+			return err
+		}
+	}
+	var urgent, other uint64
+	for i := range messages {
+		e := &messages[i]
+		if e.Seq <= m.Read || e.Seq < m.From || isBy(e, m.Account) {
+			continue
+		}
+		mentioned := slices.ContainsFunc(mentions, func(m store.Mention) bool { return m.Seq == e.Seq })
+		cause := causeOf(levelOf(m, &account), room.IsDirect(), mentioned, hasKeyword(e.Content, account.Keywords))
+		switch {
+		case cause == "":
+		case isUrgent(cause):
+			urgent = e.Seq
+		default:
+			other = e.Seq
+		}
+	}
+	service := *p.service.Load()
+	for _, to := range browsers {
+		for seq, isUrgent := range map[uint64]bool{urgent: true, other: false} {
+			if seq > 0 && (isUrgent || seq > urgent) {
+				// A service that is closed pushes nothing, and there is no other error.
+				_ = service.Push(to, push.Notice{Account: m.Account, Room: room.Key(), Seq: seq, Urgent: isUrgent})
+			}
+		}
+	}
+	return nil
+}
+
+// isBy reports whether an account has written an entry.
+func isBy(e *Entry, account string) bool {
+	author, _ := kaban.AuthorOf(e.Author)
+	return author == account
+}
+
+// levelOf returns the level of a member in a room.
+func levelOf(m *people.Member, account *people.Account) kaban.NotifyLevel {
+	if m.Notify != 0 {
+		return m.Notify
+	}
+	return account.DefaultLevel()
+}
+
+// browsers returns an account and its browsers whose devices are signed in. An account that has
+// none any more is not asked about again.
+func (p *pushes) browsers(ctx context.Context, id string) (account people.Account, browsers []*push.Subscription, err error) {
+	any, noted := false, p.noted(id)
+	err = p.chat.dispatcher.View(ctx, func(tx store.Tx) (err error) {
+		browsers = nil
+		if account, err = people.Accounts.Get(tx, id); err != nil {
+			return err
+		}
+		kept, _, err := people.Pushes.Of(tx, id, maxPushes)
+		if err != nil {
+			return err
+		}
+		any = len(kept) > 0
+		for i := range kept {
+			b := &kept[i]
+			device, err := people.Secrets.WithID(tx, b.Device)
+			switch {
+			case errors.Is(err, people.ErrNotFound), err == nil && device.Expires != 0 && device.Expires <= p.chat.now():
+				continue
+			case err != nil:
+				return err
+			}
+			to, err := push.ParseSubscription(b.Endpoint, b.P256DH, b.Auth)
+			if err != nil { // it was checked before it was stored
+				continue
+			}
+			if b.FailingSince != 0 {
+				to.FailingSince = time.UnixMilli(b.FailingSince)
+			}
+			browsers = append(browsers, to)
+		}
+		return nil
+	})
+	if errors.Is(err, people.ErrNotFound) {
+		err = nil
+	}
+	if err == nil && !any {
+		p.forget(id, noted)
+	}
+	return account, browsers, err
+}
+
+// noted returns how often it was noted that an account has a browser.
+func (p *pushes) noted(account string) uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.subscribed[account]
+}
+
+// forget notes that an account has no browsers, unless one was noted meanwhile.
+func (p *pushes) forget(account string, noted uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.subscribed[account] == noted {
+		delete(p.subscribed, account)
+		p.some.Store(len(p.subscribed) > 0)
+	}
+}
+
+// ComposePush returns what to show of a notice now. It returns push.ErrUnwanted if the account may not
+// read the message, has read it, or does not want to be notified of it any more.
+func (c *Chat) ComposePush(ctx context.Context, n push.Notice) (push.Message, error) {
+	var account people.Account
+	var name kaban.RoomName
+	err := c.dispatcher.View(ctx, func(tx store.Tx) (err error) {
+		if account, err = people.Accounts.Get(tx, n.Account); err != nil {
+			return err
+		}
+		room, err := people.Rooms.Get(tx, n.Room)
+		if err == nil {
+			name, err = kaban.ParseAnyRoom(room.Name)
+		}
+		return err
+	})
+	switch {
+	case errors.Is(err, people.ErrNotFound):
+		return push.Message{}, push.ErrUnwanted
+	case err != nil:
+		return push.Message{}, err
+	case account.Status != people.StatusActive || isQuiet(account.Quiet, time.Now()):
+		return push.Message{}, push.ErrUnwanted
+	}
+	identity, err := account.Identity()
+	if err != nil {
+		return push.Message{}, err
+	}
+	return c.With(identity, netip.Addr{}, nil).composePush(ctx, &account, name, n.Seq)
+}
+
+// composePush is ComposePush of a message in a room.
+func (u User) composePush(ctx context.Context, account *people.Account, name kaban.RoomName, seq uint64) (push.Message, error) {
+	state, in, err := u.State(ctx, name)
+	if err == nil && (!in || seq <= state.Read) {
+		err = push.ErrUnwanted
+	}
+	var e *Entry
+	if err == nil {
+		e, err = u.readOne(ctx, name, seq)
+	}
+	if err == nil && (e == nil || isBy(e, account.ID)) {
+		err = push.ErrUnwanted
+	}
+	var mentions []store.Mention
+	if err == nil && strings.Contains(e.Content, "@") {
+		mentions, err = u.chat.dispatcher.Mentions(ctx, name, account.ID, seq-1, seq)
+	}
+	switch {
+	case isRefusal(err):
+		return push.Message{}, push.ErrUnwanted
+	case err != nil:
+		return push.Message{}, err
+	}
+	cause := causeOf(state.Notify, name.IsDirect(), len(mentions) > 0, hasKeyword(e.Content, account.Keywords))
+	switch {
+	case cause == "":
+		return push.Message{}, push.ErrUnwanted
+	case account.PushHint:
+		return push.Message{}, nil
+	}
+	return push.Message{Room: name.String(), Seq: seq, Time: e.Time, From: e.Username, Text: plainText(e.Content), Cause: cause}, nil
+}
+
+// readOne returns a message as the user may read it now; nil if there is none.
+func (u User) readOne(ctx context.Context, name kaban.RoomName, seq uint64) (message *Entry, err error) {
+	err = u.whileAllowed(ctx, access.Read, name, func(_ *dispatch.Room, found ruling) error {
+		if message = nil; seq < found.from {
+			return nil
+		}
+		page, err := u.chat.dispatcher.History(ctx, name, store.Page{After: seq - 1, Before: seq + 1, Limit: 1})
+		if err != nil {
+			return ignoreGone(err)
+		}
+		if len(page.Entries) > 0 && page.Entries[0].Kind == kaban.KindMessage && !page.Entries[0].IsDeleted() {
+			message = &page.Entries[0]
+		}
+		return nil
+	})
+	return message, err
+}
