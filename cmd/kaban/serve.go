@@ -201,7 +201,7 @@ func (c *serveCommand) Run(std streams, args commandLine) error {
 // over serves a store until a signal or a failure ends it.
 func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*endpoint, around *surroundings) error {
 	log := around.log
-	failed := make(chan error, len(endpoints)+1) // of each listener and of the store
+	failed := make(chan error, len(endpoints)+2) // of each listener, of the store and of its directory
 	dispatcher, err := c.dispatcher(kept, log, failed)
 	if err != nil {
 		return err
@@ -258,6 +258,7 @@ func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*e
 		rate: newRate(func() int64 { return sent(shared.rooms.Counts()) }), started: time.Now(),
 	}
 	serving.Go(func() { state.rate.sample(ctx) })
+	serving.Go(func() { watchData(ctx, c.Data, failed) })
 	if shared.backups != nil {
 		serving.Go(func() { shared.backups.Run(ctx) })
 	}

@@ -33,7 +33,7 @@ const panels = {
   retentionDeletes_one: 'This deletes {count} message for good. Press again to do it.',
   retentionDeletes_other: 'This deletes {count} messages for good. Press again to do it.',
   claimed: 'Your server is ready',
-  claimedText: 'Invite the others with this link. You find it, and can revoke it, under Invites in the settings.',
+  claimedText: 'Send this link to the others. It is not shown again: Invites in the settings revokes it and makes new ones.',
   claimedOpenText: 'Others can come in by themselves. With this link they have an account at once.',
   hookPaused: 'paused',
   noHooks: 'There are no webhooks yet.',
