@@ -186,8 +186,8 @@ var rules = map[string]rule{
 		"a permission depends only on facts",
 	},
 	"kaban/internal/chat": {
-		[]string{"kaban", "kaban/internal/access", "kaban/internal/dispatch", "kaban/internal/emoji", "kaban/internal/limit", "kaban/internal/markup", "kaban/internal/people", "kaban/internal/push", "kaban/internal/search", "kaban/internal/session", "kaban/internal/store", "kaban/internal/tcp"},
-		[]string{"golang.org/x/text/unicode/norm"},
+		[]string{"kaban", "kaban/internal/access", "kaban/internal/attention", "kaban/internal/dispatch", "kaban/internal/emoji", "kaban/internal/limit", "kaban/internal/markup", "kaban/internal/people", "kaban/internal/push", "kaban/internal/search", "kaban/internal/session", "kaban/internal/store", "kaban/internal/tcp"},
+		nil,
 		"the permitted actions do not depend on the protocol",
 	},
 	"kaban/internal/frame": {

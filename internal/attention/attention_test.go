@@ -69,6 +69,10 @@ func TestHasKeyword(t *testing.T) {
 		{"\ufb01re", "fire", true},
 		{"STRASSE", "straße", false},
 		{"ΣΑΣ", "σας", true},
+		{"who is on\tcall?", "on call", true},
+		{"ÄRGER", "ärger", true},
+		{"x_deploy", "deploy", false},
+		{"今天部署了", "部署", true},
 		{"anything", "", false},
 		{"", "x", false},
 	} {

@@ -14,6 +14,7 @@ import (
 
 	"kaban"
 	"kaban/internal/access"
+	"kaban/internal/attention"
 	"kaban/internal/dispatch"
 	"kaban/internal/people"
 	"kaban/internal/push"
@@ -287,7 +288,7 @@ func (p *pushes) notify(ctx context.Context, room kaban.RoomName, m *people.Memb
 	if err != nil || len(browsers) == 0 {
 		return err
 	}
-	if isQuiet(account.Quiet, time.Now()) {
+	if (*attention.Quiet)(account.Quiet).Covers(time.Now()) {
 		return nil
 	}
 	var mentions []store.Mention
@@ -303,7 +304,7 @@ func (p *pushes) notify(ctx context.Context, room kaban.RoomName, m *people.Memb
 			continue
 		}
 		mentioned := slices.ContainsFunc(mentions, func(m store.Mention) bool { return m.Seq == e.Seq })
-		cause := causeOf(levelOf(m, &account), room.IsDirect(), mentioned, hasKeyword(e.Content, account.Keywords))
+		cause := causeOf(levelOf(m, &account), room.IsDirect(), mentioned, attention.HasKeyword(e.Content, account.Keywords))
 		switch {
 		case cause == "":
 		case isUrgent(cause):
@@ -418,7 +419,7 @@ func (c *Chat) ComposePush(ctx context.Context, n push.Notice) (push.Message, er
 		return push.Message{}, push.ErrUnwanted
 	case err != nil:
 		return push.Message{}, err
-	case account.Status != people.StatusActive || isQuiet(account.Quiet, time.Now()):
+	case account.Status != people.StatusActive || (*attention.Quiet)(account.Quiet).Covers(time.Now()):
 		return push.Message{}, push.ErrUnwanted
 	}
 	identity, err := account.Identity()
@@ -451,7 +452,7 @@ func (u User) composePush(ctx context.Context, account *people.Account, name kab
 	case err != nil:
 		return push.Message{}, err
 	}
-	cause := causeOf(state.Notify, name.IsDirect(), len(mentions) > 0, hasKeyword(e.Content, account.Keywords))
+	cause := causeOf(state.Notify, name.IsDirect(), len(mentions) > 0, attention.HasKeyword(e.Content, account.Keywords))
 	switch {
 	case cause == "":
 		return push.Message{}, push.ErrUnwanted

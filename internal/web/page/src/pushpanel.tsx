@@ -35,46 +35,21 @@ export function PushPanel() {
   const never = inTheWay.value === 'insecure' || inTheWay.value === 'unsupported'
   return (
     <fieldset aria-busy={busy.value}>
-      <label class="option">
-        <input
-          type="checkbox"
-          id="push"
-          checked={on.value}
-          disabled={busy.value || never}
-          aria-describedby="push-help"
-          onClick={(event) => {
-            event.preventDefault() // it is on once the server says so
-            void attempt(on.peek() ? unsubscribe : subscribe)
-          }}
-        />
-        <span>{words.title}</span>
-      </label>
-      <p class="quiet" id="push-help">
-        {words.help}
-      </p>
+      <Option id="push" on={on.value} disabled={busy.value || never} turn={() => void attempt(on.peek() ? unsubscribe : subscribe)} title={words.title} help={words.help} />
       {inTheWay.value && (
         <p class={never ? 'quiet' : 'problem'} role="alert">
           {words[inTheWay.value]}
         </p>
       )}
       {on.value && (
-        <label class="option">
-          <input
-            type="checkbox"
-            id="push-text"
-            checked={withText.value}
-            disabled={busy.value}
-            aria-describedby="push-text-help"
-            onClick={(event) => {
-              event.preventDefault()
-              void attempt(() => setContent(withText.peek() ? 'hint' : 'text'))
-            }}
-          />
-          <span>{words.text}</span>
-          <span class="quiet help" id="push-text-help">
-            {words.textHelp}
-          </span>
-        </label>
+        <Option
+          id="push-text"
+          on={withText.value}
+          disabled={busy.value}
+          turn={() => void attempt(() => setContent(withText.peek() ? 'hint' : 'text'))}
+          title={words.text}
+          help={words.textHelp}
+        />
       )}
       {problem.value && (
         <p class="problem" role="alert">
@@ -82,5 +57,29 @@ export function PushPanel() {
         </p>
       )}
     </fieldset>
+  )
+}
+
+/** A switch that is on once the server says so. */
+function Option(props: { id: string; on: boolean; disabled: boolean; turn: () => void; title: string; help: string }) {
+  const help = `${props.id}-help`
+  return (
+    <label class="option">
+      <input
+        type="checkbox"
+        id={props.id}
+        checked={props.on}
+        disabled={props.disabled}
+        aria-describedby={help}
+        onClick={(event) => {
+          event.preventDefault()
+          props.turn()
+        }}
+      />
+      <span>{props.title}</span>
+      <span class="quiet help" id={help}>
+        {props.help}
+      </span>
+    </label>
   )
 }
