@@ -223,7 +223,7 @@ func (s *Service) make(ctx context.Context) (File, error) {
 		return File{}, err
 	}
 	if err := s.config.Make(ctx, path); err != nil {
-		return File{}, errors.Join(err, s.discard(path))
+		return File{}, together(err, s.discard(path))
 	}
 	info, err := os.Stat(path)
 	if err != nil {
@@ -266,7 +266,21 @@ func (s *Service) prune() error {
 			errs = append(errs, err)
 		}
 	}
-	return errors.Join(append(errs, s.refresh())...)
+	return together(append(errs, s.refresh())...)
+}
+
+// together returns errors as one with a text of one line, or nil if there are none.
+func together(errs ...error) (all error) {
+	for _, err := range errs {
+		switch {
+		case err == nil:
+		case all == nil:
+			all = err
+		default:
+			all = fmt.Errorf("%w; %w", all, err)
+		}
+	}
+	return all
 }
 
 // Status returns the present state.

@@ -300,6 +300,23 @@ func TestLeftoversOfFailures(t *testing.T) {
 	})
 }
 
+// What is wrong fits into a line, also if what a failed backup has left cannot be removed.
+func TestLeftoversThatStay(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		f := &fixture{dir: dir, fail: errors.New("the database is damaged")}
+		s := f.service(time.Hour, 7)
+		s.config.Make = func(_ context.Context, file string) error {
+			return errors.Join(f.fail, os.MkdirAll(filepath.Join(file, "in it"), 0o700))
+		}
+		run(s, time.Second)
+		text := fmt.Sprint(s.Status().Err)
+		if !errors.Is(s.Status().Err, f.fail) || !strings.Contains(text, "is damaged; remove ") || strings.Contains(text, "\n") {
+			t.Errorf("the failure is %q", text)
+		}
+	})
+}
+
 // A server that ends in the middle of a backup does not wait for it, and reports no failure.
 func TestInterrupted(t *testing.T) {
 	dir := t.TempDir()
