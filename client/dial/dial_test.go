@@ -300,6 +300,17 @@ func TestStrangeServers(t *testing.T) {
 			t.Errorf("%d: got %v", status, err)
 		}
 	}
+	for body, want := range map[string]string{
+		`{"title":"Unauthorized","status":401,"detail":"no owner yet","code":"auth_required"}`: "no owner yet (HTTP status 401)",
+		`{"detail":"of another program"}`: "there is no Kaban WebSocket: HTTP status 401",
+		`{`:                               "there is no Kaban WebSocket: HTTP status 401",
+	} {
+		answer := fmt.Sprintf("HTTP/1.1 401 X\r\nContent-Type: application/problem+json; charset=utf-8\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
+		_, err := dialer(t, "https://"+dialtest.NewFront(t, config, says(answer)).Addr(), trust).Dial(within10s(t))
+		if no, ok := errors.AsType[*UpgradeError](err); !ok || no.Error() != want {
+			t.Errorf("%s: got %v, want %s", body, err, want)
+		}
+	}
 	for name, answer := range map[string]string{
 		"no key":        "HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
 		"wrong key":     "HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: AAAA\r\n\r\n",

@@ -172,10 +172,16 @@ type UpgradeError struct {
 	Status int // of HTTP
 	// Location is where the answer points to, or "".
 	Location string
+	// Detail is what a Kaban server says for people; "" if it is none, or says nothing. It is not
+	// fit for terminals.
+	Detail string
 }
 
 // Error returns the answer.
 func (e *UpgradeError) Error() string {
+	if e.Detail != "" {
+		return fmt.Sprintf("%s (HTTP status %d)", e.Detail, e.Status)
+	}
 	if e.Location != "" {
 		return fmt.Sprintf("there is no Kaban WebSocket: HTTP status %d, which points to %s", e.Status, e.Location)
 	}

@@ -8,10 +8,12 @@ import (
 	"crypto/tls"
 	"encoding/base64"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math"
+	"mime"
 	"net"
 	"net/http"
 	"strings"
@@ -87,21 +89,32 @@ func acceptKey(key string) string {
 
 // notUpgraded returns the error for another answer than a WebSocket.
 func notUpgraded(answer *http.Response) error {
+	text, _ := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
 	if answer.StatusCode == http.StatusBadRequest {
 		// The answers of Go and of nginx to HTTP where they expect TLS.
-		text, _ := io.ReadAll(io.LimitReader(answer.Body, maxAnswer))
 		for _, sign := range []string{"HTTP request to an HTTPS server", "HTTP request was sent to HTTPS port"} {
 			if bytes.Contains(text, []byte(sign)) {
 				return ErrTLSOnly
 			}
 		}
 	}
-	e := &UpgradeError{Status: answer.StatusCode}
+	e := &UpgradeError{Status: answer.StatusCode, Detail: detailOf(answer.Header, text)}
 	if to, err := answer.Location(); err == nil && to.User == nil {
 		to.RawQuery, to.Fragment = "", ""
 		e.Location = to.String()
 	}
 	return e
+}
+
+// detailOf returns what an answer says for people if it is one of a Kaban server: problem details
+// (RFC 9457) with a code. Otherwise "".
+func detailOf(header http.Header, body []byte) string {
+	var problem struct{ Code, Detail string }
+	kind, _, _ := mime.ParseMediaType(header.Get("Content-Type"))
+	if kind != "application/problem+json" || json.Unmarshal(body, &problem) != nil || problem.Code == "" {
+		return ""
+	}
+	return problem.Detail
 }
 
 // socket is a connection with the lines of kaban/1 as text messages: each line is one,

@@ -180,6 +180,9 @@ func explainServer(addr string, err error) string {
 		if bad.Status == http.StatusMisdirectedRequest {
 			return fmt.Sprintf("the server at %s does not know that it has this name (HTTP status %d); check --server, or ask its operator to give this address with --origin", addr, bad.Status)
 		}
+		if bad.Detail != "" {
+			return fmt.Sprintf("the server at %s refuses: %s", addr, display.Line(bad.Error()))
+		}
 		return fmt.Sprintf("%s: %s; check the host and the path of --server", addr, display.Line(bad.Error()))
 	}
 	switch {

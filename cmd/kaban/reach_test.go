@@ -197,6 +197,7 @@ func TestExplainWay(t *testing.T) {
 		{&dial.ProxyError{Proxy: "p:1", Status: 407}, []string{"the proxy at p:1 wants a name and a password", "http://NAME:PASSWORD@HOST:PORT"}},
 		{&dial.ProxyError{Proxy: "p:1", Status: 403}, []string{"the proxy at p:1 refuses", "NO_PROXY"}},
 		{&dial.UpgradeError{Status: 404}, []string{"HTTP status 404", "path of --server"}},
+		{&dial.UpgradeError{Status: 401, Detail: "this server has no owner yet"}, []string{"refuses: this server has no owner yet (HTTP status 401)"}},
 		{&dial.UpgradeError{Status: 421}, []string{"does not know that it has this name", "--origin"}},
 		{dial.ErrNoTLS, []string{"does not speak TLS there", "tcp://"}},
 		{dial.ErrTLSOnly, []string{"speaks TLS there", "tls://"}},
