@@ -307,16 +307,18 @@ func story(t *testing.T) (script []line, entries, history []string) {
 		says(react(t, "dan", "d1", 1, true, "👍"), stored(19)),
 		says(react(t, "ann", "a8", 1, true, "🎉"), stored(20)),
 	}
-	return script, []string{
-			"1 ann: Hello (edited 14, pinned 12, 2 replies)", "2 ann edits 1", "3 bob answers 1: hi with cat.png", "4 bob reacts to 1: +👍",
-			"5 ann reacts to 3: +🎉", "6 carol (edited 8, deleted 11, 1 replies)", "7 carol reacts to 6: +👍", "8 carol edits 6",
-			"9 carol pins 6: +", "10 ann answers 6 (deleted 17)", "11 bob deletes 6: it is spam", "12 bob pins 1: +",
-			"13 carol reacts to 1: +👍", "14 ann edits 1: Hello", "15 ann kind 6 of 0: cats", "16 bob reacts to 1: -👍", "17 ann deletes 10",
-			"18 carol answers 1: hey", "19 dan reacts to 1: +👍", "20 ann reacts to 1: +🎉",
-		}, []string{
-			"1 ann: Hello (edited 14, pinned 12, 2 replies, 👍 carol 13 dan 19, 🎉 ann 20)", "3 bob answers 1: hi with cat.png (🎉 ann 5)",
-			"6 carol (edited 8, deleted 11, 1 replies)", "10 ann answers 6 (deleted 17)", "15 ann kind 6 of 0: cats", "18 carol answers 1: hey",
-		}
+	entries = []string{
+		"1 ann: Hello (edited 14, pinned 12, 2 replies)", "2 ann edits 1", "3 bob answers 1: hi with cat.png", "4 bob reacts to 1: +👍",
+		"5 ann reacts to 3: +🎉", "6 carol (edited 8, deleted 11, 1 replies)", "7 carol reacts to 6: +👍", "8 carol edits 6",
+		"9 carol pins 6: +", "10 ann answers 6 (deleted 17)", "11 bob deletes 6: it is spam", "12 bob pins 1: +",
+		"13 carol reacts to 1: +👍", "14 ann edits 1: Hello", "15 ann kind 6 of 0: cats", "16 bob reacts to 1: -👍", "17 ann deletes 10",
+		"18 carol answers 1: hey", "19 dan reacts to 1: +👍", "20 ann reacts to 1: +🎉",
+	}
+	history = []string{
+		"1 ann: Hello (edited 14, pinned 12, 2 replies, 👍 carol 13 dan 19, 🎉 ann 20)", "3 bob answers 1: hi with cat.png (🎉 ann 5)",
+		"6 carol (edited 8, deleted 11, 1 replies)", "10 ann answers 6 (deleted 17)", "15 ann kind 6 of 0: cats", "18 carol answers 1: hey",
+	}
+	return script, entries, history
 }
 
 func testStory(t *testing.T, s store.Store) {
