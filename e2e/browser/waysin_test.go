@@ -91,7 +91,7 @@ func TestNoPasskeysAtAnAddress(t *testing.T) {
 		t.Error("a passkey is offered")
 	}
 	// Whoever misses them reads where they are.
-	there := "Passkeys work at " + s.named() + "."
+	there := "To use a passkey, open this page at " + s.named() + "."
 	p.until(`document.querySelector('.no-passkeys')?.innerText === %s`, there)
 	p.picture("passkeys-elsewhere")
 	p.fillSignIn("olga", password)

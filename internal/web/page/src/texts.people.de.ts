@@ -24,7 +24,7 @@ export const people: Record<keyof typeof en, string> = {
   usePassword: 'Passwort benutzen',
   useRecoveryCode: 'Wiederherstellungscode benutzen',
   withPasskey: 'Mit Passkey anmelden',
-  passkeysElsewhere: 'Passkeys gibt es unter {address}.',
+  passkeysElsewhere: 'Für einen Passkey öffne diese Seite unter {address}.',
   withProvider: 'Mit {name} anmelden',
   displayName: 'Anzeigename (optional)',
   passwordHelp: 'Mindestens {min} Zeichen.',

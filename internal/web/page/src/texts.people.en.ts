@@ -22,7 +22,7 @@ export const people = {
   usePassword: 'Use a password',
   useRecoveryCode: 'Use a recovery code',
   withPasskey: 'Sign in with a passkey',
-  passkeysElsewhere: 'Passkeys work at {address}.',
+  passkeysElsewhere: 'To use a passkey, open this page at {address}.',
   withProvider: 'Sign in with {name}',
   displayName: 'Display name (optional)',
   passwordHelp: 'At least {min} characters.',
