@@ -46,7 +46,7 @@ export function Invited() {
 function Accept({ invite, secret }: { invite: Invite; secret: string }) {
   const rooms = (invite.rooms ?? []).map((room) => `#${room}`).join(', ')
   return (
-    <Card title={invite.by ? t('invitedBy', { name: invite.by }) : t('invited')} text={rooms === '' ? t('invitedText') : t('invitedRooms', { rooms })}>
+    <Card title={invite.by ? t('invitedBy', { name: invite.by }) : t('invited')} text={t(rooms === '' ? 'invitedText' : 'invitedRooms', { rooms, host: location.host })}>
       <AccountForm label={t('acceptInvite')} secret={{ invite: secret }} send={async (draft) => signedIn(await call<Session>('POST', 'v1/invite/accept', { ...draft, invite: secret, device: deviceName() }))} />
     </Card>
   )
