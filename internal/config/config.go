@@ -103,7 +103,7 @@ func read(path string) ([]byte, error) {
 func explain(err error) error {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("%w; check the path given with --config", err)
+		return fmt.Errorf("%w; check the path of the configuration file", err)
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("%w; make it readable for the user that runs the server", err)
 	}
