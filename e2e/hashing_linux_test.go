@@ -144,10 +144,14 @@ func TestAHashingProcessInheritsNothing(t *testing.T) {
 	if tasks, err = filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", s.Process.Pid)); err != nil {
 		t.Fatal(err)
 	}
+	lowered := 0
 	for _, task := range tasks {
 		if got, alive := niceness(t, task); alive && got != usual {
-			t.Errorf("%s: the niceness of the server is %d, want %d", task, got, usual)
+			lowered++
 		}
+	}
+	if lowered > 1 { // that of the search index
+		t.Errorf("%d threads of the server have not its niceness of %d, want 1", lowered, usual)
 	}
 }
 

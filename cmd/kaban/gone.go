@@ -7,24 +7,25 @@ import (
 	"io/fs"
 	"os"
 	"time"
+
+	"kaban/internal/store"
 )
 
 // goneInterval is how often a server looks whether its data directory is still there: it
 // may acknowledge messages that long after somebody has removed it.
 const goneInterval = 2 * time.Second
 
-// watchData reports once that a data directory was removed, moved away or covered by
-// another one, or that its database was removed. The files stay open, so nothing else
-// fails: the server would go on to acknowledge messages that end with it. An error that
-// says nothing about this, such as one of a file system over the network, is ignored.
-// watchData returns when ctx ends.
-func watchData(ctx context.Context, dir string, failed chan<- error) {
+// watchData calls gone once if a data directory was removed, moved away or covered by another
+// one, or its database was. The files stay open, so nothing else fails: the server would go on to
+// acknowledge messages that end with it. An error that says nothing about this, such as one of a
+// file system over the network, is ignored. watchData returns when ctx ends.
+func watchData(ctx context.Context, dir string, gone func(error)) {
 	if dir == inMemory {
 		return
 	}
-	first, err := os.Stat(dir)
+	first, err := look(dir)
 	if err != nil {
-		failed <- goneError(dir, err)
+		gone(goneError(dir, err))
 		return
 	}
 	ticker := time.NewTicker(goneInterval)
@@ -35,28 +36,51 @@ func watchData(ctx context.Context, dir string, failed chan<- error) {
 			return
 		case <-ticker.C:
 		}
-		if err := lookForData(dir, first); err != nil {
-			failed <- goneError(dir, err)
+		if err := first.compare(dir); err != nil {
+			gone(goneError(dir, err))
 			return
 		}
 	}
 }
 
-// lookForData returns an error if a directory is not the one that it was, or has no database.
-func lookForData(dir string, first fs.FileInfo) error {
-	now, err := os.Stat(dir)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return errors.New("it was removed or moved")
-	case err != nil:
-		return nil // it may be there
-	case !os.SameFile(first, now):
-		return errors.New("another directory is in its place")
+// place is a data directory with its database.
+type place struct{ directory, database fs.FileInfo }
+
+func look(dir string) (p place, err error) {
+	if p.directory, err = os.Stat(dir); err == nil {
+		p.database, err = os.Stat(databaseIn(dir))
 	}
-	if there, err := hasStore(dir); err == nil && !there {
+	return p, err
+}
+
+// compare returns an error if a path does not lead to the same directory and database any more.
+func (p *place) compare(dir string) error {
+	now, err := look(dir)
+	missing := errors.Is(err, fs.ErrNotExist)
+	switch {
+	case now.directory == nil && missing:
+		return errors.New("it was removed or moved")
+	case now.directory == nil:
+		return nil // it may be there
+	case !os.SameFile(p.directory, now.directory):
+		return errors.New("another directory is in its place")
+	case missing:
 		return errors.New("its database was removed or moved")
+	case err == nil && !os.SameFile(p.database, now.database):
+		return errors.New("another database is in the place of its own")
 	}
 	return nil
+}
+
+// abandon has a store whose directory is gone accept nothing more, and touch nothing that is there
+// instead, and reports why.
+func abandon(s store.Store, failed chan<- error) func(error) {
+	return func(reason error) {
+		failed <- reason // before the alarm of the store
+		if s, ok := s.(store.Breakable); ok {
+			s.Break(reason)
+		}
+	}
 }
 
 func goneError(dir string, err error) error {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -9,6 +10,9 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"kaban/internal/store"
+	"kaban/internal/store/storetest"
 )
 
 // A server that goes on after its data directory was removed acknowledges messages that
@@ -27,7 +31,15 @@ func TestDataDirectoryIsGone(t *testing.T) {
 			return os.CopyFS(dir, os.DirFS(dir+".old"))
 		}, "another directory"},
 		"without the database": {func(dir string) error { return os.Remove(filepath.Join(dir, "kaban.db")) }, "its database was removed"},
-		"in use":               {func(dir string) error { return os.WriteFile(filepath.Join(dir, "new"), nil, 0o600) }, ""},
+		"with another database": {func(dir string) error {
+			path := filepath.Join(dir, "kaban.db")
+			text, err := os.ReadFile(path)
+			if err == nil {
+				err = os.WriteFile(path+".new", text, 0o600)
+			}
+			return errors.Join(err, os.Rename(path+".new", path))
+		}, "another database"},
+		"in use": {func(dir string) error { return os.WriteFile(filepath.Join(dir, "new"), nil, 0o600) }, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "data")
@@ -38,12 +50,14 @@ func TestDataDirectoryIsGone(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			kept.Close()
+			if got := storetest.Append(t, kept, storetest.Draft(t, "lobby", "ann", "1", "hello"))[0]; got.Err != nil {
+				t.Fatal(got.Err)
+			}
 			synctest.Test(t, func(t *testing.T) {
 				ctx, end := context.WithCancel(t.Context())
 				defer end()
 				failed := make(chan error, 1)
-				go watchData(ctx, dir, failed)
+				go watchData(ctx, dir, abandon(kept, failed))
 				time.Sleep(time.Hour)
 				if len(failed) > 0 {
 					t.Fatalf("at first: %v", <-failed)
@@ -63,14 +77,32 @@ func TestDataDirectoryIsGone(t *testing.T) {
 					}
 				}
 			})
+			got := kept.Append(t.Context(), []store.Write{{Draft: storetest.Draft(t, "lobby", "ann", "2", "more")}}, make([]store.Result, 1))
+			if isGone := test.want != ""; errors.Is(got, store.ErrBroken) != isGone {
+				t.Errorf("another message: %v", got)
+			}
+			kept.Close() // of a broken store it says why
+			if name == "replaced" {
+				readsAs(t, dir, "hello")
+			}
 		})
 	}
 }
 
-func TestDataInMemoryIsNotGone(t *testing.T) {
-	failed := make(chan error, 1)
-	watchData(t.Context(), inMemory, failed)
-	if len(failed) > 0 {
-		t.Error(<-failed)
+// readsAs reports an error unless the database in a directory has one message in the lobby.
+func readsAs(t *testing.T, dir, content string) {
+	t.Helper()
+	s, err := openStore(dir, ledgerIn(dir), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatalf("what is in the place of the directory was changed: %v", err)
 	}
+	defer s.Close()
+	got, err := s.Read(t.Context(), storetest.RoomName(t, "lobby"), store.Page{Limit: 10})
+	if err != nil || len(got) != 1 || got[0].Content != content {
+		t.Errorf("what is in the place of the directory has %+v, %v", got, err)
+	}
+}
+
+func TestDataInMemoryIsNotGone(t *testing.T) {
+	watchData(t.Context(), inMemory, func(err error) { t.Error(err) })
 }

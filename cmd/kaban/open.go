@@ -99,6 +99,9 @@ func restore(ctx context.Context, data, backup string, replace bool, replay *sto
 // hasStore reports whether there is a store in a directory.
 func hasStore(data string) (bool, error) { return sqlite.Exists(data) }
 
+// databaseIn returns the path of the database in a data directory.
+func databaseIn(data string) string { return sqlite.PathIn(data) }
+
 // isInUse reports whether another process has the data directory open.
 func isInUse(err error) bool { return errors.Is(err, sqlite.ErrInUse) }
 

@@ -258,7 +258,7 @@ func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*e
 		rate: newRate(func() int64 { return sent(shared.rooms.Counts()) }), started: time.Now(),
 	}
 	serving.Go(func() { state.rate.sample(ctx) })
-	serving.Go(func() { watchData(ctx, c.Data, failed) })
+	serving.Go(func() { watchData(ctx, c.Data, abandon(kept, failed)) })
 	if shared.backups != nil {
 		serving.Go(func() { shared.backups.Run(ctx) })
 	}

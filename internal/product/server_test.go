@@ -97,6 +97,15 @@ func toAccounts() (all []deed) {
 	return all
 }
 
+// subscription is that of the example of RFC 8291, appendix A.
+var subscription = frame{
+	"endpoint": "https://push.example.net/push/JzLQ3raZJfFBR0aqvOMsLrt54w4rJUsV",
+	"keys": frame{
+		"p256dh": "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4",
+		"auth":   "BTBZMqHH6r4Tts7J_aSIgg",
+	},
+}
+
 // ofServer have no target.
 var ofServer = []deed{
 	{access.ReadAudit, "GET /v1/admin/users", nil, notes{}},
@@ -122,6 +131,11 @@ var ofServer = []deed{
 	{access.ChangeProfile, "PATCH /v1/account", frame{"name": "X"}, notes{accounts: true}},
 	{access.ReadDevices, "GET /v1/account/notifications", nil, notes{accounts: true, programs: true}},
 	{access.ChangeProfile, "PUT /v1/account/notifications", frame{}, notes{accounts: true}},
+	{access.ReadDevices, "GET /v1/push", nil, notes{accounts: true}},
+	{access.ChangeProfile, "PUT /v1/push", frame{"content": "hint"}, notes{accounts: true}},
+	{access.ReadDevices, "GET /v1/push/subscriptions", nil, notes{accounts: true}},
+	{access.Subscribe, "POST /v1/push/subscriptions", subscription, notes{accounts: true}},
+	{access.Subscribe, "DELETE /v1/push/subscriptions/none", nil, notes{accounts: true, done: "not_found"}},
 	{access.ChangeCredentials, "PUT /v1/account/password", frame{"password": "short"}, notes{accounts: true, done: "bad_field"}},
 	{access.ChangeCredentials, "DELETE /v1/account/password", nil, notes{accounts: true, done: "not_found"}},
 	{access.ReadDevices, "GET /v1/account/recovery-codes", nil, notes{accounts: true}},

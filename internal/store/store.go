@@ -309,6 +309,14 @@ type Alarming interface {
 	Alarm(call func(error))
 }
 
+// Breakable is a Store that its owner can break, because it knows that what is stored would be
+// lost.
+type Breakable interface {
+	// Break makes the store unusable for good, as a failed disk does: every later call returns
+	// ErrBroken with this reason, and Close touches no file.
+	Break(reason error)
+}
+
 // Watched is a Store that says how large it is.
 type Watched interface {
 	// Size returns how large the store is now. It waits for no transaction.

@@ -417,6 +417,9 @@ func (d *database) broke(operation string, err error) error {
 	return *d.broken.Load()
 }
 
+// Break implements store.Breakable.
+func (s *Store) Break(reason error) { s.broke("keep messages", reason) }
+
 // Alarm implements store.Alarming.
 func (s *Store) Alarm(call func(error)) {
 	s.mu.Lock()

@@ -175,7 +175,10 @@ func create(ctx context.Context, path string, scripts []string) error {
 }
 
 // Exists reports whether there is a database in a directory.
-func Exists(dir string) (bool, error) { return exists(filepath.Join(dir, databaseName)) }
+func Exists(dir string) (bool, error) { return exists(PathIn(dir)) }
+
+// PathIn returns the path of the database in a directory.
+func PathIn(dir string) string { return filepath.Join(dir, databaseName) }
 
 // exists reports whether there is a database, and refuses a file that cannot be one.
 func exists(path string) (bool, error) {
