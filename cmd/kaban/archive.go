@@ -129,18 +129,19 @@ func (c *backupCommand) Run(std streams) (err error) {
 		return errors.Join(lost, os.Remove(c.File))
 	}
 	fmt.Fprintf(std.err, "kaban: %s has %s, checked; \"kaban restore\" restores it\n", c.File, totals(report))
-	if err := c.keepPushKey(std); err != nil {
-		return err
-	}
 	if !c.Whole { // the server itself sees to its own directory of backups
 		if err := shipLedger(c.Data, c.File); err != nil {
 			return err
 		}
 	}
-	if lost != nil {
+	err = c.keepPushKey(std) // last: without the key nothing comes back that was deleted
+	switch {
+	case lost != nil && err != nil:
+		return fmt.Errorf("%w; the backup has everything before them; %w", lost, err)
+	case lost != nil:
 		return fmt.Errorf("%w; the backup has everything before them", lost)
 	}
-	return nil
+	return err
 }
 
 // checkFolderOf returns an error if the folder of a file that is to be written does not
@@ -225,10 +226,10 @@ func (c *restoreCommand) Run(std streams) error {
 		}
 		fmt.Fprintf(std.err, "kaban: accounts, passwords, roles and tokens are those of the backup: whoever was %s after it was made is back; look at \"kaban user list\" before you start the server\n", back)
 	}
-	if err := restorePushKey(std, c.Data, file); err != nil {
+	if err := keepLedger(c.Data, ledgers); err != nil {
 		return err
 	}
-	return keepLedger(c.Data, ledgers)
+	return restorePushKey(std, c.Data, file)
 }
 
 // file returns the file of the backup that is meant. For a directory, choice says which

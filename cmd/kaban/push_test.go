@@ -444,6 +444,8 @@ func TestThePushKeyIsKept(t *testing.T) {
 	service := newPushService(t)
 	h := newHousehold(t, service)
 	key := h.ask("ben", "GET", "/v1/push", nil)["application_server_key"]
+	said := h.ask("ben", "POST", "/v1/rooms/lobby/messages", map[string]any{"id": "slip", "content": "a slip"})
+	h.ask("ben", "DELETE", fmt.Sprint("/v1/rooms/lobby/messages/", said["seq"], "?id=gone"), nil)
 	h.stop()
 	path := filepath.Join(h.data, push.KeyName)
 	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
@@ -482,6 +484,14 @@ func TestThePushKeyIsKept(t *testing.T) {
 	}
 	if now, _, err := push.OpenKey(other); err != nil || now.Public() != kept.Public() {
 		t.Errorf("the other key was replaced: %v", err)
+	}
+	// A key that cannot be taken along keeps nothing else back: what was deleted stays so.
+	code, output = process(t, nil, "", "backup", "--data", h.data, filepath.Join(other, "two.kaban"))
+	if code == 0 || !strings.Contains(output, "the backup is complete, but the key") {
+		t.Errorf("backup beside another key: %d %s", code, output)
+	}
+	if there, err := os.ReadDir(ledgerOf(other)); err != nil || len(there) == 0 {
+		t.Errorf("beside that backup is the ledger %v, %v", there, err)
 	}
 }
 
