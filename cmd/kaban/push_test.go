@@ -486,11 +486,15 @@ func TestThePushKeyIsKept(t *testing.T) {
 		t.Errorf("the other key was replaced: %v", err)
 	}
 	// A key that cannot be taken along keeps nothing else back: what was deleted stays so.
-	code, output = process(t, nil, "", "backup", "--data", h.data, filepath.Join(other, "two.kaban"))
+	folder := t.TempDir()
+	if _, err := push.CopyKey(other, folder); err != nil {
+		t.Fatal(err)
+	}
+	code, output = process(t, nil, "", "backup", "--data", h.data, filepath.Join(folder, "two.kaban"))
 	if code == 0 || !strings.Contains(output, "the backup is complete, but the key") {
 		t.Errorf("backup beside another key: %d %s", code, output)
 	}
-	if there, err := os.ReadDir(ledgerOf(other)); err != nil || len(there) == 0 {
+	if there, err := os.ReadDir(ledgerOf(folder)); err != nil || len(there) == 0 {
 		t.Errorf("beside that backup is the ledger %v, %v", there, err)
 	}
 }
