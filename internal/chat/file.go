@@ -255,10 +255,8 @@ func (u User) readsFile(ctx context.Context, f *people.File) error {
 		}
 		return ErrNoFile
 	})
-	for _, hidden := range []error{ErrNotFound, ErrForbidden, ErrNotJoined, ErrAuthRequired} {
-		if errors.Is(err, hidden) {
-			return ErrNoFile
-		}
+	if isRefusal(err) {
+		return ErrNoFile
 	}
 	return err
 }

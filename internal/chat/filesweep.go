@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -55,39 +56,52 @@ func (c *Chat) sweepFiles(ctx context.Context, blobs Blobs, passed int64) error 
 	if err != nil {
 		return err
 	}
-	for _, sweep := range []func() (more bool, err error){
-		func() (bool, error) { return c.sweepReleased(ctx) },
-		func() (bool, error) { return c.sweepLoose(ctx, clock.Time-keepLoose) },
-	} {
-		for more := true; more; {
-			if more, err = sweep(); err != nil {
-				return err
-			}
-		}
-	}
-	return c.sweepBlobs(ctx, blobs)
+	// What fails in one of them keeps nothing back in the others.
+	failed := c.sweepReleased(ctx)
+	failed = cmp.Or(failed, c.sweepLoose(ctx, clock.Time-keepLoose))
+	return cmp.Or(failed, c.sweepBlobs(ctx, blobs))
 }
 
-// sweepReleased removes the files of some messages that are gone.
-func (c *Chat) sweepReleased(ctx context.Context) (more bool, err error) {
-	var found []store.Document
+// sweepReleased removes the files of messages that are gone. Those that cannot be removed are left
+// for the next time, and the first error is returned.
+func (c *Chat) sweepReleased(ctx context.Context) (failed error) {
 	from, to := store.ReleasedKeys()
-	err = c.dispatcher.View(ctx, func(tx store.Tx) error {
-		found, err = tx.Scan(from, to, sweepStep)
-		return err
-	})
-	if err != nil || len(found) == 0 {
-		return false, err
+	for ctx.Err() == nil {
+		var found []store.Document
+		err := c.dispatcher.View(ctx, func(tx store.Tx) (err error) {
+			found, err = tx.Scan(from, to, sweepStep)
+			return err
+		})
+		if err != nil || len(found) == 0 {
+			return cmp.Or(failed, err)
+		}
+		failed = cmp.Or(failed, c.updateEach(ctx, len(found), func(tx store.Tx, i int) error { return removeReleased(tx, found[i].Key) }))
+		if len(found) < sweepStep {
+			return failed
+		}
+		from = found[len(found)-1].Key + "\x00"
 	}
-	err = c.dispatcher.Update(ctx, func(tx store.Tx) error {
-		for _, d := range found {
-			if err := removeReleased(tx, d.Key); err != nil {
+	return ctx.Err()
+}
+
+// updateEach makes n changes of documents in one transaction. If that fails, each is made in its
+// own, and the first error is returned.
+func (c *Chat) updateEach(ctx context.Context, n int, change func(store.Tx, int) error) (failed error) {
+	err := c.dispatcher.Update(ctx, func(tx store.Tx) error {
+		for i := range n {
+			if err := change(tx, i); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	return len(found) == sweepStep, err
+	if err == nil {
+		return nil
+	}
+	for i := 0; i < n && ctx.Err() == nil; i++ {
+		failed = cmp.Or(failed, c.dispatcher.Update(ctx, func(tx store.Tx) error { return change(tx, i) }))
+	}
+	return failed
 }
 
 func removeReleased(tx store.Tx, key string) error {
@@ -107,34 +121,37 @@ func removeReleased(tx store.Tx, key string) error {
 	return tx.Delete(key)
 }
 
-// sweepLoose removes some files that are loose since before a time.
-func (c *Chat) sweepLoose(ctx context.Context, before int64) (more bool, err error) {
-	var found []people.File
-	err = c.dispatcher.View(ctx, func(tx store.Tx) error {
-		found, more, err = people.Files.Loose(tx, before, sweepStep)
-		return err
-	})
-	if err != nil || len(found) == 0 {
-		return false, err
-	}
-	err = c.dispatcher.Update(ctx, func(tx store.Tx) error {
-		for i := range found {
-			f, err := people.Files.Get(tx, found[i].ID)
-			switch {
-			case errors.Is(err, people.ErrNotFound):
-				continue
-			case err != nil:
-				return err
-			case !f.IsLoose(): // a message has claimed it meanwhile
-				continue
-			}
-			if err := people.Files.Remove(tx, f.ID); err != nil {
-				return err
-			}
+// sweepLoose removes the files that are loose since before a time. Those that cannot be removed are
+// left for the next time, and the first error is returned.
+func (c *Chat) sweepLoose(ctx context.Context, before int64) error {
+	for more := true; more; {
+		var found []people.File
+		err := c.dispatcher.View(ctx, func(tx store.Tx) (err error) {
+			found, more, err = people.Files.Loose(tx, before, sweepStep)
+			return err
+		})
+		if err == nil {
+			err = c.updateEach(ctx, len(found), func(tx store.Tx, i int) error { return removeLoose(tx, found[i].ID) })
 		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// removeLoose removes a file, unless a message has claimed it meanwhile.
+func removeLoose(tx store.Tx, id string) error {
+	f, err := people.Files.Get(tx, id)
+	switch {
+	case errors.Is(err, people.ErrNotFound):
 		return nil
-	})
-	return more, err
+	case err != nil:
+		return err
+	case !f.IsLoose():
+		return nil
+	}
+	return people.Files.Remove(tx, f.ID)
 }
 
 // sweepBlobs removes the bytes that no file has. Those that cannot be removed are left for the next

@@ -509,7 +509,6 @@ func (p *Person) addBlocks(tx store.Tx) error {
 	})
 }
 
-// addErasure adds the report of an account that was erased.
 // filesPage is how many files are read at a time.
 const filesPage = 1000
 
@@ -543,6 +542,7 @@ func (p *Person) addFiles(tx store.Tx) error {
 	return nil
 }
 
+// addErasure adds the report of an account that was erased.
 func (p *Person) addErasure(tx store.Tx) error {
 	e, err := people.Erasures.Get(tx, p.account.ID)
 	switch {

@@ -1069,6 +1069,14 @@ func TestNotificationsOfTheAccountRing(t *testing.T) {
 	words := client.Notifications{Keywords: []string{"deploy"}, Level: kaban.NotifyMentions}
 	d.happens(notificationsEvent(words))
 	rings("a keyword", "ben", "Deploy now", true)
+	rings("a keyword and a mention", "ben", "@ann deploy", true)
+	d.raw = nil
+	plans.Mentions = 1
+	plans.Head = d.Model.room("plans").head
+	d.happens(roomStateEvent(plans))
+	if len(d.raw) > 0 {
+		t.Error("it rang again when the server counted the mention")
+	}
 	rings("part of a word", "ben", "deployed", false)
 	rings("one's own", "ann", "deploy now", false)
 	words.Quiet = &wire.Quiet{From: "11:30", To: "12:30", Zone: "UTC"}

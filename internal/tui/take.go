@@ -240,6 +240,9 @@ func (m *Model) takeMessage(e messageEvent) tea.Cmd {
 		r.arrived(i, !m.serverCounts(r))
 	}
 	if m.rings(r, i) {
+		if r.ringer == i { // the server may count it as a mention later
+			r.ringer = nil
+		}
 		return m.ringOnce(r, i)
 	}
 	return m.ringMention(r)
