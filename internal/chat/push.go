@@ -355,12 +355,12 @@ func (p *pushes) browsers(ctx context.Context, id string) (account people.Accoun
 		any = len(kept) > 0
 		for i := range kept {
 			b := &kept[i]
-			device, err := people.Secrets.WithID(tx, b.Device)
-			switch {
-			case errors.Is(err, people.ErrNotFound), err == nil && device.Expires != 0 && device.Expires <= p.chat.now():
-				continue
-			case err != nil:
+			signedIn, err := p.chat.isSignedIn(tx, b.Device)
+			if err != nil {
 				return err
+			}
+			if !signedIn {
+				continue
 			}
 			to, err := push.ParseSubscription(b.Endpoint, b.P256DH, b.Auth)
 			if err != nil { // it was checked before it was stored
@@ -382,6 +382,27 @@ func (p *pushes) browsers(ctx context.Context, id string) (account people.Accoun
 	return account, browsers, err
 }
 
+// isSignedIn reports whether a device is there and has not expired.
+func (c *Chat) isSignedIn(tx store.Tx, id string) (bool, error) {
+	device, err := people.Secrets.WithID(tx, id)
+	if errors.Is(err, people.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil && (device.Expires == 0 || device.Expires > c.now()), err
+}
+
+// isSubscribed reports whether a subscription is one of an account still, and its device signed in.
+func (c *Chat) isSubscribed(tx store.Tx, account, subscription string) (bool, error) {
+	b, err := people.Pushes.Get(tx, subscription)
+	switch {
+	case errors.Is(err, people.ErrNotFound), err == nil && b.Account != account:
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	return c.isSignedIn(tx, b.Device)
+}
+
 // noted returns how often it was noted that an account has a browser.
 func (p *pushes) noted(account string) uint64 {
 	p.mu.Lock()
@@ -399,12 +420,20 @@ func (p *pushes) forget(account string, noted uint64) {
 	}
 }
 
-// ComposePush returns what to show of a notice now. It returns push.ErrUnwanted if the account may not
-// read the message, has read it, or does not want to be notified of it any more.
+// ComposePush returns what to show of a notice now. It returns push.ErrUnwanted if the subscription
+// has ended or is another account's, and if the account may not read the message, has read it, or does not want to be
+// notified of it any more.
 func (c *Chat) ComposePush(ctx context.Context, n push.Notice) (push.Message, error) {
 	var account people.Account
 	var name kaban.RoomName
 	err := c.dispatcher.View(ctx, func(tx store.Tx) (err error) {
+		subscribed, err := c.isSubscribed(tx, n.Account, n.Subscription)
+		if err == nil && !subscribed {
+			err = push.ErrUnwanted
+		}
+		if err != nil {
+			return err
+		}
 		if account, err = people.Accounts.Get(tx, n.Account); err != nil {
 			return err
 		}
@@ -415,7 +444,7 @@ func (c *Chat) ComposePush(ctx context.Context, n push.Notice) (push.Message, er
 		return err
 	})
 	switch {
-	case errors.Is(err, people.ErrNotFound):
+	case errors.Is(err, people.ErrNotFound), errors.Is(err, push.ErrUnwanted):
 		return push.Message{}, push.ErrUnwanted
 	case err != nil:
 		return push.Message{}, err
