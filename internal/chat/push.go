@@ -55,6 +55,7 @@ type pushes struct {
 	ending  sync.Once
 	group   sync.WaitGroup
 	failing bool // of the goroutine
+	refused bool // of the goroutine: that the service refuses a notice was logged
 
 	mu         sync.Mutex          // guards all below; a leaf
 	subscribed map[string]uint64   // accounts that may have browsers, and how often that was noted
@@ -305,30 +306,65 @@ func (p *pushes) notify(ctx context.Context, room kaban.RoomName, m *people.Memb
 		}
 		mentioned := slices.ContainsFunc(mentions, func(m store.Mention) bool { return m.Seq == e.Seq })
 		cause := causeOf(levelOf(m, &account), room.IsDirect(), mentioned, attention.HasKeyword(e.Content, account.Keywords))
+		if cause == "" {
+			continue
+		}
+		blocked, err := p.chat.hasBlocked(ctx, m.Account, e)
 		switch {
-		case cause == "":
+		case err != nil:
+			return err
+		case blocked:
 		case isUrgent(cause):
 			urgent = e.Seq
 		default:
 			other = e.Seq
 		}
 	}
+	notices := make([]push.Notice, 0, 2) // the urgent one first
+	if urgent > 0 {
+		notices = append(notices, push.Notice{Account: m.Account, Room: room.Key(), Seq: urgent, Urgent: true})
+	}
+	if other > urgent {
+		notices = append(notices, push.Notice{Account: m.Account, Room: room.Key(), Seq: other})
+	}
+	p.push(browsers, notices)
+	return nil
+}
+
+// push queues notices for browsers, in their order. A service that is closed pushes nothing.
+func (p *pushes) push(browsers []*push.Subscription, notices []push.Notice) {
 	service := *p.service.Load()
 	for _, to := range browsers {
-		for seq, isUrgent := range map[uint64]bool{urgent: true, other: false} {
-			if seq > 0 && (isUrgent || seq > urgent) {
-				// A service that is closed pushes nothing, and there is no other error.
-				_ = service.Push(to, push.Notice{Account: m.Account, Room: room.Key(), Seq: seq, Urgent: isUrgent})
+		for _, n := range notices {
+			if err := service.Push(to, n); err != nil && !errors.Is(err, push.ErrClosed) && !p.refused {
+				p.refused = true
+				p.log.Error("a push could not be queued", "error", err)
 			}
 		}
 	}
-	return nil
 }
 
 // isBy reports whether an account has written an entry.
 func isBy(e *Entry, account string) bool {
 	author, _ := kaban.AuthorOf(e.Author)
 	return author == account
+}
+
+// hasBlocked reports whether an account has blocked the author of an entry.
+func (c *Chat) hasBlocked(ctx context.Context, account string, e *Entry) (blocked bool, err error) {
+	author, _ := kaban.AuthorOf(e.Author)
+	if author == "" {
+		return false, nil
+	}
+	err = c.dispatcher.View(ctx, func(tx store.Tx) error {
+		_, err := people.Blocks.Get(tx, account, author)
+		blocked = err == nil
+		if errors.Is(err, people.ErrNotFound) {
+			err = nil
+		}
+		return err
+	})
+	return blocked, err
 }
 
 // levelOf returns the level of a member in a room.
@@ -470,6 +506,12 @@ func (u User) composePush(ctx context.Context, account *people.Account, name kab
 	}
 	if err == nil && (e == nil || isBy(e, account.ID)) {
 		err = push.ErrUnwanted
+	}
+	if err == nil {
+		var blocked bool
+		if blocked, err = u.chat.hasBlocked(ctx, account.ID, e); blocked {
+			err = push.ErrUnwanted
+		}
 	}
 	var mentions []store.Mention
 	if err == nil && strings.Contains(e.Content, "@") {

@@ -324,6 +324,23 @@ func TestComposePushOfEndedSubscriptions(t *testing.T) {
 	}
 }
 
+// What somebody writes whom the account has blocked is not pushed, and not sent if it waits.
+func TestBlocksStopPushes(t *testing.T) {
+	w := denOf(t, memory.New(0))
+	p := pushing(w, "ann")
+	seq := w.tell("cat", "den", "@ann look")
+	w.look(p, "before", fmt.Sprintf("ann den %d urgent", seq))
+	block := people.Block{Account: "id-ann", Blocked: "id-cat"}
+	want(t, "block", w.store.Update(t.Context(), func(tx store.Tx) error { return people.Blocks.Put(tx, &block) }), nil)
+	n := push.Notice{Account: "id-ann", Room: "den", Seq: seq, Urgent: true, Subscription: "push-ann"}
+	if m, err := w.chat.ComposePush(t.Context(), n); !errors.Is(err, push.ErrUnwanted) {
+		t.Errorf("what waits: got %+v, %v", m, err)
+	}
+	last := w.tell("bob", "den", "@ann look")
+	w.tell("cat", "den", "@ann again")
+	w.look(p, "of those that are not blocked", fmt.Sprintf("ann den %d urgent", last))
+}
+
 // Messages are looked at in the background, also those of a server that ends at once, and browsers of an earlier
 // start are known.
 func TestPushesRun(t *testing.T) {
