@@ -55,6 +55,7 @@ type pushes struct {
 	ending  sync.Once
 	group   sync.WaitGroup
 	failing bool // of the goroutine
+	refused bool // of the goroutine: that the service refuses a notice was logged
 
 	mu         sync.Mutex          // guards all below; a leaf
 	subscribed map[string]uint64   // accounts that may have browsers, and how often that was noted
@@ -305,30 +306,65 @@ func (p *pushes) notify(ctx context.Context, room kaban.RoomName, m *people.Memb
 		}
 		mentioned := slices.ContainsFunc(mentions, func(m store.Mention) bool { return m.Seq == e.Seq })
 		cause := causeOf(levelOf(m, &account), room.IsDirect(), mentioned, attention.HasKeyword(e.Content, account.Keywords))
+		if cause == "" {
+			continue
+		}
+		blocked, err := p.chat.hasBlocked(ctx, m.Account, e)
 		switch {
-		case cause == "":
+		case err != nil:
+			return err
+		case blocked:
 		case isUrgent(cause):
 			urgent = e.Seq
 		default:
 			other = e.Seq
 		}
 	}
+	notices := make([]push.Notice, 0, 2) // the urgent one first
+	if urgent > 0 {
+		notices = append(notices, push.Notice{Account: m.Account, Room: room.Key(), Seq: urgent, Urgent: true})
+	}
+	if other > urgent {
+		notices = append(notices, push.Notice{Account: m.Account, Room: room.Key(), Seq: other})
+	}
+	p.push(browsers, notices)
+	return nil
+}
+
+// push queues notices for browsers, in their order. A service that is closed pushes nothing.
+func (p *pushes) push(browsers []*push.Subscription, notices []push.Notice) {
 	service := *p.service.Load()
 	for _, to := range browsers {
-		for seq, isUrgent := range map[uint64]bool{urgent: true, other: false} {
-			if seq > 0 && (isUrgent || seq > urgent) {
-				// A service that is closed pushes nothing, and there is no other error.
-				_ = service.Push(to, push.Notice{Account: m.Account, Room: room.Key(), Seq: seq, Urgent: isUrgent})
+		for _, n := range notices {
+			if err := service.Push(to, n); err != nil && !errors.Is(err, push.ErrClosed) && !p.refused {
+				p.refused = true
+				p.log.Error("a push could not be queued", "error", err)
 			}
 		}
 	}
-	return nil
 }
 
 // isBy reports whether an account has written an entry.
 func isBy(e *Entry, account string) bool {
 	author, _ := kaban.AuthorOf(e.Author)
 	return author == account
+}
+
+// hasBlocked reports whether an account has blocked the author of an entry.
+func (c *Chat) hasBlocked(ctx context.Context, account string, e *Entry) (blocked bool, err error) {
+	author, _ := kaban.AuthorOf(e.Author)
+	if author == "" {
+		return false, nil
+	}
+	err = c.dispatcher.View(ctx, func(tx store.Tx) error {
+		_, err := people.Blocks.Get(tx, account, author)
+		blocked = err == nil
+		if errors.Is(err, people.ErrNotFound) {
+			err = nil
+		}
+		return err
+	})
+	return blocked, err
 }
 
 // levelOf returns the level of a member in a room.
@@ -355,12 +391,12 @@ func (p *pushes) browsers(ctx context.Context, id string) (account people.Accoun
 		any = len(kept) > 0
 		for i := range kept {
 			b := &kept[i]
-			device, err := people.Secrets.WithID(tx, b.Device)
-			switch {
-			case errors.Is(err, people.ErrNotFound), err == nil && device.Expires != 0 && device.Expires <= p.chat.now():
-				continue
-			case err != nil:
+			signedIn, err := p.chat.isSignedIn(tx, b.Device)
+			if err != nil {
 				return err
+			}
+			if !signedIn {
+				continue
 			}
 			to, err := push.ParseSubscription(b.Endpoint, b.P256DH, b.Auth)
 			if err != nil { // it was checked before it was stored
@@ -382,6 +418,27 @@ func (p *pushes) browsers(ctx context.Context, id string) (account people.Accoun
 	return account, browsers, err
 }
 
+// isSignedIn reports whether a device is there and has not expired.
+func (c *Chat) isSignedIn(tx store.Tx, id string) (bool, error) {
+	device, err := people.Secrets.WithID(tx, id)
+	if errors.Is(err, people.ErrNotFound) {
+		return false, nil
+	}
+	return err == nil && (device.Expires == 0 || device.Expires > c.now()), err
+}
+
+// isSubscribed reports whether a subscription is one of an account still, and its device signed in.
+func (c *Chat) isSubscribed(tx store.Tx, account, subscription string) (bool, error) {
+	b, err := people.Pushes.Get(tx, subscription)
+	switch {
+	case errors.Is(err, people.ErrNotFound), err == nil && b.Account != account:
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	return c.isSignedIn(tx, b.Device)
+}
+
 // noted returns how often it was noted that an account has a browser.
 func (p *pushes) noted(account string) uint64 {
 	p.mu.Lock()
@@ -399,12 +456,20 @@ func (p *pushes) forget(account string, noted uint64) {
 	}
 }
 
-// ComposePush returns what to show of a notice now. It returns push.ErrUnwanted if the account may not
-// read the message, has read it, or does not want to be notified of it any more.
+// ComposePush returns what to show of a notice now. It returns push.ErrUnwanted if the subscription
+// has ended or is another account's, and if the account may not read the message, has read it, or does not want to be
+// notified of it any more.
 func (c *Chat) ComposePush(ctx context.Context, n push.Notice) (push.Message, error) {
 	var account people.Account
 	var name kaban.RoomName
 	err := c.dispatcher.View(ctx, func(tx store.Tx) (err error) {
+		subscribed, err := c.isSubscribed(tx, n.Account, n.Subscription)
+		if err == nil && !subscribed {
+			err = push.ErrUnwanted
+		}
+		if err != nil {
+			return err
+		}
 		if account, err = people.Accounts.Get(tx, n.Account); err != nil {
 			return err
 		}
@@ -415,7 +480,7 @@ func (c *Chat) ComposePush(ctx context.Context, n push.Notice) (push.Message, er
 		return err
 	})
 	switch {
-	case errors.Is(err, people.ErrNotFound):
+	case errors.Is(err, people.ErrNotFound), errors.Is(err, push.ErrUnwanted):
 		return push.Message{}, push.ErrUnwanted
 	case err != nil:
 		return push.Message{}, err
@@ -441,6 +506,12 @@ func (u User) composePush(ctx context.Context, account *people.Account, name kab
 	}
 	if err == nil && (e == nil || isBy(e, account.ID)) {
 		err = push.ErrUnwanted
+	}
+	if err == nil {
+		var blocked bool
+		if blocked, err = u.chat.hasBlocked(ctx, account.ID, e); blocked {
+			err = push.ErrUnwanted
+		}
 	}
 	var mentions []store.Mention
 	if err == nil && strings.Contains(e.Content, "@") {

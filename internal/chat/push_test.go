@@ -204,10 +204,10 @@ func TestWhatIsPushed(t *testing.T) {
 func TestComposePush(t *testing.T) {
 	drivers(t, func(t *testing.T, s store.Store) {
 		w := denOf(t, s)
-		pushing(w, "ann")
+		pushing(w, "ann", "cat", "gus")
 		den := storetest.RoomName(t, "den")
 		seq := w.tell("cat", "den", "@ann *look* at `this`")
-		n := push.Notice{Account: "id-ann", Room: "den", Seq: seq, Urgent: true}
+		n := push.Notice{Account: "id-ann", Room: "den", Seq: seq, Urgent: true, Subscription: "push-ann"}
 		compose := func(what, text string) {
 			t.Helper()
 			m, err := w.chat.ComposePush(t.Context(), n)
@@ -260,6 +260,9 @@ func TestComposePush(t *testing.T) {
 			"one's own":      {Account: "id-cat", Room: "den", Seq: seq},
 			"not in it":      {Account: "id-gus", Room: "den", Seq: seq},
 		} {
+			if other.Subscription = "push-" + strings.TrimPrefix(other.Account, "id-"); other.Account == "id-nobody" {
+				other.Subscription = "push-ann"
+			}
 			if m, err := w.chat.ComposePush(t.Context(), other); !errors.Is(err, push.ErrUnwanted) {
 				t.Errorf("%s: got %+v, %v", what, m, err)
 			}
@@ -278,6 +281,64 @@ func TestComposePush(t *testing.T) {
 		want(t, "kick", w.do("bob", "den", w.to("ann", access.Kick)), nil)
 		compose("thrown out", "")
 	})
+}
+
+// A push that waits is not sent once its subscription has ended, its device has, or the browser
+// notifies another account.
+func TestComposePushOfEndedSubscriptions(t *testing.T) {
+	put := func(change func(*people.Push, *people.Secret)) func(store.Tx) error {
+		return func(tx store.Tx) error {
+			b, err := people.Pushes.Get(tx, "push-ann")
+			if err != nil {
+				return err
+			}
+			device, err := people.Secrets.WithID(tx, b.Device)
+			if err != nil {
+				return err
+			}
+			change(&b, &device)
+			return errors.Join(people.Pushes.Put(tx, &b), people.Secrets.Put(tx, &device))
+		}
+	}
+	ends := map[string]func(store.Tx) error{
+		"unsubscribed":    func(tx store.Tx) error { return people.Pushes.Delete(tx, "push-ann") },
+		"revoked":         func(tx store.Tx) error { return people.Secrets.Delete(tx, "hash-ann") },
+		"expired":         put(func(_ *people.Push, d *people.Secret) { d.Expires = 1 }),
+		"another account": put(func(b *people.Push, _ *people.Secret) { b.Account = "id-cat" }),
+	}
+	for what, end := range ends {
+		t.Run(what, func(t *testing.T) {
+			w := denOf(t, memory.New(0))
+			p := pushing(w, "ann")
+			seq := w.tell("cat", "den", "@ann look")
+			w.look(p, "before", fmt.Sprintf("ann den %d urgent", seq))
+			n := push.Notice{Account: "id-ann", Room: "den", Seq: seq, Urgent: true, Subscription: "push-ann"}
+			if _, err := w.chat.ComposePush(t.Context(), n); err != nil {
+				t.Fatal(err)
+			}
+			want(t, what, w.store.Update(t.Context(), end), nil)
+			if m, err := w.chat.ComposePush(t.Context(), n); !errors.Is(err, push.ErrUnwanted) {
+				t.Errorf("got %+v, %v", m, err)
+			}
+		})
+	}
+}
+
+// What somebody writes whom the account has blocked is not pushed, and not sent if it waits.
+func TestBlocksStopPushes(t *testing.T) {
+	w := denOf(t, memory.New(0))
+	p := pushing(w, "ann")
+	seq := w.tell("cat", "den", "@ann look")
+	w.look(p, "before", fmt.Sprintf("ann den %d urgent", seq))
+	block := people.Block{Account: "id-ann", Blocked: "id-cat"}
+	want(t, "block", w.store.Update(t.Context(), func(tx store.Tx) error { return people.Blocks.Put(tx, &block) }), nil)
+	n := push.Notice{Account: "id-ann", Room: "den", Seq: seq, Urgent: true, Subscription: "push-ann"}
+	if m, err := w.chat.ComposePush(t.Context(), n); !errors.Is(err, push.ErrUnwanted) {
+		t.Errorf("what waits: got %+v, %v", m, err)
+	}
+	last := w.tell("bob", "den", "@ann look")
+	w.tell("cat", "den", "@ann again")
+	w.look(p, "of those that are not blocked", fmt.Sprintf("ann den %d urgent", last))
 }
 
 // Messages are looked at in the background, also those of a server that ends at once, and browsers of an earlier

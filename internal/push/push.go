@@ -129,8 +129,9 @@ type Config struct {
 	// dial: endpoints are chosen by clients. Required, and not http.DefaultTransport.
 	Transport http.RoundTripper
 	// Compose returns what to show of a notice now, or ErrUnwanted. It is called before each
-	// attempt, and decides: whether the account may still read the message, has read it
-	// elsewhere, and wants to be notified. After another error it is called again later.
+	// attempt, and decides: whether the subscription is still there and the account's, and
+	// whether the account may still read the message, has read it elsewhere, and wants to be
+	// notified. After another error it is called again later.
 	// Required.
 	Compose func(ctx context.Context, n Notice) (Message, error)
 	// Drop forgets a subscription that is of no use any more. Required.
@@ -194,6 +195,9 @@ type Notice struct {
 	// Urgent is for messages that mention the account or are addressed to it alone. Such
 	// a notice wakes a phone that saves its battery, and no other takes its place.
 	Urgent bool
+	// Subscription is the id of the subscription that is notified. The Service sets it for
+	// Config.Compose, and Push ignores it.
+	Subscription string
 }
 
 func (n *Notice) check() error {

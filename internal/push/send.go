@@ -83,7 +83,9 @@ func (s *sender) topic(to *Subscription, n *Notice) string {
 
 // attempt composes and sends a notice, without its text if bare. It is worth delivering for ttl.
 func (s *sender) attempt(ctx context.Context, to *Subscription, n *Notice, bare bool, ttl time.Duration) result {
-	message, err := s.compose(ctx, *n)
+	asked := *n
+	asked.Subscription = to.id
+	message, err := s.compose(ctx, asked)
 	switch {
 	case errors.Is(err, ErrUnwanted):
 		return result{outcome: unwanted}

@@ -172,6 +172,8 @@ func TestComposedAtTheLastMoment(t *testing.T) {
 		w.mu.Lock()
 		w.compose = func(n Notice) (Message, error) {
 			switch {
+			case n.Subscription != phone.ID():
+				return Message{}, fmt.Errorf("composed for subscription %q", n.Subscription)
 			case n.Seq == 1:
 				return Message{}, fmt.Errorf("read elsewhere: %w", ErrUnwanted)
 			case n.Seq == 3 && failed < 2:

@@ -1,4 +1,5 @@
-// What only admins and owners see. It is a file of its own, which adminpart.tsx loads.
+// Panels that are rarely opened: those of admins and owners, and that of pushes, which everybody has.
+// They are a file of their own, which adminpart.tsx loads.
 
 export { People } from './adminpeople'
 export { Hooks, Rooms } from './adminrooms'
