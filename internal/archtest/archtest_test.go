@@ -435,7 +435,7 @@ var bans = map[string]struct {
 	// problem details, hooks, Slack's messages, the OpenAPI document, exports, the device
 	// grant, documents, the rows of unmerged, the records of uploads, the data of emoji, and
 	// notifications.
-	"encoding/json": {[]string{"kaban", "kaban/cmd/kaban", "kaban/internal/bench", "kaban/internal/export", "kaban/bench", "kaban/internal/web", "kaban/internal/web/page/build", "kaban/internal/hook", "kaban/internal/people", "kaban/internal/account", "kaban/internal/store/sqlite", "kaban/internal/markup/markuptest", "kaban/internal/push", "kaban/internal/slack", "kaban/client/clienttest", "kaban/client/device", "kaban/internal/files/upload", "kaban/internal/torture"}, "it silently accepts bad frames; only package wire parses frames"},
+	"encoding/json": {[]string{"kaban", "kaban/cmd/kaban", "kaban/internal/bench", "kaban/internal/export", "kaban/bench", "kaban/internal/web", "kaban/internal/web/page/build", "kaban/internal/hook", "kaban/internal/people", "kaban/internal/account", "kaban/internal/store/sqlite", "kaban/internal/markup/markuptest", "kaban/internal/push", "kaban/internal/slack", "kaban/client/clienttest", "kaban/client/device", "kaban/client/dial", "kaban/internal/files/upload", "kaban/internal/torture"}, "it silently accepts bad frames; only package wire parses frames"},
 	"log":           {nil, "logs are structured: log/slog"},
 	"math/rand":     {nil, "math/rand/v2 or, for secrets, crypto/rand"},
 	"unsafe":        {[]string{"kaban/internal/failpoint/disk"}, "memory safety is a guarantee"},
