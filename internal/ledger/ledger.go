@@ -220,7 +220,8 @@ func Check(dirs []string) (n int, err error) {
 // Config configures a Book. All fields but Dirs are optional.
 type Config struct {
 	// Dirs are the directories of the ledger and of its copies. They are created when there
-	// is something to record.
+	// is something to record, but never the one in which the first is: it is that of the data, and
+	// may have been moved away.
 	Dirs []string
 	// Keep is how long lines are kept, counted in whole months; 0 is for ever.
 	Keep time.Duration
@@ -500,6 +501,11 @@ func (b *Book) trim() (err error) {
 
 // sync makes all places have the same lines, and mends their files.
 func (b *Book) sync() error {
+	if len(b.config.Dirs) > 0 {
+		if _, err := os.Stat(filepath.Dir(b.config.Dirs[0])); err != nil {
+			return explain(err)
+		}
+	}
 	for _, dir := range b.config.Dirs {
 		if err := makeDir(dir); err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -411,5 +412,23 @@ func BenchmarkRecordAccounts(b *testing.B) {
 		if err := book.RecordAccounts(b.Context(), []store.ErasedAccount{{ID: fmt.Sprint("a", n), Time: time.Now().UnixMilli()}}); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// A data directory that was moved away is not made again: what is put back would be inside it.
+func TestNoDataDirectoryIsMade(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	if err := os.Mkdir(data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	b := New(Config{Dirs: []string{filepath.Join(data, DirName), filepath.Join(data, "backups", DirName)}})
+	if err := os.Rename(data, data+".moved"); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Record(messages(0, 1)); err == nil {
+		t.Error("what nobody keeps is recorded")
+	}
+	if _, err := os.Stat(data); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("there is a data directory again: %v", err)
 	}
 }
