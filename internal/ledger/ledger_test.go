@@ -98,7 +98,7 @@ func TestPlacesHaveTheSame(t *testing.T) {
 		t.Error("a ledger that does not exist is whole")
 	}
 	record(t, b, messages(0, 10))
-	record(t, New(Config{Dirs: []string{two}}), messages(10, 20))
+	record(t, New(Config{Dirs: []string{filepath.Join(t.TempDir(), DirName), two}}), messages(10, 20))
 	b = New(Config{Dirs: []string{one, two}})
 	if !isWhole(t, b) {
 		t.Error("it is not whole")
