@@ -123,9 +123,16 @@ func (s *Service) Pushes(ctx context.Context, by Actor) (infos []PushInfo, err e
 
 // PushHint reports whether pushes to browsers of the actor say only that there is a new message,
 // as of now.
-func (s *Service) PushHint(ctx context.Context, by Actor) (bool, error) {
-	a, err := s.Find(ctx, by.Principal.Account.Username)
-	return a.PushHint, err
+func (s *Service) PushHint(ctx context.Context, by Actor) (hint bool, err error) {
+	err = s.view(ctx, by, func(c *change) error {
+		if err := c.may(access.ReadDevices); err != nil {
+			return err
+		}
+		a, err := found(people.Accounts.Get(c.Tx, c.by.Principal.Account.ID))
+		hint = a.PushHint
+		return err
+	})
+	return hint, err
 }
 
 // SetPushHint sets whether they do.
