@@ -1,6 +1,7 @@
 package picture
 
 import (
+	"errors"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -18,6 +19,10 @@ const (
 	// within the limits takes half of it.
 	maxProcessor = 60 * time.Second
 )
+
+// errNoMemory means that the system does not give a process as much memory as a picture may
+// take. It wraps ENOMEM where the system said it.
+var errNoMemory = errors.New("the system does not give the memory for a picture")
 
 // confine bounds what this process can use. The channel, if there is one, gets a value
 // when it has used its time of a processor; it is killed soon after.

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"kaban/internal/childtest"
 )
 
@@ -38,6 +40,76 @@ func TestNoMoreFiles(t *testing.T) {
 	}
 	if output, err := c.CombinedOutput(); err != nil || strings.TrimSpace(string(output)) != "no files" {
 		t.Errorf("got %q, %v", output, err)
+	}
+}
+
+func init() {
+	roles["poor"] = poor
+	roles["ran out"] = func() error { // as the runtime does
+		_, _ = os.Stderr.WriteString("fatal error: runtime: out of memory\n")
+		os.Exit(2)
+		return nil
+	}
+}
+
+// poor serves with less memory than a picture may take.
+func poor() error {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return err
+	}
+	var used uint64 // in KiB
+	_, rest, _ := strings.Cut(string(status), "VmSize:")
+	if _, err := fmt.Sscan(rest, &used); err != nil {
+		return err
+	}
+	const spare = 256 << 20
+	if err := unix.Setrlimit(unix.RLIMIT_AS, &unix.Rlimit{Cur: used<<10 + spare, Max: used<<10 + spare}); err != nil {
+		return err
+	}
+	return Serve(os.Stdin, os.Stdout)
+}
+
+// A process that would not get its memory says so before it begins. The picture is not to
+// blame, and another try may go well.
+func TestNoMemory(t *testing.T) {
+	t.Parallel()
+	j := newJob(t, jpegOf(t, corners(40, 30), 85))
+	w := newWorker(t, "poor", 0)
+	_, err := w.Make(t.Context(), j)
+	if failed, ok := errors.AsType[*ProcessError](err); !ok || failed.Failure != NoMemory || errors.Is(err, ErrNotShown) {
+		t.Errorf("got %v, want %q", err, NoMemory)
+	}
+	j.has(t, "poor")
+	w.command = child("serve")
+	if _, err := w.Make(t.Context(), j); err != nil {
+		t.Errorf("with memory: %v", err)
+	}
+}
+
+// A process that runs out of memory does so because of the picture only if the machine has
+// some.
+func TestRanOut(t *testing.T) {
+	t.Parallel()
+	for _, has := range []bool{true, false} {
+		w := newWorker(t, "ran out", 0)
+		o, err := newJob(t, nil).open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer o.discard()
+		p, err := w.start(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.hasMemory = func() bool { return has }
+		<-p.ended
+		_, err = p.conclude(nil)
+		refused, blamed := errors.AsType[*RefusedError](err)
+		failed, retried := errors.AsType[*ProcessError](err)
+		if has && (!blamed || refused.Reason != TooMuchMemory) || !has && (!retried || failed.Failure != NoMemory) {
+			t.Errorf("the machine has memory: %v, so %v", has, err)
+		}
 	}
 }
 

@@ -26,7 +26,8 @@ const (
 	TooLong
 	// TooSlow is a picture that takes over a minute of a processor.
 	TooSlow
-	// TooMuchMemory is a picture that takes more memory than its header announced.
+	// TooMuchMemory is a picture that takes more memory than its header announced, and than a
+	// process gets. Where the machine has no memory, that is a ProcessError with NoMemory.
 	TooMuchMemory
 )
 

@@ -81,7 +81,8 @@ type outcome uint8
 const (
 	wasMade outcome = iota + 1
 	wasRefused
-	wasNotDone // because of the disk
+	wasNotDone  // because of the disk
+	wasNotBegun // because the process would not get its memory
 )
 
 // answer is what has become of a request.

@@ -36,6 +36,7 @@ var answers = []answer{
 	{outcome: wasMade, made: Made{Rendition{JPEG, 4000, 3000, 1 << 40}, Rendition{PNG, 720, 540, 12345}, 1}},
 	{outcome: wasMade, made: Made{Picture: Rendition{GIF, 1, 2, 3}, Frames: 2000}},
 	{outcome: wasRefused, reason: TooLarge, text: "ä"},
+	{outcome: wasNotBegun, text: errNoMemory.Error()},
 	{outcome: wasNotDone, number: 28, text: "no space left on device"},
 }
 

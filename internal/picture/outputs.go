@@ -86,6 +86,8 @@ func (o *outputs) settle(a answer) (Made, error) {
 		if _, ok := reasons[a.reason]; ok {
 			return Made{}, &RefusedError{Reason: a.reason, Detail: a.text}
 		}
+	case wasNotBegun:
+		return Made{}, &ProcessError{NoMemory, errors.New(a.text)}
 	case wasNotDone:
 		if a.number != 0 {
 			return Made{}, &ProcessError{Disk, &systemError{a.text, syscall.Errno(a.number)}}

@@ -26,6 +26,9 @@ const (
 	Hung
 	// Garbled: it answered something that makes no sense.
 	Garbled
+	// NoMemory: the machine, or a limit that the server was started with, has not the memory that
+	// a picture within the limits may take. Another try may go well.
+	NoMemory
 )
 
 var failures = map[Failure]string{
@@ -35,6 +38,7 @@ var failures = map[Failure]string{
 	Killed:     "the process was killed",
 	Hung:       "the process hung",
 	Garbled:    "the process answered nonsense",
+	NoMemory:   "the machine has not enough memory",
 }
 
 func (f Failure) String() string {
@@ -75,11 +79,12 @@ type process struct {
 	output, complaint beginning
 	ended             chan struct{} // closed after the process and its output
 	waiting           sync.WaitGroup
+	hasMemory         func() bool // see the function of that name
 }
 
 // launch starts a command and sends it a request. Its input stays open until it ends.
 func launch(c *exec.Cmd, frame []byte) (*process, error) {
-	p := &process{command: c, frame: frame, ended: make(chan struct{})}
+	p := &process{command: c, frame: frame, ended: make(chan struct{}), hasMemory: hasMemory}
 	p.output.max, p.complaint.max = maxAnswer+1, maxComplaint
 	c.Stdout, c.Stderr, c.WaitDelay = &p.output, &p.complaint, grace
 	requests, err := c.StdinPipe()
@@ -117,7 +122,10 @@ func (p *process) conclude(cause error) (answer, error) {
 		return answer{}, &ProcessError{Hung, cause}
 	case cause != nil:
 		return answer{}, fmt.Errorf("make a picture: %w", cause)
+	case ranOut(complaint) && !p.hasMemory():
+		return answer{}, &ProcessError{NoMemory, fmt.Errorf("%s: %s", state, complaint)}
 	case ranOut(complaint):
+		// The process had all of its memory to itself, see confineProcess, and used it up.
 		return answer{}, &RefusedError{Reason: TooMuchMemory}
 	case state.ExitCode() < 0:
 		return answer{}, &ProcessError{Killed, fmt.Errorf("%s: %s", state, complaint)}

@@ -41,6 +41,9 @@ func serve(requests io.Reader, answers io.Writer, confine func() (<-chan os.Sign
 		return err
 	}
 	slow, err := confine()
+	if errors.Is(err, errNoMemory) {
+		return write(answers, answer{outcome: wasNotBegun, text: err.Error()}, frame)
+	}
 	if err != nil {
 		return err
 	}
@@ -60,6 +63,10 @@ func serve(requests io.Reader, answers io.Writer, confine func() (<-chan os.Sign
 	case <-orphaned:
 		return ErrOrphaned
 	}
+	return write(answers, a, frame)
+}
+
+func write(answers io.Writer, a answer, frame []byte) error {
 	if _, err := answers.Write(a.append(nil, frame)); err != nil {
 		return fmt.Errorf("write an answer: %w", err)
 	}

@@ -17,11 +17,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"mime"
 	"net/http"
 	"net/netip"
+	"net/url"
+	"runtime/debug"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"kaban/internal/guard"
@@ -125,9 +129,28 @@ type URLError struct{ Reason string }
 
 func (e *URLError) Error() string { return e.Reason }
 
+// PanicError means that a page made what reads it panic. That is a defect, of this package or
+// of the parser: the page has no preview, and everything else goes on.
+type PanicError struct {
+	Value string // of the panic, up to 200 bytes; may quote the page
+	Stack string // where it was, up to 4 KiB
+}
+
+func (e *PanicError) Error() string { return "reading the page panicked: " + e.Value }
+
+// maxStack bounds what a PanicError keeps of the stack, in bytes.
+const maxStack = 4 << 10
+
+func newPanicError(value any) *PanicError {
+	stack := debug.Stack()
+	return &PanicError{Value: strings.ToValidUTF8(start(fmt.Sprint(value)), ""), Stack: string(stack[:min(len(stack), maxStack)])}
+}
+
 // Fetcher reads pages. All methods are safe for concurrent use.
 type Fetcher struct {
 	options Options
+	parse   func(io.Reader, string, *url.URL) (Preview, error) // Parse, but for tests
+	panics  atomic.Uint64
 	guard   *guard.Guard
 	client  *http.Client
 	authors *limit.Queue // one page for each
@@ -151,6 +174,7 @@ func New(o Options) (*Fetcher, error) {
 	}
 	f := &Fetcher{
 		options: o,
+		parse:   Parse,
 		guard:   g,
 		client:  g.Client(),
 		authors: limit.NewQueue(o.Waiting, waitingOfAuthor),
@@ -205,8 +229,9 @@ func (f *Fetcher) Close() {
 // until ctx ends, but goes on reading for those that ask later.
 //
 // It returns a *URLError for a text that is no address of a page, ErrBusy, the error of ctx,
-// and what kept the page from being read: a *StatusError, *TypeError, ErrNoTitle, or an
-// error of package guard. The text of the last ones describes the operator's network.
+// and what kept the page from being read: a *StatusError, *TypeError, *PanicError,
+// ErrNoTitle, or an error of package guard. The text of the last ones describes the operator's
+// network.
 func (f *Fetcher) Fetch(ctx context.Context, author limit.Key, link string) (Preview, error) {
 	address, err := parseLink(link)
 	if err != nil {
@@ -261,9 +286,21 @@ func (f *Fetcher) finish(e *entry, preview Preview, err error) {
 	close(e.done)
 }
 
+// Panics returns how many pages have made what reads them panic. Anything but 0 is a defect.
+func (f *Fetcher) Panics() uint64 { return f.panics.Load() }
+
 // fetch waits for its turn and reads a page. An author has one turn at a time, and takes the
-// place of a host only then, so that one who sends links to many slow hosts holds one place.
-func (f *Fetcher) fetch(author limit.Key, a address) (Preview, error) {
+// place of a host only then, so that an author of links to many slow hosts holds one place.
+//
+// It runs in a goroutine of its own, where a panic would end the process: this is the
+// boundary between what strangers write and the server.
+func (f *Fetcher) fetch(author limit.Key, a address) (preview Preview, err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			f.panics.Add(1)
+			preview, err = Preview{}, newPanicError(value)
+		}
+	}()
 	leave, err := f.enter(f.authors, author)
 	if err != nil {
 		return Preview{}, err
@@ -274,7 +311,7 @@ func (f *Fetcher) fetch(author limit.Key, a address) (Preview, error) {
 		return Preview{}, err
 	}
 	defer leaveHost()
-	preview, err := f.read(a)
+	preview, err = f.read(a)
 	if err != nil {
 		return Preview{}, short(guard.Reason(err))
 	}
@@ -329,5 +366,5 @@ func (f *Fetcher) read(a address) (Preview, error) {
 	if coding := resp.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
 		return Preview{}, newTypeError(contentType, coding)
 	}
-	return Parse(resp.Body, contentType, resp.Request.URL)
+	return f.parse(resp.Body, contentType, resp.Request.URL)
 }

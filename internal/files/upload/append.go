@@ -28,7 +28,8 @@ var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 // bytes it has added. These are durable, also if there is an error. The upload has grown
 // by them and can be continued.
 //
-// It reads until the end, an error, or the end of the context between two reads. It does
+// After a pause there may be no room for the rest, which is a LimitError of LimitStaged. It
+// reads until the end, an error, or the end of the context between two reads. It does
 // not end a read that blocks. A byte more than the length of the upload, or than a limit
 // allows, is a LimitError; the bytes before it are added. Other errors: ErrNotFound,
 // ErrBusy, an OffsetError, files.ErrNoSpace, that of the reader, or one of the system.
@@ -60,11 +61,27 @@ func (s *Staging) begin(id string, offset int64) (*entry, error) {
 		err = ErrNotFound
 	case offset != e.info.Offset:
 		err = &OffsetError{offset, e.info.Offset}
+	default:
+		err = s.reserveLocked(e)
 	}
 	if err != nil {
 		e.busy = false
 	}
 	return e, err
+}
+
+// reserveLocked takes back the room for the rest of an upload that Expire has taken away.
+func (s *Staging) reserveLocked(e *entry) error {
+	missing := e.info.Length - e.reserved
+	if missing <= 0 {
+		return nil
+	}
+	if s.limits.Staged > 0 && s.staged+missing > s.limits.Staged {
+		return &LimitError{LimitStaged, s.limits.Staged, s.staged + missing}
+	}
+	s.staged += missing
+	e.reserved = e.info.Length
+	return nil
 }
 
 // growth is a call of Append.

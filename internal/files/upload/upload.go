@@ -44,22 +44,34 @@ const (
 	// startGrace is for how long after a start nothing expires: clients come back, and the
 	// time of day may have jumped while nobody looked.
 	startGrace = time.Hour
-	// settledFor is how long a client can ask for an upload that is done.
-	settledFor = time.Hour
+	// settledFor is how long a client can ask for an upload that is done, and settledAtMost how
+	// long if the server was started meanwhile, however often.
+	settledFor    = time.Hour
+	settledAtMost = 24 * time.Hour
+	// reservedFor is how long an upload that does not grow keeps room for bytes that have not come.
+	// A link that breaks is back by then.
+	reservedFor = 10 * time.Minute
 )
 
 // Limits of uploads. A field that is 0 does not limit.
 type Limits struct {
 	Size     int64         // bytes of one upload
-	Staged   int64         // bytes of all uploads together; those that were declared count from the beginning
+	Staged   int64         // bytes of all uploads together; those that were declared count while an upload grows
 	PerOwner int           // uploads of one owner at once
 	Uploads  int           // uploads at once
 	Idle     time.Duration // after which an upload without a new byte expires
+	Empty    time.Duration // after which an upload without any byte expires
+	// Settled and SettledPerOwner are how many settled uploads are remembered, of all and of
+	// one owner. The oldest are forgotten.
+	Settled, SettledPerOwner int
 }
 
 // DefaultLimits returns the limits that a server has if nobody sets others.
 func DefaultLimits() Limits {
-	return Limits{Size: 100_000_000, Staged: 10_000_000_000, PerOwner: 20, Uploads: 5000, Idle: 24 * time.Hour}
+	return Limits{
+		Size: 100_000_000, Staged: 10_000_000_000, PerOwner: 20, Uploads: 5000, Idle: 24 * time.Hour, Empty: 10 * time.Minute,
+		Settled: 5000, SettledPerOwner: 100,
+	}
 }
 
 // Errors of uploads.
@@ -148,6 +160,8 @@ type Staging struct {
 	owners    map[string]int    // uploads that are not settled; guarded by mu
 	unsettled int               // guarded by mu
 	staged    int64             // bytes that count against the limit; guarded by mu
+	settled   map[string]int    // settled uploads by owner; guarded by mu
+	settledIn int               // all of these; guarded by mu
 }
 
 // entry is an upload. Staging.mu guards it, except for slot, which belongs to whoever has
@@ -164,7 +178,7 @@ type entry struct {
 // Open returns the uploads in a directory. It removes what no upload needs: files without a
 // record, uploads of unknown length, and bytes beyond the last checkpoint.
 func Open(c Config) (*Staging, error) {
-	s := &Staging{dir: c.Dir, limits: c.Limits, log: c.Log, began: time.Now(), checkpoint: defaultCheckpoint, all: make(map[string]*entry), owners: make(map[string]int)}
+	s := &Staging{dir: c.Dir, limits: c.Limits, log: c.Log, began: time.Now(), checkpoint: defaultCheckpoint, all: make(map[string]*entry), owners: make(map[string]int), settled: make(map[string]int)}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -177,6 +191,7 @@ func Open(c Config) (*Staging, error) {
 	if err := s.load(); err != nil {
 		return nil, fmt.Errorf("open the uploads: %w", err)
 	}
+	s.forget()
 	return s, nil
 }
 
@@ -238,11 +253,14 @@ func (s *Staging) admit(e *entry) error {
 // keep adds an upload. The lock must be held.
 func (s *Staging) keep(e *entry) {
 	s.all[e.info.ID] = e
-	if !e.info.Settled {
-		s.owners[e.info.Owner]++
-		s.unsettled++
-		s.staged += e.reserved
+	if e.info.Settled {
+		s.settled[e.info.Owner]++
+		s.settledIn++
+		return
 	}
+	s.owners[e.info.Owner]++
+	s.unsettled++
+	s.staged += e.reserved
 }
 
 // drop forgets an upload. The lock must be held.
@@ -253,13 +271,16 @@ func (s *Staging) drop(e *entry) {
 
 // release takes an upload out of what the limits count. The lock must be held.
 func (s *Staging) release(e *entry) {
+	owners := s.owners
 	if e.info.Settled {
-		return
+		owners = s.settled
+		s.settledIn--
+	} else {
+		s.unsettled--
+		s.staged -= e.reserved
 	}
-	s.unsettled--
-	s.staged -= e.reserved
-	if s.owners[e.info.Owner]--; s.owners[e.info.Owner] == 0 {
-		delete(s.owners, e.info.Owner)
+	if owners[e.info.Owner]--; owners[e.info.Owner] == 0 {
+		delete(owners, e.info.Owner)
 	}
 }
 
@@ -389,40 +410,106 @@ func (s *Staging) removeRest(id, except string) (err error) {
 }
 
 // Settle notes that what an upload was for is done, and removes its bytes. For an hour
-// it can still be asked for, complete. It counts against no limit.
+// it can still be asked for, complete, unless Limits.Settled or SettledPerOwner are
+// exceeded, which makes the oldest forgotten. It counts against no other limit.
 func (s *Staging) Settle(id string) error {
 	e, err := s.take(id)
 	if err != nil {
 		return err
 	}
 	if !e.info.Settled {
-		err = ignoreMissing(disk.Rename(s.path(id, infoSuffix), s.path(id, doneSuffix)))
-		failpoint.Point("upload.settling")
-		if err == nil {
-			err = errors.Join(disk.SyncDirectory(s.dir), s.removeRest(id, doneSuffix))
-		}
+		err = s.settle(e)
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	e.busy = false
+	s.mu.Unlock()
+	s.forget()
+	return err
+}
+
+// settle settles an upload that is busy.
+func (s *Staging) settle(e *entry) error {
+	id := e.info.ID
+	err := ignoreMissing(disk.Rename(s.path(id, infoSuffix), s.path(id, doneSuffix)))
+	failpoint.Point("upload.settling")
+	if err == nil {
+		err = errors.Join(disk.SyncDirectory(s.dir), s.removeRest(id, doneSuffix))
+	}
 	if err != nil {
 		return s.explain("settle an upload", err)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.release(e)
 	e.info.Settled, e.touched = true, time.Now()
+	s.keep(e)
 	return nil
 }
 
-// Expire removes uploads that have not grown for Limits.Idle, and settled ones after an hour,
-// and returns how many. Call it every few minutes. What cannot be removed is left for the
-// next time.
+// forget removes the oldest of the settled uploads that are too many. It syncs nothing: one that
+// a crash brings back is only there for longer.
+func (s *Staging) forget() {
+	for _, e := range s.excess() {
+		err := ignoreMissing(disk.Remove(s.path(e.info.ID, doneSuffix)))
+		s.mu.Lock()
+		e.busy = false
+		if err == nil {
+			s.drop(e)
+		}
+		s.mu.Unlock()
+		if err != nil {
+			s.log.Warn("an upload that is done is remembered for longer", "error", s.explain("forget an upload", err))
+		}
+	}
+}
+
+// excess makes the settled uploads busy that are too many, the oldest, and returns them.
+func (s *Staging) excess() (old []*entry) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	most, mostOfOwner := s.limits.Settled, s.limits.SettledPerOwner
+	excessive := most > 0 && s.settledIn > most
+	for _, n := range s.settled {
+		excessive = excessive || mostOfOwner > 0 && n > mostOfOwner
+	}
+	if !excessive {
+		return nil
+	}
+	var settled []*entry
+	for _, e := range s.all {
+		if e.info.Settled && !e.busy {
+			settled = append(settled, e)
+		}
+	}
+	slices.SortFunc(settled, func(a, b *entry) int { return a.touched.Compare(b.touched) })
+	taken := make(map[string]int)
+	for _, e := range settled {
+		owner := e.info.Owner
+		if most > 0 && s.settledIn-len(old) > most || mostOfOwner > 0 && s.settled[owner]-taken[owner] > mostOfOwner {
+			taken[owner]++
+			e.busy = true
+			old = append(old, e)
+		}
+	}
+	return old
+}
+
+// Expire removes uploads that have not grown for Limits.Idle, those without a byte after
+// Limits.Empty, and settled ones after an hour, and returns how many. Uploads that have
+// not grown for ten minutes give back the room for what has not come; Append asks for it
+// again. Call it every few minutes. What cannot be removed is left for the next time.
 func (s *Staging) Expire() (removed int, err error) {
 	var old []*entry
 	s.mu.Lock()
 	for _, e := range s.all {
-		if !e.busy && s.isOld(e) {
+		switch {
+		case e.busy:
+		case s.isOld(e):
 			e.busy = true
 			old = append(old, e)
+		case !e.info.Settled && time.Since(e.touched) >= reservedFor:
+			s.staged -= e.reserved - e.info.Offset
+			e.reserved = e.info.Offset
 		}
 	}
 	s.mu.Unlock()
@@ -439,13 +526,20 @@ func (s *Staging) Expire() (removed int, err error) {
 // isOld reports whether an upload has expired. The lock must be held.
 func (s *Staging) isOld(e *entry) bool {
 	now := time.Now()
+	age := now.Sub(e.touched)
+	if e.info.Settled && age >= settledAtMost {
+		return true
+	}
 	if now.Sub(s.began) < startGrace && e.touched.Before(s.began) {
 		return false
 	}
 	if e.info.Settled {
-		return now.Sub(e.touched) >= settledFor
+		return age >= settledFor
 	}
-	return s.limits.Idle > 0 && now.Sub(e.touched) >= s.limits.Idle
+	if e.info.Offset == 0 && !e.info.Complete() && s.limits.Empty > 0 && age >= s.limits.Empty {
+		return true
+	}
+	return s.limits.Idle > 0 && age >= s.limits.Idle
 }
 
 // explain returns what an error of the system means.

@@ -344,6 +344,7 @@ func TestExpireAfterAStart(t *testing.T) {
 			dir := t.TempDir()
 			s := opened(t, dir, DefaultLimits())
 			id := created(t, s, "ann", 10)
+			appended(t, s, id, 0, []byte("x"))
 			synctest.Test(t, func(t *testing.T) {
 				at := time.Now().Add(-c.age)
 				if err := os.Chtimes(s.path(id, infoSuffix), at, at); err != nil {
