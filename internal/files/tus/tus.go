@@ -4,7 +4,9 @@
 //
 // An upload is complete for its client only after Config.Done has returned: until then
 // its last byte counts as missing, so a client that is refused there, or whose answer was
-// lost in a crash, sends that byte again and Done is called again.
+// lost in a crash, sends that byte again and Done is called again. An empty file has no
+// last byte: any request for it calls Done. Once Done has returned, every HEAD and PATCH at
+// the end gets its headers, for as long as the upload is remembered.
 //
 // Of two requests for one upload at once the later one ends the earlier, which is usually
 // what a lost connection has left, and then continues where that has ended.
@@ -19,8 +21,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -59,7 +64,9 @@ type Config struct {
 	Owner func(context.Context) (string, error)
 	// Done is called with each upload that is complete, before its client is told. When it
 	// returns nil, what the upload was for must be done, and durable. It may be called again for the
-	// same upload. The headers go to the client. The upload is settled afterwards.
+	// same upload, after an error or a crash, but not meanwhile. The headers go to the client, the first
+	// value of each; they have the bounds of upload.Staging.Settle. The upload is settled
+	// afterwards. Until then it is busy, and does not expire.
 	Done func(context.Context, upload.Info, files.Staged) (http.Header, error)
 	// Refuse returns what a client is told about an error; nil, or false: what this package says.
 	Refuse func(error) (Refusal, bool)
@@ -103,15 +110,28 @@ func New(c Config) (http.Handler, error) {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.Header.Del("X-HTTP-Method-Override")
-		h.ServeHTTP(&response{ResponseWriter: w}, r)
+		h.ServeHTTP(&response{w, s, r.Method, path.Base(r.URL.Path)}, r)
 	}), nil
 }
 
 // response makes the address of a new upload relative to the server: tusd takes its scheme
-// and host from the request, which a proxy may have changed.
-type response struct{ http.ResponseWriter }
+// and host from the request, which a proxy may have changed. It adds the answer of an upload
+// that is settled, which tusd reports as complete without asking anybody.
+type response struct {
+	http.ResponseWriter
+	store      *store
+	method, id string
+}
 
 func (r *response) WriteHeader(status int) {
+	// tusd has checked by now whose upload it is.
+	if status < 300 && (r.method == http.MethodHead || r.method == http.MethodPatch) {
+		if info, err := r.store.Staging.Info(r.id); err == nil && info.Settled {
+			for name, value := range info.Answer {
+				r.Header().Set(name, value)
+			}
+		}
+	}
 	if at, err := url.Parse(r.Header().Get("Location")); err == nil && at.Host != "" {
 		r.Header().Set("Location", at.EscapedPath())
 	}
@@ -147,7 +167,7 @@ func (s *store) NewUpload(ctx context.Context, info handler.FileInfo) (handler.U
 	if err != nil {
 		return nil, s.refuse(err)
 	}
-	return &item{s, made.ID}, nil
+	return &item{s, made.ID, true}, nil
 }
 
 // GetUpload is that of handler.DataStore.
@@ -163,7 +183,7 @@ func (s *store) GetUpload(ctx context.Context, id string) (handler.Upload, error
 	if err != nil {
 		return nil, s.refuse(err)
 	}
-	return &item{s, id}, nil
+	return &item{s, id, false}, nil
 }
 
 // AsTerminatableUpload is that of handler.TerminaterDataStore.
@@ -171,8 +191,9 @@ func (s *store) AsTerminatableUpload(u handler.Upload) handler.TerminatableUploa
 
 // item is a handler.Upload.
 type item struct {
-	s  *store
-	id string
+	s   *store
+	id  string
+	new bool // its client does not know the address yet
 }
 
 // seen returns the offset of an upload as its client sees it.
@@ -183,9 +204,16 @@ func seen(info upload.Info) int64 {
 	return info.Offset
 }
 
-// GetInfo is that of handler.Upload.
-func (i *item) GetInfo(context.Context) (handler.FileInfo, error) {
+// GetInfo is that of handler.Upload. It delivers an empty file: tusd takes that for complete from
+// the beginning, and looks here before it says so.
+func (i *item) GetInfo(ctx context.Context) (handler.FileInfo, error) {
 	info, err := i.s.Staging.Info(i.id)
+	if err == nil && info.Length == 0 && !info.Settled {
+		info, err = i.s.deliver(ctx, i.id)
+		if err != nil && i.new {
+			err = errors.Join(err, i.s.Staging.Remove(i.id)) // nobody can go on with it
+		}
+	}
 	if err != nil {
 		return handler.FileInfo{}, i.s.refuse(err)
 	}
@@ -234,35 +262,35 @@ func (i *item) Terminate(context.Context) error {
 	return nil
 }
 
-// done finishes an upload that is complete.
+// done delivers an upload that is complete.
 func (s *store) done(event handler.HookEvent) (handler.HTTPResponse, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(event.Context), doneTimeout)
-	defer cancel()
-	id := event.Upload.ID
-	info, err := s.Staging.Info(id)
-	if err != nil {
-		return handler.HTTPResponse{}, s.refuse(err)
-	}
-	staged, err := s.Staging.Finish(ctx, id)
-	if err != nil {
-		return handler.HTTPResponse{}, s.refuse(err)
-	}
-	headers, err := s.Done(ctx, info, staged)
-	if err == nil {
-		err = s.Staging.Settle(id)
-	}
+	info, err := s.deliver(event.Context, event.Upload.ID)
 	if err != nil {
 		return handler.HTTPResponse{}, s.refuse(err)
 	}
 	answer := handler.HTTPResponse{Header: make(handler.HTTPHeader)}
-	for name := range headers {
-		answer.Header[name] = headers.Get(name)
+	for name, value := range info.Answer {
+		answer.Header[name] = value
 	}
 	return answer, nil
 }
 
+// deliver hands an upload on to Done, unless it is settled. It goes on when the client is gone.
+func (s *store) deliver(ctx context.Context, id string) (upload.Info, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), doneTimeout)
+	defer cancel()
+	return s.Staging.Deliver(ctx, id, func(info upload.Info, staged files.Staged) (map[string]string, error) {
+		headers, err := s.Done(ctx, info, staged)
+		answer := make(map[string]string)
+		for name := range headers {
+			answer[name] = headers.Get(name)
+		}
+		return answer, err
+	})
+}
+
 // refuse returns an error that tusd sends to the client. It would send the text of any other, with
-// paths of files.
+// paths of files. It logs what is the server's fault, without the id of the upload.
 func (s *store) refuse(err error) error {
 	var refusal Refusal
 	ok := false
@@ -273,13 +301,37 @@ func (s *store) refuse(err error) error {
 		refusal = Refuse(err)
 	}
 	if refusal.Status >= http.StatusInternalServerError {
-		s.Log.Error("an upload failed", "error", err)
+		s.Log.Log(context.Background(), level(err), "an upload failed", "error", upload.WithoutID(err))
 	}
 	return handler.NewError(refusal.Code, refusal.Message, refusal.Status)
 }
 
-// Refuse returns what a client is told about an error of the packages upload and files, and of a
-// context.
+// level returns how much an error that is answered with a status of 500 and more matters to an
+// operator: a client that goes away is nothing, a limit that holds is worth a look.
+func level(err error) slog.Level {
+	if _, ok := errors.AsType[*upload.LimitError](err); ok {
+		return slog.LevelWarn
+	}
+	if isGone(err) {
+		return slog.LevelDebug
+	}
+	return slog.LevelError
+}
+
+// isGone reports whether an error means that the client went away, was too slow, or was
+// interrupted by its own next request.
+func isGone(err error) bool {
+	for _, gone := range []error{context.Canceled, io.ErrUnexpectedEOF, io.ErrClosedPipe, net.ErrClosed, os.ErrDeadlineExceeded, http.ErrBodyReadAfterClose, http.ErrAbortHandler} {
+		if errors.Is(err, gone) {
+			return true
+		}
+	}
+	network, ok := errors.AsType[*net.OpError](err)
+	return ok && network.Op == "read"
+}
+
+// Refuse returns what a client is told about an error of the packages upload and files, of a
+// context, and of a connection that it has left.
 func Refuse(err error) Refusal {
 	if limit, ok := errors.AsType[*upload.LimitError](err); ok {
 		switch limit.Limit {
@@ -304,7 +356,7 @@ func Refuse(err error) Refusal {
 		return Refusal{http.StatusConflict, "bad_offset", "the upload is not complete"}
 	case errors.Is(err, files.ErrNoSpace):
 		return Refusal{http.StatusInsufficientStorage, "storage_full", "the server has no room left: try again later"}
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case isGone(err), errors.Is(err, context.DeadlineExceeded):
 		return Refusal{http.StatusServiceUnavailable, "unavailable", "the upload was interrupted: continue it"}
 	}
 	if _, ok := errors.AsType[*files.UnreachableError](err); ok {

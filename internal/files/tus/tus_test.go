@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -47,6 +48,30 @@ type world struct {
 	mu   sync.Mutex
 	done map[string][]byte // by id; guarded by mu
 	fail error             // what Done returns; guarded by mu
+	// calls counts those of Done, and during is called in each; guarded by mu.
+	calls  int
+	during func(upload.Info, files.Staged)
+	log    bytes.Buffer // of all levels; guarded by mu
+}
+
+// Write is that of the log.
+func (w *world) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.log.Write(p)
+}
+
+// logged returns the lines of a level, and checks that none of the log has an id.
+func (w *world) logged(level slog.Level, ids ...string) int {
+	w.Helper()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, id := range ids {
+		if strings.Contains(w.log.String(), filepath.Base(id)) {
+			w.Errorf("the log has an id:\n%s", w.log.String())
+		}
+	}
+	return strings.Count(w.log.String(), "level="+level.String()+" ")
 }
 
 func newWorld(t *testing.T, limits upload.Limits) *world {
@@ -61,13 +86,14 @@ func newWorld(t *testing.T, limits upload.Limits) *world {
 func (w *world) start() {
 	w.Helper()
 	var err error
-	if w.staging, err = upload.Open(upload.Config{Dir: w.dir, Limits: w.limits}); err != nil {
+	if w.staging, err = upload.Open(upload.Config{Dir: w.dir, Limits: w.limits, Log: slog.New(slog.NewTextHandler(w, nil))}); err != nil {
 		w.Fatal(err)
 	}
 	h, err := New(Config{
 		Staging: w.staging, MaxSize: w.limits.Size, Path: "/chat/v1/uploads",
 		Owner: func(ctx context.Context) (string, error) { return ctx.Value(ownerKey{}).(string), nil },
 		Done:  w.finish,
+		Log:   slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	if err != nil {
 		w.Fatal(err)
@@ -83,6 +109,13 @@ func (w *world) start() {
 }
 
 func (w *world) finish(_ context.Context, info upload.Info, staged files.Staged) (http.Header, error) {
+	w.mu.Lock()
+	during := w.during
+	w.calls++
+	w.mu.Unlock()
+	if during != nil {
+		during(info, staged)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.fail != nil {

@@ -194,7 +194,7 @@ func (g *growth) checkpoint() error {
 }
 
 // Finish returns an upload with all its bytes as a file for files.Store. It stays until
-// Remove or Settle; calling Finish again returns the same. One of unknown length
+// Remove or Settle, or until it expires: Deliver keeps it from that. Calling Finish again returns the same. One of unknown length
 // ends here. It reads the file, with 32 KiB in memory. Errors: ErrNotFound, ErrBusy,
 // ErrIncomplete, the context's, or one of the system.
 func (s *Staging) Finish(ctx context.Context, id string) (files.Staged, error) {
@@ -202,15 +202,19 @@ func (s *Staging) Finish(ctx context.Context, id string) (files.Staged, error) {
 	if err != nil {
 		return files.Staged{}, err
 	}
+	defer s.leave(e)
 	staged, err := s.finish(ctx, e)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	e.busy = false
 	if err != nil {
 		return files.Staged{}, err
 	}
-	e.info.Length, e.sum = staged.Size, &staged.Sum
+	s.finished(e, staged)
 	return staged, nil
+}
+
+func (s *Staging) finished(e *entry, staged files.Staged) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e.info.Length, e.sum = staged.Size, &staged.Sum
 }
 
 func (s *Staging) finish(ctx context.Context, e *entry) (staged files.Staged, err error) {

@@ -83,7 +83,7 @@ func TestKilledChild(t *testing.T) {
 		}
 		fmt.Println("did add", id, n) // what refers to it is committed now
 		fmt.Println("will settle", id, 0)
-		if err := s.Settle(id); err != nil {
+		if err := s.Settle(id, nil); err != nil {
 			t.Fatal(err)
 		}
 		fmt.Println("did settle", id, 0)
@@ -158,7 +158,7 @@ func testKilled(t *testing.T, binary childtest.Fragile) {
 	for i, point := range []string{
 		"upload.data-made:2", "upload.record-written:2", "upload.record-renamed:2", "upload.written:4", "upload.written:11", "upload.synced:3", "upload.synced:12",
 		"upload.offset-written:2", "upload.offset-written:13", "upload.recorded:5", "upload.recorded:14", "blob.linked:2", "blob.filled:2", "blob.renamed:2",
-		"upload.settling:2", "upload.record-removed:1", "upload.removed:1", "blob.removed:1",
+		"upload.answer-written:2", "upload.settling:2", "upload.settled:2", "upload.record-removed:1", "upload.removed:1", "blob.removed:1",
 		// Right after a blob was removed.
 		"upload.data-made:6", "upload.record-written:6", "upload.record-renamed:6", "upload.written:16", "upload.data-made:6", "upload.data-made:6", "upload.data-made:6",
 	} {

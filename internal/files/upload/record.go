@@ -53,6 +53,7 @@ type saved struct {
 	Name   string            `json:"name"`
 	Meta   map[string]string `json:"meta,omitempty"`
 	Begun  time.Time         `json:"begun"`
+	Answer map[string]string `json:"answer,omitempty"`
 }
 
 // make creates the files of an upload. The record comes last and whole: without it there is
@@ -72,17 +73,8 @@ func (s *Staging) make(e *entry) (err error) {
 		return err
 	}
 	failpoint.Point("upload.data-made")
-	constant, err := json.Marshal(saved{e.info.Owner, e.info.Length, e.info.Name, e.info.Meta, e.info.Begun})
-	if err != nil {
-		return err
-	}
 	draft := s.path(id, draftSuffix)
-	f, err := disk.OpenFile(draft, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteAt(append(append(slotOf(0), slotOf(0)...), constant...), 0)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+	if err := s.writeRecord(draft, e.info); err != nil {
 		return err
 	}
 	failpoint.Point("upload.record-written")
@@ -91,6 +83,20 @@ func (s *Staging) make(e *entry) (err error) {
 	}
 	failpoint.Point("upload.record-renamed")
 	return disk.SyncDirectory(s.dir)
+}
+
+// writeRecord makes a record of an upload without bytes, which is durable once its name is.
+func (s *Staging) writeRecord(path string, i Info) error {
+	constant, err := json.Marshal(saved{i.Owner, i.Length, i.Name, i.Meta, i.Begun, i.Answer})
+	if err != nil {
+		return err
+	}
+	f, err := disk.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(append(append(slotOf(0), slotOf(0)...), constant...), 0)
+	return errors.Join(err, f.Sync(), f.Close())
 }
 
 // record notes durably that an upload has so many durable bytes.
@@ -119,6 +125,9 @@ func (s *Staging) load() error {
 		id := strings.TrimSuffix(entry.Name(), filepath.Ext(entry.Name()))
 		suffix := filepath.Ext(entry.Name())
 		if !ours.MatchString(entry.Name()) || suffix != infoSuffix && suffix != doneSuffix {
+			continue
+		}
+		if _, ok := s.all[id]; ok { // settled: ID.done comes before ID.info
 			continue
 		}
 		e, err := s.read(id, suffix)
@@ -168,10 +177,11 @@ func (s *Staging) read(id, suffix string) (*entry, error) {
 	e := &entry{info: Info{ID: id, Settled: suffix == doneSuffix}, touched: s.began.Add(-age)}
 	var constant saved
 	if len(text) < slots*slotSize || json.Unmarshal(text[slots*slotSize:], &constant) != nil {
-		s.log.Error("the record of an upload is damaged, so the upload is removed", "path", path)
+		s.log.Error("the record of an upload is damaged, so the upload is removed", "changed", info.ModTime())
 		return nil, nil
 	}
 	e.info.Draft = Draft{constant.Owner, constant.Length, constant.Name, constant.Meta}
+	e.info.Answer = constant.Answer
 	e.info.Begun, e.reserved = constant.Begun, max(constant.Length, 0)
 	if e.info.Settled {
 		e.info.Offset = e.info.Length
@@ -192,7 +202,7 @@ func (s *Staging) read(id, suffix string) (*entry, error) {
 func (s *Staging) cut(e *entry) (*entry, error) {
 	f, err := disk.OpenFile(s.path(e.info.ID, dataSuffix), os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrNotExist) {
-		s.log.Error("the bytes of an upload are gone, so the upload is removed", "path", s.path(e.info.ID, dataSuffix))
+		s.log.Error("the bytes of an upload are gone, so the upload is removed", "begun", e.info.Begun)
 		return nil, nil
 	}
 	if err != nil {
@@ -206,7 +216,7 @@ func (s *Staging) cut(e *entry) (*entry, error) {
 		return nil, err
 	}
 	if info.Size() < e.info.Offset || e.info.Offset > e.info.Length {
-		s.log.Error("an upload has not the bytes that its record says, so it is removed", "path", s.path(e.info.ID, dataSuffix), "bytes", info.Size(), "recorded", e.info.Offset)
+		s.log.Error("an upload has not the bytes that its record says, so it is removed", "begun", e.info.Begun, "bytes", info.Size(), "recorded", e.info.Offset)
 		return nil, nil
 	}
 	return e, nil

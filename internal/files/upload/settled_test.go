@@ -17,7 +17,7 @@ func settledBy(t *testing.T, s *Staging, owner string, n int) (ids []string) {
 	for range n {
 		id := created(t, s, owner, 1)
 		appended(t, s, id, 0, []byte("x"))
-		if err := s.Settle(id); err != nil {
+		if err := s.Settle(id, nil); err != nil {
 			t.Fatal(err)
 		}
 		ids = append(ids, id)
@@ -58,7 +58,7 @@ func TestSettledAreBounded(t *testing.T) {
 			t.Errorf("Info: %v", err)
 		}
 		// One that is settled again is as old as before.
-		if err := s.Settle(ann[8]); err != nil {
+		if err := s.Settle(ann[8], nil); err != nil {
 			t.Fatal(err)
 		}
 		dan = append(dan, settledBy(t, s, "dan", 1)...)
@@ -162,7 +162,7 @@ func TestManySettled(t *testing.T) {
 	s := opened(t, t.TempDir(), Limits{Settled: 50, SettledPerOwner: 5})
 	for i := range 300 {
 		id := created(t, s, fmt.Sprint(i%20), 0)
-		if err := s.Settle(id); err != nil {
+		if err := s.Settle(id, nil); err != nil {
 			t.Fatal(err)
 		}
 		if len(s.All()) > 50 || s.settledIn != len(s.all) {

@@ -6,7 +6,11 @@
 // cut off at the next start, so an offset never stands for bytes that may not be there.
 //
 // An upload ends in one of three ways: Remove (cancelled, or what it was for has been
-// done), Settle (done, and a client that has not heard of it may still ask), or Expire.
+// done), Settle or Deliver (done, and a client that has not heard of it may still ask), or
+// Expire.
+//
+// Whoever knows the id of an upload may go on with it, as far as this package is concerned. So
+// no error and no line of a log has one.
 //
 // The files of an upload are ID.data, ID.info (ID.done once it is settled), and
 // those that Beside names. One process at a time may use a directory.
@@ -20,6 +24,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"sync"
 	"time"
@@ -132,6 +137,8 @@ type Info struct {
 	Offset  int64     // how many bytes are durable
 	Settled bool      // what it was for is done
 	Begun   time.Time // when it was created
+	// Answer is what a client was told when it was settled, for those that ask again.
+	Answer map[string]string
 }
 
 // Complete reports whether an upload has all its bytes. One of an unknown length never is
@@ -189,7 +196,7 @@ func Open(c Config) (*Staging, error) {
 		return nil, fmt.Errorf("open the uploads: %w", err)
 	}
 	if err := s.load(); err != nil {
-		return nil, fmt.Errorf("open the uploads: %w", err)
+		return nil, fmt.Errorf("open the uploads: %w", WithoutID(err))
 	}
 	s.forget()
 	return s, nil
@@ -219,15 +226,19 @@ func (s *Staging) Create(d Draft) (Info, error) {
 }
 
 func checkDraft(d *Draft) error {
-	size := 0
-	for key, value := range d.Meta {
-		size += len(key) + len(value)
-	}
-	if len(d.Meta) > MaxMeta || size > MaxMetaBytes || len(d.Owner) > MaxOwner {
+	if !allowedMeta(d.Meta) || len(d.Owner) > MaxOwner {
 		return ErrMeta
 	}
 	d.Name, d.Meta, d.Length = files.CleanName(d.Name), maps.Clone(d.Meta), max(d.Length, Unknown)
 	return nil
+}
+
+func allowedMeta(meta map[string]string) bool {
+	size := 0
+	for key, value := range meta {
+		size += len(key) + len(value)
+	}
+	return len(meta) <= MaxMeta && size <= MaxMetaBytes
 }
 
 // admit adds an upload if the limits allow it. The lock must be held.
@@ -296,7 +307,7 @@ func (s *Staging) Info(id string) (Info, error) {
 }
 
 func (i Info) clone() Info {
-	i.Meta = maps.Clone(i.Meta)
+	i.Meta, i.Answer = maps.Clone(i.Meta), maps.Clone(i.Answer)
 	return i
 }
 
@@ -409,91 +420,6 @@ func (s *Staging) removeRest(id, except string) (err error) {
 	return err
 }
 
-// Settle notes that what an upload was for is done, and removes its bytes. For an hour
-// it can still be asked for, complete, unless Limits.Settled or SettledPerOwner are
-// exceeded, which makes the oldest forgotten. It counts against no other limit.
-func (s *Staging) Settle(id string) error {
-	e, err := s.take(id)
-	if err != nil {
-		return err
-	}
-	if !e.info.Settled {
-		err = s.settle(e)
-	}
-	s.mu.Lock()
-	e.busy = false
-	s.mu.Unlock()
-	s.forget()
-	return err
-}
-
-// settle settles an upload that is busy.
-func (s *Staging) settle(e *entry) error {
-	id := e.info.ID
-	err := ignoreMissing(disk.Rename(s.path(id, infoSuffix), s.path(id, doneSuffix)))
-	failpoint.Point("upload.settling")
-	if err == nil {
-		err = errors.Join(disk.SyncDirectory(s.dir), s.removeRest(id, doneSuffix))
-	}
-	if err != nil {
-		return s.explain("settle an upload", err)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.release(e)
-	e.info.Settled, e.touched = true, time.Now()
-	s.keep(e)
-	return nil
-}
-
-// forget removes the oldest of the settled uploads that are too many. It syncs nothing: one that
-// a crash brings back is only there for longer.
-func (s *Staging) forget() {
-	for _, e := range s.excess() {
-		err := ignoreMissing(disk.Remove(s.path(e.info.ID, doneSuffix)))
-		s.mu.Lock()
-		e.busy = false
-		if err == nil {
-			s.drop(e)
-		}
-		s.mu.Unlock()
-		if err != nil {
-			s.log.Warn("an upload that is done is remembered for longer", "error", s.explain("forget an upload", err))
-		}
-	}
-}
-
-// excess makes the settled uploads busy that are too many, the oldest, and returns them.
-func (s *Staging) excess() (old []*entry) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	most, mostOfOwner := s.limits.Settled, s.limits.SettledPerOwner
-	excessive := most > 0 && s.settledIn > most
-	for _, n := range s.settled {
-		excessive = excessive || mostOfOwner > 0 && n > mostOfOwner
-	}
-	if !excessive {
-		return nil
-	}
-	var settled []*entry
-	for _, e := range s.all {
-		if e.info.Settled && !e.busy {
-			settled = append(settled, e)
-		}
-	}
-	slices.SortFunc(settled, func(a, b *entry) int { return a.touched.Compare(b.touched) })
-	taken := make(map[string]int)
-	for _, e := range settled {
-		owner := e.info.Owner
-		if most > 0 && s.settledIn-len(old) > most || mostOfOwner > 0 && s.settled[owner]-taken[owner] > mostOfOwner {
-			taken[owner]++
-			e.busy = true
-			old = append(old, e)
-		}
-	}
-	return old
-}
-
 // Expire removes uploads that have not grown for Limits.Idle, those without a byte after
 // Limits.Empty, and settled ones after an hour, and returns how many. Uploads that have
 // not grown for ten minutes give back the room for what has not come; Append asks for it
@@ -542,13 +468,32 @@ func (s *Staging) isOld(e *entry) bool {
 	return s.limits.Idle > 0 && age >= s.limits.Idle
 }
 
-// explain returns what an error of the system means.
+// explain returns what an error of the system means, without the id of the upload.
 func (s *Staging) explain(what string, err error) error {
+	err = WithoutID(err)
 	if files.IsNoSpace(err) {
 		return fmt.Errorf("%s: %w: %w", what, files.ErrNoSpace, err)
 	}
 	return fmt.Errorf("%s: %w", what, err)
 }
+
+// ids matches an id within a path.
+var ids = regexp.MustCompile(`[a-z2-7]{26}\.`)
+
+// WithoutID returns an error whose text has no id of an upload, for a log. Errors of the system have
+// the paths of files, which begin with one. It wraps the error: errors.Is and AsType find what
+// they would have found, with its own text.
+func WithoutID(err error) error {
+	if err == nil || !ids.MatchString(err.Error()) {
+		return err
+	}
+	return &withoutID{err}
+}
+
+type withoutID struct{ err error }
+
+func (e *withoutID) Error() string { return ids.ReplaceAllString(e.err.Error(), "….") }
+func (e *withoutID) Unwrap() error { return e.err }
 
 func ignoreMissing(err error) error {
 	if errors.Is(err, fs.ErrNotExist) {

@@ -176,7 +176,7 @@ func TestBusy(t *testing.T) {
 	out.Write([]byte("0123")) // returns once it was read
 	_, appending := s.Append(t.Context(), id, 0, strings.NewReader("abcd"))
 	_, finishing := s.Finish(t.Context(), id)
-	for name, err := range map[string]error{"Append": appending, "Finish": finishing, "Remove": s.Remove(id), "Settle": s.Settle(id)} {
+	for name, err := range map[string]error{"Append": appending, "Finish": finishing, "Remove": s.Remove(id), "Settle": s.Settle(id, nil)} {
 		if !errors.Is(err, ErrBusy) {
 			t.Errorf("%s: %v, want ErrBusy", name, err)
 		}
@@ -224,7 +224,7 @@ func TestLimits(t *testing.T) {
 	}
 	// One that is settled does not count.
 	appended(t, s, first, 0, make([]byte, 100))
-	if err := s.Settle(first); err != nil {
+	if err := s.Settle(first, nil); err != nil {
 		t.Fatal(err)
 	}
 	if got := s.Staged(); got != 130 {
@@ -266,7 +266,7 @@ func TestSettle(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if err := s.Settle(id); err != nil {
+		if err := s.Settle(id, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -302,7 +302,7 @@ func TestExpire(t *testing.T) {
 			}
 		}
 		growing, still, done := created(t, s, "ann", 10), created(t, s, "ann", 10), created(t, s, "ann", 0)
-		if err := s.Settle(done); err != nil {
+		if err := s.Settle(done, nil); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Hour - 1)
