@@ -299,14 +299,14 @@ func (p *pushes) notify(ctx context.Context, room kaban.RoomName, m *people.Memb
 		}
 	}
 	var urgent, other uint64
-	for i := range messages {
+	for i := len(messages) - 1; i >= 0 && urgent == 0; i-- { // what is older than an urgent one is not pushed
 		e := &messages[i]
 		if e.Seq <= m.Read || e.Seq < m.From || isBy(e, m.Account) {
 			continue
 		}
 		mentioned := slices.ContainsFunc(mentions, func(m store.Mention) bool { return m.Seq == e.Seq })
 		cause := causeOf(levelOf(m, &account), room.IsDirect(), mentioned, attention.HasKeyword(e.Content, account.Keywords))
-		if cause == "" {
+		if cause == "" || other > 0 && !isUrgent(cause) {
 			continue
 		}
 		blocked, err := p.chat.hasBlocked(ctx, m.Account, e)
