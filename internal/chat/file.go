@@ -64,14 +64,7 @@ func (u User) AddFile(ctx context.Context, upload Upload) (people.File, error) {
 		return people.File{}, u.chat.count(err)
 	}
 	err := u.chat.dispatcher.Update(ctx, func(tx store.Tx) error {
-		s, err := u.scene(tx, kaban.RoomName{}, false, false)
-		if err == nil {
-			err = refusalOf(access.Can(access.Upload, s.Facts), access.Upload)
-		}
-		if err == nil {
-			err = checkQuota(tx, &f)
-		}
-		if err != nil {
+		if err := u.mayKeep(tx, &f); err != nil {
 			return err
 		}
 		return people.Files.Add(tx, &f)
@@ -86,15 +79,20 @@ func (u User) AddFile(ctx context.Context, upload Upload) (people.File, error) {
 // vain. AddFile decides again.
 func (u User) MayUpload(ctx context.Context, size int64) error {
 	return u.chat.count(u.chat.dispatcher.View(ctx, func(tx store.Tx) error {
-		s, err := u.scene(tx, kaban.RoomName{}, false, false)
-		if err == nil {
-			err = refusalOf(access.Can(access.Upload, s.Facts), access.Upload)
-		}
-		if err != nil {
-			return err
-		}
-		return checkQuota(tx, &people.File{Owner: u.account(), Size: size})
+		return u.mayKeep(tx, &people.File{Owner: u.account(), Size: size})
 	}))
+}
+
+// mayKeep returns why the user may not add a file.
+func (u User) mayKeep(tx store.Tx, f *people.File) error {
+	s, err := u.scene(tx, kaban.RoomName{}, false, false)
+	if err == nil {
+		err = refusalOf(access.Can(access.Upload, s.Facts), access.Upload)
+	}
+	if err != nil {
+		return err
+	}
+	return checkQuota(tx, f)
 }
 
 // checkQuota returns why a file does not fit. Bytes that the server has already take no room of it.

@@ -163,16 +163,7 @@ func TestUpdateFromVersion6IsWholeOrNotAtAll(t *testing.T) {
 		})
 		t.Run(fmt.Sprint("killed after ", n), func(t *testing.T) {
 			dir := copyFiles(t, original)
-			c, err := connect(t.Context(), filepath.Join(dir, databaseName), "rw", append([]pragma{{"cache_spill", "1"}, {"cache_size", "1"}}, common...))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.close()
-			for _, step := range append([]string{"BEGIN IMMEDIATE"}, steps[:n]...) {
-				if err := c.exec(t.Context(), step); err != nil {
-					t.Fatal(err)
-				}
-			}
+			defer begin(t, dir, steps[:n]).close()
 			killed := copyFiles(t, dir)
 			unchanged(t, killed)
 			has(t, open(t, killed, Options{}), rooms)
@@ -330,16 +321,7 @@ func TestUpdateFromVersion14IsWholeOrNotAtAll(t *testing.T) {
 		})
 		t.Run(fmt.Sprint("killed after ", n), func(t *testing.T) {
 			dir := copyFiles(t, original)
-			c, err := connect(t.Context(), filepath.Join(dir, databaseName), "rw", append([]pragma{{"cache_spill", "1"}, {"cache_size", "1"}}, common...))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.close()
-			for _, step := range append([]string{"BEGIN IMMEDIATE"}, steps[:n]...) {
-				if err := c.exec(t.Context(), step); err != nil {
-					t.Fatal(err)
-				}
-			}
+			defer begin(t, dir, steps[:n]).close()
 			isOld(t, copyFiles(t, dir))
 			hasFiles(t, copyFiles(t, dir), rooms)
 		})
@@ -363,4 +345,21 @@ func TestUpdateFromVersion14IsWholeOrNotAtAll(t *testing.T) {
 		wantError(t, err, "of unmerged", "checksum")
 		isOld(t, dir)
 	})
+}
+
+// begin does some steps of an update in a transaction that is not committed, and has its pages written
+// meanwhile. The caller closes the connection.
+func begin(t *testing.T, dir string, steps []string) *conn {
+	t.Helper()
+	c, err := connect(t.Context(), filepath.Join(dir, databaseName), "rw", append([]pragma{{"cache_spill", "1"}, {"cache_size", "1"}}, common...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range append([]string{"BEGIN IMMEDIATE"}, steps...) {
+		if err := c.exec(t.Context(), step); err != nil {
+			c.close()
+			t.Fatal(err)
+		}
+	}
+	return c
 }
