@@ -23,17 +23,24 @@ func TestTyping(t *testing.T) {
 				return [r.top, r.height]
 			}))`
 			before := alice.text(places)
+			// What is said of the text is read at the moment at which it stands there: it ends by itself.
 			ben.write("hel")
-			alice.until(shownTyping+` === %s`, b+" is typing …")
+			alice.until(`(() => {
+				const el = document.querySelector('#typing')
+				if (el?.innerText !== %s) return false
+				const r = el.getBoundingClientRect(), c = document.querySelector('.composer').getBoundingClientRect()
+				window.typed = {
+					places: `+places+`,
+					calm: r.top >= c.bottom - 1 && r.bottom <= innerHeight + 1 && el.scrollWidth <= el.clientWidth &&
+						!el.closest('[role=status], [role=log], [role=alert], [aria-live]:not([aria-live=off])'),
+				}
+				return true
+			})()`, b+" is typing …")
 			alice.picture("typing-" + name)
-			if after := alice.text(places); after != before {
+			if after := alice.text(`window.typed.places`); after != before {
 				t.Errorf("it moves %s to %s", before, after)
 			}
-			if !alice.truth(`(() => {
-				const el = document.querySelector('#typing'), r = el.getBoundingClientRect(), c = document.querySelector('.composer').getBoundingClientRect()
-				return r.top >= c.bottom - 1 && r.bottom <= innerHeight + 1 && el.scrollWidth <= el.clientWidth &&
-					!el.closest('[role=status], [role=log], [role=alert], [aria-live]:not([aria-live=off])')
-			})()`) {
+			if !alice.truth(`window.typed.calm`) {
 				t.Error("it is not below the field, or it is announced")
 			}
 			if ben.text(shownTyping) != "" {

@@ -104,7 +104,8 @@ const (
 	Upload
 	// ChangeProfile is to change one's own name, picture or notifications.
 	ChangeProfile
-	// Subscribe is to have one's own browser notified while the page is closed, or not any more.
+	// Subscribe is to have one's own browser notified while the page is closed, or not any more,
+	// and to say what it is told.
 	Subscribe
 	// ChangeCredentials is to change what one signs in with, or to let a device in.
 	ChangeCredentials

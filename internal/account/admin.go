@@ -288,16 +288,16 @@ func (s *Service) SetName(ctx context.Context, by Actor, username, name string) 
 			return name, nil
 		})
 	}
-	return s.changeProfile(ctx, by, people.AuditAccountName, name, func(c *change, a *people.Account) {
+	return s.changeOwn(ctx, by, access.ChangeProfile, people.AuditAccountName, name, func(c *change, a *people.Account) {
 		a.Name = name
 		c.changed(a.ID)
 	})
 }
 
-// changeProfile changes the actor's own account, with a row of the audit.
-func (s *Service) changeProfile(ctx context.Context, by Actor, row people.AuditAction, detail string, set func(*change, *people.Account)) error {
+// changeOwn changes the actor's own account, with a row of the audit, if the actor may do an action.
+func (s *Service) changeOwn(ctx context.Context, by Actor, action access.Action, row people.AuditAction, detail string, set func(*change, *people.Account)) error {
 	return s.update(ctx, by, func(c *change) error {
-		if err := c.may(access.ChangeProfile); err != nil {
+		if err := c.may(action); err != nil {
 			return err
 		}
 		a := c.by.Principal.Account

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/text/cases"
 	"golang.org/x/text/unicode/norm"
 
+	"kaban/internal/access"
 	"kaban/internal/people"
 )
 
@@ -41,7 +42,7 @@ func (s *Service) SetNotifications(ctx context.Context, by Actor, n people.Notif
 	if err := checkNotifications(&n); err != nil {
 		return err
 	}
-	return s.changeProfile(ctx, by, people.AuditAccountNotifications, "", func(c *change, a *people.Account) {
+	return s.changeOwn(ctx, by, access.ChangeProfile, people.AuditAccountNotifications, "", func(c *change, a *people.Account) {
 		a.Notifications = n
 		if hook, id := s.options.OnNotifications, a.ID; hook != nil {
 			c.after = append(c.after, func() { hook(id) })

@@ -135,9 +135,10 @@ func (s *Service) PushHint(ctx context.Context, by Actor) (hint bool, err error)
 	return hint, err
 }
 
-// SetPushHint sets whether they do.
+// SetPushHint sets whether they do. Only a device may: a token cannot make pushes tell what they
+// should not.
 func (s *Service) SetPushHint(ctx context.Context, by Actor, hint bool) error {
-	return s.changeProfile(ctx, by, people.AuditAccountNotifications, "", func(_ *change, a *people.Account) { a.PushHint = hint })
+	return s.changeOwn(ctx, by, access.Subscribe, people.AuditAccountNotifications, "", func(_ *change, a *people.Account) { a.PushHint = hint })
 }
 
 // DropPush forgets a subscription of an account that is of no use any more. It does nothing if

@@ -132,7 +132,7 @@ var ofServer = []deed{
 	{access.ReadDevices, "GET /v1/account/notifications", nil, notes{accounts: true, programs: true}},
 	{access.ChangeProfile, "PUT /v1/account/notifications", frame{}, notes{accounts: true}},
 	{access.ReadDevices, "GET /v1/push", nil, notes{accounts: true}},
-	{access.ChangeProfile, "PUT /v1/push", frame{"content": "hint"}, notes{accounts: true}},
+	{access.Subscribe, "PUT /v1/push", frame{"content": "hint"}, notes{accounts: true}},
 	{access.ReadDevices, "GET /v1/push/subscriptions", nil, notes{accounts: true}},
 	{access.Subscribe, "POST /v1/push/subscriptions", subscription, notes{accounts: true}},
 	{access.Subscribe, "DELETE /v1/push/subscriptions/none", nil, notes{accounts: true, done: "not_found"}},
