@@ -24,6 +24,9 @@ covered := ./ ./wire ./internal/idpool ./internal/dispatch ./internal/server
 
 tool := go tool -modfile=tools/go.mod
 
+# Tests share what is compiled for all programs. By a profile, all of it is compiled anew for one.
+export GOFLAGS := -pgo=off $(GOFLAGS)
+
 # The builder of the web page is a separate module.
 pagebuild := internal/web/page/build
 
@@ -41,7 +44,7 @@ s3test := internal/files/s3test
 # it copies what goes in and out. A program that ends does not wait a second for reports of
 # threads that still run, only a moment.
 translated := modernc.org/sqlite/lib modernc.org/libc modernc.org/memory
-racing := CGO_ENABLED=1 GORACE=atexit_sleep_ms=50 GOFLAGS="$(translated:%=-gcflags=%=-race=false)"
+racing := CGO_ENABLED=1 GORACE=atexit_sleep_ms=50 GOFLAGS="-pgo=off $(translated:%=-gcflags=%=-race=false)"
 
 # The packages with the longest tests, which begin first. Browsers and stories, which start
 # many processes, do not begin together.
@@ -54,16 +57,16 @@ beside := test-browser test-portable test-websocket test-tls test-provider test-
 # Keeps the temporary files of tests in memory where possible.
 inmemory := -exec "'$(CURDIR)/scripts/in-memory' -test"
 
-.PHONY: help build run test test-most test-beside $(beside) check cover product torture heap search unread signins alerts fuzz bench bench-go fmt golden page screenshots clean setup
+.PHONY: help build run test test-most test-beside $(beside) check cover product torture heap search unread signins alerts fuzz bench profile bench-go fmt golden page screenshots clean setup
 
 help: ## print this help (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile | LC_ALL=C sort
 
 build: ## build bin/kaban, static and stamped with its version
-	CGO_ENABLED=0 go build -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/kaban ./cmd/kaban
+	CGO_ENABLED=0 go build -pgo=auto -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/kaban ./cmd/kaban
 
 run: ## run a server from the sources, with its data in ./kaban-data
-	go run ./cmd/kaban serve
+	go run -pgo=auto ./cmd/kaban serve
 
 # Two runs at a time: that of most tests, with a package for each processor, and one of those
 # beside it, with one package. So no processor waits while a test does.
@@ -163,6 +166,9 @@ bench: ## measure everything and write docs/performance.md; RUNS=1 for a quick l
 	go run ./bench -runs $(RUNS) -growth $(GROWTH)
 	$(MAKE) -s bench-go COUNT=6 > bin/steps.txt
 	$(tool) benchstat bin/steps.txt > docs/performance/steps.txt
+
+profile: ## profile a server under load, for the compiler; on an idle machine
+	scripts/profile
 
 bench-go: ## run the Go benchmarks; BENCH=regexp COUNT=n
 	@go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(COUNT) ./...

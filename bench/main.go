@@ -78,7 +78,7 @@ func run(p plan, only string) error {
 		if name == "floor" {
 			source = "./bench/floor"
 		}
-		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", filepath.Join(p.dir, "bench-"+name), source)
+		build := exec.CommandContext(ctx, "go", "build", "-pgo=auto", "-trimpath", "-o", filepath.Join(p.dir, "bench-"+name), source)
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if output, err := build.CombinedOutput(); err != nil {
 			return fmt.Errorf("build %s: %w\n%s", name, err, output)
