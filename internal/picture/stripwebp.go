@@ -95,7 +95,7 @@ func (w *webpStripper) chunks(of *io.SectionReader, visit func(kind string, body
 func (w *webpStripper) look(kind string, body *io.SectionReader) error {
 	switch kind {
 	case "VP8X":
-		w.extended = true
+		w.extended = w.extended || keeps(kind, body, false)
 	case "VP8 ", "VP8L", "ANMF":
 		w.pixels = w.pixels || keeps(kind, body, false)
 	case "EXIF":
