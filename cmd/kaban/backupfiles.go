@@ -5,13 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/schollz/progressbar/v3"
 
 	"kaban/internal/files"
 	"kaban/internal/files/disk"
@@ -269,32 +270,39 @@ func neededIn(dir string, now time.Time) (needed map[files.Hash]bool, err error)
 	return needed, nil
 }
 
-// restoreFiles brings the files back that a restored database needs, from beside the backup. Those that the
-// data directory has already stay.
-func (c *restoreCommand) restoreFiles(ctx context.Context, std streams, file string) (err error) {
-	archive, err := c.open(ctx)
+// bringFiles copies the files that a database needs to its data directory. Those that are there already
+// stay. Those that are in neither place are missing.
+func bringFiles(ctx context.Context, data dataFlags, from string, bar *progressbar.ProgressBar) (needs, missing []blob, err error) {
+	archive, err := data.open(ctx)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	needs, err := blobsOf(ctx, archive)
+	needs, err = blobsOf(ctx, archive)
 	if err := errors.Join(err, archive.Close()); err != nil || len(needs) == 0 {
-		return err
+		return nil, nil, err
 	}
-	to, err := disk.Open(c.Data)
+	to, err := disk.Open(data.Data)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	from := besideBackup(file)
-	var missing []blob
-	if err := spin(progress(std.err, -1, "restoring files", ""), func() (err error) {
+	err = spin(bar, func() (err error) {
 		missing, err = copyBlobs(ctx, from, to, needs)
 		return err
-	}); err != nil {
-		return fmt.Errorf("the database is restored and may be used, but not all of its %s: %w", blobCount(needs), err)
-	}
-	if len(missing) > 0 {
+	})
+	return needs, missing, err
+}
+
+// restoreFiles brings the files back that a restored database needs, from beside the backup.
+func (c *restoreCommand) restoreFiles(ctx context.Context, std streams, file string) error {
+	from := besideBackup(file)
+	needs, missing, err := bringFiles(ctx, c.dataFlags, from, progress(std.err, -1, "restoring files", ""))
+	switch {
+	case err != nil:
+		return fmt.Errorf("the database is restored and may be used, but not all of its files: %w", err)
+	case len(missing) > 0:
 		return fmt.Errorf("the database is restored and may be used, but %s of its %s are neither in %s nor in %s; copy that folder from where the backup was made, and restore again with --replace", blobCount(missing), blobCount(needs), from, c.Data)
+	case len(needs) > 0:
+		fmt.Fprintf(std.err, "kaban: restored %s, checked\n", blobCount(needs))
 	}
-	_, err = io.WriteString(std.err, fmt.Sprintf("kaban: restored %s, checked\n", blobCount(needs)))
-	return err
+	return nil
 }

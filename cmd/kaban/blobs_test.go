@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -14,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"kaban"
 	"kaban/internal/files"
 	"kaban/internal/files/disk"
 	"kaban/internal/people"
@@ -346,4 +348,66 @@ func (a backupArchive) Backup(ctx context.Context, file string, progress func(do
 	report, err := a.Archive.Backup(ctx, file, progress)
 	a.after()
 	return report, err
+}
+
+// An export has files as copies of their own, of all, of rooms or of a person, and an import takes them.
+func TestExportAndImportCarryFiles(t *testing.T) {
+	data := withFiles(t, "loose")
+	for id, f := range map[string]people.File{"of bob": {Owner: "bob", Room: "lobby", Seq: 1}, "of ann": {Owner: "ann", Room: "plans", Seq: 1, Name: "../a plan"}, "again": {Owner: "bob", Room: "plans", Seq: 2, Hash: "of ann"}} {
+		text := cmp.Or(f.Hash, id)
+		put(t, data, files.Content, text, text)
+		f.ID, f.Size, f.Hash, f.Time = id, int64(len(text)), hashOf(text).String(), 1
+		change(t, data, func(tx store.Tx) error { return people.Files.Add(tx, &f) })
+	}
+	dir, into := filepath.Join(t.TempDir(), "export"), filepath.Join(t.TempDir(), "data")
+	var exported, complaints bytes.Buffer
+	if code := run([]string{"export", "--data", data, "--files", dir}, streams{out: &exported, err: &complaints}); code != exitDone || !strings.Contains(complaints.String(), "3 files (17 B) are in "+dir) {
+		t.Fatalf("exit code %d: %s", code, &complaints)
+	}
+	before, err := os.Stat(blobIn(data, files.Content, "loose"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if after, err := os.Stat(blobIn(dir, files.Content, "loose")); err != nil || os.SameFile(before, after) {
+		t.Errorf("the file of an export is the same as the server's, or there is none: %v", err)
+	}
+	lines := filepath.Join(t.TempDir(), "lines")
+	if err := os.WriteFile(lines, exported.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	wantRun(t, exitFailed, []string{"3 files (17 B) of 3 files (17 B) are neither in", "importing again is safe"}, "import", "--data", into, "--files", t.TempDir(), lines)
+	wantRun(t, exitDone, []string{"3 files (17 B) are there"}, "import", "--data", into, "--files", dir, lines)
+	wantRun(t, exitDone, []string{"4 files"}, "check", "--files", "--data", into)
+	wantText(t, blobIn(into, files.Thumbnail, "loose"), "small")
+	archive, err := openArchive(t.Context(), data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer archive.Close()
+	plans, err := kaban.ParseRoomName("plans")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := exportCommand{dataFlags: dataFlags{Data: data}, Files: filepath.Join(t.TempDir(), "plans")}
+	for range 2 { // again in the same place
+		complaints.Reset()
+		if err := c.copyFiles(t.Context(), archive, []kaban.RoomName{plans}, nil, streams{err: &complaints}); err != nil || !strings.Contains(complaints.String(), "2 files (12 B)") {
+			t.Errorf("the files of a room: %v, %s", err, &complaints)
+		}
+	}
+	wantText(t, filepath.Join(c.Files, "of ann", "a plan"), "of ann")
+	wantText(t, filepath.Join(c.Files, "again", files.CleanName("")), "of ann")
+	if err := os.WriteFile(blobIn(data, files.Content, "of ann"), []byte("OF ANN"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.copyFiles(t.Context(), archive, []kaban.RoomName{plans}, nil, streams{err: &complaints}); err == nil || !strings.Contains(err.Error(), "2 files (12 B) of 2 files (12 B) are missing") {
+		t.Errorf("bytes that are wrong: %v", err)
+	}
+	if _, err := os.Stat(filepath.Join(c.Files, "of ann", "a plan")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("bytes that are wrong are exported: %v", err)
+	}
+	if err := os.Remove(blobIn(data, files.Content, "of bob")); err != nil {
+		t.Fatal(err)
+	}
+	wantRun(t, exitFailed, []string{"2 files (12 B) of 3 files (17 B) are missing"}, "export", "--data", data, "--files", filepath.Join(t.TempDir(), "export"))
 }
