@@ -19,10 +19,12 @@ import (
 //   - Pixels are not decoded: they stay what they are, byte for byte. Somebody who wants to hide a
 //     text there can.
 //   - A picture that has been cut short is kept as far as it goes.
+//   - In HEIC, AVIF, CR3, MP4 and MOV it overwrites Exif, XMP and boxes with a place, and moves
+//     nothing. What is among the samples of a film stays.
 //
-// The error is a *RefusedError if the file cannot be copied like that: with Unknown it is no
-// picture of these formats, and may be kept as it is; with Broken it is one, but its pixels are
-// not found, so nobody knows what it says. Any other error wraps what reading or writing returned.
+// The error is a *RefusedError if the file is not copied: with Unknown it has another format,
+// such as TIFF, or says nothing of this, and may be kept as it is; with Broken it is one of these formats,
+// but its structure makes no sense, so nobody knows what it says. Any other error wraps what reading or writing returned.
 // After an error the output is of no use.
 //
 // It reads the file once or twice, in order, and takes under 300 KiB of memory. Calls do not
@@ -32,8 +34,11 @@ func Strip(to io.Writer, source io.ReaderAt, size int64) (written int64, err err
 	o := &output{to: to, max: math.MaxInt64}
 	s := &stripper{source: in, in: in.reader(), out: bufio.NewWriterSize(o, bufferSize)}
 	f, err := in.format()
-	if err == nil {
+	switch {
+	case err == nil:
 		err = f.strip(s)
+	case in.isBoxes():
+		err = stripBoxes(s)
 	}
 	if s.begun {
 		err = nil // it ends where its structure does
