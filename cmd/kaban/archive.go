@@ -82,8 +82,11 @@ func totals(report *store.Report) string {
 type backupCommand struct {
 	dataFlags
 	File  string `arg:"" help:"The file to write. It must not exist yet."`
+	Files bool   `help:"Copy the files that messages have, too: into the folder kaban-files beside FILE, each once for all backups there."`
 	Whole bool   `hidden:"" help:"Write nothing if the newest messages are lost, as a backup on a schedule wants it."`
 	Low   bool   `name:"low-priority" hidden:"" help:"Use only what the processor and the disk have left, as a backup on a schedule wants it."`
+
+	missing []blob // files that are not where they should be
 }
 
 // backupNiceness leads to the lowest priority, whatever that of the server is.
@@ -111,7 +114,7 @@ func (c *backupCommand) Run(std streams) (err error) {
 		return fmt.Errorf("%w; \"kaban backup\" by hand saves everything before them", lost)
 	}
 	bar := progress(std.err, -1, "copying", "B")
-	report, err := archive.Backup(ctx, c.File, func(done, total int64) {
+	report, needs, err := c.write(ctx, archive, func(done, total int64) {
 		bar.ChangeMax64(total)
 		bar.Set64(done)
 		if done == total {
@@ -126,7 +129,7 @@ func (c *backupCommand) Run(std streams) (err error) {
 		lost = report.Lost
 	}
 	if lost != nil && c.Whole {
-		return errors.Join(lost, os.Remove(c.File))
+		return errors.Join(lost, os.Remove(c.File), removeList(c.File))
 	}
 	fmt.Fprintf(std.err, "kaban: %s has %s, checked; \"kaban restore\" restores it\n", c.File, totals(report))
 	if !c.Whole { // the server itself sees to its own directory of backups
@@ -134,7 +137,7 @@ func (c *backupCommand) Run(std streams) (err error) {
 			return err
 		}
 	}
-	err = c.keepPushKey(std) // last: without the key nothing comes back that was deleted
+	err = errors.Join(c.keepPushKey(std), c.aboutFiles(std, needs)) // last: without these nothing comes back that was deleted
 	switch {
 	case lost != nil && err != nil:
 		return fmt.Errorf("%w; the backup has everything before them; %w", lost, err)
@@ -229,7 +232,7 @@ func (c *restoreCommand) Run(std streams) error {
 	if err := keepLedger(c.Data, ledgers); err != nil {
 		return err
 	}
-	return restorePushKey(std, c.Data, file)
+	return errors.Join(restorePushKey(std, c.Data, file), c.restoreFiles(ctx, std, file))
 }
 
 // file returns the file of the backup that is meant. For a directory, choice says which
@@ -305,6 +308,7 @@ func parseAt(text string, now time.Time) (time.Time, error) {
 
 type checkCommand struct {
 	dataFlags
+	Files bool `help:"Read every file that messages have, too, and compare it with its hash. Otherwise only their lengths are compared."`
 }
 
 // Run reads everything and reports whether it is sound.
@@ -347,8 +351,12 @@ func (c *checkCommand) Run(std streams) (err error) {
 	for _, p := range broken {
 		fmt.Fprintln(std.err, "kaban: search index:", display.Line(p))
 	}
+	filesErr := c.checkFiles(ctx, archive, std)
 	if len(broken) > 0 {
-		return fmt.Errorf("the search index of %s is damaged; no message is: make it anew with \"kaban reindex\"", c.Data)
+		return errors.Join(filesErr, fmt.Errorf("the search index of %s is damaged; no message is: make it anew with \"kaban reindex\"", c.Data))
+	}
+	if filesErr != nil {
+		return filesErr
 	}
 	fmt.Fprintf(std.err, "kaban: %s: %s, all is sound\n", c.Data, totals(report))
 	return nil

@@ -20,6 +20,7 @@ const maxDamagedLines = 100
 type exportCommand struct {
 	dataFlags
 	User    string   `placeholder:"NAME" help:"Write what the server has of this person instead: account, settings, sign-ins, programs, memberships, what the audit has of them, and messages."`
+	Files   string   `placeholder:"DIR" help:"Copy the files of what is written, too, into this directory, which is made. \"kaban import --files\" takes those of a whole export; those of rooms or a person are called DIR/ID/NAME."`
 	NoAudit bool     `help:"Do not note the export in the audit; for a database that cannot be written."`
 	Room    []string `arg:"" optional:"" help:"The rooms to export. Default: all."`
 }
@@ -54,7 +55,7 @@ func (c *exportCommand) Run(std streams) (err error) {
 	if lost != nil {
 		lost = fmt.Errorf("%w; everything before them is exported", lost)
 	}
-	return errors.Join(c.write(ctx, archive, only, person, total, std), lost)
+	return errors.Join(c.write(ctx, archive, only, person, total, std), c.copyFiles(ctx, archive, only, person, std), lost)
 }
 
 // total returns the number of entries that rooms keep. All of them must exist.

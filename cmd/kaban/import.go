@@ -22,7 +22,8 @@ const (
 
 type importCommand struct {
 	dataFlags
-	File string `arg:"" optional:"" help:"A file that \"kaban export\" wrote. Default: standard input."`
+	Files string `placeholder:"DIR" help:"The directory to which \"kaban export --files\" copied the files, to be copied, too."`
+	File  string `arg:"" optional:"" help:"A file that \"kaban export\" wrote. Default: standard input."`
 }
 
 // Run adds messages with their numbers and times, and documents. No server may be using the
@@ -47,7 +48,23 @@ func (c *importCommand) Run(std streams) (err error) {
 	} else if isTerminal(std.in) {
 		return usagef("name a file, or pass an export on standard input")
 	}
-	return c.importFrom(ctx, in, name, progress(std.err, size, "importing", "B"), std)
+	if err := c.importFrom(ctx, in, name, progress(std.err, size, "importing", "B"), std); err != nil || c.Files == "" {
+		return err
+	}
+	return c.importFiles(ctx, std)
+}
+
+// importFiles copies the files that the documents of the database refer to, and that it does not have.
+func (c *importCommand) importFiles(ctx context.Context, std streams) (err error) {
+	needs, missing, err := bringFiles(ctx, c.dataFlags, c.Files, progress(std.err, -1, "importing files", ""))
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w; what was imported before stays, and importing again is safe", err)
+	case len(missing) > 0:
+		return fmt.Errorf("%s of %s are neither in %s nor in %s; everything else is imported, and importing again is safe", blobCount(missing), blobCount(needs), c.Files, c.Data)
+	}
+	fmt.Fprintf(std.err, "kaban: %s are there, checked\n", blobCount(needs))
+	return nil
 }
 
 func (c *importCommand) importFrom(ctx context.Context, in io.Reader, name string, bar *progressbar.ProgressBar, std streams) (err error) {

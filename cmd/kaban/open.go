@@ -71,6 +71,15 @@ func openArchive(ctx context.Context, data string) (store.Archive, error) {
 	return a, nil
 }
 
+// openBackup opens a backup that this version has made.
+func openBackup(ctx context.Context, file string) (store.Archive, error) {
+	a, err := sqlite.OpenBackup(ctx, file)
+	if err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
 // restored is what a restore has done.
 type restored = sqlite.Restored
 

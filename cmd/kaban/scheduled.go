@@ -64,6 +64,7 @@ func (c *serveCommand) backups(kept store.Store, log *slog.Logger) *backup.Servi
 		Every: c.BackupEvery, Keep: c.BackupKeep, Dir: dir, Log: log,
 		Make: func(ctx context.Context, file string) error { return makeBackup(ctx, c.Data, file) },
 		Room: func() error { return roomFor(kept, dir) },
+		Tidy: func(ctx context.Context) error { return tidyBackupFiles(ctx, dir, time.Now()) },
 	})
 }
 
@@ -108,7 +109,7 @@ const (
 
 // backupCommandLine returns the arguments of the command that makes a backup of a server.
 func backupCommandLine(data, file string) []string {
-	return []string{"backup", "--whole", "--data", data, "--", file}
+	return []string{"backup", "--whole", "--files", "--data", data, "--", file}
 }
 
 // makeBackup runs "kaban backup" in a process of its own, so that the server keeps its

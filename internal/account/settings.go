@@ -51,6 +51,9 @@ var registry = []setting{
 	{SettingInviteMembers, "member", "the least role that invites people to the server: member, admin", oneOf("member", "admin")},
 	{SettingAutoJoin, "", "rooms that new members join besides the lobby, separated by commas", parseRooms},
 	{SettingRetention, people.Forever, "how long messages are kept in rooms that have no retention of their own: forever, or days such as 90d; what is older is deleted for good", parseRetention},
+	{people.SettingFileSize, people.DefaultOfFiles(people.SettingFileSize), "how large a file that somebody sends may be, such as 100MB", parseFileSize},
+	{people.SettingFileQuota, people.DefaultOfFiles(people.SettingFileQuota), "how much all files of an account may take, such as 2GB, or unlimited", parseQuota},
+	{people.SettingServerQuota, people.DefaultOfFiles(people.SettingServerQuota), "how much all files of the server may take, such as 20GB, or unlimited", parseQuota},
 	{settingIssuer, "", "the https address of the OpenID provider; empty is no single sign-on", parseIssuer},
 	{"oidc.client_id", "", "the id of this server at the provider", parseText},
 	{settingSecretFile, "", "a file with the secret of this server at the provider, or credential:NAME for a credential of systemd; only \"kaban settings set\" on the server names one", parseText},
@@ -76,6 +79,19 @@ func oneOf(values ...string) func(string) (string, error) {
 
 func parseRetention(s string) (string, error) {
 	_, err := people.ParseRetention(s)
+	return s, err
+}
+
+// parseFileSize is parseQuota without Unlimited: what people upload is staged on a disk that has an end.
+func parseFileSize(s string) (string, error) {
+	if s == people.Unlimited {
+		return "", errors.New("a file needs a limit; write it like 100MB or 5GB")
+	}
+	return parseQuota(s)
+}
+
+func parseQuota(s string) (string, error) {
+	_, err := people.ParseSize(s)
 	return s, err
 }
 

@@ -32,6 +32,14 @@ func TestSettings(t *testing.T) {
 		{"auto_join", " #News,, Dev ", "news,dev", true},
 		{"auto_join", "not a room!", "", false},
 		{"auto_join", "", "", true},
+		{"file_size", "25MB", "25MB", true},
+		{"file_size", "unlimited", "", false},
+		{"file_size", "25", "", false},
+		{"file_quota", "unlimited", "unlimited", true},
+		{"file_quota", "0MB", "", false},
+		{"file_quota", "", "", false},
+		{"file_quota_server", "5TB", "5TB", true},
+		{"file_quota_server", "5 TB", "", false},
 		{"oidc.issuer", "https://id.example.org/realm", "https://id.example.org/realm", true},
 		{"oidc.issuer", "http://localhost:9998", "http://localhost:9998", true},
 		{"oidc.issuer", "http://id.example.org", "", false},
@@ -132,6 +140,7 @@ func TestSettingsSayWhoChangesThem(t *testing.T) {
 	alice := w.claim()
 	values := map[string]string{
 		"access": "closed", "create_rooms": "admin", "invite_members": "admin", "auto_join": "news", "retention": "90d", "oidc.issuer": "https://other.example",
+		"file_size": "25MB", "file_quota": "1GB", "file_quota_server": "unlimited",
 		"oidc.groups": "staff=admin", "oidc.link_by_email": "true", "oidc.create": "false", "oidc.max_age": "1h",
 	}
 	for _, file := range []string{"", "/etc/kaban/secret"} {
@@ -152,6 +161,28 @@ func TestSettingsSayWhoChangesThem(t *testing.T) {
 			}
 			w.must(w.Set(w.ctx, Operator(), info.Key, info.Value))
 		}
+	}
+}
+
+// A setting that bounds files bounds the next upload.
+func TestFileSettingsBoundUploads(t *testing.T) {
+	w := newWorld(t, nil)
+	alice := w.claim()
+	limits := func() (l people.FileLimits) {
+		w.must(w.documents.View(w.ctx, func(tx store.Tx) (err error) {
+			l, err = people.ReadFileLimits(tx)
+			return err
+		}))
+		return l
+	}
+	if got, want := limits(), (people.FileLimits{File: 100e6, Account: 2e9, Server: 20e9}); got != want {
+		t.Errorf("the limits are %+v, want %+v", got, want)
+	}
+	for key, value := range map[string]string{"file_size": "5MB", "file_quota": "unlimited", "file_quota_server": "1TB"} {
+		w.must(w.Set(w.ctx, alice, key, value))
+	}
+	if got, want := limits(), (people.FileLimits{File: 5e6, Server: 1e12}); got != want {
+		t.Errorf("the limits are %+v, want %+v", got, want)
 	}
 }
 

@@ -48,7 +48,7 @@ const (
 	lastPause  = time.Hour
 )
 
-// Config configures a Service. All fields but Now are needed.
+// Config configures a Service. All fields but Tidy and Now are needed.
 type Config struct {
 	Every time.Duration // from the beginning of a backup to that of the next
 	Keep  int           // how many to keep
@@ -58,6 +58,9 @@ type Config struct {
 	Make func(ctx context.Context, file string) error
 	// Room returns an error if there is no room for a backup.
 	Room func() error
+	// Tidy removes what belongs to backups that are no longer there. It is called after old ones
+	// were removed. Default: nothing.
+	Tidy func(ctx context.Context) error
 	Log  *slog.Logger
 	// Now is the clock that names backups, which somebody may set. Default: time.Now.
 	Now func() time.Time
@@ -205,7 +208,11 @@ func (s *Service) attempt(ctx context.Context) {
 		return
 	}
 	s.config.Log.Info("made a backup", "path", file.Path, "bytes", file.Bytes, "took", time.Since(begun).Round(time.Millisecond))
-	if err := s.prune(); err != nil {
+	err = s.prune()
+	if err == nil && s.config.Tidy != nil {
+		err = s.config.Tidy(ctx)
+	}
+	if err != nil {
 		s.config.Log.Warn("old backups could not be removed; that is tried again after the next one", "error", explain(err))
 	}
 }

@@ -100,6 +100,29 @@ func TestSchedule(t *testing.T) {
 	})
 }
 
+// What belongs to old backups is removed after they are, and not after a backup that failed.
+func TestTidy(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		f := &fixture{dir: dir}
+		s := f.service(time.Hour, 2)
+		var counts []int
+		s.config.Tidy = func(context.Context) error {
+			counts = append(counts, len(names(t, dir)))
+			return errors.New("a file stays")
+		}
+		run(s, stay(4))
+		if !slices.Equal(counts, []int{1, 2, 2, 2}) || s.Status().Err != nil || !strings.Contains(f.log.String(), "a file stays") {
+			t.Errorf("with %v backups, %v: %s", counts, s.Status().Err, &f.log)
+		}
+		f.fail = errors.New("no room")
+		run(s, 2*time.Hour)
+		if len(counts) != 4 {
+			t.Errorf("tidied %d times, want 4", len(counts))
+		}
+	})
+}
+
 // A restart makes no backup of its own, and one that was due meanwhile is made at once.
 func TestRestarts(t *testing.T) {
 	dir := t.TempDir()

@@ -64,6 +64,9 @@ func NewPerson(tx store.Tx, name kaban.Username) (*Person, error) {
 // type.
 func (p *Person) Lines() []byte { return p.lines }
 
+// Owns reports whether the person has uploaded a file.
+func (p *Person) Owns(f *people.File) bool { return f.Owner == p.account.ID }
+
 // Wrote reports whether the person is the author of a record. Ask after AppendAudit has got
 // all of the audit, which names hooks that are gone.
 func (p *Person) Wrote(r *store.Record) bool { return r.Time < p.authors[r.Author.ID()] }

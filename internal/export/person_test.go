@@ -557,6 +557,9 @@ func TestWhatAPersonWrote(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if !p.Owns(&people.File{Owner: annID}) || p.Owns(&people.File{Owner: bobID}) {
+		t.Error("files of others are the person's, or none of the person's own")
+	}
 	for _, row := range []people.Audit{
 		{Time: 1, Actor: "account:" + annID, Action: "hook.add", Subject: "gone"},
 		{Time: 1, Actor: "account:" + bobID, Action: "hook.add", Subject: "bobs"},

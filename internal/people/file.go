@@ -86,6 +86,24 @@ var Blobs = blobs{Table[Blob]{
 
 type blobs struct{ Table[Blob] }
 
+// ParseBlob returns the blob that a document is, and whether it is one.
+func ParseBlob(d *store.Document) (b Blob, ok bool, err error) {
+	if !Blobs.has(d.Key) {
+		return Blob{}, false, nil
+	}
+	b, err = Blobs.decode(d.Value)
+	return b, true, err
+}
+
+// ParseFile returns the file that a document is, and whether it is one.
+func ParseFile(d *store.Document) (f File, ok bool, err error) {
+	if !Files.has(d.Key) {
+		return File{}, false, nil
+	}
+	f, err = Files.decode(d.Value)
+	return f, true, err
+}
+
 // Usage is how many bytes an account has in files, or the server in blobs. Two files with the
 // same blob count twice for an account, and once for the server.
 type Usage struct {

@@ -158,3 +158,33 @@ func TestFilesOfAnAccountInPages(t *testing.T) {
 		t.Errorf("a blob with another size: %v, want %v", err, store.ErrDamaged)
 	}
 }
+
+// Documents of files and blobs are found among others, entries of their indexes too.
+func TestParseFilesAndBlobs(t *testing.T) {
+	tx := documents{}
+	if err := errors.Join(Files.Add(tx, &File{ID: "a", Owner: "ann", Hash: "x", Size: 3}), Settings.Put(tx, &Setting{Key: "k", Value: "v"})); err != nil {
+		t.Fatal(err)
+	}
+	var files []File
+	var blobs []Blob
+	for key, value := range tx {
+		d := store.Document{Key: key, Value: value}
+		f, isFile, err := ParseFile(&d)
+		b, isBlob, also := ParseBlob(&d)
+		if err := errors.Join(err, also); err != nil {
+			t.Errorf("%s: %v", key, err)
+		}
+		if isFile {
+			files = append(files, f)
+		}
+		if isBlob {
+			blobs = append(blobs, b)
+		}
+	}
+	if len(files) != 1 || files[0].ID != "a" || len(blobs) != 1 || blobs[0] != (Blob{"x", 3, 1}) {
+		t.Errorf("found %+v and %+v", files, blobs)
+	}
+	if _, ok, err := ParseBlob(&store.Document{Key: store.Key(Blobs.name, "y"), Value: []byte("{")}); !ok || !errors.Is(err, store.ErrDamaged) {
+		t.Errorf("a damaged blob: %v, %v", ok, err)
+	}
+}

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"kaban/internal/store"
 )
@@ -49,6 +50,12 @@ type index[T any] struct {
 // document is the key of a value, or of those under a prefix of its parts.
 func (t *Table[T]) document(key []string) string {
 	return store.Key(append([]string{t.name}, key...)...)
+}
+
+// has reports whether a key is that of a value of the table, and not of an entry of an index.
+func (t *Table[T]) has(key string) bool {
+	table, _, _ := strings.Cut(key, "/")
+	return table == t.name
 }
 
 // entry is the key of an entry of an index.

@@ -57,14 +57,15 @@ type format struct {
 	// beyond the limits.
 	inspect func(*input, limits) (header, error)
 	decode  func(*input, header) (decoded, error)
+	strip   func(*stripper) error // see Strip
 }
 
 var formats = []format{
-	{"\xff\xd8\xff", inspectJPEG, decodeJPEG},
-	{"\x89PNG\r\n\x1a\n", inspectPNG, decodePNG},
-	{"GIF87a", inspectGIF, decodeGIF},
-	{"GIF89a", inspectGIF, decodeGIF},
-	{"RIFF????WEBP", inspectWebP, decodeWebP},
+	{"\xff\xd8\xff", inspectJPEG, decodeJPEG, stripJPEG},
+	{"\x89PNG\r\n\x1a\n", inspectPNG, decodePNG, stripPNG},
+	{"GIF87a", inspectGIF, decodeGIF, stripGIF},
+	{"GIF89a", inspectGIF, decodeGIF, stripGIF},
+	{"RIFF????WEBP", inspectWebP, decodeWebP, stripWebP},
 }
 
 // format returns the format of the file.

@@ -545,7 +545,7 @@ func TestPanic(t *testing.T) {
 	defer func() { formats = usualFormats }()
 	formats = append(slices.Clone(formats), format{
 		"panic", func(*input, limits) (header, error) { return header{width: 1, height: 1, frames: 1}, nil },
-		func(*input, header) (decoded, error) { panic("out of range") },
+		func(*input, header) (decoded, error) { panic("out of range") }, nil,
 	})
 	if got := refusedAs([]byte("panic"), usual); got != Broken.String() {
 		t.Errorf("got %s, want %s", got, Broken)

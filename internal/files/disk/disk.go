@@ -60,6 +60,16 @@ func Open(root string) (*Store, error) {
 	return s, nil
 }
 
+// OpenCopies is Open for a store whose blobs share no bytes with the files that they are made of: somebody may
+// write to them.
+func OpenCopies(root string) (*Store, error) {
+	s, err := Open(root)
+	if err == nil {
+		s.link = func(string, string) error { return errors.ErrUnsupported }
+	}
+	return s, err
+}
+
 func (s *Store) path(key files.Key) string {
 	return filepath.Join(s.root, filepath.FromSlash(key.Path()))
 }

@@ -48,6 +48,15 @@ func OpenArchive(ctx context.Context, dir string) (*Archive, error) {
 	return openArchive(ctx, path)
 }
 
+// OpenBackup opens a backup. Its errors say what to do.
+func OpenBackup(ctx context.Context, file string) (*Archive, error) {
+	file, err := filepath.Abs(file)
+	if err != nil {
+		return nil, err
+	}
+	return openArchive(ctx, file)
+}
+
 func openArchive(ctx context.Context, path string) (*Archive, error) {
 	scripts, err := migrations()
 	if err != nil {

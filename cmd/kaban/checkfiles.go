@@ -1,0 +1,183 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"kaban/internal/display"
+	"kaban/internal/files"
+	"kaban/internal/files/disk"
+	"kaban/internal/people"
+	"kaban/internal/store"
+)
+
+// recentBlob is how old a file that nothing refers to is, so that it is none that the server is just adding.
+const recentBlob = time.Hour
+
+// filesOf is what the documents of an archive say of files.
+type filesOf struct {
+	files      int
+	blobs      []blob
+	known      map[files.Hash]bool  // also those that the server is just removing
+	references map[files.Hash]int64 // that blobs count, less those that there are
+}
+
+// readFiles reads the documents about files of an archive.
+func readFiles(ctx context.Context, archive store.Archive) (*filesOf, error) {
+	all := &filesOf{known: make(map[files.Hash]bool), references: make(map[files.Hash]int64)}
+	return all, eachDocument(ctx, archive, all.add)
+}
+
+func (all *filesOf) add(d *store.Document) error {
+	if f, ok, err := people.ParseFile(d); err != nil || ok {
+		if err != nil {
+			return err
+		}
+		hash, err := files.ParseHash(f.Hash)
+		all.files++
+		all.references[hash]--
+		return err
+	}
+	b, ok, err := people.ParseBlob(d)
+	if err != nil || !ok {
+		return err
+	}
+	hash, err := files.ParseHash(b.Hash)
+	all.known[hash] = true
+	all.references[hash] += b.References
+	if b.References > 0 {
+		all.blobs = append(all.blobs, blob{hash, b.Size})
+	}
+	return err
+}
+
+// checkFiles looks for files that are missing or damaged, and counts those that nothing needs.
+func (c *checkCommand) checkFiles(ctx context.Context, archive store.Archive, std streams) error {
+	all, err := readFiles(ctx, archive)
+	if err != nil {
+		return err
+	}
+	bad := make(map[blob]files.State)
+	for _, b := range all.blobs {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		state, err := c.stateOf(ctx, b)
+		if err != nil {
+			return err
+		}
+		if state != files.Good {
+			bad[b] = state
+		}
+	}
+	faults, err := c.reportBad(ctx, archive, bad, std)
+	if err != nil {
+		return err
+	}
+	for hash, n := range all.references {
+		if n != 0 {
+			faults++
+			fmt.Fprintf(std.err, "kaban: %s: its references are counted wrong, by %d\n", files.Key{Kind: files.Content, Hash: hash}, n)
+		}
+	}
+	if err := c.countOrphans(ctx, all, std); err != nil {
+		return err
+	}
+	how := "; --files reads them, too"
+	if c.Files {
+		how = ", all of them read"
+	}
+	switch {
+	case faults > 0:
+		return fmt.Errorf("%s in %s; no message is damaged, but some offer what is not there: \"kaban restore\" brings files back from a backup", display.Count(faults, "bad file"), c.Data)
+	case all.files > 0:
+		fmt.Fprintf(std.err, "kaban: %s: %s in messages or on the way there, which are %s on the disk%s\n", c.Data, display.Count(all.files, "file"), blobCount(all.blobs), how)
+	}
+	return nil
+}
+
+// reportBad names the files that are missing or damaged, without those that a server has let go of since
+// the check began.
+func (c *checkCommand) reportBad(ctx context.Context, archive store.Archive, bad map[blob]files.State, std streams) (faults int, err error) {
+	if len(bad) == 0 {
+		return 0, nil
+	}
+	now, err := blobsOf(ctx, archive)
+	if err != nil {
+		return 0, err
+	}
+	for _, b := range now {
+		if state, ok := bad[b]; ok {
+			faults++
+			fmt.Fprintf(std.err, "kaban: %s: %s\n", b.key(files.Content), state)
+		}
+	}
+	return faults, nil
+}
+
+// stateOf returns how a blob is: by its length, or with --files by its bytes.
+func (c *checkCommand) stateOf(ctx context.Context, b blob) (files.State, error) {
+	path := b.pathOf(c.Data, files.Content)
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return files.Missing, nil
+	case err != nil:
+		return files.Good, err
+	case info.Size() < b.size:
+		return files.Partial, nil
+	case info.Size() > b.size:
+		return files.Wrong, nil
+	case !c.Files:
+		return files.Good, nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return files.Good, err
+	}
+	_, sum, err := files.Sum(ctx, f)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return files.Good, fmt.Errorf("read %s: %w", path, err)
+	}
+	if sum != b.hash {
+		return files.Wrong, nil
+	}
+	return files.Good, nil
+}
+
+// countOrphans counts what nothing refers to, and how much room it takes. A server that was killed while it
+// added a file leaves such bytes.
+func (c *checkCommand) countOrphans(ctx context.Context, all *filesOf, std streams) error {
+	for _, kind := range files.Kinds {
+		// A check makes no directories.
+		if _, err := os.Stat(filepath.Join(c.Data, kind.Folder())); err != nil {
+			return ignore(err, fs.ErrNotExist)
+		}
+	}
+	on, err := disk.Open(c.Data)
+	if err != nil {
+		return err
+	}
+	var orphans int
+	var size int64
+	for _, kind := range files.Kinds {
+		for info, err := range on.All(ctx, kind) {
+			if err != nil {
+				return err
+			}
+			if !all.known[info.Key.Hash] && time.Since(info.Time) > recentBlob {
+				orphans++
+				size += info.Size
+			}
+		}
+	}
+	if orphans > 0 {
+		fmt.Fprintf(std.err, "kaban: %s in %s and %s are needed by nothing, and take %s; they do no harm\n", display.Count(orphans, "file"), files.Content.Folder(), files.Thumbnail.Folder(), byteSize(size))
+	}
+	return nil
+}
