@@ -67,6 +67,7 @@ type cli struct {
 	Hook       hookCommand               `cmd:"" help:"Manage incoming webhooks, which let other programs post to a room."`
 	Bench      benchCommand              `cmd:"" help:"Load a server and measure its performance."`
 	Hash       hashCommand               `cmd:"" name:"hash-passwords" hidden:"" help:"Hash passwords for a server, which starts this by itself."`
+	Picture    pictureCommand            `cmd:"" name:"picture" hidden:"" help:"Make a picture for a server, which starts this by itself."`
 	Version    versionCommand            `cmd:"" help:"Print the version."`
 	Help       helpCommand               `cmd:"" help:"Explain a command."`
 	Completion kongcompletion.Completion `cmd:"" help:"Explain how to enable tab completion in your shell."`
