@@ -8,7 +8,9 @@ import (
 	"io"
 	"mime"
 	"mime/multipart"
+	"net"
 	"net/http"
+	"os"
 
 	"kaban"
 	"kaban/internal/files"
@@ -133,7 +135,7 @@ func (f *form) read(parts *multipart.Reader) error {
 			return nil
 		}
 		if err != nil {
-			return brokenForm(err)
+			return brokenForm()
 		}
 		switch part.FormName() {
 		case "file":
@@ -168,7 +170,7 @@ func (f *form) takeFile(part *multipart.Part) (err error) {
 func (f *form) takeAlt(part *multipart.Part) error {
 	alt, err := io.ReadAll(io.LimitReader(part, maxAltBytes+1))
 	if err != nil {
-		return brokenForm(err)
+		return brokenForm()
 	}
 	if len(alt) > maxAltBytes {
 		return fieldProblem(wire.CodeBadField, keep.AltKey, fmt.Sprintf("alt: it has more than %d characters", kaban.MaxFileAlt))
@@ -181,11 +183,8 @@ func formProblem(text string) *Problem {
 	return &Problem{Title: http.StatusText(http.StatusBadRequest), Status: http.StatusBadRequest, Detail: text}
 }
 
-// brokenForm says that a form could not be read on.
-func brokenForm(err error) error {
-	if refusal := tus.Refuse(err); refusal.Status == http.StatusServiceUnavailable { // the client is gone or too slow
-		return err
-	}
+// brokenForm says that a form could not be read on: it is none, it ends early, or it does not come.
+func brokenForm() *Problem {
 	return formProblem("the body is no form, or it did not come as a whole; nothing was stored, send it again")
 }
 
@@ -193,6 +192,9 @@ func brokenForm(err error) error {
 func (s *Server) uploadProblem(err error) *Problem {
 	if p, ok := errors.AsType[*Problem](err); ok {
 		return p
+	}
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, net.ErrClosed) {
+		return brokenForm()
 	}
 	if refusal := tus.Refuse(err); refusal.Status != http.StatusInternalServerError && !errors.Is(err, files.ErrNoSpace) {
 		return tusProblem(refusal.Status, refusal.Code, refusal.Message)

@@ -142,7 +142,7 @@ func bytesOperation(id, path, summary, description string) *huma.Operation {
 		},
 		Responses: answers(map[string]*huma.Response{
 			"200": content("The bytes."), "206": content("A part of them."), "304": {Description: "The client has them."},
-			"412": {Description: "They are other ones."}, "416": content("There is no such part."),
+			"412": content("They are other ones."), "416": content("There is no such part."),
 		}, problems(401, 403, 404, 429, 500, 503)),
 	}
 }

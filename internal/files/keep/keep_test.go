@@ -235,13 +235,13 @@ func withText(data []byte) []byte {
 // A picture is kept as it was encoded here: it does not say where it was taken, and has a thumbnail.
 func TestPictures(t *testing.T) {
 	w := newWorld(t, worker(t))
-	source := pictureOf(t, 1000, 800)
+	source := pictureOf(t, 1000, 80)
 	f, err := w.upload("Holiday.png", source)
 	if err != nil {
 		t.Fatal(err)
 	}
 	data := w.kept(&f)
-	if f.Width != 1000 || f.Height != 800 || f.Type != "image/png" || f.Name != "Holiday.png" || f.Size != int64(len(data)) || f.Owner != w.ownerID {
+	if f.Width != 1000 || f.Height != 80 || f.Type != "image/png" || f.Name != "Holiday.png" || f.Size != int64(len(data)) || f.Owner != w.ownerID {
 		t.Errorf("the file is %+v", f)
 	}
 	if bytes.Contains(data, []byte(place)) || !bytes.Contains(source, []byte(place)) {
@@ -410,7 +410,7 @@ func TestRefused(t *testing.T) {
 // Bytes that no file ever had are found and removed; others stay.
 func TestSweep(t *testing.T) {
 	w := newWorld(t, worker(t))
-	f, err := w.upload("a.png", pictureOf(t, 1000, 800))
+	f, err := w.upload("a.png", pictureOf(t, 1000, 80))
 	if err != nil {
 		t.Fatal(err)
 	}

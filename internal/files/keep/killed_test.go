@@ -159,4 +159,3 @@ func (w *world) check(when string, swept bool) {
 		w.Errorf("%s there are %d blobs for %d hashes", when, got, len(hashes))
 	}
 }
-
