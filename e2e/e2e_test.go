@@ -99,6 +99,7 @@ func TestStories(t *testing.T) {
 			"usefast":  useFast,
 			"exitcode": exitCode,
 			"http":     httpRequest,
+			"upload":   uploadFile,
 			"word":     word,
 			"lastword": lastWord,
 			"mode":     mode,

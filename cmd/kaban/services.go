@@ -28,6 +28,7 @@ type services struct {
 	index      *index.Index    // nil: commands search nothing
 	backups    *backup.Service // nil: none are made on a schedule
 	pushes     *pushes         // nil: browsers are not notified
+	files      *keptFiles      // nil: nothing is uploaded
 	endHashing func()
 }
 
@@ -43,13 +44,20 @@ func newServices(ctx context.Context, data string, kept store.Store, d *dispatch
 			log.Info("moved hooks of an older version into the database", "hooks", imported)
 		}
 	}
+	files, err := openFiles(data, log)
+	if err != nil {
+		return nil, err
+	}
+	if files != nil {
+		chatOptions.Blobs = files.keeper
+	}
 	chatOptions.Log = log
 	chatOptions.EraseAudit = func(ctx context.Context, id string) error { return account.EraseFromAudit(ctx, kept, id) }
 	rooms, err := service.New(ctx, d, chatOptions)
 	if err != nil {
 		return nil, fmt.Errorf("start: %w", err)
 	}
-	s := &services{rooms: rooms, claim: newClaimFile(data, log), dispatcher: d, endHashing: func() {}}
+	s := &services{rooms: rooms, claim: newClaimFile(data, log), dispatcher: d, files: files, endHashing: func() {}}
 	s.log = log
 	s.owned.Store(rooms.IsClaimed())
 	options.OnRevoked, options.OnChanged, options.OnSettings = rooms.Revoke, rooms.AccountChanged, s.settingChanged
@@ -77,6 +85,9 @@ func (s *services) close(log *slog.Logger) {
 	s.rooms.Close()
 	if s.pushes != nil {
 		s.pushes.close(log)
+	}
+	if s.files != nil {
+		s.files.close()
 	}
 	if err := s.accounts.FlushFailures(context.Background()); err != nil {
 		log.Warn("failed sign-ins since the last minute are not in the audit", "error", err)

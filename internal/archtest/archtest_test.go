@@ -196,7 +196,7 @@ var rules = map[string]rule{
 		"front ends with the same frames share how entries become frames",
 	},
 	"kaban/internal/refusal": {
-		[]string{"kaban/wire", "kaban/internal/access", "kaban/internal/account", "kaban/internal/chat", "kaban/internal/limit"},
+		[]string{"kaban", "kaban/wire", "kaban/internal/access", "kaban/internal/account", "kaban/internal/chat", "kaban/internal/limit"},
 		nil,
 		"all front ends share it, so it knows none",
 	},
@@ -226,7 +226,7 @@ var rules = map[string]rule{
 	},
 	"kaban/internal/server/wstest": {nil, nil, "frames of WebSocket by other means than the server's"},
 	"kaban/internal/web": {
-		[]string{"kaban", "kaban/wire", "kaban/internal/access", "kaban/internal/account", "kaban/internal/chat", "kaban/internal/frame", "kaban/internal/hook", "kaban/internal/limit", "kaban/internal/peer", "kaban/internal/people", "kaban/internal/push", "kaban/internal/refusal", "kaban/internal/slack", "kaban/internal/tcp", "kaban/internal/turns"},
+		[]string{"kaban", "kaban/wire", "kaban/internal/access", "kaban/internal/account", "kaban/internal/chat", "kaban/internal/files", "kaban/internal/files/keep", "kaban/internal/files/tus", "kaban/internal/files/upload", "kaban/internal/frame", "kaban/internal/hook", "kaban/internal/limit", "kaban/internal/peer", "kaban/internal/people", "kaban/internal/push", "kaban/internal/refusal", "kaban/internal/slack", "kaban/internal/tcp", "kaban/internal/turns"},
 		[]string{"github.com/gobwas/ws", "github.com/danielgtaylor/huma/v2"},
 		"a front end knows no other front end and no driver, and reaches dispatcher, sessions and store through chat",
 	},
@@ -277,6 +277,11 @@ var rules = map[string]rule{
 		[]string{"kaban/internal/files", "kaban/internal/files/upload"},
 		[]string{"github.com/tus/tusd/v2", "golang.org/x/exp/slog"},
 		"the protocol of uploads does not know what they are for",
+	},
+	"kaban/internal/files/keep": {
+		[]string{"kaban", "kaban/internal/chat", "kaban/internal/failpoint", "kaban/internal/files", "kaban/internal/files/upload", "kaban/internal/people", "kaban/internal/picture"},
+		nil,
+		"what becomes of an upload depends neither on its protocol nor on where blobs are kept",
 	},
 	"kaban/internal/files/filestest": {
 		[]string{"kaban/internal/files"},

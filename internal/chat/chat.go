@@ -189,6 +189,8 @@ type Options struct {
 	// ForgetIndex returns once nothing of some runs of entries is left in the search index and
 	// its files, which are not in the store any more. Nil: there is no index.
 	ForgetIndex func(context.Context, []store.Run) error
+	// Blobs are the bytes of files. Nil: this process keeps none, and lets go of none.
+	Blobs Blobs
 	// Log gets one line when the erasing of an account begins to fail and one when it works
 	// again. Default: discarded.
 	Log *slog.Logger
@@ -204,6 +206,7 @@ type Chat struct {
 	reloading   sync.Mutex
 	tasksLeft   atomic.Bool // some have failed
 	eraser      eraser
+	blobs       Blobs                                    // nil: there are none
 	eraseIndex  func(context.Context) error              // nil: there is no index
 	forgetIndex func(context.Context, []store.Run) error // nil: there is no index
 	// eraseAudit is Options.EraseAudit.
@@ -241,7 +244,7 @@ func New(ctx context.Context, d *dispatch.Dispatcher, options Options) (*Chat, e
 	}
 	c := &Chat{dispatcher: d, newRooms: limitNewRooms(options), maxContent: options.MaxContent, searches: options.Searches, exempt: options.Exempt}
 	c.eraseIndex, c.forgetIndex, c.recordErased = options.EraseIndex, options.ForgetIndex, options.RecordErased
-	c.eraseAudit = options.EraseAudit
+	c.eraseAudit, c.blobs = options.EraseAudit, options.Blobs
 	c.seeking = limit.NewQueue(limit.HalfOfProcessors(), maxSeeking)
 	c.retain, c.elapsed = make(chan struct{}, 1), options.Clock
 	d.SetAttribution(c.attribute)

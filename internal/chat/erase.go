@@ -229,6 +229,9 @@ func (c *Chat) eraseOne(ctx context.Context, e *people.Erasure) error {
 	if err := c.dispatcher.Erase(ctx); err != nil {
 		return err
 	}
+	if err := c.eraseUploads(ctx, e); err != nil {
+		return err
+	}
 	if err := c.record(ctx, []people.Erasure{*e}); err != nil {
 		return err
 	}
@@ -239,6 +242,22 @@ func (c *Chat) eraseOne(ctx context.Context, e *people.Erasure) error {
 	}
 	e.Done, e.Authors = c.now(), nil
 	return c.putErasure(ctx, e)
+}
+
+// eraseUploads removes what the authors have uploaded. The store has noted by then which messages
+// have let go of their files, and has to erase the names of files that go now.
+func (c *Chat) eraseUploads(ctx context.Context, e *people.Erasure) error {
+	if c.blobs == nil {
+		return nil
+	}
+	for _, author := range e.Authors {
+		if account, _ := kaban.AuthorOf(author); account != "" {
+			if err := c.eraseFiles(ctx, account); err != nil {
+				return err
+			}
+		}
+	}
+	return c.dispatcher.Erase(ctx)
 }
 
 // isUnrecorded reports whether unrecorded is set.

@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -42,6 +43,9 @@ func (e *QuotaError) Error() string {
 
 // Upload is a file whose bytes are kept.
 type Upload struct {
+	// ID is that of the file: kaban.FileIDLength characters that nobody else can guess or choose.
+	// An upload that is registered again has the same. Empty: a new one.
+	ID            string
 	Name          string
 	Size          int64 // in bytes
 	Type          string
@@ -51,48 +55,70 @@ type Upload struct {
 }
 
 // AddFile registers a finished upload as a file of the user's, which no message has yet. The caller
-// has kept the bytes, and nothing removes them until AddFile returns. It returns ErrForbidden,
+// has kept the bytes, and nothing removes them until AddFile returns. If there is a file with the
+// id of the upload, it is returned as it is: perhaps with another hash. It returns ErrForbidden,
 // ErrAuthRequired, a *FileTooLargeError, a *QuotaError, and kaban.ErrFiles. It blocks while the
-// store works.
+// store works. After any other error nobody knows whether there is a file.
 func (u User) AddFile(ctx context.Context, upload Upload) (people.File, error) {
 	f := people.File{
-		ID: strings.ToLower(rand.Text()), Owner: u.account(), Name: upload.Name, Size: upload.Size, Type: upload.Type,
+		ID: cmp.Or(upload.ID, strings.ToLower(rand.Text())), Owner: u.account(), Name: upload.Name, Size: upload.Size, Type: upload.Type,
 		Width: upload.Width, Height: upload.Height, Alt: upload.Alt, Hash: upload.Hash, Time: u.chat.now(),
 	}
 	said := f.OfMessage()
 	if err := said.Check(); err != nil {
 		return people.File{}, u.chat.count(err)
 	}
+	added := f
 	err := u.chat.dispatcher.Update(ctx, func(tx store.Tx) error {
-		if err := u.mayKeep(tx, &f); err != nil {
+		if err := u.hasUploads(tx); err != nil {
 			return err
 		}
+		switch there, err := people.Files.Get(tx, f.ID); {
+		case err == nil && there.Owner == f.Owner:
+			added = there
+			return nil
+		case err != nil && !errors.Is(err, people.ErrNotFound):
+			return err
+		}
+		if err := checkQuota(tx, &f); err != nil {
+			return err
+		}
+		added = f
 		return people.Files.Add(tx, &f)
 	})
 	if err != nil {
 		return people.File{}, u.chat.count(err)
 	}
-	return f, nil
+	return added, nil
 }
 
 // MayUpload returns why AddFile would refuse a file of some size now, so that nobody sends bytes in
-// vain. AddFile decides again.
+// vain. AddFile decides again. A size below zero asks for the right alone.
 func (u User) MayUpload(ctx context.Context, size int64) error {
 	return u.chat.count(u.chat.dispatcher.View(ctx, func(tx store.Tx) error {
-		return u.mayKeep(tx, &people.File{Owner: u.account(), Size: size})
+		if err := u.hasUploads(tx); err != nil || size < 0 {
+			return err
+		}
+		return checkQuota(tx, &people.File{Owner: u.account(), Size: size})
 	}))
 }
 
-// mayKeep returns why the user may not add a file.
-func (u User) mayKeep(tx store.Tx, f *people.File) error {
+// hasUploads returns why the user may not upload anything.
+func (u User) hasUploads(tx store.Tx) error {
 	s, err := u.scene(tx, kaban.RoomName{}, false, false)
 	if err == nil {
 		err = refusalOf(access.Can(access.Upload, s.Facts), access.Upload)
 	}
-	if err != nil {
+	return err
+}
+
+// FileLimits returns the bounds of files as they are now.
+func (c *Chat) FileLimits(ctx context.Context) (limits people.FileLimits, err error) {
+	err = c.dispatcher.View(ctx, func(tx store.Tx) error {
+		limits, err = people.ReadFileLimits(tx)
 		return err
-	}
-	return checkQuota(tx, f)
+	})
+	return limits, err
 }
 
 // checkQuota returns why a file does not fit. Bytes that the server has already take no room of it.

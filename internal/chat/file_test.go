@@ -21,6 +21,8 @@ type hashes struct {
 	kept   map[string]bool
 	during func() // is called while a blob is being removed
 	err    error
+	// accounts are those whose uploads were removed.
+	accounts []string
 }
 
 func (h *hashes) Delete(ctx context.Context, hash string, unused func(context.Context) (bool, error)) error {
@@ -35,6 +37,11 @@ func (h *hashes) Delete(ctx context.Context, hash string, unused func(context.Co
 		return h.err
 	}
 	delete(h.kept, hash)
+	return nil
+}
+
+func (h *hashes) DeleteUploads(account string) error {
+	h.accounts = append(h.accounts, account)
 	return nil
 }
 

@@ -24,20 +24,27 @@ const (
 	clockOfFiles = "files"
 )
 
-// Blobs are the bytes of files.
+// Blobs are the bytes of files, and of those that are on their way. All methods may be called at
+// once.
 type Blobs interface {
 	// Delete removes the bytes with a hash durably, if unused returns true while nobody is adding
 	// them: whoever adds bytes keeps others from removing them until AddFile has returned. Bytes
 	// that are not there are no error.
 	Delete(ctx context.Context, hash string, unused func(context.Context) (bool, error)) error
+	// DeleteUploads removes the uploads of an account durably, with their names. One that is just
+	// growing or being finished is an error.
+	DeleteUploads(account string) error
 }
 
 // SweepFiles lets go of files until the context ends. Errors go to a function; a minute later it
-// goes on.
-func (c *Chat) SweepFiles(ctx context.Context, blobs Blobs, report func(error)) {
+// goes on. Without Options.Blobs it does nothing.
+func (c *Chat) SweepFiles(ctx context.Context, report func(error)) {
+	if c.blobs == nil {
+		return
+	}
 	last, passed := c.elapsed(), int64(0)
 	for ctx.Err() == nil {
-		if err := c.sweepFiles(ctx, blobs, passed); err != nil && ctx.Err() == nil {
+		if err := c.sweepFiles(ctx, c.blobs, passed); err != nil && ctx.Err() == nil {
 			report(err)
 		}
 		select {
@@ -177,6 +184,61 @@ func (c *Chat) sweepBlobs(ctx context.Context, blobs Blobs) (failed error) {
 		}
 	}
 	return failed
+}
+
+// SweepBlob removes the bytes with a hash if no file has them, also if no file ever had. A server
+// that was killed while it kept a file leaves such bytes.
+func (c *Chat) SweepBlob(ctx context.Context, hash string) error {
+	if c.blobs == nil {
+		return nil
+	}
+	used := false // most are, and then nobody has to wait
+	err := c.dispatcher.View(ctx, func(tx store.Tx) error {
+		b, err := people.Blobs.Get(tx, hash)
+		used = b.References > 0
+		if errors.Is(err, people.ErrNotFound) {
+			err = nil
+		}
+		return err
+	})
+	if err != nil || used {
+		return err
+	}
+	return c.sweepBlob(ctx, c.blobs, hash)
+}
+
+// SweepBlob is that of Chat, beside AddFile.
+func (u User) SweepBlob(ctx context.Context, hash string) error { return u.chat.SweepBlob(ctx, hash) }
+
+// eraseFiles lets go of all that an account has uploaded and no message has, and of the files of
+// messages that are gone.
+func (c *Chat) eraseFiles(ctx context.Context, account string) error {
+	if c.blobs == nil {
+		return nil
+	}
+	if err := c.blobs.DeleteUploads(account); err != nil {
+		return err
+	}
+	if err := c.sweepReleased(ctx); err != nil {
+		return err
+	}
+	for after, more := "", true; more; {
+		var found []people.File
+		err := c.dispatcher.View(ctx, func(tx store.Tx) (err error) {
+			found, more, err = people.Files.Of(tx, account, after, sweepStep)
+			return err
+		})
+		if err == nil {
+			err = c.updateEach(ctx, len(found), func(tx store.Tx, i int) error { return removeLoose(tx, found[i].ID) })
+		}
+		if err != nil {
+			return err
+		}
+		if len(found) > 0 {
+			after = found[len(found)-1].ID
+		}
+	}
+	return c.sweepBlobs(ctx, c.blobs)
 }
 
 // sweepBlob removes bytes, and then the document about them. In between there may be a new file

@@ -49,6 +49,11 @@ var otherOperations = map[string]string{
 	"DELETE /v1/admin/hooks/{id}": "TestHooksAreManagedAsAgreed",
 	"POST /v1/admin/rooms":        "it is for commands in the data directory: chat.TestRoomsOfTheOperator",
 
+	"HEAD /v1/uploads/{id}":        "its refusal has no text: web.TestUploadsAreTheirOwners",
+	"OPTIONS /v1/files":            "it is for everybody",
+	"GET /v1/files/{id}":           "web.TestWhoGetsAFile, and package chat",
+	"GET /v1/files/{id}/thumbnail": "web.TestWhoGetsAFile, and package chat",
+
 	"POST /v1/session":                "it signs in: web.TestEveryWayInEveryStatus",
 	"POST /v1/passkeys/sign-in/begin": "it signs in: web.TestEveryWayInEveryStatus",
 	"POST /v1/passkeys/sign-in":       "it signs in: web.TestEveryWayInEveryStatus",
@@ -78,7 +83,6 @@ var otherActions = map[access.Action]string{
 	access.Ring:       "TestRingAgrees",
 	access.OpenDirect: "TestDirectAgrees",
 	access.KnowPerson: "tryPeople",
-	access.Upload:     "no front end offers it yet; package chat has its test",
 	access.Send:       "checkSend",
 	access.Post:       "checkSend",
 	access.SignUp:     "TestSignUpAgrees",

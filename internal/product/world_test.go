@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -20,6 +21,9 @@ import (
 	"kaban/internal/chat"
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
+	"kaban/internal/files/disk"
+	"kaban/internal/files/keep"
+	"kaban/internal/files/upload"
 	"kaban/internal/hook"
 	"kaban/internal/index"
 	"kaban/internal/limit"
@@ -131,7 +135,7 @@ func newWorld(t *testing.T, front driver) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if w.web, err = web.New(web.Config{Accounts: w.accounts, Passkeys: keys}, c, lines); err != nil {
+	if w.web, err = web.New(web.Config{Accounts: w.accounts, Passkeys: keys, Files: keeper(t)}, c, lines); err != nil {
 		t.Fatal(err)
 	}
 	var stopped []<-chan error
@@ -268,4 +272,19 @@ func (w *world) newRoom() string {
 		}
 	}
 	return fmt.Sprintf("room%05d", w.rooms)
+}
+
+// keeper returns one over a directory of the test.
+func keeper(t *testing.T) *keep.Keeper {
+	t.Helper()
+	dir := t.TempDir()
+	blobs, err := disk.Open(filepath.Join(dir, "blobs"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	staging, err := upload.Open(upload.Config{Dir: filepath.Join(dir, "uploads"), Limits: upload.DefaultLimits()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keep.New(keep.Config{Staging: staging, Store: blobs})
 }

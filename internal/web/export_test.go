@@ -4,7 +4,9 @@ import (
 	"context"
 	"net"
 	"net/http"
+	"time"
 
+	"kaban/internal/limit"
 	"kaban/internal/peer"
 	"kaban/internal/tcp"
 )
@@ -81,3 +83,20 @@ func (s *Server) SignInFailed(err error) string { return s.signInFailed(err).Loc
 
 // FormatTime writes milliseconds since 1970 as answers have them.
 func FormatTime(milliseconds int64) string { return formatTime(milliseconds) }
+
+// PaceEnds reports whether a body ends that brings some bytes each time, for an hour.
+func PaceEnds(bytes int, every time.Duration) bool {
+	p := pace{left: paceTime}
+	for passed := time.Duration(0); passed < time.Hour; passed += every {
+		if p.add(bytes, every); p.left <= 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// Transfers returns how one enters transfers with bounds.
+func Transfers(max, ofOne int) func(key uint64) (leave func(), err error) {
+	t := transfers{what: "transfers", max: max, ofOne: ofOne}
+	return func(key uint64) (func(), error) { return t.enter(limit.Key(key)) }
+}

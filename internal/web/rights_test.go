@@ -181,6 +181,9 @@ var rights = []right{
 	{"POST", "/v1/admin/users/FRESH/tokens", `{"name":"x"}`, access.ReadAudit, 404, 0, 0, 0},
 	{"DELETE", "/v1/admin/users/FRESH/tokens/x", ``, access.ReadAudit, 404, 0, 0, 0},
 	{"PUT", "/v1/admin/users/TARGET/owner", `{"username":"olga"}`, access.GiveBot, 404, kaban.RoleMember, 0, 0},
+	{"POST", "/v1/files", `{}`, access.Upload, 415, 0, 0, ofAccounts},
+	{"PATCH", "/v1/uploads/FRESH", ``, access.Upload, 404, 0, 0, ofAccounts},
+	{"DELETE", "/v1/uploads/FRESH", ``, access.Upload, 404, 0, 0, ofAccounts},
 	{"PUT", "/v1/admin/rooms/den/op", `{"username":"TARGET"}`, access.Appoint, 204, kaban.RoleMember, 0, inDen},
 }
 
@@ -326,6 +329,7 @@ var otherRights = map[string]string{
 	"GET /v1/oidc/confirm":           "it leads to the provider: the tests of providertest",
 	"POST /v1/admin/rooms":           "chat.TestRoomsOfTheOperator: it is for commands in the data directory",
 	"DELETE /v1/session":             "TestASession: it ends what asks",
+	"HEAD /v1/uploads/{id}":          "TestUploadsAreTheirOwners: its refusal has no text",
 	"DELETE /v1/devices":             "account.TestDevices: it ends what the others ask with",
 }
 

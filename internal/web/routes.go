@@ -48,6 +48,13 @@ func (s *Server) makePrograms() http.Handler {
 		{hookOperation(), s.hook},
 		{healthOperation(), s.healthz},
 		{readyOperation(), s.readyz},
+		{uploadOperation(), s.postFile},
+		{uploadOptionsOperation(), s.uploadOptions},
+		{resumeOperation(http.MethodHead), s.resumeUpload},
+		{resumeOperation(http.MethodPatch), s.resumeUpload},
+		{resumeOperation(http.MethodDelete), s.resumeUpload},
+		{fileOperation(), s.getFile},
+		{thumbnailOperation(), s.getThumbnail},
 	} {
 		document.AddOperation(route.operation)
 		mux.HandleFunc(route.operation.Method+" "+route.operation.Path, route.answer)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"kaban/wire"
@@ -49,7 +50,7 @@ func (s *Server) patient(next http.Handler) http.Handler {
 		case r.ProtoMajor == 1: // net/http reads the rest
 			client.await()
 			client.SetReadDeadline(b.deadline())
-		case b.isBegun: // the rest goes with the request
+		case b.isAwaited: // the rest goes with the request
 			client.resume()
 		}
 	})
@@ -78,11 +79,54 @@ func (o other) resume() { o.held.unstall() }
 // body is the body of a request as it comes in.
 type body struct {
 	io.ReadCloser
-	client  sender
-	held    *holding // has what has come
-	end     time.Time
-	isBegun bool
-	isOver  bool
+	client    sender
+	held      *holding // has what has come
+	end       time.Time
+	pace      *pace // of a body that is streamed; nil: it is held until its request is served
+	isAwaited bool
+	isOver    bool
+	// isCut is set by another goroutine that wants no more of it.
+	isCut atomic.Bool
+}
+
+// A body that is streamed goes somewhere as it comes, so it takes as long as it takes, and counts
+// for nothing in memory. It has to come at a pace, or a client could keep its place for ever with a
+// byte now and then: minPace bytes in each paceTime that it is waited for.
+const (
+	paceTime = time.Minute
+	minPace  = 64 << 10
+)
+
+// pace is how fast a body comes.
+type pace struct {
+	bytes int           // of the present round
+	left  time.Duration // of it
+}
+
+// add notes what has come, after a wait.
+func (p *pace) add(n int, waited time.Duration) {
+	p.bytes += n
+	p.left -= waited
+	if p.bytes >= minPace {
+		p.bytes, p.left = 0, paceTime
+	}
+}
+
+// streamBody has the body of a request streamed from here on, and returns it. It is nil if there is
+// none, or in tests of handlers alone.
+func streamBody(r *http.Request) *body {
+	b, ok := r.Body.(*body)
+	if !ok {
+		return nil
+	}
+	b.pace = &pace{left: paceTime}
+	return b
+}
+
+// cut ends the reading of the body, from another goroutine.
+func (b *body) cut() {
+	b.isCut.Store(true)
+	b.client.SetReadDeadline(time.Unix(1, 0))
 }
 
 // bodyError says that a body did not come as a whole.
@@ -91,6 +135,9 @@ type bodyError struct{ error }
 func (e *bodyError) Unwrap() error { return e.error }
 
 func (b *body) deadline() time.Time {
+	if b.pace != nil {
+		return time.Now().Add(min(bodyTimeout, b.pace.left))
+	}
 	if next := time.Now().Add(bodyTimeout); next.Before(b.end) {
 		return next
 	}
@@ -102,10 +149,10 @@ func (b *body) Read(p []byte) (int, error) {
 	if b.isOver {
 		return b.ReadCloser.Read(p)
 	}
-	if !b.isBegun {
-		b.isBegun = true
-		b.client.await()
+	if b.pace != nil {
+		return b.readStream(p)
 	}
+	b.await()
 	b.client.SetReadDeadline(b.deadline())
 	n, err := b.ReadCloser.Read(p)
 	if many := b.held.holdBody(n); many != nil {
@@ -114,11 +161,45 @@ func (b *body) Read(p []byte) (int, error) {
 	if err == nil {
 		return n, nil
 	}
-	b.isOver = true
-	b.client.resume()
-	b.client.SetReadDeadline(time.Time{}) // from here on a read only finds out whether the client goes
+	b.over()
 	if err != io.EOF {
 		err = &bodyError{err}
 	}
 	return n, err
+}
+
+// readStream reads a body that is streamed. Between two reads the server has what it waited for, so
+// a connection is as old as the last byte that it has brought when another one needs room.
+func (b *body) readStream(p []byte) (int, error) {
+	b.await()
+	began := time.Now()
+	b.client.SetReadDeadline(b.deadline())
+	if b.isCut.Load() { // just before
+		b.client.SetReadDeadline(time.Unix(1, 0))
+	}
+	n, err := b.ReadCloser.Read(p)
+	b.pace.add(n, time.Since(began))
+	b.isAwaited = false
+	b.client.resume()
+	if err != nil {
+		b.over()
+	}
+	return n, err
+}
+
+func (b *body) await() {
+	if !b.isAwaited {
+		b.isAwaited = true
+		b.client.await()
+	}
+}
+
+// over notes that nothing more is read.
+func (b *body) over() {
+	b.isOver = true
+	if b.isAwaited {
+		b.isAwaited = false
+		b.client.resume()
+	}
+	b.client.SetReadDeadline(time.Time{}) // from here on a read only finds out whether the client goes
 }

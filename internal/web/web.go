@@ -25,6 +25,7 @@ import (
 
 	"kaban/internal/account"
 	"kaban/internal/chat"
+	"kaban/internal/files/keep"
 	"kaban/internal/limit"
 	"kaban/internal/peer"
 	"kaban/internal/refusal"
@@ -82,6 +83,8 @@ type Config struct {
 	// PushKey is the public key that browsers subscribe to pushes with, in base64url. Required
 	// for that.
 	PushKey string
+	// Files keeps what is uploaded. Default: there are no files.
+	Files *keep.Keeper
 	// Page serves what is not an interface for programs. Default: nothing is found.
 	Page http.Handler
 	// Log gets one line for what an operator should know. Default: discarded.
@@ -143,6 +146,9 @@ type Server struct {
 	connections *connections
 	errors      refusal.Counter
 	counts      counts
+	tus         http.Handler // of uploads that can be resumed; nil without Config.Files
+	uploads     transfers
+	downloads   transfers
 
 	listening atomic.Pointer[string] // the address of the first listener
 	faults    atomic.Uint64          // requests that failed by a fault of the server
@@ -172,6 +178,11 @@ func New(config Config, c *chat.Chat, sockets Sockets) (*Server, error) {
 	s := &Server{
 		config: config, chat: c, sockets: sockets, origins: allowed, stop: make(chan struct{}), listeners: make(map[net.Listener]struct{}),
 		streams: streams{slots: slots{free: int64(config.MaxStreams)}}, connections: newConnections(config),
+	}
+	s.uploads.what, s.uploads.max, s.uploads.ofOne = "uploads", maxUploads, maxUploadsOfOne
+	s.downloads.what, s.downloads.max, s.downloads.ofOne = "downloads", maxDownloads, maxDownloadsOfOne
+	if s.tus, err = s.newTus(); err != nil {
+		return nil, err
 	}
 	s.programs.makeWith(s.makePrograms)
 	handler, err := s.routes()

@@ -193,7 +193,7 @@ func (s *Server) identify(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store") // an answer is for whoever has asked
 		by, err := s.resolve(r)
-		if err == nil {
+		if err == nil && !isDownload(r) {
 			err = s.limitRequest(by)
 		}
 		switch {

@@ -62,6 +62,8 @@ type Config struct {
 	Path string
 	// Owner returns whose uploads the request of a context is about: of others, it finds none.
 	Owner func(context.Context) (string, error)
+	// Begin, if not nil, is called with each upload before it is created. Its error refuses that.
+	Begin func(context.Context, upload.Draft) error
 	// Done is called with each upload that is complete, before its client is told. When it
 	// returns nil, what the upload was for must be done, and durable. It may be called again for the
 	// same upload, after an error or a crash, but not meanwhile. The headers go to the client, the first
@@ -162,6 +164,11 @@ func (s *store) NewUpload(ctx context.Context, info handler.FileInfo) (handler.U
 			d.Name = name
 		}
 		delete(d.Meta, key)
+	}
+	if s.Begin != nil {
+		if err := s.Begin(ctx, d); err != nil {
+			return nil, s.refuse(err)
+		}
 	}
 	made, err := s.Staging.Create(d)
 	if err != nil {

@@ -1,0 +1,203 @@
+package web
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net"
+	"net/http"
+	"os"
+
+	"kaban"
+	"kaban/internal/files"
+	"kaban/internal/files/keep"
+	"kaban/internal/files/tus"
+	"kaban/internal/files/upload"
+	"kaban/wire"
+)
+
+const (
+	formData = "multipart/form-data"
+	// maxParts is how many parts a form may have beside the file.
+	maxParts = 8
+	// maxAltBytes bounds the field alt, in bytes.
+	maxAltBytes = kaban.MaxFileAlt * 4
+	// formSlack is how many bytes a form may have beside its file, as far as its length tells.
+	formSlack = 64 << 10
+)
+
+// postFile takes a file: all of it in a form, or the beginning of an upload that can be resumed.
+func (s *Server) postFile(w http.ResponseWriter, r *http.Request) {
+	by, ok := s.admit(toAccounts, w, r)
+	if !ok {
+		return
+	}
+	if err := s.mayUpload(r.Context(), by, -1); err != nil {
+		s.writeProblem(w, s.fileProblem(err))
+		return
+	}
+	media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	isForm := err == nil && media == formData
+	if !isForm && r.Header.Get("Tus-Resumable") == "" {
+		s.writeProblem(w, problem(wire.CodeBadType, "send the file as "+formData+", or with the protocol tus 1.0"))
+		return
+	}
+	leave, err := s.uploads.enter(by.transferKey())
+	if err == nil {
+		defer leave()
+		err = s.limitUpload(by)
+	}
+	if err != nil {
+		s.writeProblem(w, s.fileProblem(err))
+		return
+	}
+	if !isForm {
+		s.serveTus(w, r, "/")
+		return
+	}
+	f, err := s.takeForm(r, by)
+	if err != nil {
+		s.writeProblem(w, s.uploadProblem(err))
+		return
+	}
+	body, err := json.Marshal(f)
+	if err != nil {
+		s.writeProblem(w, s.problemOf(err))
+		return
+	}
+	w.Header().Set("Content-Type", jsonType)
+	w.WriteHeader(http.StatusCreated)
+	w.Write(append(body, '\n'))
+}
+
+// form is a file that comes in a form.
+type form struct {
+	server *Server
+	ctx    context.Context
+	by     *who
+	alt    string
+	info   upload.Info
+	staged files.Staged
+}
+
+// takeForm takes the file of a form, whose parts may come in any order.
+func (s *Server) takeForm(r *http.Request, by *who) (kaban.File, error) {
+	// The client may declare any length. One that is too much for any file in it is refused before
+	// a byte is read.
+	if err := s.mayUpload(r.Context(), by, max(r.ContentLength-formSlack, 1)); err != nil {
+		return kaban.File{}, err
+	}
+	streamBody(r)
+	parts, err := r.MultipartReader()
+	if err != nil {
+		return kaban.File{}, formProblem("the body is no form: its Content-Type has no boundary")
+	}
+	f := &form{server: s, ctx: r.Context(), by: by}
+	err = f.read(parts)
+	if f.info.ID != "" {
+		defer func() {
+			if err := s.config.Files.Uploads().Remove(f.info.ID); err != nil {
+				s.config.Log.Warn("an upload that is done is there for longer", "error", upload.WithoutID(err))
+			}
+		}()
+	}
+	if err == nil && f.info.ID == "" {
+		err = fieldProblem(wire.CodeMissingField, "file", "file: the form has no part with this name")
+	}
+	if err != nil {
+		return kaban.File{}, err
+	}
+	f.info.Meta = map[string]string{keep.AltKey: f.alt}
+	return s.keepFile(r.Context(), by, f.info, f.staged)
+}
+
+// keepFile makes a file of an upload that is complete.
+func (s *Server) keepFile(ctx context.Context, by *who, info upload.Info, staged files.Staged) (kaban.File, error) {
+	if err := by.renew(ctx); err != nil { // the body may have taken hours
+		return kaban.File{}, err
+	}
+	kept, err := s.config.Files.Keep(ctx, by.user(), info, staged)
+	if err != nil {
+		return kaban.File{}, err
+	}
+	return answerOf(&kept), nil
+}
+
+// read reads all parts.
+func (f *form) read(parts *multipart.Reader) error {
+	for range maxParts {
+		part, err := parts.NextRawPart()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return brokenForm()
+		}
+		switch part.FormName() {
+		case "file":
+			err = f.takeFile(part)
+		case "alt":
+			err = f.takeAlt(part)
+		default:
+			err = fieldProblem(wire.CodeBadField, shortName(part.FormName()), fmt.Sprintf("there is no field %q", shortName(part.FormName())))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return formProblem(fmt.Sprintf("the form has more than %d parts", maxParts))
+}
+
+func (f *form) takeFile(part *multipart.Part) (err error) {
+	if f.info.ID != "" {
+		return fieldProblem(wire.CodeBadField, "file", "file: send one file in a form")
+	}
+	if f.alt != "" {
+		if err := keep.CheckAlt(f.alt); err != nil {
+			return err
+		}
+	}
+	draft := upload.Draft{Owner: f.by.principal.Account.ID, Length: upload.Unknown, Name: part.FileName()}
+	from := &bounded{Reader: part, ctx: f.ctx, by: f.by, mayUpload: f.server.mayUpload}
+	f.info, f.staged, err = f.server.config.Files.Uploads().Take(f.ctx, draft, from)
+	return err
+}
+
+func (f *form) takeAlt(part *multipart.Part) error {
+	alt, err := io.ReadAll(io.LimitReader(part, maxAltBytes+1))
+	if err != nil {
+		return brokenForm()
+	}
+	if len(alt) > maxAltBytes {
+		return fieldProblem(wire.CodeBadField, keep.AltKey, fmt.Sprintf("alt: it has more than %d characters", kaban.MaxFileAlt))
+	}
+	f.alt = string(alt)
+	return keep.CheckAlt(f.alt)
+}
+
+func formProblem(text string) *Problem {
+	return &Problem{Title: http.StatusText(http.StatusBadRequest), Status: http.StatusBadRequest, Detail: text}
+}
+
+// brokenForm says that a form could not be read on: it is none, it ends early, or it does not come.
+func brokenForm() *Problem {
+	return formProblem("the body is no form, or it did not come as a whole; nothing was stored, send it again")
+}
+
+// uploadProblem is fileProblem for what package upload says, too.
+func (s *Server) uploadProblem(err error) *Problem {
+	if p, ok := errors.AsType[*Problem](err); ok {
+		return p
+	}
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, net.ErrClosed) {
+		return brokenForm()
+	}
+	if refusal := tus.Refuse(err); refusal.Status != http.StatusInternalServerError && !errors.Is(err, files.ErrNoSpace) {
+		return tusProblem(refusal.Status, refusal.Code, refusal.Message)
+	}
+	return s.fileProblem(err)
+}

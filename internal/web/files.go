@@ -1,0 +1,162 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"kaban"
+	"kaban/internal/chat"
+	"kaban/internal/files"
+	"kaban/internal/files/keep"
+	"kaban/internal/people"
+	"kaban/wire"
+)
+
+// Paths of files. The address of an upload that can be resumed is not below filesPath: ids of files
+// are.
+const (
+	filesPath   = "/v1/files"
+	uploadsPath = "/v1/uploads"
+)
+
+// errNoFiles means that the server keeps no files.
+var errNoFiles = &Problem{
+	Title: http.StatusText(http.StatusServiceUnavailable), Status: http.StatusServiceUnavailable, Code: string(wire.CodeUnavailable),
+	Detail: "this server keeps no files, because it has no data directory",
+}
+
+// getFile serves the bytes of a file.
+func (s *Server) getFile(w http.ResponseWriter, r *http.Request) {
+	s.serveFile(w, r, func(ctx context.Context, f *people.File) (io.ReadSeekCloser, files.Served, error) {
+		return s.config.Files.Open(ctx, f)
+	})
+}
+
+// getThumbnail serves a small picture of a file.
+func (s *Server) getThumbnail(w http.ResponseWriter, r *http.Request) {
+	s.serveFile(w, r, func(ctx context.Context, f *people.File) (io.ReadSeekCloser, files.Served, error) {
+		return s.config.Files.OpenThumbnail(ctx, f)
+	})
+}
+
+// serveFile serves what a function opens of a file that whoever asks may have now. Whoever takes
+// nothing of it for long is gone (connection.Write), and asks for the rest.
+func (s *Server) serveFile(w http.ResponseWriter, r *http.Request, open func(context.Context, *people.File) (io.ReadSeekCloser, files.Served, error)) {
+	by, ok := s.admit(toReaders, w, r)
+	if !ok {
+		return
+	}
+	if s.config.Files == nil {
+		s.writeProblem(w, errNoFiles)
+		return
+	}
+	leave, err := s.downloads.enter(by.transferKey())
+	if err != nil {
+		s.writeProblem(w, s.problemIn(err))
+		return
+	}
+	defer leave()
+	bytes, served, err := s.openFile(r.Context(), by, r.PathValue("id"), open)
+	if err != nil {
+		s.writeProblem(w, s.fileProblem(err))
+		return
+	}
+	defer bytes.Close()
+	files.Headers(w.Header(), served)
+	http.ServeContent(w, r, "", time.Time{}, bytes)
+}
+
+func (s *Server) openFile(ctx context.Context, by *who, id string, open func(context.Context, *people.File) (io.ReadSeekCloser, files.Served, error)) (io.ReadSeekCloser, files.Served, error) {
+	if !kaban.IsFileID(id) {
+		return nil, files.Served{}, chat.ErrNoFile
+	}
+	f, err := by.user().File(ctx, id)
+	if err != nil {
+		return nil, files.Served{}, err
+	}
+	return open(ctx, &f)
+}
+
+// fileProblem is an error of a file or an upload as a problem.
+func (s *Server) fileProblem(err error) *Problem {
+	if p, ok := errors.AsType[*Problem](err); ok {
+		return p
+	}
+	if tooLarge, ok := errors.AsType[*chat.FileTooLargeError](err); ok {
+		p := s.problemOf(err)
+		p.Max, p.Actual = new(int(tooLarge.Limit)), new(int(tooLarge.Size))
+		return p
+	}
+	if quota, ok := errors.AsType[*chat.QuotaError](err); ok {
+		p := s.problemOf(err)
+		p.Max, p.Actual = new(int(quota.Limit)), new(int(quota.Used+quota.Size))
+		return p
+	}
+	switch {
+	case errors.Is(err, keep.ErrNoThumbnail):
+		return problem(wire.CodeNotFound, "this file has no thumbnail; only pictures that the server shows have one")
+	case errors.Is(err, keep.ErrBadPicture):
+		return problem(wire.CodeBadType, "this file says that it is a picture, and is broken in such a way that nobody can tell what else is in it")
+	case errors.Is(err, files.ErrNoSpace):
+		return s.laterProblem(wire.CodeStorageFull, "the server's disk is full; try again later", err)
+	case errors.Is(err, keep.ErrPicture):
+		return s.laterProblem(wire.CodeUnavailable, "the server could not prepare the picture; try again later", err)
+	}
+	if _, ok := errors.AsType[*files.UnreachableError](err); ok {
+		return s.laterProblem(wire.CodeUnavailable, "the server cannot reach its files at the moment; try again later", err)
+	}
+	return s.problemOf(err)
+}
+
+// laterProblem is for what the operator should know of, and may go well later.
+func (s *Server) laterProblem(code wire.Code, text string, err error) *Problem {
+	s.config.Log.Warn("a file could not be kept or served", "code", string(code), "error", err)
+	p := problem(code, text)
+	p.RetryAfter = new(comeBack.Milliseconds())
+	return p
+}
+
+// answerOf returns what a client is told of a file of its own.
+func answerOf(f *people.File) kaban.File { return f.OfMessage() }
+
+// mayUpload returns why somebody may not upload so many bytes; see chat.User.MayUpload.
+func (s *Server) mayUpload(ctx context.Context, by *who, size int64) error {
+	if err := by.user().MayUpload(ctx, size); err != nil {
+		return err
+	}
+	if s.config.Files == nil {
+		return errNoFiles
+	}
+	return nil
+}
+
+// bounded is the bytes of an upload whose size nobody has declared. It asks again and again whether
+// there may be as many.
+type bounded struct {
+	io.Reader
+	ctx       context.Context
+	by        *who
+	read      int64
+	next      int64 // when it asks
+	mayUpload func(context.Context, *who, int64) error
+}
+
+// askEvery is after how many bytes it asks.
+const askEvery = 1 << 20
+
+// Read implements io.Reader.
+func (b *bounded) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	if b.read += int64(n); b.read < b.next {
+		return n, err
+	}
+	b.next = b.read + askEvery
+	if refused := b.mayUpload(b.ctx, b.by, b.read); refused != nil {
+		return 0, fmt.Errorf("after %d bytes: %w", b.read, refused)
+	}
+	return n, err
+}
