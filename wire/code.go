@@ -48,6 +48,9 @@ const (
 	CodeEditConflict         Code = "edit_conflict"
 	CodeBadEmoji             Code = "bad_emoji"
 	CodeTooManyReactions     Code = "too_many_reactions"
+	CodeTooLarge             Code = "too_large"
+	CodeQuotaExceeded        Code = "quota_exceeded"
+	CodeBadType              Code = "bad_type"
 	CodeBadLimit             Code = "bad_limit"
 	CodeBadQuery             Code = "bad_query"
 	CodeResync               Code = "resync"
@@ -112,6 +115,9 @@ var codes = []codeInfo{
 	{code: CodeEditConflict, status: 409},
 	{code: CodeBadEmoji, status: 400},
 	{code: CodeTooManyReactions, status: 409},
+	{code: CodeTooLarge, status: 413},
+	{code: CodeQuotaExceeded, status: 413},
+	{code: CodeBadType, status: 415},
 	{code: CodeBadLimit, status: 400},
 	{code: CodeBadQuery, status: 400},
 	{code: CodeResync, status: 410},

@@ -65,6 +65,7 @@ func TestMeaningOfCodes(t *testing.T) {
 		CodeAuthFailed: 401, CodeAuthRequired: 401, CodeForbidden: 403, CodeSuspended: 403, CodeTLSRequired: 403,
 		CodeRoomTaken: 409, CodeLastOwner: 409, CodeLastOp: 409, CodeNotFound: 404, CodeIDConflict: 409, CodeResync: 410,
 		CodeGone: 410, CodeEditConflict: 409, CodeTooManyReactions: 409,
+		CodeTooLarge: 413, CodeQuotaExceeded: 413, CodeBadType: 415,
 		CodeRateLimited: 429, CodeServerFull: 503, CodeUnavailable: 503, CodeStorageFull: 507, CodeInternal: 500,
 	}
 	temporary := []Code{CodeHelloRequired, CodeRateLimited, CodeServerFull, CodeUnavailable, CodeStorageFull, CodeInternal}

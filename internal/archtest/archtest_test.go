@@ -196,7 +196,7 @@ var rules = map[string]rule{
 		"front ends with the same frames share how entries become frames",
 	},
 	"kaban/internal/refusal": {
-		[]string{"kaban/wire", "kaban/internal/access", "kaban/internal/account", "kaban/internal/chat", "kaban/internal/limit"},
+		[]string{"kaban", "kaban/wire", "kaban/internal/access", "kaban/internal/account", "kaban/internal/chat", "kaban/internal/limit"},
 		nil,
 		"all front ends share it, so it knows none",
 	},

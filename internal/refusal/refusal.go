@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"time"
 
+	"kaban"
 	"kaban/internal/access"
 	"kaban/internal/account"
 	"kaban/internal/chat"
@@ -149,6 +150,10 @@ var refusals = []row{
 	{isErr(chat.ErrTaken), wire.CodeUsernameTaken, text("somebody is connected under this name, or one that looks like it; choose another, or wait until it is free")},
 	{isErr(chat.ErrIDConflict), wire.CodeIDConflict, text("this id was used for another message; use a new id for each message")},
 	{isErr(chat.ErrNoMessage), wire.CodeNotFound, text("there is no such message in this room, or you may not see it")},
+	{isErr(chat.ErrNoFile), wire.CodeNotFound, text("there is no such file, or you may not have it")},
+	{is[*chat.FileTooLargeError], wire.CodeTooLarge, own[*chat.FileTooLargeError]},
+	{is[*chat.QuotaError], wire.CodeQuotaExceeded, own[*chat.QuotaError]},
+	{isErr(kaban.ErrFiles), wire.CodeBadField, error.Error},
 	{isErr(chat.ErrGone), wire.CodeGone, text("the message was deleted, and nothing about it changes any more")},
 	{isErr(chat.ErrEditConflict), wire.CodeEditConflict, text("the message was edited in the meantime; read what it says now, and edit that")},
 	{isErr(chat.ErrTooManyReactions), wire.CodeTooManyReactions, tooManyReactions},
