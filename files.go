@@ -142,3 +142,6 @@ func (f Files) String() string { return f.text }
 
 // IsZero reports whether there are no files.
 func (f Files) IsZero() bool { return f.text == "" }
+
+// Equal reports whether both are the same files in the same order.
+func (f Files) Equal(other Files) bool { return f == other }

@@ -3,6 +3,7 @@ package client
 import (
 	"slices"
 
+	"kaban"
 	"kaban/wire"
 )
 
@@ -175,6 +176,7 @@ func (m *folded) apply(does *effect, reader string) bool {
 			m.message.Content = c.Content
 		}
 	case wire.TypeDelete:
+		m.message.Files = kaban.Files{}
 		m.message.Deleted, m.message.Content, m.message.Reactions, m.message.Pinned, m.message.PinnedAt = true, "", nil, false, 0
 	case wire.TypePin:
 		if does.seq <= m.pinned {

@@ -28,7 +28,7 @@ type item struct {
 // size is the number of bytes that an item takes beyond its fixed part.
 func (i *item) size() int {
 	if m := i.entry.Message; m != nil {
-		return len(m.ID) + len(m.Username) + len(m.Content)
+		return len(m.ID) + len(m.Username) + len(m.Content) + len(m.Files.String())
 	}
 	if c := i.entry.Change; c != nil {
 		return len(c.ID) + len(c.Username) + len(c.Subject) + len(c.Reason) + len(c.Topic) + len(c.Content) + len(c.Emoji)

@@ -45,7 +45,7 @@ func TestCaseOfFields(t *testing.T) {
 	later := map[Type][]string{
 		TypeHello: {"token", "password", "place"}, TypeCreate: {"kind", "topic", "flags"}, TypeBan: {"until_ms"}, TypeRole: {"role"},
 		TypeTopic: {"topic"}, TypeSet: {"kind", "flags", "history", "archived"}, TypeNotify: {"level"},
-		TypeSend: {"reply_to"}, TypeHistory: {"replies_to"}, TypeEdit: {"target", "base"}, TypeDelete: {"target"},
+		TypeSend: {"reply_to", "files"}, TypeHistory: {"replies_to"}, TypeEdit: {"target", "base"}, TypeDelete: {"target"},
 		TypeReact: {"target", "emoji", "on"}, TypePin: {"target", "on"}, TypeSearch: {"query", "zone"}, TypeAway: {"away", "text", "until_ms"},
 	}
 	for kind, fields := range requests {

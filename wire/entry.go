@@ -27,11 +27,12 @@ type Message struct {
 	Account  string    // the opaque id of the author's account; "" for a visitor or a hook
 	Bot      bool      // the author is a program
 	ReplyTo  uint64    // the seq of the message that it answers, or 0
-	Content  string    // "" of a deleted message
+	Content  string    // "" of a deleted message, and of one with files and no text
 	Time     time.Time // UTC; sent with milliseconds
 
 	Edited  Edited // the last edit
 	Deleted bool
+	Files   kaban.Files
 	// What follows is in pages of history only.
 	Pinned    bool
 	PinnedAt  uint64     // the seq of the pin; 0 if it is not pinned, or the server does not say
@@ -117,6 +118,10 @@ func (m *Message) append(dst []byte) []byte {
 	if !m.Deleted {
 		dst = append(dst, `,"content":`...)
 		dst = appendString(dst, m.Content)
+	}
+	if !m.Files.IsZero() {
+		dst = append(dst, `,"files":`...)
+		dst = append(dst, m.Files.String()...)
 	}
 	dst = append(dst, `,"time":`...)
 	dst = appendTime(dst, m.Time)

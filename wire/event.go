@@ -16,15 +16,16 @@ type Event struct {
 	HasRef bool
 
 	Room     string
-	Epoch    string // joined, watching, error
-	ID       string // ack, message, error
-	Username string // welcome, message
-	AuthorID string // message: "account", as in Message
-	Bot      bool   // message: as in Message
-	ReplyTo  uint64 // message: as in Message
-	Content  string // message
-	Edited   Edited // message
-	Deleted  bool   // message
+	Epoch    string      // joined, watching, error
+	ID       string      // ack, message, error
+	Username string      // welcome, message
+	AuthorID string      // message: "account", as in Message
+	Bot      bool        // message: as in Message
+	ReplyTo  uint64      // message: as in Message
+	Content  string      // message
+	Edited   Edited      // message
+	Deleted  bool        // message
+	Files    kaban.Files // message
 
 	Seq    uint64 // ack, message, changes, unknown
 	Head   uint64 // joined, watching, error: the last seq of the room
@@ -92,7 +93,7 @@ type RoomInfo struct {
 func (e *Event) Message() Message {
 	return Message{
 		Seq: e.Seq, ID: e.ID, Username: e.Username, Account: e.AuthorID, Bot: e.Bot, ReplyTo: e.ReplyTo, Content: e.Content, Time: e.Time,
-		Edited: e.Edited, Deleted: e.Deleted,
+		Edited: e.Edited, Deleted: e.Deleted, Files: e.Files,
 	}
 }
 

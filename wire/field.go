@@ -101,6 +101,12 @@ const (
 	fTo
 	fDays
 	fPlace
+	fFiles
+	fFile
+	fSize
+	fWidth
+	fHeight
+	fAlt
 	fieldCount
 )
 
@@ -123,6 +129,7 @@ var fieldNames = [fieldCount]string{
 	fQuery:      "query", fZone: "zone", fHits: "hits", fSnippet: "snippet", fMarks: "marks", fPartial: "partial",
 	fAway: "away", fText: "text", fStatus: "status", fKeywords: "keywords", fQuiet: "quiet", fFrom: "from", fTo: "to",
 	fDays: "days", fPlace: "place",
+	fFiles: "files", fFile: "file", fSize: "size", fWidth: "width", fHeight: "height", fAlt: "alt",
 }
 
 // firstTyped is the first field that came after the first version. A client of then may
@@ -135,12 +142,12 @@ var (
 	typedRequests = [len(typeNames)][]field{
 		TypeHello: {fToken, fPassword, fPlace}, TypeCreate: {fKind, fTopic, fFlags}, TypeBan: {fUntil}, TypeRole: {fRole},
 		TypeTopic: {fTopic}, TypeSet: {fKind, fFlags, fHistory, fArchived}, TypeNotify: {fLevel},
-		TypeSend: {fReplyTo}, TypeHistory: {fRepliesTo}, TypeEdit: {fTarget, fBase}, TypeDelete: {fTarget},
+		TypeSend: {fReplyTo, fFiles}, TypeHistory: {fRepliesTo}, TypeEdit: {fTarget, fBase}, TypeDelete: {fTarget},
 		TypeReact: {fTarget, fEmoji, fOn}, TypePin: {fTarget, fOn}, TypeAway: {fAway, fText, fUntil},
 		TypeSearch: {fQuery, fZone},
 	}
 	typedEvents = [len(typeNames)][]field{
-		TypeWelcome: {fAccount, fToken, fWeb}, TypeMe: {fAccount, fKeywords, fQuiet, fLevel}, TypeNotifications: {fKeywords, fQuiet, fLevel}, TypeMessage: {fAccount, fReplyTo, fEdited, fDeleted},
+		TypeWelcome: {fAccount, fToken, fWeb}, TypeMe: {fAccount, fKeywords, fQuiet, fLevel}, TypeNotifications: {fKeywords, fQuiet, fLevel}, TypeMessage: {fAccount, fReplyTo, fEdited, fDeleted, fFiles},
 		TypeHistory: {fFirst, fLast, fAsOf}, TypeFound: {fHits, fNext, fPartial},
 		TypeInbox: {fMentions, fNext},
 		TypeState: {fKind, fTitle, fTopic, fRole, fFlags, fRead, fUnread, fUnreadFrom, fMentions, fNotify, fGone},
@@ -223,6 +230,8 @@ func requestField(name []byte) (field, bool) {
 		return fAway, true
 	case "text":
 		return fText, true
+	case "files":
+		return fFiles, true
 	}
 	return 0, false
 }
@@ -422,6 +431,18 @@ func eventField(name []byte) (field, bool) {
 		return fTo, true
 	case "days":
 		return fDays, true
+	case "files":
+		return fFiles, true
+	case "file":
+		return fFile, true
+	case "size":
+		return fSize, true
+	case "width":
+		return fWidth, true
+	case "height":
+		return fHeight, true
+	case "alt":
+		return fAlt, true
 	}
 	return 0, false
 }

@@ -20,6 +20,19 @@ var update = flag.Bool("update", false, "write the golden files anew")
 
 var noon = time.Date(2026, 11, 24, 12, 0, 0, 7_000_000, time.UTC)
 
+const catID, notesID = "aaaaaaaaaaaaaaaaaaaaaaaaaa", "bbbbbbbbbbbbbbbbbbbbbbbbbb"
+
+// someFiles are those of a message.
+var someFiles = func() kaban.Files {
+	files, err := kaban.NewFiles(
+		kaban.File{ID: catID, Name: "cat \"1\".png", Size: 70_000, Type: "image/png", Width: 640, Height: 480, Alt: "a cat \u2026 <asleep>"},
+		kaban.File{ID: notesID, Name: "Notizen für später.txt", Type: "text/plain; charset=utf-8"})
+	if err != nil {
+		panic(err)
+	}
+	return files
+}()
+
 // goldenEvents has an event for each row of the protocol's tables.
 var goldenEvents = []Event{
 	{Type: TypeWelcome, Session: "S3CRET", Username: "ann", Server: "kaban/1.2.3", Limits: Limits{Username: 32, Content: 5000, Frame: 65536}, Heartbeat: 30 * time.Second, Ref: "r", HasRef: true},
@@ -40,6 +53,10 @@ var goldenEvents = []Event{
 	}},
 	{Type: TypeMessage, Room: "@abcdefghijklmnopqrstuvwxyz", Seq: 1, ID: "b-2", Username: "bob", AuthorID: "A1", Content: "psst", Time: noon},
 	{Type: TypeMessage, Room: "lobby", Seq: 44, ID: "h-1", Username: "deploy", Bot: true, Content: "done", Time: noon},
+	{Type: TypeMessage, Room: "lobby", Seq: 46, ID: "b-3", Username: "bob", Content: "look", Files: someFiles, Time: noon, Edited: Edited{Seq: 47, Time: noon}},
+	{Type: TypeHistory, Room: "lobby", First: 46, Last: 46, Entries: []Entry{
+		messageEntry(Message{Seq: 46, ID: "b-3", Username: "bob", Files: someFiles, Time: noon, Pinned: true}),
+	}},
 	{Type: TypeUnknown, Room: "lobby", Seq: 45},
 	{Type: TypeParted, Room: "lobby"},
 	{Type: TypeParted, Room: "lobby", Removal: RemovalKicked},
@@ -194,6 +211,8 @@ func goldenRequests(t testing.TB) []Request {
 		{Type: TypeUnwatch, Room: room},
 		{Type: TypeTyping, Room: room},
 		{Type: TypeSend, Room: room, ID: id, Message: message, ReplyTo: 41},
+		{Type: TypeSend, Room: room, ID: id, Message: message, Files: []string{catID}, Ref: []byte("r")},
+		{Type: TypeSend, Room: room, ID: id, ReplyTo: 41, Files: []string{catID, notesID}},
 		{Type: TypeEdit, Room: room, ID: id, Target: 41, Message: message, Ref: []byte("r")},
 		{Type: TypeEdit, Room: direct, ID: id, Target: 41, Base: 43, Message: message},
 		{Type: TypeDelete, Room: room, ID: id, Target: 41},

@@ -100,7 +100,7 @@ func (d *decoder) event(e *Event) {
 	case TypeMessage:
 		m := d.message()
 		e.Room, e.Seq, e.ID, e.Username, e.Content, e.Time = d.str(fRoom, true), m.Seq, m.ID, m.Username, m.Content, m.Time
-		e.AuthorID, e.Bot, e.ReplyTo, e.Edited, e.Deleted = m.Account, m.Bot, m.ReplyTo, m.Edited, m.Deleted
+		e.AuthorID, e.Bot, e.ReplyTo, e.Edited, e.Deleted, e.Files = m.Account, m.Bot, m.ReplyTo, m.Edited, m.Deleted, m.Files
 	case TypeAck:
 		e.Room, e.ID, e.Seq, e.Time = d.str(fRoom, true), d.str(fID, true), d.count(fSeq, true), d.time()
 		e.Duplicate = d.boolean(fDuplicate)
@@ -210,7 +210,7 @@ func (d *decoder) message() Message {
 		Replies: d.count(fReplies, false), Pinned: d.boolean(fPinned), PinnedAt: d.count(fPinnedAt, false),
 	}
 	if !deleted {
-		m.Content = d.str(fContent, true)
+		m.Content, m.Files = d.str(fContent, true), d.filesOfMessage()
 	}
 	if edited, ok := d.get(fEdited, kindObject, false); ok {
 		d.nested(edited.bytes, func(d *decoder) { m.Edited = Edited{Seq: d.positive(fSeq, true), Time: d.time()} })

@@ -59,6 +59,9 @@ func (r *Reader) decodeRequest(d *decoder, q *Request) {
 		q.Epoch = string(d.token(fEpoch, maxToken))
 		q.After, q.HasAfter = d.natural(fAfter, false)
 	case TypeSend:
+		if d.fields[fFiles].kind != kindAbsent {
+			q.Files = d.files()
+		}
 		r.decodeContent(d, q)
 		q.ReplyTo = d.positive(fReplyTo, false)
 	case TypeEdit:
@@ -143,13 +146,16 @@ func (r *Reader) decodeHello(d *decoder, q *Request) {
 func (r *Reader) decodeContent(d *decoder, q *Request) {
 	q.Room = r.room(d)
 	id := d.text(fID, true)
-	content := d.text(fContent, true)
+	content := d.text(fContent, len(q.Files) == 0)
 	if d.bad != nil {
 		return
 	}
 	var err error
 	if q.ID, err = kaban.ParseMessageID(string(id)); err != nil {
 		d.invalid(fID, err)
+		return
+	}
+	if len(content) == 0 && len(q.Files) > 0 {
 		return
 	}
 	if r.author == nil {

@@ -44,8 +44,10 @@ type Request struct {
 	// Message is the message of a send, or what an edit makes of one. Its author is not
 	// on the wire but comes from Reader.SetAuthor. Without an author it is the zero
 	// Message.
+	// It is also the zero Message of a send that has Files and no content.
 	Message kaban.Message
-	ReplyTo uint64 // send: the seq of the message that it answers; 0 if absent
+	ReplyTo uint64   // send: the seq of the message that it answers; 0 if absent
+	Files   []string // send: the ids of its files, at most kaban.MaxFiles, none of them twice
 	// Target is the seq of the message that an edit, delete, react or pin changes, from 1.
 	Target uint64
 	Base   uint64 // edit: the seq of the version that it replaces; 0 if absent
@@ -99,6 +101,9 @@ func (r *Request) Append(dst []byte) []byte {
 	case TypeSend:
 		dst = appendText(dst, fContent, r.Message.Content())
 		dst = appendPositive(dst, fReplyTo, r.ReplyTo)
+		if len(r.Files) > 0 {
+			dst = appendTexts(dst, fFiles, r.Files)
+		}
 	case TypeEdit, TypeDelete, TypeReact, TypePin:
 		dst = r.appendMessageChange(dst)
 	case TypeHistory:

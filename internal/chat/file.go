@@ -149,18 +149,19 @@ func checkQuota(tx store.Tx, f *people.File) error {
 	return nil
 }
 
-// claim are the files of a message on its way through the commit.
-type claim struct {
+// Claim are the files of a message on its way through the commit.
+type Claim struct {
 	user  User
 	ids   []string
 	files kaban.Files
 	lost  error // why the message cannot have them, unless it has them already
 }
 
-// claimOf reads what a message is to say of some files of the user's. A message that is sent again
-// says the same as before, because files do not change.
-func (u User) claimOf(ctx context.Context, ids []string) (*claim, error) {
-	c := &claim{user: u, ids: ids}
+// Claim reads what a message is to say of some files of the user's, by their ids. A message that is
+// sent again says the same as before, because files do not change. Whether the message gets them is
+// decided when it is committed. Claim returns kaban.ErrFiles. It blocks while the store is asked.
+func (u User) Claim(ctx context.Context, ids []string) (*Claim, error) {
+	c := &Claim{user: u, ids: ids}
 	if len(ids) == 0 {
 		return c, nil
 	}
@@ -201,7 +202,7 @@ func (u User) ownFile(tx store.Tx, id string) (people.File, error) {
 
 // decide gives the files to the message, in the transaction that appends it as the next entry of
 // the room.
-func (c *claim) decide(tx store.Tx, room kaban.RoomName) error {
+func (c *Claim) decide(tx store.Tx, room kaban.RoomName) error {
 	if c.lost != nil || len(c.ids) == 0 {
 		return c.lost
 	}

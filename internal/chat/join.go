@@ -260,6 +260,48 @@ func (u User) Draft(s *Subscription, origin kaban.Origin, id kaban.MessageID, m 
 	return Send{Draft: d, Subscription: s}, nil
 }
 
+// DraftFiles is Draft of a message with files, whose content may be empty. Besides, the receipt may
+// have ErrNoFile, and DraftFiles returns a *kaban.MessageError.
+func (u User) DraftFiles(s *Subscription, origin kaban.Origin, id kaban.MessageID, content string, replyTo uint64, files *Claim) (Send, error) {
+	if s == nil {
+		return Send{}, u.chat.count(refusalOf(access.NotJoined, access.Send))
+	}
+	room := s.Room().Name()
+	d, err := u.draftWith(room, id, content, files)
+	if err != nil {
+		return Send{}, u.chat.count(err)
+	}
+	d.Origin, d.Target = origin, replyTo
+	var from uint64 // the first entry that the member may see
+	return Send{Draft: d, Subscription: s, Terms: &dispatch.Terms{
+		Decide: func(tx store.Tx) (err error) {
+			if from, err = u.maySend(tx, room); err != nil {
+				return err
+			}
+			return files.decide(tx, room)
+		},
+		Allow: func(target *store.Entry) error {
+			if target.Seq < from {
+				return ErrNoMessage
+			}
+			return nil
+		},
+	}}, nil
+}
+
+// maySend decides in the transaction of the append whether a member may send a message. It returns
+// the first entry that the member may see.
+func (u User) maySend(tx store.Tx, room kaban.RoomName) (from uint64, err error) {
+	s, err := u.scene(tx, room, true, true)
+	if err != nil {
+		return 0, err
+	}
+	if err := u.seekReach(tx, &s); err != nil {
+		return 0, err
+	}
+	return s.from, refusalOf(access.Can(access.Send, s.Facts), access.Send)
+}
+
 // Type reports that a member is typing a message, as far as the member may send it. The
 // subscription is the member's, nil if there is none. decided is false if Decide must do
 // it instead; Type never blocks. Only the waker's goroutine calls it. It returns
@@ -290,9 +332,28 @@ func (u User) refuseTyping(err error) error {
 // than of others. It returns ErrNotJoined if that message is not stored, and
 // ErrIDConflict.
 func (u User) Recall(ctx context.Context, room kaban.RoomName, id kaban.MessageID, m kaban.Message, replyTo uint64) (Receipt, error) {
-	refused := refusalOf(access.NotJoined, access.Send)
 	d := m.Draft(u.peer.Identity, room, id)
 	d.Target = replyTo
+	return u.recall(ctx, d)
+}
+
+// RecallFiles is Recall of a message with files.
+func (u User) RecallFiles(ctx context.Context, room kaban.RoomName, id kaban.MessageID, content string, replyTo uint64, files []string) (Receipt, error) {
+	claim, err := u.Claim(ctx, files)
+	if err != nil {
+		return Receipt{}, u.chat.count(err)
+	}
+	d, err := u.draftWith(room, id, content, claim)
+	if err != nil {
+		return Receipt{}, u.chat.count(err)
+	}
+	d.Target = replyTo
+	return u.recall(ctx, d)
+}
+
+// recall returns the receipt of a message that is stored already.
+func (u User) recall(ctx context.Context, d kaban.Draft) (Receipt, error) {
+	refused, room := refusalOf(access.NotJoined, access.Send), d.Room
 	if _, err := u.chat.dispatcher.Lookup(ctx, room); errors.Is(err, ErrNotFound) || err == nil && u.isBoundElsewhere(room) {
 		return u.postNowhere(ctx, d, refused, func() {})
 	} else if err != nil {

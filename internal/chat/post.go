@@ -28,7 +28,7 @@ func (u User) Post(ctx context.Context, room kaban.RoomName, id kaban.MessageID,
 func (u User) PostFiles(ctx context.Context, room kaban.RoomName, id kaban.MessageID, content string, replyTo uint64, files []string) (receipt Receipt, _ kaban.RoomName, err error) {
 	c := u.chat
 	defer func() { c.count(err) }()
-	claimed, err := u.claimOf(ctx, files)
+	claimed, err := u.Claim(ctx, files)
 	if err != nil {
 		return Receipt{}, room, err
 	}
@@ -53,7 +53,7 @@ func (u User) PostFiles(ctx context.Context, room kaban.RoomName, id kaban.Messa
 }
 
 // postIn posts to a room as it is now; known is nil if there is none.
-func (u User) postIn(ctx context.Context, room kaban.RoomName, known *dispatch.Room, id kaban.MessageID, content string, replyTo uint64, files *claim) (Receipt, error) {
+func (u User) postIn(ctx context.Context, room kaban.RoomName, known *dispatch.Room, id kaban.MessageID, content string, replyTo uint64, files *Claim) (Receipt, error) {
 	c := u.chat
 	plain := u.isPlain(room, known) && !c.IsClaimed() && len(files.ids) == 0
 	if plain {
@@ -96,7 +96,7 @@ func (u User) postIn(ctx context.Context, room kaban.RoomName, known *dispatch.R
 }
 
 // draftWith returns the draft of a message with files.
-func (u User) draftWith(room kaban.RoomName, id kaban.MessageID, content string, files *claim) (kaban.Draft, error) {
+func (u User) draftWith(room kaban.RoomName, id kaban.MessageID, content string, files *Claim) (kaban.Draft, error) {
 	if content == "" && len(files.ids) > 0 && !u.Identity().Name().IsZero() {
 		return kaban.Draft{Author: u.peer.Identity, Room: room, ID: id, Kind: kaban.KindMessage, Files: files.files}, nil
 	}

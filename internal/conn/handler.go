@@ -46,7 +46,7 @@ type Handler struct {
 	reading      bool  // is in loop.reads or loop.heavy
 	heavy        bool  // asked for much in its last step
 	inFlight     int32 // sends without a receipt
-	inFlightSize int32 // bytes of their contents
+	inFlightSize int32 // bytes of their contents and files
 	paused       int32 // place in loop.pauses, from 1; 0: none
 	allowance    int   // of loop.spent, at which this step ends
 
@@ -123,7 +123,7 @@ func (h *Handler) Reply(out []byte) {
 // to the front. The caller has found out with Has that there is room.
 func (h *Handler) Send(send dispatch.Send) {
 	h.inFlight++
-	h.inFlightSize += int32(len(send.Draft.Body))
+	h.inFlightSize += int32(send.Size())
 	send.Trace = trace.Read(h.loop.began)
 	h.loop.sends = append(h.loop.sends, send)
 }

@@ -68,11 +68,14 @@ func (s *Send) giveReceipt(r Receipt) {
 	s.Subscription.addReceipt(r)
 }
 
+// Size returns how many bytes of texts the entry has, as its receipt says it.
+func (s *Send) Size() int { return len(s.Draft.Body) + len(s.Draft.Files.String()) }
+
 // receipt returns the receipt of a send that the store has taken.
 func (s *Send) receipt(result *store.Result) Receipt {
 	return Receipt{
 		Seq: result.Seq, Time: result.Time, ID: s.Draft.ID.String(), Ref: s.Ref, HasRef: s.HasRef,
-		Duplicate: result.Duplicate, Size: len(s.Draft.Body),
+		Duplicate: result.Duplicate, Size: s.Size(),
 	}
 }
 
@@ -80,7 +83,7 @@ func (s *Send) receipt(result *store.Result) Receipt {
 func (s *Send) refuse(err error) {
 	s.giveReceipt(Receipt{
 		ID: s.Draft.ID.String(), Ref: s.Ref, HasRef: s.HasRef,
-		Size: len(s.Draft.Body), Err: err,
+		Size: s.Size(), Err: err,
 	})
 	s.wake()
 }

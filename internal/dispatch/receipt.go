@@ -15,7 +15,7 @@ type Receipt struct {
 	Ref       string // from the Send
 	HasRef    bool
 	Duplicate bool
-	Size      int // bytes of the content
+	Size      int // bytes of the content and the files
 	// Err, if not nil, is the reason it was not stored: store.ErrIDConflict,
 	// store.ErrFull, ErrClosed or another error of the store. Then Seq and Time are
 	// 0.

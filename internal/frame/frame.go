@@ -113,6 +113,9 @@ func message(e *chat.Entry) wire.Message {
 	m := wire.Message{
 		Seq: e.Seq, ID: e.ID, Username: e.Username, Account: account, Bot: bot, ReplyTo: e.Target, Content: e.Content, Time: timeOf(e.Time),
 	}
+	if e.Files != "" {
+		m.Files = files(e)
+	}
 	if s := e.State; s != nil {
 		if m.Deleted = e.IsDeleted(); s.Edited.Seq != 0 {
 			m.Edited = wire.Edited{Seq: s.Edited.Seq, Time: timeOf(s.Edited.Time)}
@@ -120,6 +123,29 @@ func message(e *chat.Entry) wire.Message {
 	}
 	return m
 }
+
+// files returns the files of a message. A message that would not fit a line with all of them has
+// fewer. A list that was damaged is none.
+func files(e *chat.Entry) kaban.Files {
+	all, err := kaban.ParseFiles(e.Files)
+	if err != nil {
+		return kaban.Files{}
+	}
+	taken := 0
+	for i := range len(e.Content) {
+		if taken++; e.Content[i] < ' ' || e.Content[i] == '"' || e.Content[i] == '\\' {
+			taken++ // it is escaped
+		}
+	}
+	for list := all.List(); len(list) > 0 && taken+len(all.String()) > maxElement-maxRest; {
+		list = list[:len(list)-1]
+		all, _ = kaban.NewFiles(list...) // they are of a valid list
+	}
+	return all
+}
+
+// maxRest is how much a message takes beside its content, its files and its reactions, in bytes.
+const maxRest = 1024
 
 // timeOf returns the time of an entry.
 func timeOf(milliseconds int64) time.Time { return time.UnixMilli(milliseconds) }

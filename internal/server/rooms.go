@@ -98,6 +98,10 @@ func (c *client) membership(room kaban.RoomName) *chat.Subscription {
 }
 
 func (c *client) send(r *wire.Request) {
+	if len(r.Files) > 0 {
+		c.sendFiles(r)
+		return
+	}
 	s := c.membership(r.Room)
 	if s == nil && c.session.Credential != nil { // an account that was removed may repeat what is stored
 		user, room, id, message, replyTo := c.user(), r.Room, r.ID, r.Message, r.ReplyTo
@@ -106,6 +110,33 @@ func (c *client) send(r *wire.Request) {
 	}
 	send, err := c.user().Draft(s, c.handler.Origin(), r.ID, r.Message, r.ReplyTo)
 	c.submit(r, send, err)
+}
+
+// sendFiles has a worker read what there is to say of the files. The next requests wait for it, so
+// the messages of a connection keep their order.
+func (c *client) sendFiles(r *wire.Request) {
+	again := *r
+	again.Ref = slices.Clone(r.Ref)
+	r = &again
+	user, content := c.user(), r.Message.Content()
+	if c.membership(r.Room) == nil && c.session.Credential != nil {
+		c.commit(r, func(ctx context.Context) (chat.Receipt, error) {
+			return user.RecallFiles(ctx, r.Room, r.ID, content, r.ReplyTo, r.Files)
+		})
+		return
+	}
+	var claim *chat.Claim
+	var err error
+	c.handler.Ask(func(ctx context.Context) { claim, err = user.Claim(ctx, r.Files) }, func() {
+		if c.session == nil { // it has ended in the meantime
+			return
+		}
+		var send chat.Send
+		if err == nil {
+			send, err = c.user().DraftFiles(c.membership(r.Room), c.handler.Origin(), r.ID, content, r.ReplyTo, claim)
+		}
+		c.submit(r, send, err)
+	})
 }
 
 // kinds are what the requests that change a message become.
