@@ -18,11 +18,14 @@ const goneInterval = 2 * time.Second
 // watchData calls gone once if a data directory was removed, moved away or covered by another
 // one, or its database was. The files stay open, so nothing else fails: the server would go on to
 // acknowledge messages that end with it. An error that says nothing about this, such as one of a
-// file system over the network, is ignored. watchData returns when ctx ends.
-func watchData(ctx context.Context, dir string, gone func(error)) {
+// file system over the network, is ignored. watchData looks once more when ctx ends, before the
+// store is closed, and returns.
+// A store that can say so is asked about the other files that it writes to.
+func watchData(ctx context.Context, dir string, kept store.Store, gone func(error)) {
 	if dir == inMemory {
 		return
 	}
+	files, _ := kept.(store.Displaceable)
 	first, err := look(dir)
 	if err != nil {
 		gone(goneError(dir, err))
@@ -30,14 +33,21 @@ func watchData(ctx context.Context, dir string, gone func(error)) {
 	}
 	ticker := time.NewTicker(goneInterval)
 	defer ticker.Stop()
-	for {
+	for ended := false; !ended; {
 		select {
 		case <-ctx.Done():
-			return
+			ended = true
 		case <-ticker.C:
 		}
 		if err := first.compare(dir); err != nil {
 			gone(goneError(dir, err))
+			return
+		}
+		if files == nil {
+			continue
+		}
+		if err := files.Displaced(); err != nil {
+			gone(displacedError(err))
 			return
 		}
 	}
@@ -81,6 +91,10 @@ func abandon(s store.Store, failed chan<- error) func(error) {
 			s.Break(reason)
 		}
 	}
+}
+
+func displacedError(err error) error {
+	return fmt.Errorf("a file of the database is gone (%w), so the server exits: messages could not be kept any more; put it back, or restore a backup, before you start the server again", err)
 }
 
 func goneError(dir string, err error) error {

@@ -39,7 +39,12 @@ func TestDataDirectoryIsGone(t *testing.T) {
 			}
 			return errors.Join(err, os.Rename(path+".new", path))
 		}, "another database"},
-		"in use": {func(dir string) error { return os.WriteFile(filepath.Join(dir, "new"), nil, 0o600) }, ""},
+		"without the WAL":           {removeIn("kaban.db-wal"), "kaban.db-wal was removed"},
+		"without the index of it":   {removeIn("kaban.db-shm"), "kaban.db-shm was removed"},
+		"with another WAL":          {exchangeIn("kaban.db-wal"), "another file is in the place"},
+		"without the journal":       {removeIn("journal"), "segment was removed"},
+		"with another journal file": {exchangeIn("journal/*.segment"), "another file is in the place"},
+		"in use":                    {func(dir string) error { return os.WriteFile(filepath.Join(dir, "new"), nil, 0o600) }, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "data")
@@ -57,8 +62,8 @@ func TestDataDirectoryIsGone(t *testing.T) {
 				ctx, end := context.WithCancel(t.Context())
 				defer end()
 				failed := make(chan error, 1)
-				go watchData(ctx, dir, abandon(kept, failed))
-				time.Sleep(time.Hour)
+				go watchData(ctx, dir, kept, abandon(kept, failed))
+				time.Sleep(time.Hour + time.Second) // between two looks
 				if len(failed) > 0 {
 					t.Fatalf("at first: %v", <-failed)
 				}
@@ -89,6 +94,25 @@ func TestDataDirectoryIsGone(t *testing.T) {
 	}
 }
 
+func removeIn(name string) func(dir string) error {
+	return func(dir string) error { return os.RemoveAll(filepath.Join(dir, name)) }
+}
+
+// exchangeIn returns a function that puts copies of the files with a name in their places.
+func exchangeIn(name string) func(dir string) error {
+	return func(dir string) error {
+		paths, err := filepath.Glob(filepath.Join(dir, name))
+		if err == nil && len(paths) == 0 {
+			err = errors.New("no " + name)
+		}
+		for _, path := range paths {
+			text, failed := os.ReadFile(path)
+			err = errors.Join(err, failed, os.WriteFile(path+".new", text, 0o600), os.Rename(path+".new", path))
+		}
+		return err
+	}
+}
+
 // readsAs reports an error unless the database in a directory has one message in the lobby.
 func readsAs(t *testing.T, dir, content string) {
 	t.Helper()
@@ -104,5 +128,5 @@ func readsAs(t *testing.T, dir, content string) {
 }
 
 func TestDataInMemoryIsNotGone(t *testing.T) {
-	watchData(t.Context(), inMemory, func(err error) { t.Error(err) })
+	watchData(t.Context(), inMemory, nil, func(err error) { t.Error(err) })
 }

@@ -159,7 +159,7 @@ func serve(run *running, endpoints []*endpoint, serving *sync.WaitGroup, log *sl
 }
 
 // Run runs a server until a signal ends it.
-func (c *serveCommand) Run(std streams, args commandLine) error {
+func (c *serveCommand) Run(std streams, args commandLine) (err error) {
 	collect := collectLess()
 	defer collect()
 	endpoints, policy, err := c.validate()
@@ -194,8 +194,21 @@ func (c *serveCommand) Run(std streams, args commandLine) error {
 	if err != nil {
 		return err
 	}
-	defer kept.Close()
+	defer func() { err = errors.Join(err, closeStore(kept, err)) }()
 	return c.over(kept, policy, endpoints, &surroundings{log.Logger, level, source, ends, hangups, systemd.NewNotifier(log.Logger), args, collect})
+}
+
+// closeStore closes a store after everything that used it has ended, with an error or not. What
+// was known before is not reported again.
+func closeStore(kept store.Store, before error) error {
+	err := kept.Close()
+	switch isBroken := errors.Is(err, store.ErrBroken); {
+	case err == nil || isBroken && before != nil:
+		return nil
+	case isBroken:
+		return fmt.Errorf("the store failed while the server ended; check the disk and the data directory before you start the server again (%w)", err)
+	}
+	return fmt.Errorf("the store could not be closed properly; the next start reads what it has left: make room on the disk, or check it, and run \"kaban check\" (%w)", err)
 }
 
 // over serves a store until a signal or a failure ends it.
@@ -261,7 +274,7 @@ func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*e
 		rate: newRate(func() int64 { return sent(shared.rooms.Counts()) }), started: time.Now(),
 	}
 	serving.Go(func() { state.rate.sample(ctx) })
-	serving.Go(func() { watchData(ctx, c.Data, abandon(kept, failed)) })
+	serving.Go(func() { watchData(ctx, c.Data, kept, abandon(kept, failed)) })
 	if shared.backups != nil {
 		serving.Go(func() { shared.backups.Run(ctx) })
 	}

@@ -43,6 +43,7 @@ var ErrNotRunning = errors.New("no server is running")
 // Server serves the operator's requests on the socket of a data directory.
 type Server struct {
 	path    string
+	made    fs.FileInfo // the socket; nil if it was gone at once
 	http    http.Server
 	serving sync.WaitGroup
 	stop    sync.Once
@@ -61,6 +62,9 @@ func Listen(dir string, handler http.Handler, failed func(error)) (*Server, erro
 	s := &Server{path: filepath.Join(dir, SocketName), http: http.Server{
 		Handler: handler, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, MaxHeaderBytes: maxHeader,
 	}}
+	if s.made, err = os.Lstat(s.path); err == nil {
+		os.SameFile(s.made, s.made) // Windows finds out which file it is only when it is compared
+	}
 	s.serving.Go(func() {
 		if err := s.http.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			failed(fmt.Errorf("serve %s: %w", s.path, err))
@@ -69,14 +73,28 @@ func Listen(dir string, handler http.Handler, failed func(error)) (*Server, erro
 	return s, nil
 }
 
-// Close waits for requests that are under way until ctx ends, and removes the socket.
+// remove removes the socket, unless that of another server is in its place: somebody may have
+// moved the directory away, and started a server on another one of its name.
+func (s *Server) remove() error {
+	now, err := os.Lstat(s.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil || s.made == nil || !os.SameFile(s.made, now) {
+		return err
+	}
+	if err := os.Remove(s.path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// Close waits for requests that are under way until ctx ends, and removes the socket if it is
+// still its own.
 func (s *Server) Close(ctx context.Context) error {
 	s.stop.Do(func() {
 		// The name goes first, so that a command does not connect in vain.
-		err := os.Remove(s.path)
-		if errors.Is(err, fs.ErrNotExist) {
-			err = nil
-		}
+		err := s.remove()
 		if s.http.Shutdown(ctx) != nil {
 			s.http.Close()
 		}

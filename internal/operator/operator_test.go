@@ -265,3 +265,23 @@ func TestTimeouts(t *testing.T) {
 		t.Error("a connection may wait for ever")
 	}
 }
+
+// A server whose directory was replaced leaves the socket of the one that runs there now.
+func TestCloseLeavesAnotherServersSocket(t *testing.T) {
+	base := short(t)
+	dir := filepath.Join(base, "d")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	former := serve(t, dir, echo)
+	if err := errors.Join(os.Rename(dir, filepath.Join(base, "old")), os.Mkdir(dir, 0o700)); err != nil {
+		t.Fatal(err)
+	}
+	serve(t, dir, echo)
+	if err := former.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := ask(t, dir); err != nil {
+		t.Errorf("the other server: %v", err)
+	}
+}

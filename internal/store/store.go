@@ -317,6 +317,14 @@ type Breakable interface {
 	Break(reason error)
 }
 
+// Displaceable is a Store whose files somebody may take away while it has them open.
+type Displaceable interface {
+	// Displaced returns an error if a file that the store writes to is not where the next start
+	// looks for it. It returns nil if that cannot be found out, and once the store is closed or
+	// broken. It waits for no transaction.
+	Displaced() error
+}
+
 // Watched is a Store that says how large it is.
 type Watched interface {
 	// Size returns how large the store is now. It waits for no transaction.

@@ -86,10 +86,17 @@ type Journal struct {
 
 	mu       sync.Mutex // guards all below
 	segments []header   // the current one is the last; those before may have a number only
+	current  *place     // of the current one; nil if there is none
 	last     uint64     // batch of the newest frame
 	spares   []spare
 	lost     []string // names of spare files that could not be removed
 	made     uint64   // the number of the newest spare
+}
+
+// place is where a file was when it was opened.
+type place struct {
+	path string
+	info fs.FileInfo
 }
 
 // spare is a file of the size of a segment that has no use.
@@ -194,7 +201,7 @@ func (j *Journal) turn(frame int64, clean bool) (err error) {
 		spare.clean = false
 		return errors.Join(err, j.putBack(spare, size))
 	}
-	j.Close() // synced long ago
+	j.Close() // synced long ago; nothing is current until the new one is open
 	j.mu.Lock()
 	j.segments = append(j.segments, h)
 	j.mu.Unlock()
@@ -207,7 +214,40 @@ func (j *Journal) turn(frame int64, clean bool) (err error) {
 		return err
 	}
 	j.end, j.coder, j.large, j.clean = headerSize, newCoder(h.salt), size > j.size, spare.clean
+	info, err := os.Stat(to)
+	if err != nil {
+		return err
+	}
+	os.SameFile(info, info) // Windows finds out which file it is only when it is compared
+	j.mu.Lock()
+	j.current = &place{to, info}
+	j.mu.Unlock()
 	return nil
+}
+
+// Displaced returns an error if the name of the current segment does not lead to its file any
+// more: somebody has removed or exchanged it, and the next start would not find what is
+// appended. It returns nil if it cannot find out. Nothing is wrong with segments that the
+// journal itself renames or removes.
+func (j *Journal) Displaced() error {
+	look := func() *place {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		return j.current
+	}
+	was := look()
+	if was == nil {
+		return nil
+	}
+	now, err := os.Stat(was.path)
+	missing := errors.Is(err, fs.ErrNotExist)
+	if look() != was || err != nil && !missing || err == nil && os.SameFile(was.info, now) {
+		return nil // the journal has gone on to another segment, or it is there
+	}
+	if missing {
+		return fmt.Errorf("%s was removed or moved", was.path)
+	}
+	return fmt.Errorf("another file is in the place of %s", was.path)
 }
 
 // begin writes the header of a segment to a spare file. It is closed then, because Windows
@@ -492,6 +532,9 @@ func (j *Journal) Close() error {
 	}
 	err := j.file.Close()
 	j.file = nil
+	j.mu.Lock()
+	j.current = nil
+	j.mu.Unlock()
 	return err
 }
 

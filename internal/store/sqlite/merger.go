@@ -227,12 +227,19 @@ func (d *database) noteSize() {
 
 // readJournal returns what is not merged of the journal.
 func (d *database) readJournal(p progressRow) ([]journal.Frame, error) {
-	return whole(d.path, func(m journal.Mark) (_ []journal.Frame, err error) {
+	found, err := whole(d.path, func(m journal.Mark) (_ []journal.Frame, err error) {
 		if d.loaded, err = journal.Load(d.journalDir, m); err != nil {
 			return nil, err
 		}
 		return d.loaded.Frames, nil
 	})(p)
+	switch {
+	case d.lostWAL && errors.Is(err, store.ErrDamaged):
+		return nil, explainLostWAL(d.path, err)
+	case d.lostWAL && err == nil && (!p.Closed || d.loaded.IsUnknown()):
+		return nil, explainLostWAL(d.path, errLostWAL)
+	}
+	return found, err
 }
 
 // startSegments is how many segments there may be after a start. Each start makes one, and
@@ -284,10 +291,12 @@ func (d *database) endJournal(ctx context.Context) error {
 	}
 	d.writing.Lock()
 	defer d.writing.Unlock()
-	d.progress.Closed, d.progress.Merged, d.progress.batch = true, uint64(d.unmerged.batch), uint64(d.unmerged.batch)
-	if err := setProgress(ctx, d.writer, d.progress); err != nil {
+	p := d.progress
+	p.Closed, p.Merged, p.batch = true, uint64(d.unmerged.batch), uint64(d.unmerged.batch)
+	if err := setProgress(ctx, d.writer, p); err != nil {
 		return d.failed("close the journal", err)
 	}
+	d.progress = p
 	if err := d.journal.Close(); err != nil {
 		return err
 	}
