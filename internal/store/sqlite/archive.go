@@ -159,7 +159,7 @@ func (a *Archive) Export(ctx context.Context, only []kaban.RoomName, to store.Re
 		}
 	}
 	if len(only) == 0 && to.Document != nil {
-		if err := a.eachDocument(ctx, to.Document, to.Damaged); err != nil {
+		if err := a.exportDocuments(ctx, to); err != nil {
 			return err
 		}
 	}
@@ -191,6 +191,67 @@ func (a *Archive) Export(ctx context.Context, only []kaban.RoomName, to store.Re
 		}
 	}
 	return nil
+}
+
+// exportDocuments passes on the documents, and in their place those that the merge of the journal is going to add:
+// the entries are passed on as if it was merged.
+func (a *Archive) exportDocuments(ctx context.Context, to store.Receiver) error {
+	keys, err := a.releasing(ctx)
+	if err != nil {
+		return err
+	}
+	before := func(key string) error {
+		for len(keys) > 0 && keys[0] < key {
+			if err := to.Document(&store.Document{Key: keys[0], Value: []byte(store.ReleasedValue)}); err != nil {
+				return err
+			}
+			keys = keys[1:]
+		}
+		return nil
+	}
+	err = a.eachDocument(ctx, func(d *store.Document) error {
+		if err := before(d.Key); err != nil {
+			return err
+		}
+		if len(keys) > 0 && keys[0] == d.Key {
+			keys = keys[1:]
+		}
+		return to.Document(d)
+	}, to.Damaged)
+	if err != nil {
+		return err
+	}
+	return before("\xff")
+}
+
+// releasing returns the keys of store.ReleasedKey for the messages with files that deletions in the journal
+// are going to release.
+func (a *Archive) releasing(ctx context.Context) (keys []string, err error) {
+	for _, r := range a.rooms {
+		files := make(map[uint64]bool) // of messages in the journal
+		for i := range r.unmerged {
+			e := &r.unmerged[i]
+			if e.Kind == kaban.KindMessage && e.Files != "" {
+				files[e.Seq] = true
+			}
+			if e.Kind != kaban.KindDelete || e.Target <= r.cut {
+				continue
+			}
+			has := files[e.Target]
+			if !has && e.Target <= a.merged[r.id] {
+				n, err := a.conn.number(ctx, fmt.Sprintf("SELECT count(*) FROM entries WHERE place = %d AND files IS NOT NULL", r.place(e.Target)))
+				if err != nil && !isDamage(err) { // the export reports damage
+					return nil, explain(a.path, err)
+				}
+				has = n > 0
+			}
+			if has {
+				keys = append(keys, store.ReleasedKey(r.name, e.Target))
+			}
+		}
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys), nil
 }
 
 // eachDocument calls visit with every document, and damaged with the damage of each that

@@ -598,3 +598,42 @@ func TestCheckFindsWhatNothingUses(t *testing.T) {
 		t.Errorf("without damage: %+v, %v", report, err)
 	}
 }
+
+// An export of a running store has deletions of the journal, and so it has the documents that their merge
+// adds: whoever imports it lets go of the files.
+func TestExportReleasesFilesOfTheJournal(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, Options{})
+	for i := range 6 {
+		d := storetest.Draft(t, "lobby", "ann", fmt.Sprint("m", i), "x")
+		if i != 4 {
+			d.Files = storetest.Files(t, fmt.Sprint(i, ".png"))
+		}
+		storetest.Append(t, s, d)
+		if i == 2 { // merges those before
+			closeStore(t, s)
+			s = open(t, dir, Options{})
+		}
+	}
+	if err := s.Update(t.Context(), func(tx store.Tx) error {
+		return errors.Join(tx.Put("a", []byte("first")), tx.Put("zebra", []byte("last")))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for _, seq := range []uint64{2, 5, 6} { // the second has no files
+		storetest.Append(t, s, change(t, kaban.KindDelete, "lobby", "ann", fmt.Sprint("d", seq), seq, ""))
+	}
+	var keys []string
+	err := archive(t, dir).Export(t.Context(), nil, store.Receiver{Document: func(d *store.Document) error {
+		keys = append(keys, d.Key)
+		if key := d.Key; key[0] == 'r' && string(d.Value) != store.ReleasedValue {
+			t.Errorf("%s is %q", key, d.Value)
+		}
+		return nil
+	}, Record: func(*store.Record) error { return nil }, Damaged: asError})
+	lobby := storetest.RoomName(t, "lobby")
+	want := []string{"a", store.ReleasedKey(lobby, 2), store.ReleasedKey(lobby, 6), "zebra"}
+	if err != nil || !slices.Equal(keys, want) {
+		t.Errorf("the documents are %q, %v; want %q", keys, err, want)
+	}
+}
