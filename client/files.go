@@ -9,7 +9,7 @@ import (
 
 // PostFiles is Post with a message that has files, by their ids, and answers the message with the
 // seq to unless that is 0. The content may be empty. The files were uploaded by the same account
-// (package file) and no other message has them. The error is kaban.ErrFiles, too.
+// (package transfer) and no other message has them. The error is kaban.ErrFiles, too.
 func (r *Room) PostFiles(ctx context.Context, content string, to uint64, files ...string) (*Pending, error) {
 	request := wire.Request{Type: wire.TypeSend, ReplyTo: to, Files: files}
 	if err := checkIDs(files); err != nil {

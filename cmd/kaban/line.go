@@ -27,7 +27,7 @@ func plainLine(m *wire.Message) string {
 	if len(notes) > 0 {
 		name += " (" + strings.Join(notes, ", ") + ")"
 	}
-	return name + ":> " + display.Line(m.Content) + "\n"
+	return name + ":> " + display.WithFiles(display.Line(m.Content), m.Files) + "\n"
 }
 
 // authorOf returns the author of a message for a line of a list. It marks what a program has

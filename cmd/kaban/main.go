@@ -43,6 +43,7 @@ type cli struct {
 	React      reactCommand              `cmd:"" help:"React to a message with an emoji, or take that back."`
 	Pin        pinCommand                `cmd:"" help:"Pin a message, or unpin it."`
 	Tail       tailCommand               `cmd:"" help:"Print the messages and changes of a room, and follow it."`
+	Files      filesCommand              `cmd:"" help:"Download files of messages."`
 	Inbox      inboxCommand              `cmd:"" help:"Print the unread messages that mention you, newest first."`
 	Search     searchCommand             `cmd:"" help:"Find messages."`
 	Login      loginCommand              `cmd:"" help:"Sign in to an account on a server and remember it."`

@@ -16,10 +16,11 @@ import (
 
 type sendCommand struct {
 	connectFlags
+	sentFiles
 	Join    bool     `help:"Join the room first, if your account is not in it. Visitors always do."`
 	ReplyTo uint64   `placeholder:"SEQ" help:"The number of the message that this one answers; \"kaban tail --numbers\" shows the numbers."`
 	Room    string   `arg:"" help:"The room to send to. A visitor creates it if it does not exist."`
-	Text    []string `arg:"" optional:"" help:"The message; several words are joined by spaces. Put -- before words that start with a dash. Without it, or with - alone: standard input, up to its end."`
+	Text    []string `arg:"" optional:"" help:"The message; several words are joined by spaces. Put -- before words that start with a dash. Without it, or with - alone: standard input, up to its end. A message with files needs no text."`
 }
 
 // plainLines removes the byte order mark and the carriage returns of other systems
@@ -30,13 +31,31 @@ func plainLines(text string) string {
 
 // Run sends one message.
 func (c *sendCommand) Run(std streams) error {
-	text, err := c.readText(std, c.Text)
+	if err := c.check(c.Text, c.TokenFile); err != nil {
+		return err
+	}
+	files, err := c.open(std.in)
 	if err != nil {
 		return err
 	}
+	defer closeSources(files)
+	text := ""
+	if len(c.Text) > 0 || len(files) == 0 {
+		if text, err = c.readText(std, c.Text); err != nil {
+			return err
+		}
+	}
 	w := writing{room: c.Room, join: c.Join, failure: "not sent", unknown: "the message may or may not have been stored"}
 	return c.write(std, w, func(ctx context.Context, room *client.Room) error {
-		_, err := room.Reply(ctx, c.ReplyTo, text)
+		if len(files) == 0 {
+			_, err := room.Reply(ctx, c.ReplyTo, text)
+			return err
+		}
+		ids, err := c.upload(ctx, files, std)
+		if err != nil {
+			return notStored{err}
+		}
+		_, err = room.SendFiles(ctx, text, c.ReplyTo, ids...)
 		return err
 	})
 }
@@ -118,10 +137,18 @@ func (c *connectFlags) write(std streams, w writing, store func(context.Context,
 		if _, ok := errors.AsType[*client.Error](err); ok {
 			return fmt.Errorf("%s: %w", w.failure, err)
 		}
+		if _, ok := errors.AsType[notStored](err); ok {
+			return fmt.Errorf("%s: %w", w.failure, err)
+		}
 		return fmt.Errorf("%s: %w", w.unknown, err)
 	}
 	return nil
 }
+
+// notStored is an error after which nothing was sent to the room.
+type notStored struct{ error }
+
+func (e notStored) Unwrap() error { return e.error }
 
 // parseRoom reads the name of a room on the command line.
 func parseRoom(text string) (kaban.RoomName, error) {

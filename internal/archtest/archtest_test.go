@@ -50,7 +50,7 @@ var rules = map[string]rule{
 		nil,
 		"the one part of the SDK that speaks HTTP knows no more of a client than its secrets",
 	},
-	"kaban/client/file": {
+	"kaban/client/transfer": {
 		[]string{"kaban", "kaban/client", "kaban/client/dial", "kaban/wire"},
 		nil,
 		"files go over HTTP, apart from the session",
@@ -360,7 +360,7 @@ var rules = map[string]rule{
 		"keeping a secret does not depend on its use",
 	},
 	"kaban/internal/display": {
-		nil, nil,
+		[]string{"kaban"}, nil,
 		"sanitizing text needs no other package",
 	},
 	"kaban/internal/markup": {
@@ -445,11 +445,11 @@ var bans = map[string]struct {
 	// problem details, hooks, Slack's messages, the OpenAPI document, exports, the device
 	// grant, documents, the rows of unmerged, the records of uploads, the data of emoji, and
 	// notifications.
-	"encoding/json": {[]string{"kaban", "kaban/cmd/kaban", "kaban/internal/bench", "kaban/internal/export", "kaban/bench", "kaban/internal/web", "kaban/internal/web/page/build", "kaban/internal/hook", "kaban/internal/people", "kaban/internal/account", "kaban/internal/store/sqlite", "kaban/internal/markup/markuptest", "kaban/internal/push", "kaban/internal/slack", "kaban/client/clienttest", "kaban/client/device", "kaban/client/file", "kaban/client/dial", "kaban/internal/files/upload", "kaban/internal/torture"}, "it silently accepts bad frames; only package wire parses frames"},
+	"encoding/json": {[]string{"kaban", "kaban/cmd/kaban", "kaban/internal/bench", "kaban/internal/export", "kaban/bench", "kaban/internal/web", "kaban/internal/web/page/build", "kaban/internal/hook", "kaban/internal/people", "kaban/internal/account", "kaban/internal/store/sqlite", "kaban/internal/markup/markuptest", "kaban/internal/push", "kaban/internal/slack", "kaban/client/clienttest", "kaban/client/device", "kaban/client/transfer", "kaban/client/dial", "kaban/internal/files/upload", "kaban/internal/torture"}, "it silently accepts bad frames; only package wire parses frames"},
 	"log":           {nil, "logs are structured: log/slog"},
 	"math/rand":     {nil, "math/rand/v2 or, for secrets, crypto/rand"},
 	"unsafe":        {[]string{"kaban/internal/failpoint/disk"}, "memory safety is a guarantee"},
-	"net/http":      {[]string{"kaban/internal/account", "kaban/internal/certs", "kaban/internal/guard", "kaban/internal/operator", "kaban/internal/preview", "kaban/internal/push", "kaban/internal/telemetry", "kaban/internal/web", "kaban/internal/web/page", "kaban/cmd/kaban", "kaban/client/device", "kaban/client/file", "kaban/client/dial", "kaban/client/dial/dialtest", "kaban/internal/account/providertest/provider", "kaban/internal/files", "kaban/internal/files/s3", "kaban/internal/files/tus", "kaban/internal/files/filestest"}, "HTTP has one front end; files has headers and types, tus a handler for the front end, s3 is a client; account is a client of its OpenID provider only, certs of its ACME server, guard and preview of what others name, push of push services, telemetry has a listener of its own, operator, device, file, dial and commands of a server"},
+	"net/http":      {[]string{"kaban/internal/account", "kaban/internal/certs", "kaban/internal/guard", "kaban/internal/operator", "kaban/internal/preview", "kaban/internal/push", "kaban/internal/telemetry", "kaban/internal/web", "kaban/internal/web/page", "kaban/cmd/kaban", "kaban/client/device", "kaban/client/transfer", "kaban/client/dial", "kaban/client/dial/dialtest", "kaban/internal/account/providertest/provider", "kaban/internal/files", "kaban/internal/files/s3", "kaban/internal/files/tus", "kaban/internal/files/filestest"}, "HTTP has one front end; files has headers and types, tus a handler for the front end, s3 is a client; account is a client of its OpenID provider only, certs of its ACME server, guard and preview of what others name, push of push services, telemetry has a listener of its own, operator, device, transfer, dial and commands of a server"},
 }
 
 // opener is the one file of the program that knows the drivers of stores.

@@ -1,4 +1,4 @@
-package file
+package transfer
 
 import (
 	"bytes"
@@ -64,7 +64,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.size, _ = strconv.ParseInt(r.Header.Get("Upload-Length"), 10, 64)
 		w.Header().Set("Location", "uploads/1")
 		if s.foreign {
-			w.Header().Set("Location", "https://elsewhere.example/v1/uploads/1")
+			w.Header().Set("Location", "http://elsewhere.example/v1/uploads/1")
 		}
 		s.done(w)
 		w.WriteHeader(http.StatusCreated)

@@ -1,12 +1,12 @@
-// Package file uploads and downloads the files of messages, over the HTTP API of a server. An
+// Package transfer uploads and downloads the files of messages, over the HTTP API of a server. An
 // upload that is cut off goes on where it stopped (tus 1.0).
 //
-//	kept, err := file.Upload(ctx, "https://chat.example", from, file.Draft{Name: "cat.png", Size: size}, options)
+//	kept, err := transfer.Upload(ctx, "https://chat.example", from, transfer.Draft{Name: "cat.png", Size: size}, options)
 //	…
 //	receipt, err := room.SendFiles(ctx, "look", 0, kept.ID)
 //
 // The functions are safe for concurrent use. They hold no file in memory.
-package file
+package transfer
 
 import (
 	"context"
