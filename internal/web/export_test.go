@@ -2,8 +2,10 @@ package web
 
 import (
 	"context"
+	"io"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"kaban/internal/limit"
@@ -99,4 +101,37 @@ func PaceEnds(bytes int, every time.Duration) bool {
 func Transfers(max, ofOne int) func(key uint64) (leave func(), err error) {
 	t := transfers{what: "transfers", max: max, ofOne: ofOne}
 	return func(key uint64) (func(), error) { return t.enter(limit.Key(key)) }
+}
+
+// Streamed is what has become of a body.
+type Streamed struct {
+	Bytes, Awaits, Resumes int
+	Deadlines              []time.Time
+	Err                    error
+}
+
+func (s *Streamed) await()  { s.Awaits++ }
+func (s *Streamed) resume() { s.Resumes++ }
+
+func (s *Streamed) SetReadDeadline(t time.Time) error {
+	s.Deadlines = append(s.Deadlines, t)
+	return nil
+}
+
+// StreamBody reads a body whose request should have come before a time.
+func StreamBody(from io.Reader, end time.Time) *Streamed {
+	s := new(Streamed)
+	r := &http.Request{Body: &body{ReadCloser: io.NopCloser(from), client: s, end: end}}
+	n, err := io.Copy(io.Discard, streamBody(r))
+	s.Bytes, s.Err = int(n), err
+	return s
+}
+
+// CutBody cuts a body and returns the deadline of the next read.
+func CutBody() time.Time {
+	s := new(Streamed)
+	b := streamBody(&http.Request{Body: &body{ReadCloser: io.NopCloser(strings.NewReader("x")), client: s}})
+	b.cut()
+	b.Read(make([]byte, 1))
+	return s.Deadlines[len(s.Deadlines)-1]
 }

@@ -100,7 +100,7 @@ func (s *Server) fileProblem(err error) *Problem {
 	case errors.Is(err, keep.ErrNoThumbnail):
 		return problem(wire.CodeNotFound, "this file has no thumbnail; only pictures that the server shows have one")
 	case errors.Is(err, keep.ErrBadPicture):
-		return problem(wire.CodeBadType, "this file says that it is a picture, and is broken in such a way that nobody can tell what else is in it")
+		return problem(wire.CodeBadType, "this file says that it is a picture or a film, and is broken in such a way that nobody can tell what else is in it")
 	case errors.Is(err, files.ErrNoSpace):
 		return s.laterProblem(wire.CodeStorageFull, "the server's disk is full; try again later", err)
 	case errors.Is(err, keep.ErrPicture):

@@ -9,8 +9,9 @@
 //   - An upload becomes one file, however often Keep is called for it: the id of the file follows
 //     from that of the upload.
 //   - A JPEG, PNG, GIF or WebP is kept as it was encoded here, with a thumbnail. One that cannot be
-//     shown is kept as a plain file, without what it says of places and people. If nobody knows
-//     whether it can be shown, it is not kept.
+//     shown is kept as a plain file, without what it says of places and people, and so are
+//     pictures and films of other formats; see picture.Strip. If nobody knows whether it can be
+//     shown, or what it says, it is not kept.
 //
 // It does not decide who may upload, nor how much: package chat does, in the transaction that
 // registers the file. It does not end uploads; whoever has called Keep does.
@@ -82,7 +83,7 @@ type Keeper struct {
 var (
 	// ErrPicture means that nobody knows whether it can be shown. Another try may go well.
 	ErrPicture = errors.New("the picture could not be prepared")
-	// ErrBadPicture means that it cannot be shown, nor be freed from what it says of places and
+	// ErrBadPicture means that a picture or a film cannot be freed from what it says of places and
 	// people. The same file is refused again.
 	ErrBadPicture = errors.New("the picture is broken")
 )
@@ -173,7 +174,7 @@ func (k *Keeper) prepare(ctx context.Context, info upload.Info, staged files.Sta
 	}
 	plain := prepared{content: staged, name: files.CleanName(info.Name), contentType: contentType}
 	if !files.IsPicture(contentType) {
-		return plain, nil
+		return k.strip(ctx, info.ID, plain)
 	}
 	made, err := k.encode(ctx, info.ID, staged.Path)
 	switch {

@@ -503,3 +503,36 @@ func chunk(kind, data string) []byte {
 	b = append(append(b, kind...), data...)
 	return binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b[4:]))
 }
+
+// A picture that cannot be shown is a plain file, and does not say where it was taken.
+func TestStripped(t *testing.T) {
+	refused := &picture.RefusedError{Reason: picture.TooLarge}
+	w := newWorld(t, pictures(func(picture.Job) (picture.Made, error) { return picture.Made{}, refused }))
+	source := pictureOf(t, 20, 10)
+	for range 2 { // the second finds the blob, and the copy of an upload that was tried before
+		info, staged := w.stage("a.png", source)
+		for range 2 {
+			f, err := w.keeper.Keep(t.Context(), w.owner, info, staged)
+			if err != nil {
+				t.Fatal(err)
+			}
+			data := w.kept(&f)
+			if m, err := png.Decode(bytes.NewReader(data)); err != nil || m.Bounds().Dx() != 20 || bytes.Contains(data, []byte(place)) {
+				t.Errorf("%d bytes are kept: %v", len(data), err)
+			}
+			if f.Width != 0 || f.Type != "image/png" || f.Size != int64(len(data)) {
+				t.Errorf("the file is %+v", f)
+			}
+		}
+	}
+	if len(w.all()) != 1 {
+		t.Errorf("there are %v", w.all())
+	}
+	// Nobody knows what a picture says whose structure makes no sense.
+	if _, err := w.upload("x.png", source[:20]); !errors.Is(err, ErrBadPicture) {
+		t.Errorf("a broken picture: %v", err)
+	}
+	if len(w.all()) != 1 || w.used(w.ownerID).Files != 2 {
+		t.Errorf("there are %v, %+v", w.all(), w.used(w.ownerID))
+	}
+}
