@@ -25,9 +25,10 @@ import (
 var dist embed.FS
 
 // contentPolicy lets the page load files from this server only. The HTML has no inline
-// script or style, and text never becomes script: the one Trusted Types policy is for
+// script or style; pictures of blob: are previews of files that are being uploaded; and text never
+// becomes script: the one Trusted Types policy is for
 // the URL of the service worker.
-const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; font-src 'self'; " +
+const contentPolicy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; media-src 'self'; font-src 'self'; " +
 	"connect-src 'self'; manifest-src 'self'; worker-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; " +
 	"require-trusted-types-for 'script'; trusted-types kaban"

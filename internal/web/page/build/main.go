@@ -135,7 +135,7 @@ func build(page string, emoji *emojiFiles) (files, error) {
 		EntryNames: "assets/[name]-[hash]",
 		ChunkNames: "assets/[name]-[hash]",
 		Splitting:  true, // for what is loaded when it is needed
-		Plugins:    []api.Plugin{emoji.plugin()},
+		Plugins:    []api.Plugin{emoji.plugin(), sheetPlugin(page)},
 	})
 	if err != nil {
 		return nil, err
@@ -151,6 +151,9 @@ func build(page string, emoji *emojiFiles) (files, error) {
 	hashed := make(map[string]string) // "app.js" is "assets/app-0A1B2C3D.js"
 	for name := range built {
 		plain := hashPart.ReplaceAllString(path.Base(name), ".")
+		if plain == "chunk.js" {
+			continue // what is in several parts; preloadChunks has those of the page
+		}
 		if other, twice := hashed[plain]; twice {
 			return nil, fmt.Errorf("%s and %s have one name: the page would preload one of them", name, other)
 		}
@@ -160,6 +163,9 @@ func build(page string, emoji *emojiFiles) (files, error) {
 		text, err := os.ReadFile(filepath.Join(page, "src", name))
 		if err != nil {
 			return nil, err
+		}
+		if name == "index.html" {
+			text = preloadChunks(text, built[hashed["app.js"]])
 		}
 		if built[name], err = fillIn(text, hashed); err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
@@ -186,6 +192,31 @@ func build(page string, emoji *emojiFiles) (files, error) {
 		}
 	}
 	return built, nil
+}
+
+// sheetImport matches the import of a style sheet as a text: sheet:files.
+var sheetImport = regexp.MustCompile(`^sheet:[a-z]+$`)
+
+// sheetPlugin makes style sheets importable as texts, for parts of the page that are loaded when
+// they are needed: the one of the page is for everybody.
+func sheetPlugin(page string) api.Plugin {
+	return api.Plugin{Name: "sheet", Setup: func(b api.PluginBuild) {
+		b.OnResolve(api.OnResolveOptions{Filter: sheetImport.String()}, func(args api.OnResolveArgs) (api.OnResolveResult, error) {
+			return api.OnResolveResult{Path: strings.TrimPrefix(args.Path, "sheet:") + ".css", Namespace: "sheet"}, nil
+		})
+		b.OnLoad(api.OnLoadOptions{Filter: ".*", Namespace: "sheet"}, func(args api.OnLoadArgs) (api.OnLoadResult, error) {
+			text, err := os.ReadFile(filepath.Join(page, "src", "style", args.Path))
+			if err != nil {
+				return api.OnLoadResult{}, err
+			}
+			small := api.Transform(string(text), api.TransformOptions{Loader: api.LoaderCSS, MinifyWhitespace: true, MinifySyntax: true, Target: api.ES2022})
+			if len(small.Errors) > 0 {
+				return api.OnLoadResult{Errors: small.Errors}, nil
+			}
+			sheet := string(small.Code)
+			return api.OnLoadResult{Contents: &sheet, Loader: api.LoaderText}, nil
+		})
+	}}
 }
 
 func bundle(page string, options api.BuildOptions) (files, error) {
@@ -220,6 +251,23 @@ var hashPart = regexp.MustCompile(`-[A-Z0-9]{8}\.`)
 // asset matches the name of an asset in a source, without its hash: {{app.js}}.
 var asset = regexp.MustCompile(`\{\{([a-z0-9.-]+)\}\}`)
 
+// chunkLink is the line of the HTML that preloads a chunk, and chunkImport an import of one by a script.
+var (
+	chunkLink   = regexp.MustCompile(`(?m)^.*\{\{chunk\.js\}\}.*\n`)
+	chunkImport = regexp.MustCompile(`"\./(chunk-[A-Z0-9]{8}\.js)"`)
+)
+
+// preloadChunks repeats the line for each chunk that the page's script imports.
+func preloadChunks(html, script []byte) []byte {
+	return chunkLink.ReplaceAllFunc(html, func(line []byte) []byte {
+		var lines []byte
+		for _, found := range chunkImport.FindAllSubmatch(script, -1) {
+			lines = append(lines, bytes.Replace(line, []byte("{{chunk.js}}"), []byte("assets/"+string(found[1])), 1)...)
+		}
+		return lines
+	})
+}
+
 func fillIn(text []byte, hashed map[string]string) ([]byte, error) {
 	var unknown []string
 	filled := asset.ReplaceAllFunc(text, func(found []byte) []byte {
@@ -238,12 +286,12 @@ func fillIn(text []byte, hashed map[string]string) ([]byte, error) {
 
 // shellOf returns a JavaScript array of the files that the service worker caches: those
 // that the page needs without a network. The font is not among them: most machines
-// have one of their own and never load it. Nor are the emoji, what only admins use, and the
+// have one of their own and never load it. Nor are the emoji, what shows files, what only admins use, and the
 // texts of other languages than English, which are kept when they have been loaded.
 func shellOf(built files) string {
 	shell := []string{`"./"`, `"r/lobby"`} // the page as it is for a room, whichever it is
 	for _, name := range slices.Sorted(maps.Keys(built)) {
-		if strings.HasPrefix(name, "assets/texts.") || strings.HasPrefix(name, "assets/adminpanels-") {
+		if strings.HasPrefix(name, "assets/texts.") || strings.HasPrefix(name, "assets/adminpanels-") || strings.HasPrefix(name, "assets/filepanels-") {
 			continue
 		}
 		if ext := path.Ext(name); ext == ".js" || ext == ".css" || ext == ".svg" || ext == ".webmanifest" {

@@ -1,4 +1,4 @@
-// A part of the page that few see: those of admins and owners, and the switch for pushes. It is loaded with its texts when it is wanted.
+// A part of the page that is rarely opened: those of admins and owners, and some of the settings. It is loaded with its texts when it is wanted.
 
 import type { ComponentType } from 'preact'
 import { loadAdminTexts, notLoaded } from './admintexts'

@@ -2,6 +2,7 @@
 // members; and the keyboard shortcuts.
 
 import { useEffect, useLayoutEffect } from 'preact/hooks'
+import { filesIn, filesPart } from './attached'
 import { density } from './appearance'
 import { Claim } from './claim'
 import { Composer } from './composer'
@@ -69,8 +70,15 @@ function Chat() {
       {drawer.value && <button type="button" class="shade" tabIndex={-1} aria-label={t('close')} onClick={closeDrawer} />}
       <Spoken />
       <Dialogs />
+      <Showing />
     </div>
   )
+}
+
+/** The picture that is shown large. */
+function Showing() {
+  const Lightbox = filesPart(false)?.Lightbox
+  return Lightbox ? <Lightbox /> : null
 }
 
 /** What stands in the place of the field in a room where the user may not write. */
@@ -154,7 +162,7 @@ function Spoken() {
   return (
     <div class="hidden" role="log" aria-live="polite" aria-relevant="additions" id="spoken">
       {spoken.value.map((m) => (
-        <p key={m.seq}>{t('said', { name: m.username, content: m.content.slice(0, 300) })}</p>
+        <p key={m.seq}>{t('said', { name: m.username, content: (m.content || filesIn(m.files)).slice(0, 300) })}</p>
       ))}
     </div>
   )

@@ -14,6 +14,12 @@ declare module 'emoji:*' {
   export default url
 }
 
+// The text of a style sheet in style, for what is loaded when it is needed.
+declare module 'sheet:*' {
+  const text: string
+  export default text
+}
+
 // The only part of Trusted Types (W3C) that the page uses. Not every browser has
 // them.
 interface Window {

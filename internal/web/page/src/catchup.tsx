@@ -199,7 +199,7 @@ function Mention({ mention }: { mention: Mentioned }) {
           </span>
         </span>
         <span class="excerpt" dir="auto">
-          {excerpt(content)}
+          {excerpt({ content })}
         </span>
       </a>
     </li>

@@ -3,14 +3,16 @@
 import type { RefObject } from 'preact'
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { editLast, saveEdit } from './amends'
+import { filesPart } from './attached'
 import { listOf, Offers, optionOf, useCompletion, type Completion } from './complete'
 import { composeFor, draft } from './drafts'
+import { addFiles, Dropping, pasteFiles, useDrop } from './drop'
 import { replace } from './field'
 import { compose, openEmoji, touch } from './focus'
 import { excerpt } from './marks'
 import { answer, say } from './outbox'
-import { limits, target, type Field } from './state'
-import { Cross, Pencil, Reply, Send, Smile } from './symbols'
+import { account, limits, target, type Field } from './state'
+import { Clip, Cross, Pencil, Reply, Send, Smile } from './symbols'
 import { count, t } from './texts'
 import { reportTyping } from './typing'
 
@@ -42,8 +44,7 @@ const nearLimit = -200
 export function Composer({ field }: { field: Field }) {
   const input = useRef<HTMLTextAreaElement>(null)
   const [length, setLength] = useState(0)
-  const max = limits.value.content
-  const over = length - max
+  const over = length - limits.value.content
 
   const fit = () => {
     const el = input.current!
@@ -55,48 +56,79 @@ export function Composer({ field }: { field: Field }) {
   useDraft(input, field, fit)
   useCleanPaste(input)
   const completion = useCompletion(input, field)
+  const dropping = useDrop(input, field)
+  const submit = useSubmit(input, field, fit)
+  const editing = field.composing.value?.type === 'edit'
 
+  return (
+    <>
+      {dropping && <Dropping />}
+      <form
+        class="composer"
+        onSubmit={(event) => {
+          event.preventDefault()
+          submit()
+          input.current!.focus()
+        }}
+      >
+        <Offers field={field} completion={completion} />
+        <ComposingBar field={field} />
+        {!editing && <Attached field={field} />}
+        <textarea
+          id={field.input}
+          ref={input}
+          rows={1}
+          autocomplete="off"
+          {...described(field, over, completion)}
+          onKeyDown={(event) => handleKey(event, submit, field, completion)}
+          onKeyUp={completion.look}
+          onClick={completion.look}
+          onPaste={(event) => !editing && account.peek() && pasteFiles(field, event)}
+          onBlur={completion.close}
+          onInput={(event) => {
+            keep(field, event.currentTarget.value)
+            fit()
+            completion.change()
+          }}
+        />
+        <Left id={namesOf(field).length} over={over} />
+        <Buttons field={field} sendable={(length > 0 || (!editing && field.files.value.length > 0)) && over <= 0} />
+      </form>
+    </>
+  )
+}
+
+/** Text as it is sent. */
+const trimmed = (text: string) => allowed(text).replace(/^\n+|\s+$/g, '')
+
+/** Sends what is in the field, or saves the edit. Files that are on their way send it later, also from beside the screen. */
+function useSubmit(input: RefObject<HTMLTextAreaElement | null>, field: Field, fit: () => void): () => void {
   const submit = () => {
     const el = input.current!
-    const content = allowed(el.value).replace(/^\n+|\s+$/g, '')
-    if (content.trim() === '' || codePoints(content) > max) return
-    if (submitEdit(field, content)) return
+    const content = trimmed(el.value)
+    const without = field.composing.peek()?.type === 'edit' || field.files.peek().length === 0
+    if ((without && content.trim() === '') || codePoints(content) > limits.peek().content) return
+    if (submitEdit(field, content) || waits(field)) return
     el.value = ''
     draft(field, '')
     fit()
     submitMessage(field, content)
   }
+  useLayoutEffect(() => {
+    field.submit = submit
+    return () => (field.submit = () => submitDraft(field))
+  }, [field])
+  return submit
+}
 
+/** The files of the message that is being written, and the button that adds some. Visitors have none. */
+function Attached({ field }: { field: Field }) {
+  const Chips = field.files.value.length > 0 && filesPart()?.Chips
   return (
-    <form
-      class="composer"
-      onSubmit={(event) => {
-        event.preventDefault()
-        submit()
-        input.current!.focus()
-      }}
-    >
-      <Offers field={field} completion={completion} />
-      <ComposingBar field={field} />
-      <textarea
-        id={field.input}
-        ref={input}
-        rows={1}
-        autocomplete="off"
-        {...described(field, over, completion)}
-        onKeyDown={(event) => handleKey(event, submit, field, completion)}
-        onKeyUp={completion.look}
-        onClick={completion.look}
-        onBlur={completion.close}
-        onInput={(event) => {
-          keep(field, event.currentTarget.value)
-          fit()
-          completion.change()
-        }}
-      />
-      <Left id={namesOf(field).length} over={over} />
-      <Buttons field={field} sendable={length > 0 && over <= 0} />
-    </form>
+    <>
+      {Chips && <Chips field={field} />}
+      {account.value && <Attach field={field} />}
+    </>
   )
 }
 
@@ -118,16 +150,56 @@ function described(field: Field, over: number, { offers, at }: Completion) {
 }
 
 function Buttons({ field, sendable }: { field: Field; sendable: boolean }) {
+  const label = t(field.waiting.value ? 'sendLater' : 'send')
   return (
     <>
       <button type="button" class="icon with-emoji" aria-label={t('insertEmoji')} title={t('insertEmoji')} onClick={(event) => openEmoji(event.currentTarget, { input: field.input })}>
         <Smile />
       </button>
-      <button type="submit" class="send" aria-label={t('send')} title={t('send')} disabled={!sendable}>
+      <button type="submit" class={field.waiting.value ? 'send waiting' : 'send'} aria-label={label} title={label} disabled={!sendable || field.waiting.value}>
         <Send />
       </button>
     </>
   )
+}
+
+/** The button that chooses files. */
+function Attach({ field }: { field: Field }) {
+  const chooser = useRef<HTMLInputElement>(null)
+  return (
+    <>
+      <button type="button" class="icon attach" aria-label={t('attach')} title={t('attach')} onClick={() => chooser.current!.click()}>
+        <Clip />
+      </button>
+      <input
+        ref={chooser}
+        type="file"
+        multiple
+        hidden
+        onChange={(event) => {
+          addFiles(field, [...(event.currentTarget.files ?? [])])
+          event.currentTarget.value = ''
+          document.getElementById(field.input)?.focus()
+        }}
+      />
+    </>
+  )
+}
+
+/** Whether the message has to wait for its files, which then send it. One that was refused is the user's to decide about. */
+function waits(field: Field): boolean {
+  const files = field.files.peek()
+  if (files.every((f) => f.file)) return false
+  field.waiting.value = !files.some((f) => f.problem)
+  return true
+}
+
+/** Sends what was written in a field that is not on the screen any more. */
+function submitDraft(field: Field): void {
+  const content = trimmed(field.draft.peek())
+  if (codePoints(content) > limits.peek().content || waits(field)) return
+  draft(field, '')
+  submitMessage(field, content)
 }
 
 /** Saves the edit in the field; false if there is none. */
@@ -142,8 +214,12 @@ function submitEdit(field: Field, content: string): boolean {
 function submitMessage(field: Field, content: string): void {
   const about = field.composing.peek()
   if (about) compose(field, undefined)
-  if (field.seq === undefined) say(field.room, content, about?.type === 'reply' ? about.seq : undefined)
-  else answer(field.room, content, field.seq)
+  const sent = field.files.peek().flatMap((f) => f.file ?? [])
+  const files = sent.length > 0 ? sent : undefined
+  field.files.value = []
+  field.waiting.value = false
+  if (field.seq === undefined) say(field.room, content, about?.type === 'reply' ? about.seq : undefined, files)
+  else answer(field.room, content, field.seq, files)
 }
 
 /** Keeps what is written. */
@@ -167,8 +243,9 @@ function handleKey(event: KeyboardEvent & { currentTarget: HTMLTextAreaElement }
     return
   }
   if (key === 'Enter' && !event.shiftKey && !event.altKey && (!touch() || event.ctrlKey || event.metaKey)) submit()
-  else if (key === 'Escape' && field.composing.peek()) {
-    compose(field, undefined)
+  else if (key === 'Escape' && (field.waiting.peek() || field.composing.peek())) {
+    if (field.waiting.peek()) field.waiting.value = false
+    else compose(field, undefined)
     event.stopPropagation()
   } else if (key === 'ArrowUp' && isPlain(event) && event.currentTarget.value === '' && editLast(field)) {
     // The caret is where it belongs.
@@ -255,7 +332,7 @@ function ComposingBar({ field }: { field: Field }) {
       {about.type === 'edit' ? <Pencil /> : <Reply />}
       <span class="composing-what">{about.type === 'edit' ? t('editing') : t('answering', { name: message?.username ?? '…' })}</span>
       <span class="quote-text" dir="auto">
-        {message === undefined ? t('quoteMissing') : message?.deleted ? t('deletedMessage') : excerpt(message?.content ?? '')}
+        {message === undefined ? t('quoteMissing') : message?.deleted ? t('deletedMessage') : excerpt(message ?? { content: '' })}
       </span>
       {cancel}
     </div>

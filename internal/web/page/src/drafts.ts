@@ -21,7 +21,7 @@ export function composeFor(field: Field, what: Composing | undefined): void {
   keepSoon(field)
 }
 
-function keepSoon(field: Field): void {
+export function keepSoon(field: Field): void {
   unkept.add(field)
   keeping ??= setTimeout(keepDrafts, draftWait)
 }
@@ -29,7 +29,7 @@ function keepSoon(field: Field): void {
 export function keepDrafts(): void {
   clearTimeout(keeping)
   keeping = undefined
-  for (const field of unkept) keepDraft(field.key, { text: field.draft.value, about: field.composing.value, epoch: field.epoch })
+  for (const field of unkept) keepDraft(field.key, { text: field.draft.value, about: field.composing.value, epoch: field.epoch, files: field.files.value.flatMap((a) => a.file ?? []) })
   unkept.clear()
 }
 

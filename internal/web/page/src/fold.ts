@@ -25,7 +25,7 @@ export function fold(message: Message, event: Event, me: string): Message {
       return { ...message, asOf, edited: { seq: event.seq, time: event.time }, content: event.content ?? message.content }
     }
     case 'delete': {
-      const { reactions: _, pinned: __, pinned_at: ___, ...rest } = message
+      const { reactions: _, pinned: __, pinned_at: ___, files: ____, ...rest } = message
       return { ...rest, asOf, content: '', deleted: true }
     }
     case 'pin': {

@@ -5,7 +5,8 @@ import { openPanel, visit } from './focus'
 import type { Answers } from './log'
 import { parse } from './markup'
 import { Avatar, nickClass } from './nick'
-import type { Message, Reaction } from './protocol'
+import { filesIn } from './attached'
+import type { FileInfo, Message, Reaction } from './protocol'
 import { may } from './rights'
 import { pathOf, type Panel } from './route'
 import { factsOf, username, type Room } from './state'
@@ -17,7 +18,8 @@ import { count, dayIn, fullTimeOf, listOf, t, timeOf } from './texts'
 const mostQuoted = 200
 
 /** The beginning of a message in one line, without marks. */
-export function excerpt(content: string): string {
+export function excerpt({ content, files }: { content: string; files?: FileInfo[] }): string {
+  if (content === '') return filesIn(files)
   const begin = content.slice(0, mostQuoted).replace(/[\ud800-\udbff]$/, '')
   const lines = parse(begin).map((line) => line.spans.map((s) => (s.mark ? '' : s.text)).join(''))
   return lines.join(' ').trim()
@@ -40,7 +42,7 @@ export function Quote({ room, seq, message }: { room: string; seq: number; messa
       <span class="hidden">{t('answers')} </span>
       {message && <bdi class={`author ${nickClass(message.username)}`}>{message.username}</bdi>}
       <span class="quote-text" dir="auto">
-        {message === null ? '…' : !message ? t('quoteMissing') : message.deleted ? t('deletedMessage') : excerpt(message.content)}
+        {message === null ? '…' : !message ? t('quoteMissing') : message.deleted ? t('deletedMessage') : excerpt(message)}
       </span>
     </a>
   )

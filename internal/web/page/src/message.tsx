@@ -2,6 +2,7 @@
 
 import type { ComponentChildren } from 'preact'
 import { useMemo, useState } from 'preact/hooks'
+import { Files } from './files'
 import { visit } from './focus'
 import { ChangeLine } from './change'
 import { content as contentOf } from './content'
@@ -91,7 +92,8 @@ function Said({ room, message, waiting, quoted, grouped, marked, own, thread, an
       </a>
       {message.pinned && <PinnedMark />}
       {message.reply_to !== undefined && message.reply_to !== thread?.seq && <Quote room={room.name} seq={message.reply_to} message={quoted} />}
-      {message.deleted ? <Deleted /> : <Body content={message.content} edited={message.edited?.time} onResize={onResize} />}
+      {message.deleted ? <Deleted /> : (message.content !== '' || message.edited) && <Body content={message.content} edited={message.edited?.time} onResize={onResize} />}
+      {message.files && <Files files={message.files} by={message.username} />}
       <Reactions room={room} message={message} waiting={waiting} />
       {message.replies !== undefined && thread?.seq !== message.seq && <Replies room={room.name} seq={message.seq} number={message.replies} answers={answers} />}
       {waiting?.map((p) => p.error && <Refused key={p.id} room={room} pending={p} />)}
@@ -152,7 +154,8 @@ export function PendingRow({ room, pending, late, grouped, thread }: { room: Roo
         <Author username={pending.username} grouped={grouped} name={room.names.value.get(pending.username)} />
         <span class="time">{error ? '' : timeOf(pending.time)}</span>
         {quoted !== undefined && quoted !== thread?.seq && <Quote room={room.name} seq={quoted} message={room.log.quote(quoted)} />}
-        {!amend && <Body content={pending.content} />}
+        {!amend && pending.content !== '' && <Body content={pending.content} />}
+        {pending.files && <Files files={pending.files} by={pending.username} />}
         {!error && !pending.elsewhere && <span class="fate">{t(late ? 'waitingToSend' : 'sending')}</span>}
         {error && <Refused room={room} pending={pending} />}
       </div>

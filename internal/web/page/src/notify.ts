@@ -2,6 +2,7 @@
 // title, the icon, and the badge of an installed app.
 
 import { effect } from '@preact/signals'
+import { filesIn } from './attached'
 import iconFile from './icons/icon.svg'
 import unreadIconFile from './icons/icon-unread.svg'
 import type { Message } from './protocol'
@@ -48,7 +49,7 @@ export function notify(room: Room, message: Message, mentioned: boolean): void {
   const now = Date.now()
   const renotify = now - (sounded.get(room.name) ?? -Infinity) >= soundEvery
   if (renotify) sounded.set(room.name, now)
-  const options = { body: message.content.slice(0, 300), icon, tag: `kaban ${room.name}`, renotify, data: pathOf({ room: room.name, seq: message.seq }) }
+  const options = { body: (message.content || filesIn(message.files)).slice(0, 300), icon, tag: `kaban ${room.name}`, renotify, data: pathOf({ room: room.name, seq: message.seq }) }
   // Phones only take notifications from the service worker.
   void navigator.serviceWorker?.getRegistration().then((registration) => {
     if (registration) return registration.showNotification(title, options)

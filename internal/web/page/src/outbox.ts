@@ -7,7 +7,7 @@ import { composeFor, moveDraft } from './drafts'
 import { version } from './fold'
 import { loadNewest } from './history'
 import { messageID } from './id'
-import { isTemporary, type Ack, type Amend, type Refusal } from './protocol'
+import { isTemporary, type Ack, type Amend, type FileInfo, type Refusal } from './protocol'
 import { markRead, receiveEntry, take } from './reading'
 import { send } from './session'
 import * as state from './state'
@@ -16,7 +16,7 @@ import { dropPending, keepPending, type Pending } from './storage'
 import { stopTyping } from './typing'
 
 /** Sends a message to a room. It is shown at once, and sent again until it is acknowledged. */
-export function say(room: Room, content: string, replyTo?: number): void {
+export function say(room: Room, content: string, replyTo?: number, files?: FileInfo[]): void {
   stopTyping(room)
   batch(() => {
     room.held = false
@@ -24,14 +24,14 @@ export function say(room: Room, content: string, replyTo?: number): void {
     room.following = true
     if (room.log.attached) markRead(room, room.newest.value)
     else void loadNewest(room)
-    put(room, replyTo === undefined ? { content } : { content, reply_to: replyTo })
+    put(room, { content, ...(replyTo === undefined ? {} : { reply_to: replyTo }), ...(files ? { files } : {}) })
   })
 }
 
 /** Sends a message that answers another one, from beside the room: the reader stays in place there. */
-export function answer(room: Room, content: string, replyTo: number): void {
+export function answer(room: Room, content: string, replyTo: number, files?: FileInfo[]): void {
   stopTyping(room)
-  batch(() => put(room, { content, reply_to: replyTo }))
+  batch(() => put(room, { content, reply_to: replyTo, ...(files ? { files } : {}) }))
 }
 
 /** Changes a message. That is shown at once, and sent again until it is acknowledged. */
@@ -39,7 +39,7 @@ export function amend(room: Room, change: Amend): void {
   batch(() => put(room, { content: '', amend: change }))
 }
 
-function put(room: Room, what: Pick<Pending, 'content' | 'reply_to' | 'amend'>): void {
+function put(room: Room, what: Pick<Pending, 'content' | 'reply_to' | 'amend' | 'files'>): void {
   const epoch = what.amend || what.reply_to !== undefined ? room.cursor?.epoch : undefined
   const pending: Pending = { room: room.name, id: messageID(), username: state.username.value, time: new Date().toISOString(), ...(epoch === undefined ? {} : { epoch }), ...what }
   keepPending(pending)
@@ -53,8 +53,8 @@ export function transmit(pending: Pending): void {
   if (!to?.joined.value) return
   if (isOrphan(pending, to)) return update(pending.id, { ...pending, error: { code: 'no_message', message: '' } })
   if (firstOf(pending) !== pending) return
-  const { room, id, content, amend: change, reply_to } = pending
-  send(change ? { ...change, room, id } : { type: 'send', room, id, content, ...(reply_to === undefined ? {} : { reply_to }) }, id)
+  const { room, id, content, amend: change, reply_to, files } = pending
+  send(change ? { ...change, room, id } : { type: 'send', room, id, content, ...(reply_to === undefined ? {} : { reply_to }), ...(files ? { files: files.map((f) => f.file) } : {}) }, id)
 }
 
 /** Whether it is about a message of another epoch: its number is another message's now. */
@@ -171,7 +171,7 @@ export function receiveAck(event: Ack): void {
   // A duplicate has arrived as an entry before.
   if (pending?.amend && !event.duplicate) receiveEntry({ ...pending.amend, room: event.room, seq, id, username, time })
   else if (pending && !event.duplicate) {
-    take(room, { seq, id, username, content: pending.content, time, ...(pending.reply_to === undefined ? {} : { reply_to: pending.reply_to }) })
+    take(room, { seq, id, username, content: pending.content, time, ...(pending.reply_to === undefined ? {} : { reply_to: pending.reply_to }), ...(pending.files ? { files: pending.files } : {}) })
   } else if (!event.duplicate) {
     const change = changeOfAck(event.id)
     if (change) take(room, { seq: event.seq, id: event.id, username, content: '', time: event.time, change })
@@ -196,7 +196,7 @@ export function receiveError(event: Refusal): void {
     return
   }
   const { code: said, message, max, actual } = event
-  const code = said === 'not_found' && (pending.amend || pending.reply_to) ? 'no_message' : said
+  const code = said === 'not_found' ? (pending.files ? 'no_file' : pending.amend || pending.reply_to ? 'no_message' : said) : said
   update(pending.id, { ...pending, error: { code, message, ...(max === undefined ? {} : { max }), ...(actual === undefined ? {} : { actual }) } })
   if (pending.amend) sendNext(pending)
 }

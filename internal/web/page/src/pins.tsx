@@ -1,5 +1,6 @@
 // The pinned messages of a room.
 
+import { Files } from './files'
 import { useEffect } from 'preact/hooks'
 import { amendsOf, expected, setPinned } from './amends'
 import { content as contentOf } from './content'
@@ -86,7 +87,7 @@ function NoPins({ room }: { room: Room }) {
 }
 
 function Pinned({ room, message, waiting }: { room: Room; message: Message; waiting: Pending[] | undefined }) {
-  const { seq, username: author, time, content } = message
+  const { seq, username: author, time, content, files } = message
   const place = { room: room.name, seq }
   return (
     <li class="pin" data-pin={seq}>
@@ -100,6 +101,7 @@ function Pinned({ room, message, waiting }: { room: Room; message: Message; wait
       <div class="content pin-content" dir="auto">
         {contentOf(content, username.value)}
       </div>
+      {files && <Files files={files} by={author} />}
       {waiting?.map((p) => p.error && <Refused key={p.id} room={room} pending={p} />)}
       <p class="pin-tools">
         <a

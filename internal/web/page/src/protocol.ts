@@ -1,6 +1,22 @@
 // The frames of kaban/1, as docs/protocol.md describes them, over a WebSocket:
 // one JSON object in each text message.
 
+/** What a message says of one of its files. */
+export interface FileInfo {
+  /** Its id. */
+  file: string
+  name: string
+  /** Bytes. */
+  size: number
+  /** The media type, by the server's look at the content. */
+  type: string
+  /** Pixels; only of pictures that the server has encoded anew, which have a thumbnail too. */
+  width?: number
+  height?: number
+  /** What a picture shows, for people that do not see it. */
+  alt?: string
+}
+
 /** An item of a room's log. Any frame with `room` and `seq` is one, and so is each element of a page of history. */
 export interface Entry {
   seq: number
@@ -32,6 +48,7 @@ export interface Message extends Entry {
   reactions?: Reaction[]
   /** How many messages answer it. */
   replies?: number
+  files?: FileInfo[]
   pinned?: boolean
   /** The seq of the pin. */
   pinned_at?: number
@@ -127,7 +144,7 @@ export type Request =
   | { type: 'read' | 'unread'; room: string; seq: number }
   | { type: 'notify'; room: string; level: Level }
   | ((Act | Amend) & { room: string; id: string })
-  | { type: 'send'; room: string; id: string; content: string; reply_to?: number }
+  | { type: 'send'; room: string; id: string; content: string; reply_to?: number; files?: string[] }
   | { type: 'history'; room: string; before?: number; after?: number; replies_to?: number; limit?: number }
   | { type: 'search'; query: string; room?: string; before?: number; limit?: number; zone?: string }
   | { type: 'inbox'; before?: number; limit?: number }
@@ -406,7 +423,7 @@ const changes: Record<string, readonly string[]> = {
 }
 
 /** The fields of a message that only some have. */
-const extras = ['account', 'bot', 'reply_to', 'edited', 'deleted', 'reactions', 'replies', 'pinned', 'pinned_at'] as const
+const extras = ['account', 'bot', 'reply_to', 'edited', 'deleted', 'reactions', 'replies', 'files', 'pinned', 'pinned_at'] as const
 
 /**
  * An entry as the page shows it: a message, or a change as a quiet line. Undefined for other kinds.

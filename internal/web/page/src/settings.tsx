@@ -6,20 +6,15 @@ import { useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { density, theme } from './appearance'
 import { AdminPart } from './adminpart'
 import { leave } from './chat'
-import { Devices } from './devices'
-import { Invites } from './invites'
 import { Modal } from './modal'
-import { NotificationsOfAccount } from './notifications'
 import { choose, permission, type Permission } from './notify'
 import { Profile } from './profile'
 import type { Role } from './protocol'
 import { atLeast } from './rights'
-import { Security } from './security'
 import { account, notifyWhen, server, showTyping, subject, username } from './state'
 import { save } from './storage'
 import { language, languages, speak, t } from './texts'
 import type { Texts } from './texts.en'
-import { Tokens } from './tokens'
 
 /** A choice between a few options. */
 function Choices<T extends string>({ legend, name, options, value }: { legend: string; name: string; options: [T, string][]; value: Signal<T> }) {
@@ -48,10 +43,10 @@ const parts: Record<string, Part> = {
   browser: { title: 'partBrowser', least: 'guest', Content: Browser },
   notifications: { title: 'notifications', least: 'guest', Content: Notifying },
   profile: { title: 'partProfile', least: 'guest', Content: Profile },
-  security: { title: 'partSecurity', least: 'guest', Content: Security },
-  devices: { title: 'partDevices', least: 'guest', Content: Devices },
-  tokens: { title: 'partTokens', least: 'guest', Content: Tokens },
-  invites: { title: 'partInvites', least: 'member', Content: Invites },
+  security: { title: 'partSecurity', least: 'guest', Content: () => <AdminPart name="Security" /> },
+  devices: { title: 'partDevices', least: 'guest', Content: () => <AdminPart name="Devices" /> },
+  tokens: { title: 'partTokens', least: 'guest', Content: () => <AdminPart name="Tokens" /> },
+  invites: { title: 'partInvites', least: 'member', Content: () => <AdminPart name="Invites" /> },
   people: { title: 'partPeople', least: 'admin', Content: () => <AdminPart name="People" /> },
   rooms: { title: 'partRooms', least: 'admin', Content: () => <AdminPart name="Rooms" /> },
   hooks: { title: 'partHooks', least: 'admin', Content: () => <AdminPart name="Hooks" /> },
@@ -98,7 +93,7 @@ function Notifying() {
       <Notifications />
       <AdminPart name="PushPanel" />
       <h3>{t('onAllDevices')}</h3>
-      <NotificationsOfAccount />
+      <AdminPart name="NotificationsOfAccount" />
     </>
   )
 }

@@ -7,11 +7,11 @@ import type { Server } from './api'
 import type { Status } from './connection'
 import type { Event } from './fold'
 import { Log } from './log'
-import type { Account, Cursor, Flag, Hit, Level, Member, Message, Problem, RoomInfo, RoomKind, RoomRole } from './protocol'
+import type { Account, Cursor, FileInfo, Flag, Hit, Level, Member, Message, Problem, RoomInfo, RoomKind, RoomRole } from './protocol'
 import { preference } from './preference'
 import { mayCreate, type Facts } from './rights'
 import type { Panel, Way } from './route'
-import { draftOf, load, type Composing, type Pending } from './storage'
+import { draftOf, load, type Attachment, type Composing, type Pending } from './storage'
 
 /** No unread line. 0 is a place for one: above a room's first message. */
 export const noLine = -1
@@ -46,7 +46,16 @@ export interface Field {
   readonly draft: Signal<string>
   /** What it is for, if not for a new message. */
   readonly composing: Signal<Composing | undefined>
+  readonly files: Signal<Attachment[]>
+  /** What is in it is sent once all files are there. */
+  readonly waiting: Signal<boolean>
+  /** Sends what is in it, if it has been on the screen. */
+  submit?: () => void
 }
+
+/** The files of a saved draft. */
+const attached = (files: FileInfo[] = []): Signal<Attachment[]> =>
+  signal(files.map((file) => ({ key: file.file, name: file.name, size: file.size, type: file.type, alt: file.alt ?? '', sent: file.size, file })))
 
 /** A message and those that answer it, which are `log`: a filter of the room's flow. */
 export class Thread implements Field {
@@ -57,6 +66,9 @@ export class Thread implements Field {
   readonly epoch: string | undefined
   readonly draft: Signal<string>
   readonly composing: Signal<Composing | undefined>
+  readonly files: Signal<Attachment[]>
+  readonly waiting = signal(false)
+  submit?: () => void
   readonly loading = signal(false)
   readonly failed = signal(false)
 
@@ -66,7 +78,8 @@ export class Thread implements Field {
   ) {
     // No name of a room has a #.
     this.key = `${room.name}#${seq}`
-    const { text, about, epoch } = draftOf(this.key)
+    const { text, about, epoch, files } = draftOf(this.key)
+    this.files = attached(files)
     this.epoch = epoch ?? room.cursor?.epoch
     this.draft = signal(text)
     this.composing = signal(about)
@@ -157,11 +170,15 @@ export class Room implements Field {
   readonly here = computed(() => current.value === this.name)
   readonly draft = signal('')
   readonly composing = signal<Composing | undefined>(undefined)
-  readonly drafted = computed(() => this.draft.value !== '')
+  readonly files: Signal<Attachment[]>
+  readonly waiting = signal(false)
+  submit?: () => void
+  readonly drafted = computed(() => this.draft.value !== '' || this.files.value.length > 0)
 
   constructor(readonly name: string) {
     this.key = name
-    const { text, about } = draftOf(name)
+    const { text, about, files } = draftOf(name)
+    this.files = attached(files)
     this.draft.value = text
     this.composing.value = about
     this.title.value = name

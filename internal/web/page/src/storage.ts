@@ -4,7 +4,7 @@
 // Tabs share localStorage. Data that two of them may write at once has a key for each
 // item, or is merged with the stored value: no tab undoes what another has saved.
 
-import type { Amend, Cursor, Problem } from './protocol'
+import type { Amend, Cursor, FileInfo, Problem } from './protocol'
 
 export interface Kept {
   /** The name to go by, as the server spelled it. */
@@ -45,12 +45,33 @@ export type Composing =
   | { type: 'edit'; seq: number; epoch: string; base: number; text: string }
   | { type: 'lost'; what: 'reply' | 'edit' }
 
+/** A file of a message that is being written. */
+export interface Attachment {
+  key: string
+  name: string
+  /** Bytes. */
+  size: number
+  /** The media type, as the browser guesses it. */
+  type: string
+  alt: string
+  /** How many bytes the server has. */
+  sent: number
+  /** Set once the server has all of it. */
+  file?: FileInfo
+  /** Why it was refused; it stays until the user decides. */
+  problem?: Problem
+  /** The address of a picture in this browser. */
+  preview?: string
+}
+
 /** What is being written in a room. The text is not that of an edit. */
 export interface Draft {
   text: string
   about: Composing | undefined
   /** The epoch of the thread that it is in. */
   epoch?: string | undefined
+  /** Those that the server has. */
+  files?: FileInfo[]
 }
 
 /** A message of the user's own, or a change of one, that has not been acknowledged. */
@@ -63,6 +84,7 @@ export interface Pending {
   content: string
   /** The message that it answers. */
   reply_to?: number
+  files?: FileInfo[]
   /** Set if it is no message, but changes one. */
   amend?: Amend
   /** The epoch of the message that it answers or changes. */
@@ -192,17 +214,20 @@ export function onPending(changed: (id: string, to: Pending | 'sent' | 'unwanted
 const draftKey = (room: string) => `draft.${room}`
 const aboutKey = (room: string) => `about.${room}`
 const epochKey = (room: string) => `epoch.${room}`
+const filesKey = (room: string) => `files.${room}`
 
 export function draftOf(room: string): Draft {
   const from = get(own, draftKey(room)) === undefined ? shared : own
-  return { text: get(from, draftKey(room)) ?? '', about: parse<Composing>(get(from, aboutKey(room))), epoch: get(from, epochKey(room)) }
+  return { text: get(from, draftKey(room)) ?? '', about: parse<Composing>(get(from, aboutKey(room))), epoch: get(from, epochKey(room)), files: parse<FileInfo[]>(get(own, filesKey(room))) ?? [] }
 }
 
-export function keepDraft(room: string, { text, about, epoch }: Draft): void {
+export function keepDraft(room: string, { text, about, epoch, files }: Draft): void {
   const before = get(own, draftKey(room))
   set(own, draftKey(room), text)
   set(own, aboutKey(room), about && JSON.stringify(about))
   set(own, epochKey(room), epoch)
+  // Only in this tab: two messages cannot have the same files.
+  set(own, filesKey(room), files?.length ? JSON.stringify(files) : undefined)
   // The draft of another tab stays.
   if (text === '' && before !== undefined && get(shared, draftKey(room)) !== before) return
   set(shared, draftKey(room), text === '' ? undefined : text)
@@ -241,7 +266,7 @@ export function moveThreadDrafts(room: string, renamed: string): void {
 
 /** Forgets all drafts: they belong to somebody else. */
 export function forgetDrafts(): void {
-  for (const store of [shared, own]) for (const key of keysOf(store, [draftKey(''), aboutKey(''), epochKey('')])) set(store, key, undefined)
+  for (const store of [shared, own]) for (const key of keysOf(store, [draftKey(''), aboutKey(''), epochKey(''), filesKey('')])) set(store, key, undefined)
 }
 
 /** The keys with one of some beginnings, without the prefix. */

@@ -3,6 +3,7 @@
 import { batch, computed, signal } from '@preact/signals'
 import { load, onKept } from './storage'
 import type { AdminTexts } from './texts.admin.en'
+import type { FileTexts } from './texts.files.en'
 import { en, type Texts } from './texts.en'
 
 /** The texts of a language, and the address of their file if it is not that of the page. */
@@ -15,9 +16,9 @@ interface Loaded {
  * By tag, each with its own name for itself. English is part of the page; the others, and what
  * only admins read, are loaded when they are wanted.
  */
-export const languages: Record<string, { name: string; load(): Promise<Loaded>; admin(): Promise<{ texts: AdminTexts }> }> = {
-  en: { name: 'English', load: () => Promise.resolve({ texts: en }), admin: () => import('./texts.admin.en') },
-  de: { name: 'Deutsch', load: () => import('./texts.de'), admin: () => import('./texts.admin.de') },
+export const languages: Record<string, { name: string; load(): Promise<Loaded>; admin(): Promise<{ texts: AdminTexts }>; files(): Promise<{ texts: FileTexts }> }> = {
+  en: { name: 'English', load: () => Promise.resolve({ texts: en }), admin: () => import('./texts.admin.en'), files: () => import('./texts.files.en') },
+  de: { name: 'Deutsch', load: () => import('./texts.de'), admin: () => import('./texts.admin.de'), files: () => import('./texts.files.de') },
 }
 
 function preferred(): string {
