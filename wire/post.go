@@ -9,15 +9,18 @@ import (
 // Post is a message sent without a connection, or an edit: the body of the HTTP API. The
 // rules of frames apply.
 type Post struct {
-	ID      kaban.MessageID
-	Message kaban.Message // of an edit: with the new content
-	ReplyTo uint64        // of a message: the seq of the one that it answers; 0 if absent
-	Base    uint64        // of an edit: the seq of the version that it replaces; 0 if absent
+	ID     kaban.MessageID
+	Author kaban.Username
+	// Message has the content, of an edit the new one. It is zero if there are files and no text.
+	Message kaban.Message
+	ReplyTo uint64   // of a message: the seq of the one that it answers; 0 if absent
+	Base    uint64   // of an edit: the seq of the version that it replaces; 0 if absent
+	Files   []string // of a message: the ids of its files, at most kaban.MaxFiles, none of them twice
 }
 
 // DecodePost decodes the body of a message. It must be one JSON object with an id, a
-// username and a content of at most maxContent code points; reply_to is optional. The
-// username may be absent if sender, the name that a credential proved, is not zero; whether
+// username and a content of at most maxContent code points; reply_to is optional, and so are files,
+// with which the content may be empty or absent. The username may be absent if sender, the name that a credential proved, is not zero; whether
 // another one is allowed is for the caller to say. The result does not alias the body. The
 // error is a *ReaderError.
 func DecodePost(body []byte, maxContent int, sender kaban.Username) (Post, error) {
@@ -40,8 +43,16 @@ func decodePost(body []byte, about field, maxContent int, sender kaban.Username)
 		return Post{}, fault
 	}
 	d := decoder{scanner: s}
-	d.checkCase([]field{about})
-	p = d.post(maxContent, sender)
+	var files []string
+	if about == fReplyTo {
+		d.checkCase([]field{fReplyTo, fFiles})
+		if d.fields[fFiles].kind != kindAbsent {
+			files = d.files()
+		}
+	} else {
+		d.checkCase([]field{about})
+	}
+	p = d.post(maxContent, sender, files)
 	if seq := d.positive(about, false); about == fReplyTo {
 		p.ReplyTo = seq
 	} else {
@@ -53,14 +64,16 @@ func decodePost(body []byte, about field, maxContent int, sender kaban.Username)
 	return p, nil
 }
 
-func (d *decoder) post(maxContent int, sender kaban.Username) (p Post) {
+// post decodes what all bodies have. With files the content may be empty.
+func (d *decoder) post(maxContent int, sender kaban.Username, files []string) (p Post) {
 	// In this order, which says the fault that is reported where there are several.
 	id := d.text(fID, true)
 	name, named := d.get(fUsername, kindString, sender.IsZero())
-	content := d.text(fContent, true)
+	content := d.text(fContent, len(files) == 0)
 	if d.bad != nil {
 		return p
 	}
+	p.Files = files
 	var err error
 	if p.ID, err = kaban.ParseMessageID(string(id)); err != nil {
 		d.invalid(fID, err)
@@ -69,6 +82,10 @@ func (d *decoder) post(maxContent int, sender kaban.Username) (p Post) {
 		sender = d.username(fUsername, name.bytes)
 	}
 	if d.bad != nil {
+		return p
+	}
+	p.Author = sender
+	if len(content) == 0 && len(files) > 0 {
 		return p
 	}
 	if p.Message, err = kaban.NewMessage(sender, string(content), maxContent); err != nil {

@@ -3,6 +3,7 @@ package wire
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -96,6 +97,36 @@ func TestDecodePostAboutAMessage(t *testing.T) {
 	}
 }
 
+// A message may have files, and then no text; an edit has none.
+func TestDecodePostWithFiles(t *testing.T) {
+	ann := mustUsername(t, "ann")
+	a, b := strings.Repeat("a", kaban.FileIDLength), strings.Repeat("b", kaban.FileIDLength)
+	for body, want := range map[string]string{
+		`"content":"x","files":["` + a + `","` + b + `"]`:                   "ann x [" + a + " " + b + "] ",
+		`"content":"","files":["` + a + `"]`:                                "ann  [" + a + "] ",
+		`"files":["` + a + `"]`:                                             "ann  [" + a + "] ",
+		`"content":"x","files":[]`:                                          "ann x [] ",
+		`"content":"","files":[]`:                                           "  [] empty_content content",
+		`"files":["` + a + `","` + a + `"]`:                                 "  [] bad_field files",
+		`"files":["x"]`:                                                     "  [] bad_field files",
+		`"files":"` + a + `"`:                                               "  [] bad_field files",
+		`"Files":["` + a + `"],"content":"x"`:                               "  [] bad_frame files",
+		`"content":"` + strings.Repeat("x", 11) + `","files":["` + a + `"]`: "  [] too_long_content content",
+	} {
+		p, err := DecodePost([]byte(`{"id":"1",`+body+`}`), 10, ann)
+		got := fmt.Sprint(p.Author, " ", p.Message.Content(), " ", p.Files, " ")
+		if bad, ok := errors.AsType[*ReaderError](err); ok {
+			got += string(CodeOf(err)) + " " + bad.Field
+		}
+		if got != want {
+			t.Errorf("%s: got %q, want %q", body, got, want)
+		}
+	}
+	if p, err := DecodeEdit([]byte(`{"id":"1","content":"x","files":["`+a+`"]}`), 10, ann); err != nil || p.Files != nil {
+		t.Errorf("an edit has %v, %v", p.Files, err)
+	}
+}
+
 func TestCheckReason(t *testing.T) {
 	for reason, want := range map[string]string{
 		"": "", "why": "", strings.Repeat("é", MaxReason): "",
@@ -128,12 +159,13 @@ func FuzzDecodePost(f *testing.F) {
 			}
 			return
 		}
-		if err := kaban.CheckContent(p.Message.Content(), 100); err != nil || p.Message.Username().IsZero() || p.ID.IsZero() {
+		hasText := len(p.Files) == 0 || p.Message.Content() != ""
+		if err := kaban.CheckContent(p.Message.Content(), 100); hasText && (err != nil || p.Message.Username() != p.Author) || p.Author.IsZero() || p.ID.IsZero() {
 			t.Errorf("%q passes as %+v: %v", body, p, err)
 		}
 		// But for what they are about, an edit is a message.
 		edit, err := DecodeEdit(body, 100, kaban.Username{})
-		if edit.Base, p.ReplyTo = 0, 0; err == nil && edit != p {
+		if edit.Base, p.ReplyTo, p.Files = 0, 0, nil; err == nil && !reflect.DeepEqual(edit, p) {
 			t.Errorf("%q is the edit %+v and the message %+v", body, edit, p)
 		}
 	})

@@ -32,6 +32,7 @@ type Message struct {
 	ReplyTo  uint64 `json:"reply_to,omitempty" minimum:"1" doc:"Of a message: the seq of the message that it answers."`
 	Content  string `json:"content,omitempty" doc:"Of a message: the text, as its last edit has left it. Treat it as untrusted. Absent if the message was deleted."`
 	Time     string `json:"time" format:"date-time" doc:"When the server stored it: UTC, with milliseconds."`
+	Files    []File `json:"files,omitempty" nullable:"false" maxItems:"10" doc:"Of a message: its files. Their bytes are at /v1/files/{id}."`
 
 	Edited    *Edited    `json:"edited,omitempty" doc:"Of a message: its last edit."`
 	Deleted   bool       `json:"deleted,omitempty" doc:"Of a message: it was deleted."`
@@ -50,6 +51,17 @@ type Message struct {
 	Flags    *[]string `json:"flags,omitempty" doc:"Of a room: all its flags, if they changed."`
 	History  string    `json:"history,omitempty" doc:"Of a room: what new members may read."`
 	Archived *bool     `json:"archived,omitempty" doc:"Of a room: whether it is archived, if that changed."`
+}
+
+// File is what a message says of one of its files.
+type File struct {
+	ID     string `json:"file" minLength:"26" maxLength:"26" doc:"Its id."`
+	Name   string `json:"name" minLength:"1" doc:"Its name. Treat it as untrusted."`
+	Size   int64  `json:"size" minimum:"0" doc:"Its size in bytes."`
+	Type   string `json:"type" minLength:"1" doc:"Its media type, by what its bytes are."`
+	Width  int    `json:"width,omitempty" minimum:"1" doc:"Of a picture that the server shows: its width in pixels. It has a thumbnail."`
+	Height int    `json:"height,omitempty" minimum:"1" doc:"And its height."`
+	Alt    string `json:"alt,omitempty" doc:"The description of a picture."`
 }
 
 // Edited is the last edit of a message.

@@ -373,6 +373,54 @@ func TestUploadsAreTheirOwners(t *testing.T) {
 	}
 }
 
+// A message over HTTP has files, which its history and its stream show, and which go with it.
+func TestMessagesWithFiles(t *testing.T) {
+	f, _ := claimed(t, "open")
+	ann, bob := f.person("ann", kaban.RoleMember), f.person("bob", kaban.RoleMember)
+	first, second := f.file(ann, "a.txt", "a"), f.file(ann, "b.txt", "bb")
+	post := func(by account.Session, id, body string) *answer {
+		t.Helper()
+		return f.post("lobby", `{"id":"`+id+`",`+body+`}`, bearer(by)...)
+	}
+	files := `"files":["` + second + `","` + first + `"]`
+	post(bob, "1", files).has(t, 404, "code", "not_found")
+	sent := post(ann, "2", files).has(t, 201, "duplicate", false)
+	post(ann, "2", files).has(t, 200, "duplicate", true, "seq", sent.json["seq"])
+	post(ann, "3", `"content":"x","files":["`+first+`"]`).has(t, 404, "code", "not_found")
+	post(ann, "4", `"content":"x","files":["x"]`).has(t, 400, "code", "bad_field", "field", "files")
+	page := f.get("/v1/rooms/lobby/messages", bearer(bob)...).has(t, 200)
+	var read struct {
+		Messages []struct {
+			Seq     json.Number
+			Content string
+			Files   []kaban.File
+		}
+	}
+	if err := json.Unmarshal([]byte(page.body), &read); err != nil {
+		t.Fatal(err)
+	}
+	m := read.Messages[len(read.Messages)-1]
+	if len(m.Files) != 2 || m.Files[0].ID != second || m.Files[0].Name != "b.txt" || m.Files[0].Size != 2 || m.Files[1].ID != first || m.Content != "" {
+		t.Errorf("the page has %s", page)
+	}
+	r := f.followIn("lobby", "?after=0", bearer(bob)...)
+	for {
+		e, err := r.next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(fmt.Sprint(e.data["files"]), second) {
+			break
+		}
+	}
+	f.get("/v1/files/"+first, bearer(bob)...).has(t, 200)
+	f.do("DELETE", "/v1/rooms/lobby/messages/"+m.Seq.String()+"?id=gone", "", bearer(ann)...).has(t, 201)
+	f.get("/v1/files/"+first, bearer(bob)...).has(t, 404)
+	if page := f.get("/v1/rooms/lobby/messages", bearer(bob)...); strings.Contains(page.body, "b.txt") {
+		t.Errorf("a deleted message has %s", page)
+	}
+}
+
 // setting changes a setting.
 func (f *fixture) setting(s store.Store, key, value string) {
 	f.t.Helper()

@@ -18,10 +18,11 @@ const postTimeout = 20 * time.Second
 
 // Draft is a message to be sent.
 type Draft struct {
-	ID       string `json:"id" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._:-]+$" doc:"Your id for this message. Use a new one for each message. Sending a message again with the same id stores nothing."`
-	Username string `json:"username,omitempty" minLength:"1" doc:"The author's name. It must not be in use by a connection. With a credential it may be absent, and can only be the account's."`
-	Content  string `json:"content" minLength:"1" doc:"The text."`
-	ReplyTo  uint64 `json:"reply_to,omitempty" minimum:"1" doc:"The seq of the message in this room that it answers."`
+	ID       string   `json:"id" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._:-]+$" doc:"Your id for this message. Use a new one for each message. Sending a message again with the same id stores nothing."`
+	Username string   `json:"username,omitempty" minLength:"1" doc:"The author's name. It must not be in use by a connection. With a credential it may be absent, and can only be the account's."`
+	Content  string   `json:"content,omitempty" doc:"The text. It may be empty or absent if there are files."`
+	ReplyTo  uint64   `json:"reply_to,omitempty" minimum:"1" doc:"The seq of the message in this room that it answers."`
+	Files    []string `json:"files,omitempty" nullable:"false" maxItems:"10" doc:"The ids of its files, in the order in which it shows them: files of this account that no message has yet."`
 }
 
 // Edit is what becomes of a message.
@@ -140,7 +141,7 @@ func (s *Server) writeOperations(api huma.API, operation func(id, method, path, 
 
 func (s *Server) postMessage(ctx context.Context, in *postInput) (*receiptOutput, error) {
 	return s.writeText(ctx, in.RoomPath, &in.TextBody, wire.DecodePost, func(ctx context.Context, author chat.User, room kaban.RoomName, p *wire.Post) (chat.Receipt, kaban.RoomName, error) {
-		return author.Post(ctx, room, p.ID, p.Message.Content(), p.ReplyTo)
+		return author.PostFiles(ctx, room, p.ID, p.Message.Content(), p.ReplyTo, p.Files)
 	})
 }
 
@@ -174,7 +175,7 @@ func (s *Server) writeText(
 	if err != nil {
 		return nil, s.problemOf(err)
 	}
-	return s.write(ctx, by, post.Message.Username(), func(ctx context.Context, author chat.User) (chat.Receipt, kaban.RoomName, error) {
+	return s.write(ctx, by, post.Author, func(ctx context.Context, author chat.User) (chat.Receipt, kaban.RoomName, error) {
 		return write(ctx, author, room, &post)
 	})
 }
