@@ -40,8 +40,8 @@ func TestFilesOfMessages(t *testing.T) {
 		}
 		overlay(message, &wire.Change{Type: wire.TypeDelete})
 		i.become(message, "ann")
-		if got := shown(i); got != "(deleted)" {
-			t.Errorf("%q, deleted: %q", content, got)
+		if got := shown(i); got != "(deleted)" || !i.files.IsZero() {
+			t.Errorf("%q, deleted: %q with %v", content, got, i.files)
 		}
 	}
 }
