@@ -50,9 +50,9 @@ func TestFilesThatMakeNoSense(t *testing.T) {
 	}
 	for files, want := range map[string]int{
 		`[` + good + `]`: 1, `[` + good + `,` + good + `]`: 1, `[` + strings.Join(many, ",") + `]`: kaban.MaxFiles, `[]`: 0, `7`: 0, `null`: 0, `{}`: 0,
-		`[7,[],"x",null,` + good + `]`:                              1,
-		`[` + strings.Replace(good, catID, "../../x", 1) + `]`:      0,
-		`[` + strings.Replace(good, "cat.png", `a\u0000b`, 1) + `]`: 0,
+		`[7,[],"x",null,` + good + `]`:                                                                                            1,
+		`[` + strings.Replace(good, catID, "../../x", 1) + `]`:                                                                    0,
+		`[` + strings.Replace(good, "cat.png", `a\u0000b`, 1) + `]`:                                                               0,
 		`[` + strings.Replace(good, "cat.png", `a\u0000b`, 1) + `,{"file":"` + notesID + `","name":"x","size":0,"type":"y"}]`:     1,
 		`[` + strings.Replace(good, `"size":7`, `"size":-7`, 1) + `]`:                                                             0,
 		`[` + strings.Replace(good, `"size":7`, `"size":"7"`, 1) + `]`:                                                            0,

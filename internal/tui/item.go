@@ -101,7 +101,9 @@ func (i *item) begin() uint64 {
 func (i *item) beyond(seq uint64) uint64 { return i.seq - min(i.seq, max(seq, i.begin()-1)) }
 
 // size is the number of bytes that the item takes beyond its fixed part.
-func (i *item) size() int { return len(i.username) + len(i.content) + len(i.files.String()) + len(i.reason) + i.reacted }
+func (i *item) size() int {
+	return len(i.username) + len(i.content) + len(i.files.String()) + len(i.reason) + i.reacted
+}
 
 // me starts a message that describes an action.
 const me = "/me "
