@@ -360,7 +360,8 @@ var rules = map[string]rule{
 		"keeping a secret does not depend on its use",
 	},
 	"kaban/internal/display": {
-		[]string{"kaban"}, nil,
+		[]string{"kaban"},
+		nil,
 		"sanitizing text needs no other package",
 	},
 	"kaban/internal/markup": {

@@ -137,7 +137,7 @@ func overlay(to *wire.Message, c *wire.Change) {
 	case wire.TypeEdit:
 		to.Content, to.Edited.Seq = c.Content, max(to.Edited.Seq, 1)
 	case wire.TypeDelete:
-		to.Content, to.Deleted, to.Pinned, to.Reactions = "", true, false, nil
+		to.Content, to.Files, to.Deleted, to.Pinned, to.Reactions = "", kaban.Files{}, true, false, nil
 	case wire.TypePin:
 		to.Pinned = c.On
 	case wire.TypeReact:

@@ -43,7 +43,7 @@ func (m *Model) firstWords(i *item) string {
 	content, does := i.action()
 	between := " "
 	if !does {
-		content, between = i.content, ": "
+		content, between = i.text(), ": "
 	}
 	if len(content) > maxQuote {
 		content = strings.ToValidUTF8(content[:maxQuote], "") + " …"

@@ -261,7 +261,7 @@ func (m *Model) copy(rest string) tea.Cmd {
 func (m *Model) copyItems(items ...*item) tea.Cmd {
 	var texts []string
 	for _, i := range items {
-		texts = append(texts, strings.Join(m.meter.cleanLines(i.content), "\n"))
+		texts = append(texts, strings.Join(m.meter.cleanLines(i.text()), "\n"))
 	}
 	m.hint = fmt.Sprintf("%d copied, if your terminal allows programs to use the clipboard", len(texts))
 	return tea.SetClipboard(strings.Join(texts, "\n"))

@@ -6,7 +6,9 @@ import (
 	"time"
 	"unicode"
 
+	"kaban"
 	"kaban/client"
+	"kaban/internal/display"
 	"kaban/internal/markup"
 	"kaban/wire"
 )
@@ -41,6 +43,7 @@ type item struct {
 	username string
 	bot      bool // a program has written it; a webhook may show the name of anybody
 	content  string
+	files    kaban.Files
 	time     time.Time
 	own      bool
 	mention  bool
@@ -98,7 +101,9 @@ func (i *item) begin() uint64 {
 func (i *item) beyond(seq uint64) uint64 { return i.seq - min(i.seq, max(seq, i.begin()-1)) }
 
 // size is the number of bytes that the item takes beyond its fixed part.
-func (i *item) size() int { return len(i.username) + len(i.content) + len(i.reason) + i.reacted }
+func (i *item) size() int {
+	return len(i.username) + len(i.content) + len(i.files.String()) + len(i.reason) + i.reacted
+}
 
 // me starts a message that describes an action.
 const me = "/me "
@@ -159,11 +164,29 @@ func (i *item) styled(m meter, width int) []line {
 	} else {
 		lines = drawn(i.content, base, m, width)
 	}
+	if !i.files.IsZero() {
+		lines = i.withFiles(lines, m)
+	}
 	if i.kind == itemRefused {
 		lines = append(lines, plain("not sent: "+m.clean(i.reason), look{role: roleAlert, attrs: italic}))
 	}
 	return lines
 }
+
+// withFiles adds a line for each file.
+func (i *item) withFiles(lines []line, m meter) []line {
+	if i.content == "" {
+		lines = nil
+	}
+	list := i.files.List()
+	for k := range list {
+		lines = append(lines, plain(m.clean(display.File(&list[k])), look{role: roleDim}))
+	}
+	return lines
+}
+
+// text returns the content and the files, for a line or for the clipboard.
+func (i *item) text() string { return display.WithFiles(i.content, i.files) }
 
 // underWay marks a text that an own change under way has made.
 func (i *item) underWay() string {
@@ -179,7 +202,7 @@ func (i *item) matches(query string) bool {
 		return false
 	}
 	if i.searched != query {
-		i.searched, i.isMatch = query, matches(i.content, i.username, query)
+		i.searched, i.isMatch = query, matches(i.text(), i.username, query)
 	}
 	return i.isMatch
 }
@@ -297,7 +320,7 @@ func itemsOf(page *client.HistoryPage, own string) (items []*item) {
 
 // become takes what has become of a message. The person's name is own.
 func (i *item) become(m *wire.Message, own string) {
-	i.content, i.replyTo = m.Content, m.ReplyTo
+	i.content, i.files, i.replyTo = m.Content, m.Files, m.ReplyTo
 	i.edited, i.deleted, i.pinned, i.reactions = m.Edited.Seq > 0, m.Deleted, m.Pinned, m.Reactions
 	i.replies = m.Replies
 	i.mention = !i.own && markup.Mentions(m.Content, own)

@@ -19,7 +19,7 @@ func (m *Model) ring(r *room, i *item) tea.Cmd {
 		return nil
 	}
 	title := m.meter.clean(i.username) + " in " + m.meter.clean(m.labelOf(r.name))
-	text := m.meter.cut(m.meter.clean(i.content), maxNotice)
+	text := m.meter.cut(m.meter.clean(i.text()), maxNotice)
 	switch m.config.Notify {
 	case "off":
 		return nil

@@ -24,7 +24,7 @@ func (s *Session) putLocked(e event) {
 func size(e event) (n int) {
 	switch e := e.(type) {
 	case messageEvent:
-		return len(e.message.ID) + len(e.message.Username) + len(e.message.Content)
+		return len(e.message.ID) + len(e.message.Username) + len(e.message.Content) + len(e.message.Files.String())
 	case entryEvent:
 		if c := e.entry.Change; c != nil {
 			return len(c.ID) + len(c.Username) + len(c.Subject) + len(c.Reason) + len(c.Topic) + len(c.Content) + len(c.Emoji)

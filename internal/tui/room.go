@@ -435,7 +435,7 @@ func (r *room) sent(number, seq uint64, at time.Time) *item {
 
 // asMessage returns an own message as it was sent.
 func (i *item) asMessage() *wire.Message {
-	return &wire.Message{Seq: i.seq, Username: i.username, ReplyTo: i.replyTo, Content: i.content, Time: i.time}
+	return &wire.Message{Seq: i.seq, Username: i.username, ReplyTo: i.replyTo, Content: i.content, Files: i.files, Time: i.time}
 }
 
 // refuse removes an own message from pending and returns it, or nil.

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"kaban/client"
+	"kaban/internal/display"
 	"kaban/wire"
 )
 
@@ -158,7 +159,7 @@ func (b *block) take(m *wire.Message, q scan) {
 	if b.found > 0 && q.direction > 0 {
 		return
 	}
-	if !m.Deleted && matches(m.Content, m.Username, q.query) && !isIgnored(q.ignored, m.Username) {
+	if !m.Deleted && matches(display.WithFiles(m.Content, m.Files), m.Username, q.query) && !isIgnored(q.ignored, m.Username) {
 		b.found = m.Seq
 	}
 }
