@@ -63,7 +63,7 @@ function Chip({ field, attachment, describing, onDescribe }: ChipProps) {
               </button>
             )}
             {!problem && (
-              <button type="button" class="plain" aria-label={f('describeFile', { name })} aria-expanded={describing} onClick={onDescribe}>
+              <button type="button" class="plain" aria-label={alt === '' ? f('describeFile', { name }) : undefined} aria-expanded={describing} onClick={onDescribe}>
                 {alt === '' ? f('describe') : f('described', { alt })}
               </button>
             )}
