@@ -78,7 +78,8 @@ type database struct {
 	dead    chan struct{} // closed once the store is broken
 	begun   atomic.Bool   // the journal takes batches
 	scarce  atomic.Bool   // it had no room for the last one
-	grown   atomic.Bool   // the log says that the journal is large
+	full    fullness
+	grown   atomic.Bool // the log says that the journal is large
 	shown   shown
 
 	mu        sync.RWMutex // guards all below
