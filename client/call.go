@@ -217,6 +217,9 @@ func (c *Client) refusedLocked(q *call, e *wire.Event) {
 		// Stays in flight: it is sent again on the next connection.
 	case q.isEntry() && (e.Code == wire.CodeStorageFull || e.Code == wire.CodeRateLimited):
 		c.postponeLocked(q, e.RetryAfter)
+		if c.options.OnHeld != nil {
+			c.options.OnHeld(errorOf(e))
+		}
 	case again && e.Code == wire.CodeResync:
 		q.room.resyncLocked(e)
 		c.answerLocked(q, e, nil)

@@ -140,7 +140,7 @@ func (c *chatCommand) fullScreen(ctx context.Context, std streams) error {
 }
 
 func (c *chatCommand) join(ctx context.Context, std streams, n *notices) (*chat, error) {
-	session, err := c.connect(ctx, client.Options{OnState: n.onState()}, ownNames(), std)
+	session, err := c.connect(ctx, client.Options{OnState: n.onState(), OnHeld: n.onHeld()}, ownNames(), std)
 	if err != nil {
 		return nil, err
 	}

@@ -119,6 +119,18 @@ func (n *notices) onState() func(client.State) {
 	}
 }
 
+// onHeld reports once that the server's disk is full. The message is not lost.
+func (n *notices) onHeld() func(*client.Error) {
+	var once sync.Once
+	return func(e *client.Error) {
+		if e.Code == wire.CodeStorageFull {
+			once.Do(func() {
+				n.printf("the server's disk is full; the message is kept and tried again until there is room (Ctrl-C gives up)")
+			})
+		}
+	}
+}
+
 // connect says hello to the server, with the account that the person is signed in to,
 // or as a visitor under the name that was asked for or else the first of the fallbacks
 // that is free.

@@ -96,7 +96,7 @@ func (c *connectFlags) write(std streams, w writing, store func(context.Context,
 		return err
 	}
 	n := &notices{out: std.err}
-	session, err := c.connect(ctx, client.Options{OnState: n.onState()}, ownNames(), std)
+	session, err := c.connect(ctx, client.Options{OnState: n.onState(), OnHeld: n.onHeld()}, ownNames(), std)
 	if err != nil {
 		return err
 	}

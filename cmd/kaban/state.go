@@ -31,6 +31,7 @@ type statusReport struct {
 	Listeners   []string          `json:"listeners"`
 	Connections connectionReport  `json:"connections"`
 	Messages    messageReport     `json:"messages"`
+	Refused     *refusedReport    `json:"messages_refused,omitempty"`
 	Rooms       int               `json:"rooms"`
 	Journal     journalReport     `json:"journal"`
 	Disk        diskReport        `json:"disk"`
@@ -55,6 +56,35 @@ type messageReport struct {
 	PerSecond float64 `json:"per_second"` // over the last seconds
 	PerMinute int64   `json:"per_minute"` // in the last minute
 	Total     int64   `json:"total"`      // since the start
+}
+
+// refusedReport says that messages are refused.
+type refusedReport struct {
+	Since  time.Time `json:"since"`
+	Reason string    `json:"reason"`
+}
+
+// diskIsFull is why messages are refused.
+const diskIsFull = "the disk is full"
+
+// refusedBy returns whether a store refuses messages at the moment; nil if it does not.
+func refusedBy(kept store.Store) *refusedReport {
+	if r, ok := kept.(store.Refusing); ok {
+		if since, err := r.Refusing(); err != nil {
+			return &refusedReport{since.UTC().Truncate(time.Second), diskIsFull}
+		}
+	}
+	return nil
+}
+
+// refusing returns a function for /readyz.
+func refusing(kept store.Store) func() string {
+	return func() string {
+		if refusedBy(kept) != nil {
+			return diskIsFull
+		}
+		return ""
+	}
 }
 
 type journalReport struct {
@@ -139,7 +169,7 @@ func (s *serverState) report(ctx context.Context) *statusReport {
 	open := s.run.lines.Stats().Connections
 	n.TCP, n.TLS, n.WebSocket = open["tcp"], open["tls"], open["websocket"]
 	n.HTTP, n.Streams = s.run.pages.Open()
-	r.Messages = s.rate.report()
+	r.Messages, r.Refused = s.rate.report(), refusedBy(s.kept)
 	rooms, err := s.kept.Rooms(ctx)
 	r.Rooms = len(rooms)
 	failed("rooms", err)

@@ -199,6 +199,9 @@ func statusLines(r *statusReport, now time.Time) []string {
 	add("Clients", "%s of at most %s: %s over TCP, %s over TLS, %s over WebSocket", thousands(n.Clients), thousands(n.MaxClients), thousands(n.TCP), thousands(n.TLS), thousands(n.WebSocket))
 	add("HTTP", "%s, %s", counted(n.HTTP, "connection"), counted(n.Streams, "stream of events", "streams of events"))
 	add("Messages", "%s/s, %s in the last minute, %s since the start", decimal(r.Messages.PerSecond), thousands(r.Messages.PerMinute), thousands(r.Messages.Total))
+	if r.Refused != nil {
+		add("", "REFUSED since %s, %s: %s", r.Refused.Since.Local().Format(statusTime), fromNow(r.Refused.Since, now), r.Refused.Reason)
+	}
 	add("Rooms", "%s", thousands(r.Rooms))
 	add("Journal", "%s to merge, %s of files, %s of WAL", counted(int(r.Journal.Unmerged), "entry", "entries"), byteSize(r.Journal.Files), byteSize(r.Journal.WAL))
 	add("Database", "%s", byteSize(r.Disk.Database))

@@ -63,6 +63,7 @@ func TestStatusLines(t *testing.T) {
 		Journal: journalReport{1, 4 << 20, 5 << 20}, Disk: diskReport{3 << 30, 4 << 30, 10 << 30, 40 << 30}, Certificate: at(50 * time.Hour),
 		Backup:   &backupReport{Every: 86400, Keep: 7, Dir: "/mnt/b", Count: 7, Bytes: 7 << 30, Last: at(-25 * time.Hour), LastSize: 1 << 30, Next: at(4 * time.Minute), Remarks: []string{"dated in the future: x"}, Failures: 2, Error: "no room"},
 		Problems: map[string]string{"rooms": "the store is broken"},
+		Refused:  &refusedReport{*at(-2 * time.Hour), diskIsFull},
 		Search:   searchReport{Behind: 1200, Lag: 1234, Bytes: 5 << 20},
 	}
 	got := strings.Join(statusLines(r, now), "\n")
@@ -73,6 +74,7 @@ func TestStatusLines(t *testing.T) {
 		"  HTTP          12 connections, 1 stream of events\n",
 		"  Search        1,200 entries behind, 1.23s, 5.0 MiB\n",
 		"  Messages      1,234.5/s, 60,000 in the last minute, 7,654,321 since the start\n",
+		", 2h ago: the disk is full\n",
 		"  Journal       1 entry to merge, 4.0 MiB of files, 5.0 MiB of WAL\n",
 		"  Database      3.0 GiB\n",
 		"  Disk          4.0 GiB used by the data, 10.0 GiB of 40.0 GiB free (25 %)\n",
@@ -90,8 +92,11 @@ func TestStatusLines(t *testing.T) {
 	if strings.Contains(got, "\x1b") {
 		t.Errorf("a control sequence reaches the terminal: %q", got)
 	}
-	r.Certificate, r.Backup, r.Problems = nil, nil, nil
+	r.Certificate, r.Backup, r.Problems, r.Refused = nil, nil, nil, nil
 	got = strings.Join(statusLines(r, now), "\n")
+	if strings.Contains(got, "REFUSED") {
+		t.Errorf("messages are refused: %s", got)
+	}
 	if strings.Contains(got, "Certificate") || !strings.Contains(got, "none on a schedule") {
 		t.Errorf("without certificate and backups: %s", got)
 	}

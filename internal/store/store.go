@@ -21,6 +21,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"kaban"
 )
@@ -323,6 +324,14 @@ type Displaceable interface {
 	// looks for it. It returns nil if that cannot be found out, and once the store is closed or
 	// broken. It waits for no transaction.
 	Displaced() error
+}
+
+// Refusing is a Store that says whether it refuses messages.
+type Refusing interface {
+	// Refusing returns since when the store has had no room for messages, with ErrFull. The error
+	// is nil once it has stored some again, or nobody has tried for a minute: then it is not
+	// known. It waits for no transaction.
+	Refusing() (since time.Time, err error)
 }
 
 // Watched is a Store that says how large it is.

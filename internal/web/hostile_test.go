@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -310,6 +311,21 @@ func TestHostileRequests(t *testing.T) {
 		}
 		f.get("/v1/rooms").has(t, 200)
 	}
+}
+
+// A server that refuses messages is not ready, and becomes so again.
+func TestReadinessOfAFullServer(t *testing.T) {
+	var reason atomic.Value
+	reason.Store("")
+	f := start(t, web.Config{Refusing: func() string { return reason.Load().(string) }}, nil)
+	f.get("/readyz").has(t, 200)
+	reason.Store("the disk is full")
+	if got := f.get("/readyz"); got.status != 503 || !strings.Contains(got.body, "the disk is full") {
+		t.Errorf("got %d %q", got.status, got.body)
+	}
+	f.get("/healthz").has(t, 200)
+	reason.Store("")
+	f.get("/readyz").has(t, 200)
 }
 
 // A draining server refuses new clients with a reason.

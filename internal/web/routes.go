@@ -179,6 +179,12 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "draining", http.StatusServiceUnavailable)
 		return
 	}
+	if s.config.Refusing != nil {
+		if reason := s.config.Refusing(); reason != "" {
+			http.Error(w, reason, http.StatusServiceUnavailable)
+			return
+		}
+	}
 	io.WriteString(w, "ready\n")
 }
 
@@ -216,7 +222,7 @@ func healthOperation() *huma.Operation {
 func readyOperation() *huma.Operation {
 	return &huma.Operation{
 		OperationID: "readyz", Method: http.MethodGet, Path: "/readyz", Summary: "Ask whether the server accepts new clients",
-		Responses: map[string]*huma.Response{"200": textResponse("It does."), "503": textResponse("It is shutting down.")},
+		Responses: map[string]*huma.Response{"200": textResponse("It does."), "503": textResponse("It is shutting down, or refuses messages because its disk is full.")},
 	}
 }
 

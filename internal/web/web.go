@@ -87,6 +87,9 @@ type Config struct {
 	Files *keep.Keeper
 	// Page serves what is not an interface for programs. Default: nothing is found.
 	Page http.Handler
+	// Refusing returns why messages are refused at the moment, for /readyz; "" if they are not.
+	// Default: they never are.
+	Refusing func() string
 	// Log gets one line for what an operator should know. Default: discarded.
 	Log *slog.Logger
 }

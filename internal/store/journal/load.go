@@ -21,7 +21,6 @@ type loaded struct {
 	last    uint64   // batch of the newest frame
 	newest  []byte   // that frame, if it is in the last segment, to be written again
 	at      int64    // its offset there
-	unknown bool     // there are segments, and the Mark names none of them
 }
 
 // Read returns the frames that are not merged, in order. It changes nothing. While a server
@@ -56,11 +55,6 @@ func Load(dir string, m Mark) (*Loaded, error) {
 	}
 	return &Loaded{l.frames, dir, l}, nil
 }
-
-// IsUnknown reports whether there are segments of a journal that was closed, and the Mark names
-// none of them. A server that dies after it has begun the first segment, and before the Mark is
-// durable, leaves it so.
-func (l *Loaded) IsUnknown() bool { return l.unknown }
 
 // Open opens the journal, whose directory it makes. What was read is durable by then.
 func (l *Loaded) Open() (*Journal, error) { return l.open(&realSystem, SegmentSize) }
@@ -229,7 +223,6 @@ func leftOver(dir string, m Mark) (l loaded, err error) {
 		return l, err
 	}
 	ours := indexOf(all, m.Salt) >= 0
-	l.unknown = len(all) > 0 && !ours
 	for _, s := range all {
 		if s.trouble != "" && !ours {
 			return l, damaged(dir, s.name, s.trouble)

@@ -127,6 +127,12 @@ func (b *batch) end() { *b = batch{} }
 // Append implements store.Store. Most batches are stored in the journal; the others, which
 // change something else as well, in a transaction of the database.
 func (s *Store) Append(ctx context.Context, writes []store.Write, results []store.Result) error {
+	err := s.append(ctx, writes, results)
+	s.full.note(err, s.now())
+	return err
+}
+
+func (s *Store) append(ctx context.Context, writes []store.Write, results []store.Result) error {
 	if err := s.relieve(ctx); err != nil {
 		return err
 	}

@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -51,7 +50,6 @@ type database struct {
 	written  map[authorIn]written // of some authors, as the database has it
 	merger   merger
 	walFile  *os.File // nil until the WAL is read
-	lostWAL  bool     // there was no WAL before the database was opened
 	beside   []beside // set before anything else uses the store
 	eraser   eraser
 
@@ -80,7 +78,8 @@ type database struct {
 	dead    chan struct{} // closed once the store is broken
 	begun   atomic.Bool   // the journal takes batches
 	scarce  atomic.Bool   // it had no room for the last one
-	grown   atomic.Bool   // the log says that the journal is large
+	full    fullness
+	grown   atomic.Bool // the log says that the journal is large
 	shown   shown
 
 	mu        sync.RWMutex // guards all below
@@ -230,10 +229,6 @@ func (d *database) open(ctx context.Context, dir string, options Options) (err e
 		d.log.Info("created a new database", "path", d.path)
 	} else if err := refuseDamagedWAL(d.path); err != nil {
 		return err
-	}
-	if found {
-		_, err := os.Stat(d.path + "-wal")
-		d.lostWAL = errors.Is(err, fs.ErrNotExist)
 	}
 	version, err := inspect(ctx, d.path, len(scripts))
 	if err != nil {
@@ -390,7 +385,6 @@ func (d *database) release() error {
 	if d.writer != nil { // last, so that it cleans up
 		errs = append(errs, d.writer.close())
 	}
-	errs = append(errs, d.leaveWAL())
 	if d.walFile != nil {
 		errs = append(errs, d.walFile.Close())
 	}

@@ -70,6 +70,9 @@ func testFull(t *testing.T, options Options, appendTo func(*Store, []store.Write
 		if err := s.Append(t.Context(), storetest.Writes(large...), make([]store.Result, len(large))); !errors.Is(err, store.ErrFull) {
 			t.Fatalf("still full: %v, want ErrFull", err)
 		}
+		if _, err := s.Refusing(); !errors.Is(err, store.ErrFull) {
+			t.Fatalf("still full: Refusing says %v", err)
+		}
 	}
 	if rooms, err := s.Rooms(t.Context()); err != nil || len(rooms) != 1 || rooms[0].Head != uint64(stored) {
 		t.Errorf("Rooms = %v, %v; want the lobby with %d", rooms, err, stored)

@@ -227,19 +227,12 @@ func (d *database) noteSize() {
 
 // readJournal returns what is not merged of the journal.
 func (d *database) readJournal(p progressRow) ([]journal.Frame, error) {
-	found, err := whole(d.path, func(m journal.Mark) (_ []journal.Frame, err error) {
+	return whole(d.path, func(m journal.Mark) (_ []journal.Frame, err error) {
 		if d.loaded, err = journal.Load(d.journalDir, m); err != nil {
 			return nil, err
 		}
 		return d.loaded.Frames, nil
 	})(p)
-	switch {
-	case d.lostWAL && errors.Is(err, store.ErrDamaged):
-		return nil, explainLostWAL(d.path, err)
-	case d.lostWAL && err == nil && (!p.Closed || d.loaded.IsUnknown()):
-		return nil, explainLostWAL(d.path, errLostWAL)
-	}
-	return found, err
 }
 
 // startSegments is how many segments there may be after a start. Each start makes one, and
