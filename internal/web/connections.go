@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -319,6 +320,47 @@ func addressOf(remote net.Addr) netip.Addr {
 // Write implements net.Conn. It goes on for as long as the peer takes something:
 // bytes into its buffers, or out of ours.
 func (c *connection) Write(p []byte) (written int, err error) {
+	n, err := c.pass(func(done int64) (int64, error) {
+		n, err := c.Conn.Write(p[done:])
+		return int64(n), err
+	})
+	return int(n), err
+}
+
+// filePiece is how many bytes of a file go out before the connection counts as one that has taken
+// something.
+const filePiece = 256 << 10
+
+// ReadFrom implements io.ReaderFrom for net/http: the system sends files without copying them
+// through this process. It goes on like Write.
+func (c *connection) ReadFrom(source io.Reader) (sent int64, err error) {
+	limited, _ := source.(*io.LimitedReader)
+	system, ok := c.Conn.(io.ReaderFrom)
+	if ok = ok && limited != nil; ok {
+		_, ok = limited.R.(*os.File)
+	}
+	if !ok {
+		return io.Copy(writerOnly{c}, source)
+	}
+	for limited.N > 0 {
+		piece := &io.LimitedReader{R: limited.R, N: min(limited.N, filePiece)}
+		want := piece.N
+		n, err := c.pass(func(int64) (int64, error) { return system.ReadFrom(piece) })
+		sent += n
+		limited.N -= n
+		if err != nil || n < want { // a file that was cut short is net/http's to report
+			return sent, err
+		}
+	}
+	return sent, nil
+}
+
+// writerOnly hides other methods of a writer.
+type writerOnly struct{ io.Writer }
+
+// pass calls a function that sends the next bytes, and is told how many were sent so far, until it
+// does not end by a deadline, or the peer takes nothing for too long.
+func (c *connection) pass(send func(done int64) (int64, error)) (sent int64, err error) {
 	c.turn.Rest()      // a handshake writes at the end of what it computes
 	if c.all.wait(c) { // a body may be waited for already
 		defer c.all.resume(c)
@@ -326,10 +368,10 @@ func (c *connection) Write(p []byte) (written int, err error) {
 	untaken, steps := -1, 0
 	for {
 		final := c.step()
-		n, err := c.Conn.Write(p[written:])
-		written += n
+		n, err := send(sent)
+		sent += n
 		if err == nil || final || !errors.Is(err, os.ErrDeadlineExceeded) {
-			return written, err
+			return sent, err
 		}
 		left := tcp.Untaken(c.Conn)
 		if n > 0 || left < untaken {
@@ -337,7 +379,7 @@ func (c *connection) Write(p []byte) (written int, err error) {
 		}
 		untaken = left
 		if steps++; steps >= stallSteps {
-			return written, err
+			return sent, err
 		}
 	}
 }

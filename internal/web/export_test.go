@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
@@ -135,3 +136,13 @@ func CutBody() time.Time {
 	b.Read(make([]byte, 1))
 	return s.Deadlines[len(s.Deadlines)-1]
 }
+
+// SendFile sends bytes of a file over a connection as net/http does.
+func SendFile(conn net.Conn, source *os.File, size int64) (int64, error) {
+	all := newConnections(Config{MaxRequests: 10})
+	c := &connection{Conn: conn, all: all}
+	return c.ReadFrom(&io.LimitedReader{R: source, N: size})
+}
+
+// FilePiece is how much of a file goes out in one piece.
+const FilePiece = filePiece
