@@ -69,7 +69,7 @@ func worker(t *testing.T) *picture.Worker {
 }
 
 // form returns a form with a file and, if there is one, a description; and its type.
-func form(t *testing.T, name, content, alt string) (body, contentType string) {
+func form(t testing.TB, name, content, alt string) (body, contentType string) {
 	t.Helper()
 	var b bytes.Buffer
 	w := multipart.NewWriter(&b)

@@ -38,7 +38,7 @@ func (a *answer) text(field string) string {
 }
 
 // fragment returns the secret in a link to a page.
-func fragment(t *testing.T, link, page string) string {
+func fragment(t testing.TB, link, page string) string {
 	t.Helper()
 	u, err := url.Parse(link)
 	if err != nil || !strings.HasSuffix(u.Path, page) || u.Fragment == "" || u.RawQuery != "" {
@@ -353,7 +353,7 @@ func TestALinkSetsAPasskey(t *testing.T) {
 }
 
 // browserCookie returns the cookie that binds a ceremony to a browser.
-func browserCookie(t *testing.T, a *answer) string {
+func browserCookie(t testing.TB, a *answer) string {
 	t.Helper()
 	for _, c := range a.setCookies() {
 		if c.Name == "kaban-browser" && c.HttpOnly && c.MaxAge == 0 {

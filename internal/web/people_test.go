@@ -14,7 +14,7 @@ import (
 )
 
 // claimed returns a server with an owner, named olga, and a setting of access.
-func claimed(t *testing.T, access string) (*fixture, account.Session) {
+func claimed(t testing.TB, access string) (*fixture, account.Session) {
 	t.Helper()
 	f := start(t, web.Config{}, nil)
 	return f, f.claim(access)

@@ -59,7 +59,7 @@ func cheapKey(password, salt []byte, _, _ uint32, _ uint8, length uint32) []byte
 
 // fixture is a server with both front ends on free ports.
 type fixture struct {
-	t          *testing.T
+	t          testing.TB
 	url        string // http://HOST:PORT
 	host       string
 	tcp        string
@@ -100,7 +100,7 @@ func (b *syncBuffer) String() string {
 	return b.buffer.String()
 }
 
-func start(t *testing.T, config web.Config, s store.Store, settings ...chat.Options) *fixture {
+func start(t testing.TB, config web.Config, s store.Store, settings ...chat.Options) *fixture {
 	t.Helper()
 	settings = append(settings, chat.Options{})
 	if s == nil {
@@ -168,7 +168,7 @@ func start(t *testing.T, config web.Config, s store.Store, settings ...chat.Opti
 }
 
 // keeper returns one over a directory of the test.
-func keeper(t *testing.T, log *slog.Logger, pictures keep.Pictures) *keep.Keeper {
+func keeper(t testing.TB, log *slog.Logger, pictures keep.Pictures) *keep.Keeper {
 	t.Helper()
 	dir := t.TempDir()
 	store, err := disk.Open(filepath.Join(dir, "blobs"))
@@ -195,7 +195,7 @@ type answer struct {
 func (a *answer) String() string { return fmt.Sprint(a.status, " ", a.body) }
 
 // has compares fields of the body: name, value, name, value …
-func (a *answer) has(t *testing.T, status int, fields ...any) *answer {
+func (a *answer) has(t testing.TB, status int, fields ...any) *answer {
 	t.Helper()
 	if a.status != status {
 		t.Fatalf("got %s, want the status %d", a, status)
