@@ -68,7 +68,7 @@ func (c *sentFiles) open(stdin io.Reader) (all []source, err error) {
 	for i, path := range c.File {
 		s, err := openSource(path, stdin)
 		if err != nil {
-			return all, err
+			return all, fmt.Errorf("--file: %w", err)
 		}
 		s.draft.Name = cmp.Or(c.Name, filepath.Base(path))
 		if i < len(c.Alt) {
@@ -92,7 +92,7 @@ func openSource(path string, stdin io.Reader) (source, error) {
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return source{}, fmt.Errorf("--file: %w", err)
+		return source{}, err
 	}
 	info, err := f.Stat()
 	switch {
@@ -105,12 +105,21 @@ func openSource(path string, stdin io.Reader) (source, error) {
 		return source{f, f, transfer.Draft{Size: -1}}, nil
 	}
 	f.Close()
-	return source{}, fmt.Errorf("--file: %w", err)
+	return source{}, err
 }
 
 // filesAt returns where the server takes and gives files, and how to talk to it.
 func (f *connectFlags) filesAt(stdin io.Reader) (web string, options transfer.Options, err error) {
-	server, session, err := f.prepare(client.Options{}, ownNames(), stdin)
+	server, err := f.address()
+	if err != nil {
+		return "", options, err
+	}
+	return f.filesOf(server, stdin, "")
+}
+
+// filesOf is filesAt of a server, which has said the address of its page, or "".
+func (f *connectFlags) filesOf(server string, stdin io.Reader, said string) (web string, options transfer.Options, err error) {
+	session, err := f.signIn(server, client.Options{}, stdin)
 	if err != nil {
 		return "", options, err
 	}
@@ -121,7 +130,7 @@ func (f *connectFlags) filesAt(stdin io.Reader) (web string, options transfer.Op
 	if err != nil {
 		return "", options, err
 	}
-	if web = cmp.Or(webOf(server), saved.Web); web == "" {
+	if web = cmp.Or(webOf(server), saved.Web, webSaidBy(server, said)); web == "" {
 		return "", options, fmt.Errorf("files go over HTTP, and %s is an address of kaban/1 alone; name the server by the address of its page, with --server https://…", server)
 	}
 	way, err := f.toWeb(server, web)

@@ -67,6 +67,7 @@ func commands() []command {
 		{"topic", "[TEXT]", "Show the topic of this room, or change it; - removes it", 0, (*Model).topic, nil, anyone},
 		{"unban", "NAME", "Lift a ban", 1, moderation("unbanned", 0), nil, ops},
 		{"unmute", "NAME", "Let somebody speak again", 1, moderation("unmuted", 0), nil, ops},
+		{"upload", "PATH [TEXT]", "Send a file, with a text if you like: /upload ~/plan.pdf the plan; a path with spaces goes in quotes", 1, (*Model).startUpload, nil, accounts},
 		{"voice", "NAME", "Make somebody a speaker, who sends even where only ops do", 1, moderation("role", kaban.RoomRoleSpeaker), nil, ops},
 		{"whois", "NAME", "Explain who somebody is: in this room, or on the server", 1, (*Model).whois, nil, anyone},
 	}

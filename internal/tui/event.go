@@ -68,6 +68,20 @@ type (
 		root *client.Entry // with the first page of a thread: its first message, if it can be seen
 		err  error
 	}
+	uploadEvent struct { // how far an upload is
+		number     uint64
+		sent, size int64 // bytes; the size is -1 if it is not known
+		done       bool
+		// Only once it is done:
+		file kaban.File
+		err  error
+	}
+	downloadEvent struct { // the end of a download
+		room string
+		file kaban.File
+		text string // says where it is
+		err  error
+	}
 	sentEvent struct {
 		room    string
 		number  uint64
@@ -134,10 +148,16 @@ type backend interface {
 	connect(server string, names []string)
 	join(room string)
 	part(room string)
-	// post sends a message, which answers the one with the seq replyTo if that is not 0;
+	// post sends a message, with files by their ids, which answers the one with the seq replyTo if that is not 0;
 	// number comes back in the sentEvent. Messages and alterations of a room go out in the
 	// order of the calls.
-	post(room string, number, replyTo uint64, content string)
+	post(room string, number, replyTo uint64, content string, files ...string)
+	// upload sends a file to a server; uploadEvents with the number report its progress and
+	// its end. Only one is under way at a time.
+	upload(server string, number uint64, path string)
+	cancelUpload()
+	// download gets a file and opens it; a downloadEvent has the outcome.
+	download(server, room string, f kaban.File)
 	// alter changes a message; the alteredEvent has the number.
 	alter(room string, a alteration)
 	// typing reports that the person is typing a message in a room. It may be called for

@@ -50,6 +50,7 @@ type item struct {
 	sending  sending
 	number   uint64 // of an own message, while it is not stored
 	reason   string // why it was refused
+	typed    string // what comes back into the input then, if it is not the content
 
 	// What has become of a message; see become.
 	replyTo   uint64 // the seq of the message that it answers, or 0

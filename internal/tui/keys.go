@@ -90,7 +90,7 @@ func actions() []action {
 		{"members_panel", []string{"f8"}, "Hide or show the list of members", groupScreen, func(m *Model) tea.Cmd { m.membersPanel = m.membersPanel.toggle(m.shows().members); return nil }},
 		{"redraw", []string{"ctrl+l"}, "Redraw the screen", groupScreen, func(m *Model) tea.Cmd { return tea.ClearScreen }},
 		{"suspend", []string{"ctrl+z"}, "Suspend; fg in the shell resumes", groupScreen, func(m *Model) tea.Cmd { return tea.Suspend }},
-		{"quit", []string{"ctrl+c"}, "Clear the draft; twice on an empty line, quit", groupScreen, (*Model).interrupt},
+		{"quit", []string{"ctrl+c"}, "Clear the draft; on an empty line, cancel an upload, or twice, quit", groupScreen, (*Model).interrupt},
 	}...)
 }
 

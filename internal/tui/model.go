@@ -103,6 +103,9 @@ type Model struct {
 	notifications client.Notifications
 	restored      bool
 	rang          bool // for an event of the present batch
+	// uploads are under way, the first, or wait for it.
+	uploads   []upload
+	downloads map[string]bool // ids of files that are asked for
 }
 
 // status is the state of the connection.
@@ -120,6 +123,9 @@ type status struct {
 type question struct {
 	text string
 	yes  func(*Model) tea.Cmd
+	// choices, unless 0, is how many numbers answer it instead of yes and no.
+	choices int
+	choose  func(m *Model, at int) // at counts from 0
 }
 
 // ticked arrives every second.

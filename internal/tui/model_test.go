@@ -34,7 +34,11 @@ func (a *asked) note(format string, args ...any) {
 func (a *asked) connect(server string, names []string) { a.note("connect %s %v", server, names) }
 func (a *asked) join(room string)                      { a.note("join %s", room) }
 func (a *asked) part(room string)                      { a.note("part %s", room) }
-func (a *asked) post(room string, number, replyTo uint64, content string) {
+func (a *asked) post(room string, number, replyTo uint64, content string, files ...string) {
+	if len(files) > 0 {
+		a.note("post files %s %d to %d %q %v", room, number, replyTo, content, files)
+		return
+	}
 	if replyTo > 0 {
 		a.note("reply %s %d to %d %q", room, number, replyTo, content)
 		return
@@ -81,9 +85,16 @@ func (a *asked) devices(server string)           { a.note("devices %s", server) 
 func (a *asked) setName(server, name string)     { a.note("setName %s %q", server, name) }
 func (a *asked) whois(server, room, name string) { a.note("whois %s %s %s", server, room, name) }
 func (a *asked) reconnect()                      { a.note("reconnect") }
-func (a *asked) ping()                           {}
-func (a *asked) typing(room string)              { a.note("typing %s", room) }
-func (a *asked) unsent() int                     { return a.lost }
+func (a *asked) upload(server string, number uint64, path string) {
+	a.note("upload %s %d %s", server, number, path)
+}
+func (a *asked) cancelUpload() { a.note("cancelUpload") }
+func (a *asked) download(server, room string, f kaban.File) {
+	a.note("download %s %s %s", server, room, f.Name)
+}
+func (a *asked) ping()              {}
+func (a *asked) typing(room string) { a.note("typing %s", room) }
+func (a *asked) unsent() int        { return a.lost }
 
 // last returns the newest call that begins with a word, "" for none.
 func (a *asked) last(word string) string {

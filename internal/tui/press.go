@@ -93,10 +93,14 @@ func (m *Model) pressLine(stroke, text string) bool {
 }
 
 func (m *Model) ask(text string, yes func(*Model) tea.Cmd) {
-	m.mode, m.question = asking, question{text, yes}
+	m.mode, m.question = asking, question{text: text, yes: yes}
 }
 
 func (m *Model) pressQuestion(stroke string) tea.Cmd {
+	if m.question.choices > 0 {
+		m.pressChoice(strings.ToLower(stroke))
+		return nil
+	}
 	switch strings.ToLower(stroke) {
 	case "y", "enter":
 		m.mode = chatting
@@ -124,7 +128,7 @@ func (m *Model) deleteOrQuit() tea.Cmd {
 	return nil
 }
 
-// interrupt clears the draft, or quits when pressed twice.
+// interrupt clears the draft, or cancels an upload, or quits when pressed twice.
 func (m *Model) interrupt() tea.Cmd {
 	if r := m.here(); r != nil && r.editing > 0 && m.mode == chatting {
 		m.active.remember(r.draft.text)
@@ -138,6 +142,10 @@ func (m *Model) interrupt() tea.Cmd {
 		}
 		*d = draft{column: -1}
 		m.hint = "cleared; Up brings it back"
+		return nil
+	}
+	if m.cancelUpload() {
+		m.hint = "cancelled"
 		return nil
 	}
 	if !m.quitAsked.IsZero() {

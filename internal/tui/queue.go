@@ -110,6 +110,9 @@ func (s *Session) take() batch {
 			events = append(events, e)
 			delete(s.typists, room)
 		}
+		if s.progress != nil {
+			events, s.progress = append(events, *s.progress), nil
+		}
 		s.space.Broadcast()
 		s.mu.Unlock()
 		if len(events) > 0 { // else an earlier call took them

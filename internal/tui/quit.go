@@ -24,7 +24,7 @@ const quitPatience = 3
 
 // quit waits a moment for acks, and asks if a message would be lost.
 func (m *Model) quit() tea.Cmd {
-	switch n := m.backend.unsent(); {
+	switch n := m.unsent(); {
 	case n == 0:
 		return tea.Quit
 	case m.status.link == online && m.quitting == 0:
@@ -41,7 +41,7 @@ func (m *Model) quit() tea.Cmd {
 func (m *Model) goOnQuitting(second bool) tea.Cmd {
 	switch {
 	case m.quitting == 0:
-	case m.backend.unsent() == 0:
+	case m.unsent() == 0:
 		return tea.Quit
 	case second:
 		if m.quitting--; m.quitting == 0 {

@@ -51,6 +51,11 @@ type Session struct {
 	arrived bool                     // the Model knows the name and the server of this session
 	// endSearch ends the present search; nil before the first.
 	endSearch context.CancelFunc
+	// endUpload cancels the present upload; nil before the first.
+	endUpload context.CancelFunc
+	progress  *uploadEvent // the last one that the Model has not taken
+
+	downloading sync.Mutex // held while a file is downloaded
 }
 
 // newSession returns a session that is not connected yet.
@@ -201,7 +206,7 @@ func (s *Session) part(name string) {
 	}
 }
 
-func (s *Session) post(name string, number, replyTo uint64, content string) {
+func (s *Session) post(name string, number, replyTo uint64, content string, files ...string) {
 	s.mu.Lock()
 	r := s.rooms[name]
 	s.mu.Unlock()
@@ -210,7 +215,9 @@ func (s *Session) post(name string, number, replyTo uint64, content string) {
 		err = errTooMuch
 	} else if r != nil {
 		var p *client.Pending
-		if replyTo > 0 {
+		if len(files) > 0 {
+			p, err = r.PostFiles(s.ctx, content, replyTo, files...)
+		} else if replyTo > 0 {
 			p, err = r.PostReply(s.ctx, replyTo, content)
 		} else {
 			p, err = r.Post(s.ctx, content)

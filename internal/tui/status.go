@@ -63,7 +63,7 @@ func (m *Model) statusText() (left line, whole bool) {
 	case m.mode == greeting: // the form says why
 		return m.connectionStatus(text)[:1], false
 	case m.mode == asking:
-		return line{text(" "+m.meter.clean(m.question.text)+" ", bold), text("(y/n)", 0)}, true
+		return line{text(" "+m.meter.clean(m.question.text)+" ", bold), text(m.question.answers(), 0)}, true
 	case m.hint != "" && m.alarm:
 		return line{text(" ! "+m.meter.clean(m.hint), bold|reversed)}, true
 	case m.hint != "":
@@ -78,6 +78,14 @@ func (m *Model) statusText() (left line, whole bool) {
 		return line{text(" "+m.meter.clean(m.reactingStatus()), 0)}, true
 	}
 	return m.connectionStatus(text), m.status.err != nil && m.status.link != online
+}
+
+// answers names the keys that answer a question.
+func (q *question) answers() string {
+	if q.choices > 0 {
+		return fmt.Sprintf("(1-%d, %s)", q.choices, label("esc"))
+	}
+	return "(y/n)"
 }
 
 // connectionStatus describes the connection.
@@ -115,6 +123,9 @@ func (m *Model) connectionStatus(text func(string, attributes) span) line {
 	}
 	if waits > 0 && s.link != online {
 		l = slices.Insert(l, 1, text(fmt.Sprintf("  %d to be sent", waits), bold))
+	}
+	if upload := m.uploadStatus(); upload != "" {
+		l = slices.Insert(l, 1, text("  "+upload, bold))
 	}
 	if r := m.active; r != nil {
 		if behind := r.known - min(r.known, r.head); behind > 0 && s.link == online {

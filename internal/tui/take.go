@@ -53,6 +53,10 @@ func (m *Model) take(e event) tea.Cmd {
 		m.takeMentions(e)
 	case foundEvent:
 		m.takeFound(e)
+	case uploadEvent:
+		m.takeUpload(e)
+	case downloadEvent:
+		m.takeDownload(e)
 	case sentEvent:
 		m.takeSent(e)
 	case alteredEvent:
@@ -427,6 +431,9 @@ func (m *Model) takeSent(e sentEvent) {
 		}
 		if strings.HasPrefix(i.content, "/") {
 			r.draft.set("/" + i.content)
+		}
+		if i.typed != "" {
+			r.draft.set(i.typed)
 		}
 		if r == m.here() {
 			m.complain("not sent: " + reason)

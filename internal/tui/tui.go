@@ -11,6 +11,7 @@ import (
 
 	tea "charm.land/bubbletea/v2"
 
+	"kaban"
 	"kaban/client/dial"
 	"kaban/wire"
 )
@@ -43,6 +44,13 @@ type Options struct {
 	// SetName changes the name to display of the account at a server. Nil: it cannot be
 	// changed.
 	SetName func(ctx context.Context, server, name string) error
+	// Upload sends the file with a path to a server, where web is the address of the page that
+	// the server has said, or "". It reports the bytes that were sent, and the size, or -1. Nil:
+	// files cannot be sent.
+	Upload func(ctx context.Context, server, web, path string, report func(sent, size int64)) (kaban.File, error)
+	// Download saves a file, and opens it unless it could run. It returns a sentence that says
+	// where it is. Nil: files cannot be downloaded.
+	Download func(ctx context.Context, server, web string, f kaban.File) (string, error)
 	// Insecure allows sending the token to other machines without encryption.
 	Insecure bool
 	// Explain explains an error of the connection and what to do.

@@ -1,0 +1,65 @@
+package tui
+
+import (
+	"context"
+
+	"kaban"
+)
+
+// upload sends a file. Uploads that the Model starts follow one another.
+func (s *Session) upload(server string, number uint64, path string) {
+	ctx, cancel := context.WithCancel(s.ctx)
+	s.mu.Lock()
+	s.endUpload = cancel
+	s.mu.Unlock()
+	s.group.Go(func() {
+		defer cancel()
+		web := s.client.Welcome().Web
+		e := uploadEvent{number: number}
+		e.file, e.err = s.options.Upload(ctx, server, web, path, func(sent, size int64) {
+			s.putUpload(uploadEvent{number: number, sent: sent, size: size})
+		})
+		if e.err != nil && ctx.Err() != nil {
+			e.err = ctx.Err()
+		}
+		e.done = true
+		s.putUpload(e)
+	})
+}
+
+func (s *Session) cancelUpload() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.endUpload != nil {
+		s.endUpload()
+	}
+}
+
+// putUpload queues a report about an upload: only the last one of its progress, which may change
+// thousands of times a second, and always its end.
+func (s *Session) putUpload(e uploadEvent) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.progress = &e; e.done {
+		s.progress = nil
+		s.putLocked(e)
+		return
+	}
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// download gets a file. Those that are asked for meanwhile wait.
+func (s *Session) download(server, room string, f kaban.File) {
+	s.group.Go(func() {
+		s.downloading.Lock()
+		defer s.downloading.Unlock()
+		e := downloadEvent{room: room, file: f, err: s.ctx.Err()}
+		if e.err == nil {
+			e.text, e.err = s.options.Download(s.ctx, server, s.client.Welcome().Web, f)
+		}
+		s.put(e)
+	})
+}
