@@ -39,7 +39,7 @@ type Event struct {
 	Session   string        // welcome: a secret for Request.Resume; "" for an account
 	Account   *Account      // welcome, me; nil for a visitor
 	Token     Secret        // welcome: the secret of a new device, after a password; or ""
-	Web       string        // welcome: the http or https address of the server's page, with Token; or ""
+	Web       string        // welcome: the http or https address of the server's page, for an account; or ""
 	Server    string        // welcome: the name and version of the server
 	Limits    Limits        // welcome
 	Heartbeat time.Duration // welcome: whole seconds

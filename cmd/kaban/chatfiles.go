@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"kaban"
+	"kaban/client"
 	"kaban/client/transfer"
 	"kaban/internal/display"
 )
@@ -25,7 +26,7 @@ func (c *chatCommand) upload(ctx context.Context, server, web, path string, repo
 		return kaban.File{}, err
 	}
 	defer source.Close()
-	web, options, err := c.filesOf(server, nil, web)
+	web, options, err := c.filesFor(server, web)
 	if err != nil {
 		return kaban.File{}, err
 	}
@@ -33,6 +34,15 @@ func (c *chatCommand) upload(ctx context.Context, server, web, path string, repo
 	options.Progress = func(sent int64) { report(sent, source.draft.Size) }
 	report(0, source.draft.Size)
 	return transfer.Upload(ctx, web, source.Reader, source.draft, options)
+}
+
+// filesFor is filesOf with the token that the session has.
+func (c *chatCommand) filesFor(server, said string) (web string, options transfer.Options, err error) {
+	session, err := c.signIn(server, client.Options{}, nil)
+	if err != nil {
+		return "", options, err
+	}
+	return c.filesOf(server, session.Token, said)
 }
 
 // atHome replaces a ~ at the beginning of a path, which no shell has seen, by the home directory.
@@ -46,7 +56,7 @@ func atHome(path string) string {
 
 // download saves a file for the full-screen client, and opens it unless it could run.
 func (c *chatCommand) download(ctx context.Context, server, web string, f kaban.File) (said string, err error) {
-	web, options, err := c.filesOf(server, nil, web)
+	web, options, err := c.filesFor(server, web)
 	if err != nil {
 		return "", err
 	}

@@ -31,7 +31,7 @@ func (c *filesGetCommand) Run(std streams) error {
 	}
 	ctx, stop := untilInterrupted()
 	defer stop()
-	web, options, err := c.filesAt(std.in)
+	web, options, err := c.filesAt(ctx, std)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"kaban"
 	"kaban/client"
+	"kaban/client/dial"
 	"kaban/client/transfer"
 	"kaban/internal/display"
 	"kaban/wire"
@@ -109,37 +110,54 @@ func openSource(path string, stdin io.Reader) (source, error) {
 }
 
 // filesAt returns where the server takes and gives files, and how to talk to it.
-func (f *connectFlags) filesAt(stdin io.Reader) (web string, options transfer.Options, err error) {
-	server, err := f.address()
+func (f *connectFlags) filesAt(ctx context.Context, std streams) (web string, options transfer.Options, err error) {
+	server, session, err := f.prepare(client.Options{}, ownNames(), std.in)
 	if err != nil {
 		return "", options, err
 	}
-	return f.filesOf(server, stdin, "")
+	saved, _, err := savedCredentials().Of(server)
+	if err != nil {
+		return "", options, err
+	}
+	said := ""
+	if session.Token != "" && webOf(server) == "" && saved.Web == "" { // only the server knows
+		stop := saysWaiting(std.err, server)
+		c, err := client.Dial(ctx, server, session)
+		stop()
+		if err != nil {
+			return "", options, f.explain(server, session, err)
+		}
+		said = c.Welcome().Web
+		c.Close()
+	}
+	return f.filesOf(server, session.Token, said)
 }
 
-// filesOf is filesAt of a server, which has said the address of its page, or "".
-func (f *connectFlags) filesOf(server string, stdin io.Reader, said string) (web string, options transfer.Options, err error) {
-	session, err := f.signIn(server, client.Options{}, stdin)
-	if err != nil {
-		return "", options, err
-	}
-	if session.Token == "" {
+// filesOf is filesAt of a server that has said the address of its page, or "".
+func (f *connectFlags) filesOf(server string, token wire.Secret, said string) (web string, options transfer.Options, err error) {
+	if token == "" {
 		return "", options, fmt.Errorf("files take an account; sign in with \"kaban login --server %s\" (%s)", server, wire.CodeAuthRequired)
 	}
 	saved, _, err := savedCredentials().Of(server)
 	if err != nil {
 		return "", options, err
 	}
+	at, err := dial.Parse(server)
+	if err != nil {
+		return "", options, err
+	}
 	if web = cmp.Or(webOf(server), saved.Web, webSaidBy(server, said)); web == "" {
-		return "", options, fmt.Errorf("files go over HTTP, and %s is an address of kaban/1 alone; name the server by the address of its page, with --server https://…", server)
+		return "", options, fmt.Errorf("files go over HTTP, and the server at %s has not said where its page is; name it by the address of its page, with --server https://…", server)
 	}
 	way, err := f.toWeb(server, web)
-	return web, transfer.Options{Token: session.Token, Insecure: way.Insecure, Trust: way.Trust}, err
+	// Whoever has chosen TLS for the token does not want it sent without.
+	insecure := way.Insecure && !at.IsEncrypted()
+	return web, transfer.Options{Token: token, Insecure: insecure, Trust: way.Trust}, err
 }
 
 // upload sends files and returns their ids.
 func (f *connectFlags) upload(ctx context.Context, all []source, std streams) (ids []string, err error) {
-	web, options, err := f.filesAt(std.in)
+	web, options, err := f.filesAt(ctx, std)
 	if err != nil {
 		return nil, err
 	}

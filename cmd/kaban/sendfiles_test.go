@@ -7,6 +7,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"kaban/client"
+	"kaban/client/transfer"
 )
 
 func TestFlagsOfFiles(t *testing.T) {
@@ -90,5 +93,48 @@ func TestSaveFile(t *testing.T) {
 	}
 	if entries, _ := os.ReadDir(dir); len(entries) != 1 {
 		t.Errorf("there are %v", entries)
+	}
+}
+
+// At an address of kaban/1 the server says where files go, to a program with a token, too.
+func TestFilesWhereTheServerSays(t *testing.T) {
+	w := newTown(t)
+	f := connectFlags{TokenFile: file(t, w.token("ann"))}
+	f.Server = w.addr
+	if _, _, err := f.filesAt(t.Context(), streams{err: io.Discard}); err == nil || !strings.Contains(err.Error(), "has not said where its page is") {
+		t.Errorf("without a page: %v", err)
+	}
+	w.web = "http://127.0.0.1:6480"
+	web, options, err := f.filesAt(t.Context(), streams{err: io.Discard})
+	if err != nil || web != w.web || options.Token == "" || options.Insecure {
+		t.Errorf("got %s, insecure %v, %v", web, options.Insecure, err)
+	}
+}
+
+// A token that goes over TLS goes nowhere without it.
+func TestFilesKeepTLS(t *testing.T) {
+	newTown(t) // no saved credentials
+	f := connectFlags{}
+	f.Insecure = true
+	for _, test := range []struct {
+		server, said string
+		insecure     bool
+		ok           bool
+	}{
+		{"tls://chat.example", "http://chat.example", false, true},
+		{"https://chat.example", "", false, true},
+		{"tcp://chat.example", "http://chat.example", true, true},
+		{"tls://chat.example", "http://127.0.0.1:6480", false, false},
+	} {
+		web, options, err := f.filesOf(test.server, "a token", test.said)
+		if (err == nil) != test.ok || err == nil && options.Insecure != test.insecure {
+			t.Errorf("%s: %s, insecure %v, %v", test.server, web, options.Insecure, err)
+		}
+		if test.server != "tls://chat.example" || !test.ok {
+			continue
+		}
+		if _, err := transfer.Open(t.Context(), web, strings.Repeat("a", 26), options); !errors.Is(err, client.ErrInsecure) {
+			t.Errorf("%s: %v", test.server, err)
+		}
 	}
 }

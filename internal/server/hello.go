@@ -171,7 +171,7 @@ func (c *client) enterAccount(ref []byte, name kaban.Username, session *account.
 		default:
 			e := answer(wire.TypeWelcome, ref)
 			e.Account = &wire.Account{Username: p.Account.Username, Name: p.Account.Name, Role: p.Role, Bot: p.Account.Bot}
-			if e.Token = wire.Secret(session.Secret); e.Token != "" && c.server.config.Web != nil {
+			if e.Token = wire.Secret(session.Secret); c.server.config.Web != nil {
 				e.Web = c.server.config.Web()
 			}
 			c.welcome(e)

@@ -28,8 +28,8 @@ type Config struct {
 	Name string
 	// Accounts decides who signs in. Without it nobody can.
 	Accounts *account.Service
-	// Web returns the address of the page where people manage their devices, or "". It is
-	// sent with the token of a new one. Without it none is sent.
+	// Web returns the address of the page where people manage their devices and where files
+	// go, or "". Accounts are told it. Without it none is sent.
 	Web func() string
 	// Limits slow down who does too much. Without them nobody is slowed down. Peers on
 	// this machine never are.
