@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -530,7 +531,27 @@ func (u User) composePush(ctx context.Context, account *people.Account, name kab
 	case account.PushHint:
 		return push.Message{}, nil
 	}
-	return push.Message{Room: name.String(), Seq: seq, Time: e.Time, From: e.Username, Text: plainText(e.Content), Cause: cause}, nil
+	return push.Message{Room: name.String(), Seq: seq, Time: e.Time, From: e.Username, Text: pushText(e), Cause: cause}, nil
+}
+
+// pushText returns what a push says of a message: its text, or if it has only files, the name of
+// one or their number, as the page does in English.
+func pushText(e *Entry) string {
+	if text := plainText(e.Content); text != "" || e.Files == "" {
+		return text
+	}
+	files, err := kaban.ParseFiles(e.Files)
+	if err != nil {
+		return ""
+	}
+	switch list := files.List(); len(list) {
+	case 0:
+		return ""
+	case 1:
+		return list[0].Name
+	default:
+		return strconv.Itoa(len(list)) + " files"
+	}
 }
 
 // readOne returns a message as the user may read it now; nil if there is none.

@@ -223,6 +223,25 @@ func TestComposePush(t *testing.T) {
 			t.Fatal(err)
 		}
 		compose("edited", "@ann edited")
+		w.member("ann", "den", func(m *people.Member) { m.Notify = kaban.NotifyAll })
+		for _, c := range []struct {
+			want, content string
+			files         []string
+		}{
+			{"cat.png", "", []string{w.upload("cat", "cat.png", 10)}},
+			{"2 files", "", []string{w.upload("cat", "a.png", 10), w.upload("cat", "b.png", 10)}},
+			{"look", "*look*", []string{w.upload("cat", "c.png", 10)}},
+		} {
+			sent, err := w.postFiles("cat", "den", w.id(), c.content, c.files...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m, err := w.chat.ComposePush(t.Context(), push.Notice{Account: "id-ann", Room: "den", Seq: sent.Seq, Subscription: "push-ann"})
+			if err != nil || m.Text != c.want {
+				t.Errorf("of a message with %d files: got %q, %v, want %q", len(c.files), m.Text, err, c.want)
+			}
+		}
+		w.member("ann", "den", func(m *people.Member) { m.Notify = 0 })
 		w.change("ann", func(a *people.Account) { a.PushHint = true })
 		if m, err := w.chat.ComposePush(t.Context(), n); err != nil || m != (push.Message{}) {
 			t.Errorf("only a hint: got %+v, %v", m, err)
