@@ -56,6 +56,9 @@ func (m *Model) pressChoice(stroke string) {
 	}
 }
 
+// downloading begins the hint about a download.
+const downloading = "downloading "
+
 // download asks for a file, once at a time.
 func (m *Model) download(f kaban.File) {
 	name := display.Line(f.Name)
@@ -70,7 +73,7 @@ func (m *Model) download(f kaban.File) {
 		m.downloads = make(map[string]bool)
 	}
 	m.downloads[f.ID] = true
-	m.hint = "downloading " + name + ", " + display.Bytes(f.Size)
+	m.hint = downloading + name + ", " + display.Bytes(f.Size)
 	room := ""
 	if m.active != nil {
 		room = m.active.name
@@ -81,6 +84,9 @@ func (m *Model) download(f kaban.File) {
 // takeDownload says what has become of a download.
 func (m *Model) takeDownload(e downloadEvent) {
 	delete(m.downloads, e.file.ID)
+	if strings.HasPrefix(m.hint, downloading) {
+		m.hint = ""
+	}
 	text := e.text
 	if e.err != nil {
 		text = display.Line(e.file.Name) + " was not downloaded: " + reasonOf(e.err)

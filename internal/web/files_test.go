@@ -531,6 +531,18 @@ func TestQuotaOfFiles(t *testing.T) {
 	if got := f.upload(owner, "x", strings.Repeat("y", 1000), ""); got.status != 201 {
 		t.Errorf("what fits: %s", got)
 	}
+	// Each of two uploads fits when it begins; the second is refused at its end, and gone.
+	const size = 5_000_000
+	var at []string
+	for range 2 {
+		begun := f.do("POST", "/v1/files", "", tus(owner, "Upload-Length", strconv.Itoa(size))...).has(t, 201)
+		at = append(at, begun.header.Get("Location"))
+	}
+	for i, want := range []int{204, 413} {
+		f.do("PATCH", at[i], strings.Repeat(strconv.Itoa(i), size), tus(owner, "Upload-Offset", "0", "Content-Type", offsetType)...).has(t, want)
+	}
+	f.do("HEAD", at[0], "", tus(owner)...).has(t, 200)
+	f.do("HEAD", at[1], "", tus(owner)...).has(t, 404)
 }
 
 // A full disk, or a store that is away, is said so, and the upload goes on when it is back.

@@ -74,7 +74,8 @@ func (s *Server) refuseUpload(err error) (tus.Refusal, bool) {
 		return tus.Refusal{}, false
 	}
 	p := s.fileProblem(err)
-	return tus.Refusal{Status: p.Status, Code: p.Code, Message: p.Detail}, true
+	final := slices.Contains([]wire.Code{wire.CodeTooLarge, wire.CodeQuotaExceeded, wire.CodeBadType, wire.CodeForbidden}, wire.Code(p.Code))
+	return tus.Refusal{Status: p.Status, Code: p.Code, Message: p.Detail, Final: final}, true
 }
 
 // resumeUpload is any request about an upload that can be resumed.

@@ -5,7 +5,7 @@
 // An upload is complete for its client only after Config.Done has returned: until then
 // its last byte counts as missing, so a client that is refused there, or whose answer was
 // lost in a crash, sends that byte again and Done is called again. An empty file has no
-// last byte: any request for it calls Done. Once Done has returned, every HEAD and PATCH at
+// last byte: any request for it calls Done. What is refused for good is removed. Once Done has returned, every HEAD and PATCH at
 // the end gets its headers, for as long as the upload is remembered.
 //
 // Of two requests for one upload at once the later one ends the earlier, which is usually
@@ -79,6 +79,9 @@ type Config struct {
 type Refusal struct {
 	Status        int
 	Code, Message string
+	// Final means that the upload would be refused again: if Config.Done has refused it, it is
+	// removed at once, and does not take room until it expires.
+	Final bool
 }
 
 // New returns the handler of the path. Call it with requests that have been authenticated, and
@@ -273,7 +276,11 @@ func (i *item) Terminate(context.Context) error {
 func (s *store) done(event handler.HookEvent) (handler.HTTPResponse, error) {
 	info, err := s.deliver(event.Context, event.Upload.ID)
 	if err != nil {
-		return handler.HTTPResponse{}, s.refuse(err)
+		refusal := s.refusal(err)
+		if refusal.Final {
+			s.drop(event.Upload.ID)
+		}
+		return handler.HTTPResponse{}, refusal.asError()
 	}
 	answer := handler.HTTPResponse{Header: make(handler.HTTPHeader)}
 	for name, value := range info.Answer {
@@ -298,7 +305,20 @@ func (s *store) deliver(ctx context.Context, id string) (upload.Info, error) {
 
 // refuse returns an error that tusd sends to the client. It would send the text of any other, with
 // paths of files. It logs what is the server's fault, without the id of the upload.
-func (s *store) refuse(err error) error {
+func (s *store) refuse(err error) error { return s.refusal(err).asError() }
+
+// drop removes an upload that is refused for good.
+func (s *store) drop(id string) {
+	if err := s.Staging.Remove(id); err != nil && !errors.Is(err, upload.ErrNotFound) {
+		s.Log.Warn("an upload that was refused is there for longer", "error", upload.WithoutID(err))
+	}
+}
+
+// asError returns a refusal for tusd.
+func (r Refusal) asError() error { return handler.NewError(r.Code, r.Message, r.Status) }
+
+// refusal returns what a client is told about an error. It logs what is the server's fault.
+func (s *store) refusal(err error) Refusal {
 	var refusal Refusal
 	ok := false
 	if s.Refuse != nil {
@@ -310,7 +330,7 @@ func (s *store) refuse(err error) error {
 	if refusal.Status >= http.StatusInternalServerError {
 		s.Log.Log(context.Background(), level(err), "an upload failed", "error", upload.WithoutID(err))
 	}
-	return handler.NewError(refusal.Code, refusal.Message, refusal.Status)
+	return refusal
 }
 
 // level returns how much an error that is answered with a status of 500 and more matters to an
@@ -343,31 +363,31 @@ func Refuse(err error) Refusal {
 	if limit, ok := errors.AsType[*upload.LimitError](err); ok {
 		switch limit.Limit {
 		case upload.LimitSize:
-			return Refusal{http.StatusRequestEntityTooLarge, "too_large", "a file may have " + strconv.FormatInt(limit.Max, 10) + " bytes at most"}
+			return Refusal{Status: http.StatusRequestEntityTooLarge, Code: "too_large", Message: "a file may have " + strconv.FormatInt(limit.Max, 10) + " bytes at most"}
 		case upload.LimitPerOwner:
-			return Refusal{http.StatusTooManyRequests, "rate_limited", "no more than " + strconv.FormatInt(limit.Max, 10) + " uploads at once: finish or cancel one first"}
+			return Refusal{Status: http.StatusTooManyRequests, Code: "rate_limited", Message: "no more than " + strconv.FormatInt(limit.Max, 10) + " uploads at once: finish or cancel one first"}
 		}
-		return Refusal{http.StatusServiceUnavailable, "unavailable", "the server has too many uploads at the moment: try again later"}
+		return Refusal{Status: http.StatusServiceUnavailable, Code: "unavailable", Message: "the server has too many uploads at the moment: try again later"}
 	}
 	if offset, ok := errors.AsType[*upload.OffsetError](err); ok {
-		return Refusal{http.StatusConflict, "bad_offset", offset.Error()}
+		return Refusal{Status: http.StatusConflict, Code: "bad_offset", Message: offset.Error()}
 	}
 	switch {
 	case errors.Is(err, upload.ErrNotFound):
-		return Refusal{http.StatusNotFound, "not_found", "there is no such upload"}
+		return Refusal{Status: http.StatusNotFound, Code: "not_found", Message: "there is no such upload"}
 	case errors.Is(err, upload.ErrBusy):
-		return Refusal{http.StatusLocked, "busy", "another request is working on the upload: try again"}
+		return Refusal{Status: http.StatusLocked, Code: "busy", Message: "another request is working on the upload: try again"}
 	case errors.Is(err, upload.ErrMeta):
-		return Refusal{http.StatusBadRequest, "bad_field", fmt.Sprintf("Upload-Metadata may have %d entries and %d bytes", upload.MaxMeta, upload.MaxMetaBytes)}
+		return Refusal{Status: http.StatusBadRequest, Code: "bad_field", Message: fmt.Sprintf("Upload-Metadata may have %d entries and %d bytes", upload.MaxMeta, upload.MaxMetaBytes)}
 	case errors.Is(err, upload.ErrIncomplete):
-		return Refusal{http.StatusConflict, "bad_offset", "the upload is not complete"}
+		return Refusal{Status: http.StatusConflict, Code: "bad_offset", Message: "the upload is not complete"}
 	case errors.Is(err, files.ErrNoSpace):
-		return Refusal{http.StatusInsufficientStorage, "storage_full", "the server has no room left: try again later"}
+		return Refusal{Status: http.StatusInsufficientStorage, Code: "storage_full", Message: "the server has no room left: try again later"}
 	case isGone(err), errors.Is(err, context.DeadlineExceeded):
-		return Refusal{http.StatusServiceUnavailable, "unavailable", "the upload was interrupted: continue it"}
+		return Refusal{Status: http.StatusServiceUnavailable, Code: "unavailable", Message: "the upload was interrupted: continue it"}
 	}
 	if _, ok := errors.AsType[*files.UnreachableError](err); ok {
-		return Refusal{http.StatusServiceUnavailable, "unavailable", "the server cannot keep files at the moment: try again later"}
+		return Refusal{Status: http.StatusServiceUnavailable, Code: "unavailable", Message: "the server cannot keep files at the moment: try again later"}
 	}
-	return Refusal{http.StatusInternalServerError, "internal", "the upload failed: try again later"}
+	return Refusal{Status: http.StatusInternalServerError, Code: "internal", Message: "the upload failed: try again later"}
 }

@@ -93,7 +93,10 @@ func (w *world) start() {
 		Staging: w.staging, MaxSize: w.limits.Size, Path: "/chat/v1/uploads",
 		Owner: func(ctx context.Context) (string, error) { return ctx.Value(ownerKey{}).(string), nil },
 		Done:  w.finish,
-		Log:   slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Refuse: func(err error) (Refusal, bool) {
+			return Refusal{Status: http.StatusRequestEntityTooLarge, Code: "quota_exceeded", Message: "it is full", Final: true}, errors.Is(err, errQuota)
+		},
+		Log: slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	})
 	if err != nil {
 		w.Fatal(err)
@@ -439,6 +442,26 @@ func TestDoneFails(t *testing.T) {
 	if got := w.finished(filepath.Base(path)); string(got) != "hello" || w.offset(path) != 5 {
 		t.Errorf("%q is done, it is at %d", got, w.offset(path))
 	}
+}
+
+// errQuota is refused for good.
+var errQuota = errors.New("the quota is reached")
+
+// What Done refuses for good takes no room any longer, and can be begun anew.
+func TestDoneRefuses(t *testing.T) {
+	w := newWorld(t, upload.DefaultLimits())
+	path := w.create(5)
+	w.failDone(fmt.Errorf("keep: %w", errQuota))
+	w.status("the last byte", w.patch(path, 0, strings.NewReader("hello")), 413)
+	if got := w.offset(path); got != -404 {
+		t.Errorf("it is at %d, want gone", got)
+	}
+	if left, err := os.ReadDir(w.dir); err != nil || slices.ContainsFunc(left, func(e os.DirEntry) bool { return strings.HasPrefix(e.Name(), filepath.Base(path)) }) {
+		t.Errorf("there are %v, %v", left, err)
+	}
+	w.failDone(nil)
+	path = w.create(5)
+	w.status("another", w.patch(path, 0, strings.NewReader("hello")), 204)
 }
 
 // A full disk is a status of its own, and the upload goes on with room again.
