@@ -104,7 +104,9 @@ func TestFilesWhereTheServerSays(t *testing.T) {
 	if _, _, err := f.filesAt(t.Context(), streams{err: io.Discard}); err == nil || !strings.Contains(err.Error(), "has not said where its page is") {
 		t.Errorf("without a page: %v", err)
 	}
+	w = newTown(t) // whose address no connection has read yet
 	w.web = "http://127.0.0.1:6480"
+	f.TokenFile, f.Server = file(t, w.token("ann")), w.addr
 	web, options, err := f.filesAt(t.Context(), streams{err: io.Discard})
 	if err != nil || web != w.web || options.Token == "" || options.Insecure {
 		t.Errorf("got %s, insecure %v, %v", web, options.Insecure, err)
