@@ -146,3 +146,10 @@ func SendFile(conn net.Conn, source *os.File, size int64) (int64, error) {
 
 // FilePiece is how much of a file goes out in one piece.
 const FilePiece = filePiece
+
+// Downloads tells how many files go out.
+func (s *Server) Downloads() int {
+	s.downloads.mu.Lock()
+	defer s.downloads.mu.Unlock()
+	return s.downloads.all
+}

@@ -60,25 +60,26 @@ func (s *Server) serveFile(w http.ResponseWriter, r *http.Request, open func(con
 		return
 	}
 	defer leave()
-	bytes, served, err := s.openFile(r.Context(), by, r.PathValue("id"), open)
+	f, bytes, served, err := s.openFile(r.Context(), by, r.PathValue("id"), open)
 	if err != nil {
 		s.writeProblem(w, s.fileProblem(err))
 		return
 	}
 	defer bytes.Close()
+	defer s.recheckDownload(r.Context(), w, by, &f).end()
 	files.Headers(w.Header(), served)
 	http.ServeContent(w, r, "", time.Time{}, bytes)
 }
 
-func (s *Server) openFile(ctx context.Context, by *who, id string, open func(context.Context, *people.File) (io.ReadSeekCloser, files.Served, error)) (io.ReadSeekCloser, files.Served, error) {
+func (s *Server) openFile(ctx context.Context, by *who, id string, open func(context.Context, *people.File) (io.ReadSeekCloser, files.Served, error)) (f people.File, bytes io.ReadSeekCloser, served files.Served, err error) {
 	if !kaban.IsFileID(id) {
-		return nil, files.Served{}, chat.ErrNoFile
+		return f, nil, served, chat.ErrNoFile
 	}
-	f, err := by.user().File(ctx, id)
-	if err != nil {
-		return nil, files.Served{}, err
+	if f, err = by.user().File(ctx, id); err != nil {
+		return f, nil, served, err
 	}
-	return open(ctx, &f)
+	bytes, served, err = open(ctx, &f)
+	return f, bytes, served, err
 }
 
 // fileProblem is an error of a file or an upload as a problem.

@@ -9,10 +9,13 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"kaban"
+	"kaban/internal/account"
 	"kaban/internal/web"
 )
 
@@ -35,7 +38,10 @@ func (s *sender) ReadFrom(from io.Reader) (sent int64, err error) {
 		}
 		n, err := file.ReadAt(buffer[:min(limited.N, int64(len(buffer)))], at)
 		if n == 0 {
-			return sent, nil
+			if errors.Is(err, io.EOF) {
+				err = nil
+			}
+			return sent, err
 		}
 		n, writeErr := s.Write(buffer[:n])
 		if _, err := file.Seek(int64(n), io.SeekCurrent); err != nil {
@@ -149,4 +155,55 @@ func TestALongFileComesWhole(t *testing.T) {
 	if got := f.get("/v1/files/"+id, headers...).has(t, 206); got.body != string(content[from:to+1]) {
 		t.Errorf("%d other bytes of a part came", len(got.body))
 	}
+}
+
+// A download that has begun ends with the right to it, also if nobody reads.
+func TestADownloadEndsWithTheRight(t *testing.T) {
+	const size = 8 << 20 // more than all buffers on the way
+	content := strings.Repeat("secret", size/6)
+	for name, end := range map[string]func(f *fixture, ann, eve account.Session){
+		"kicked": func(f *fixture, ann, _ account.Session) { f.kick(ann, "den", "eve") },
+		"suspended": func(f *fixture, ann, _ account.Session) {
+			f.must(f.accounts.Suspend(f.t.Context(), account.Operator(), "eve", ""))
+		},
+		"signed out": func(f *fixture, _, eve account.Session) {
+			f.must(f.accounts.RevokeDevice(f.t.Context(), eve.Principal.As(""), eve.Principal.SecretID))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, _ := claimed(t, "open")
+			ann, eve := f.person("ann", kaban.RoleMember), f.person("eve", kaban.RoleMember)
+			f.private("den", ann, eve)
+			id := f.file(ann, "long.txt", content)
+			f.message(ann, "den", id)
+			conn, err := net.Dial("tcp", f.host)
+			f.must(err)
+			defer conn.Close()
+			conn.(*net.TCPConn).SetReadBuffer(4 << 10)
+			conn.SetDeadline(time.Now().Add(patience))
+			fmt.Fprintf(conn, "GET /v1/files/%s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n\r\n", id, f.host, eve.Secret)
+			_, err = io.ReadFull(conn, make([]byte, 10_000))
+			f.must(err)
+			end(f, ann, eve)
+			f.until("the download is cut", func() bool { return f.web.Downloads() == 0 })
+			if rest, _ := io.Copy(io.Discard, conn); rest > size/2 {
+				t.Errorf("%d more bytes came", rest)
+			}
+		})
+	}
+	t.Run("nothing", func(t *testing.T) {
+		f, owner := claimed(t, "open")
+		id := f.file(owner, "long.txt", content)
+		conn, err := net.Dial("tcp", f.host)
+		f.must(err)
+		defer conn.Close()
+		conn.(*net.TCPConn).SetReadBuffer(4 << 10)
+		conn.SetDeadline(time.Now().Add(patience))
+		fmt.Fprintf(conn, "GET /v1/files/%s HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nConnection: close\r\n\r\n", id, f.host, owner.Secret)
+		time.Sleep(3 * time.Second) // some looks
+		conn.(*net.TCPConn).SetReadBuffer(4 << 20)
+		if got, err := io.ReadAll(conn); err != nil || !strings.HasSuffix(string(got), "\r\n\r\n"+content) {
+			t.Errorf("%d bytes came, %v", len(got), err)
+		}
+	})
 }

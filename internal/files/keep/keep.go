@@ -29,6 +29,7 @@ import (
 	"path"
 	"strings"
 	"time"
+	"unicode"
 
 	"kaban"
 	"kaban/internal/chat"
@@ -106,8 +107,16 @@ func FileID(uploadID string) string {
 	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(sum[:]))[:kaban.FileIDLength]
 }
 
-// CleanAlt returns a description in one line, as CheckAlt wants it.
-func CleanAlt(alt string) string { return strings.Join(strings.Fields(alt), " ") }
+// CleanAlt returns a description in one line, as CheckAlt wants it, without characters that turn
+// around what stands beside it.
+func CleanAlt(alt string) string {
+	return strings.Join(strings.Fields(strings.Map(func(r rune) rune {
+		if unicode.Is(unicode.Bidi_Control, r) {
+			return -1
+		}
+		return r
+	}, alt)), " ")
+}
 
 // CheckAlt returns why a file cannot have a description: a kaban.ErrFiles, or nil.
 func CheckAlt(alt string) error {
