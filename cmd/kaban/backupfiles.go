@@ -210,6 +210,9 @@ func tidyBackupFiles(ctx context.Context, dir string, now time.Time) error {
 	if _, err := os.Stat(root); err != nil {
 		return ignore(err, fs.ErrNotExist)
 	}
+	if err := completeLists(ctx, dir); err != nil {
+		return err
+	}
 	needed, err := neededIn(dir, now)
 	if err != nil {
 		return err
@@ -229,6 +232,35 @@ func tidyBackupFiles(ctx context.Context, dir string, now time.Time) error {
 			if err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+// completeLists writes the lists that backups in a directory lack: a process that is killed between a
+// backup and its list leaves none.
+func completeLists(ctx context.Context, dir string) error {
+	backups, err := filepath.Glob(filepath.Join(dir, "*.db"))
+	if err != nil {
+		return err
+	}
+	for _, file := range backups {
+		if _, err := os.Lstat(file + listSuffix); !errors.Is(err, fs.ErrNotExist) {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		copied, err := openBackup(ctx, file)
+		if err != nil {
+			return fmt.Errorf("%s has no list of its files, so none is removed: %w", file, err)
+		}
+		needs, err := blobsOf(ctx, copied)
+		if err := errors.Join(err, copied.Close()); err != nil {
+			return err
+		}
+		if err := writeList(file, needs); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -239,6 +239,14 @@ func TestTidyBackupFiles(t *testing.T) {
 	}
 	tidy(time.Now())
 	has("old", "both", "new")
+	if err := os.Remove(first + listSuffix); err != nil { // as if a kill had come before it
+		t.Fatal(err)
+	}
+	tidy(time.Now())
+	has("old", "both", "new")
+	if _, err := os.Stat(first + listSuffix); err != nil {
+		t.Error(err)
+	}
 	if err := os.Remove(first); err != nil {
 		t.Fatal(err)
 	}

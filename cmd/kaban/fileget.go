@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -92,7 +93,7 @@ func saveFile(path string, force bool, write func(io.Writer) error) error {
 		}
 		return os.Rename(draft.Name(), path)
 	} else if err != nil {
-		return exists()
+		return cmp.Or(exists(), err) // whatever was there may be gone again
 	}
 	return nil
 }

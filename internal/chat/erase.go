@@ -229,9 +229,6 @@ func (c *Chat) eraseOne(ctx context.Context, e *people.Erasure) error {
 	if err := c.dispatcher.Erase(ctx); err != nil {
 		return err
 	}
-	if err := c.eraseUploads(ctx, e); err != nil {
-		return err
-	}
 	if err := c.record(ctx, []people.Erasure{*e}); err != nil {
 		return err
 	}
@@ -239,6 +236,9 @@ func (c *Chat) eraseOne(ctx context.Context, e *people.Erasure) error {
 		if err := c.eraseIndex(ctx); err != nil {
 			return err
 		}
+	}
+	if err := c.eraseUploads(ctx, e); err != nil { // last: an upload that goes on holds it up
+		return err
 	}
 	e.Done, e.Authors = c.now(), nil
 	return c.putErasure(ctx, e)

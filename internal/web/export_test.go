@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"io"
+	"mime/multipart"
 	"net"
 	"net/http"
 	"os"
@@ -152,4 +153,23 @@ func (s *Server) Downloads() int {
 	s.downloads.mu.Lock()
 	defer s.downloads.mu.Unlock()
 	return s.downloads.all
+}
+
+// HeadOfForm reads the header of a part of an endless one, and tells how many bytes of it were read.
+func HeadOfForm(from io.Reader) (read int, err error) {
+	counted := &counting{Reader: from}
+	heads := &headReader{ReadCloser: io.NopCloser(counted)}
+	err = new(form).read(multipart.NewReader(heads, "x"), heads)
+	return counted.read, err
+}
+
+type counting struct {
+	io.Reader
+	read int
+}
+
+func (c *counting) Read(p []byte) (int, error) {
+	n, err := c.Reader.Read(p)
+	c.read += n
+	return n, err
 }

@@ -24,6 +24,8 @@ const (
 	formData = "multipart/form-data"
 	// maxParts is how many parts a form may have beside the file.
 	maxParts = 8
+	// maxPartHead bounds the header of a part, in bytes, with what is read ahead.
+	maxPartHead = 16 << 10
 	// maxAltBytes bounds the field alt, in bytes.
 	maxAltBytes = kaban.MaxFileAlt * 4
 	// formSlack is how many bytes a form may have beside its file, as far as its length tells.
@@ -92,12 +94,14 @@ func (s *Server) takeForm(r *http.Request, by *who) (kaban.File, error) {
 		return kaban.File{}, err
 	}
 	streamBody(r)
+	heads := &headReader{ReadCloser: r.Body}
+	r.Body = heads
 	parts, err := r.MultipartReader()
 	if err != nil {
 		return kaban.File{}, formProblem("the body is no form: its Content-Type has no boundary")
 	}
 	f := &form{server: s, ctx: r.Context(), by: by}
-	err = f.read(parts)
+	err = f.read(parts, heads)
 	if f.info.ID != "" {
 		defer func() {
 			if err := s.config.Files.Uploads().Remove(f.info.ID); err != nil {
@@ -128,15 +132,19 @@ func (s *Server) keepFile(ctx context.Context, by *who, info upload.Info, staged
 }
 
 // read reads all parts.
-func (f *form) read(parts *multipart.Reader) error {
+func (f *form) read(parts *multipart.Reader, heads *headReader) error {
 	for range maxParts {
+		heads.left = maxPartHead
 		part, err := parts.NextRawPart()
-		if err == io.EOF {
+		switch {
+		case err == io.EOF:
 			return nil
-		}
-		if err != nil {
+		case heads.left == 0:
+			return formProblem(fmt.Sprintf("a part of the form has a header of more than %d bytes", maxPartHead))
+		case err != nil:
 			return brokenForm()
 		}
+		heads.left = -1
 		switch part.FormName() {
 		case "file":
 			err = f.takeFile(part)
@@ -151,6 +159,28 @@ func (f *form) read(parts *multipart.Reader) error {
 	}
 	return formProblem(fmt.Sprintf("the form has more than %d parts", maxParts))
 }
+
+// headReader is a body that gives only so much for the header of a part. Package multipart
+// keeps up to 10 MiB of one in memory.
+type headReader struct {
+	io.ReadCloser
+	left int // how much is left; negative within a part
+}
+
+// Read implements io.Reader.
+func (h *headReader) Read(p []byte) (int, error) {
+	if h.left < 0 {
+		return h.ReadCloser.Read(p)
+	}
+	n, err := h.ReadCloser.Read(p[:min(len(p), h.left)])
+	if h.left -= n; h.left == 0 && err == nil {
+		err = errLongHead
+	}
+	return n, err
+}
+
+// errLongHead ends a form whose part has a header that is too long.
+var errLongHead = errors.New("the header of a part is too long")
 
 func (f *form) takeFile(part *multipart.Part) (err error) {
 	if f.info.ID != "" {

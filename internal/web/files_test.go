@@ -614,6 +614,8 @@ func TestForms(t *testing.T) {
 		"another field":        {part("path", "", "/etc") + file + "--x--", 400, "bad_field"},
 		"cut short":            {file[:len(file)-2], 400, nil},
 		"no form":              {"hello", 400, nil},
+		"a short header":       {part("alt", "", "a cat") + part("file", "; filename="+strings.Repeat("a", 4000), "abc") + "--x--", 201, nil},
+		"a long header":        {part("file", "; filename="+strings.Repeat("a", 64<<10), "abc") + "--x--", 400, nil},
 		"nothing":              {"", 400, nil},
 		"a long alt":           {part("alt", "", strings.Repeat("ä", 501)) + file + "--x--", 400, "bad_field"},
 		"a long alt behind it": {file + part("alt", "", strings.Repeat("x", 5000)) + "--x--", 400, "bad_field"},
@@ -811,5 +813,14 @@ func TestTransfers(t *testing.T) {
 	}
 	if _, err := enter(0); err == nil {
 		t.Error("there are more places than before")
+	}
+}
+
+// The header of a part is kept in memory, so little of it is read.
+func TestTheHeaderOfAPartIsBounded(t *testing.T) {
+	head := "--x\r\nContent-Disposition: form-data; name=file; filename="
+	read, err := web.HeadOfForm(io.MultiReader(strings.NewReader(head), strings.NewReader(strings.Repeat("a", 1<<20))))
+	if err == nil || !strings.Contains(err.Error(), "header") || read > 20<<10 {
+		t.Errorf("%d bytes were read, %v", read, err)
 	}
 }

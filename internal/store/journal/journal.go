@@ -214,14 +214,12 @@ func (j *Journal) turn(frame int64, clean bool) (err error) {
 		return err
 	}
 	j.end, j.coder, j.large, j.clean = headerSize, newCoder(h.salt), size > j.size, spare.clean
-	info, err := os.Stat(to)
-	if err != nil {
-		return err
+	if info, err := os.Stat(to); err == nil { // or else nobody watches it
+		os.SameFile(info, info) // Windows finds out which file it is only when it is compared
+		j.mu.Lock()
+		j.current = &place{to, info}
+		j.mu.Unlock()
 	}
-	os.SameFile(info, info) // Windows finds out which file it is only when it is compared
-	j.mu.Lock()
-	j.current = &place{to, info}
-	j.mu.Unlock()
 	return nil
 }
 
