@@ -22,7 +22,7 @@ import (
 	"kaban/internal/store"
 )
 
-// withFiles returns a data directory with a file for each text, the first of which has a thumbnail.
+// withFiles returns a data directory with a file for each text. The first has a thumbnail.
 func withFiles(t *testing.T, texts ...string) string {
 	t.Helper()
 	data := t.TempDir()

@@ -40,7 +40,7 @@ export function FileList({ files, by }: { files: FileInfo[]; by: string }) {
   )
 }
 
-/** A picture of which the place is known before it is loaded. */
+/** A picture, whose place is known before it is loaded. */
 function Picture({ file, by, tile }: { file: FileInfo; by: string; tile?: boolean }) {
   const { name, alt } = file
   const box = boxOf(file)!
