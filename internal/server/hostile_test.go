@@ -232,7 +232,7 @@ func TestGoodPeersAmongBadOnes(t *testing.T) {
 		"says-nothing": func(int, net.Conn) {},
 		"never-reads": func(i int, conn net.Conn) {
 			room := "lobby" // for some: each there is a delivery more
-			if i%5 > 0 {
+			if i%20 > 0 {
 				room = "elsewhere"
 			}
 			fmt.Fprintf(conn, `{"type":"hello","version":1,"username":"deaf-%d"}`+"\n"+`{"type":"join","room":%q,"after":0}`+"\n", i, room)
