@@ -30,6 +30,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"kaban"
 	"kaban/internal/chat"
@@ -108,14 +109,19 @@ func FileID(uploadID string) string {
 }
 
 // CleanAlt returns a description in one line, as CheckAlt wants it, without characters that turn
-// around what stands beside it.
+// around what stands beside it. What is no UTF-8 stays so.
 func CleanAlt(alt string) string {
-	return strings.Join(strings.Fields(strings.Map(func(r rune) rune {
-		if unicode.Is(unicode.Bidi_Control, r) {
-			return -1
-		}
-		return r
-	}, alt)), " ")
+	if utf8.ValidString(alt) {
+		alt = strings.Map(cleanRune, alt)
+	}
+	return strings.Join(strings.Fields(alt), " ")
+}
+
+func cleanRune(r rune) rune {
+	if unicode.Is(unicode.Bidi_Control, r) {
+		return -1
+	}
+	return r
 }
 
 // CheckAlt returns why a file cannot have a description: a kaban.ErrFiles, or nil.

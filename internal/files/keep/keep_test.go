@@ -485,7 +485,7 @@ func TestDeleteUploads(t *testing.T) {
 }
 
 func TestAlt(t *testing.T) {
-	for alt, want := range map[string]string{"": "", " a\n cat\t": "a cat", strings.Repeat("ä", 500): strings.Repeat("ä", 500)} {
+	for alt, want := range map[string]string{"": "", "a\u202e \u2066cat": "a cat", " a\n cat\t": "a cat", strings.Repeat("ä", 500): strings.Repeat("ä", 500)} {
 		if got := CleanAlt(alt); got != want || CheckAlt(alt) != nil {
 			t.Errorf("%q becomes %q, %v", alt, got, CheckAlt(alt))
 		}
