@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -35,7 +36,9 @@ func (f *fixture) act(by account.Session, action access.Action, room, username s
 	id := storetest.Draft(f.t, "lobby", "x", fmt.Sprint(action, username, "-", f.acts.Add(1)), "x").ID
 	send, err := u.Act(nil, 0, chat.Act{Action: action, Room: storetest.RoomName(f.t, room), ID: id, Subject: storetest.Username(f.t, username)})
 	if err == nil {
-		_, err = u.Commit(f.t.Context(), send)
+		var receipt chat.Receipt
+		receipt, err = u.Commit(f.t.Context(), send)
+		err = cmp.Or(err, receipt.Err)
 	}
 	if err != nil {
 		f.t.Fatalf("%s %s: %v", action, username, err)

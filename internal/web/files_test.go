@@ -308,7 +308,7 @@ func TestWhoGetsAFile(t *testing.T) {
 		t.Error("the same bytes give the file of somebody else")
 	}
 	who("after somebody has uploaded the same", map[string]bool{"ann": true, "bob": true})
-	f.kick(ann, "den", "bob")
+	f.act(ann, access.Kick, "den", "bob")
 	who("kicked", map[string]bool{"ann": true})
 	room, err := kaban.ParseRoomName("den")
 	if err != nil {
@@ -322,30 +322,6 @@ func TestWhoGetsAFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	who("deleted", nil)
-}
-
-// kick removes an account from a room.
-func (f *fixture) kick(by account.Session, room, member string) {
-	f.t.Helper()
-	name, err := kaban.ParseRoomName(room)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	username, err := kaban.ParseUsername(member)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	id, err := kaban.ParseMessageID("kick-" + member)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	send, err := f.user(by).Act(nil, 0, chat.Act{Action: access.Kick, Room: name, ID: id, Subject: username})
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	if receipt, err := f.user(by).Commit(f.t.Context(), send); err != nil || receipt.Err != nil {
-		f.t.Fatal(err, receipt.Err)
-	}
 }
 
 // An upload is there for its owner only, whatever is asked of it.

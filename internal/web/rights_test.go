@@ -220,31 +220,7 @@ func (f *fixture) den(dora account.Session, room, member string) {
 	if err := f.user(dora).Create(f.t.Context(), name, chat.NewRoom{Kind: kaban.RoomPrivate}); err != nil {
 		f.t.Fatal(err)
 	}
-	f.invite(dora, room, member)
-}
-
-// invite makes an account a member of a room.
-func (f *fixture) invite(by account.Session, room, member string) {
-	f.t.Helper()
-	name, err := kaban.ParseRoomName(room)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	username, err := kaban.ParseUsername(member)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	id, err := kaban.ParseMessageID("invite-" + member)
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	send, err := f.user(by).Act(nil, 0, chat.Act{Action: access.Invite, Room: name, ID: id, Subject: username})
-	if err != nil {
-		f.t.Fatal(err)
-	}
-	if receipt, err := f.user(by).Commit(f.t.Context(), send); err != nil || receipt.Err != nil {
-		f.t.Fatal(err, receipt.Err)
-	}
+	f.act(dora, access.Invite, room, member)
 }
 
 // Every operation does for everybody what package access says, and nothing else.
@@ -265,7 +241,7 @@ func TestEveryRight(t *testing.T) {
 				f.person(target, r.target)
 			}
 			if r.notes&inDen != 0 {
-				f.invite(dora, "den", target)
+				f.act(dora, access.Invite, "den", target)
 			}
 			if r.action == access.Restore {
 				if err := f.accounts.Suspend(t.Context(), account.Operator(), target, ""); err != nil {

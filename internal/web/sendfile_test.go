@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"kaban"
+	"kaban/internal/access"
 	"kaban/internal/account"
 	"kaban/internal/web"
 )
@@ -162,7 +163,7 @@ func TestADownloadEndsWithTheRight(t *testing.T) {
 	const size = 8 << 20 // more than all buffers on the way
 	content := strings.Repeat("secret", size/6)
 	for name, end := range map[string]func(f *fixture, ann, eve account.Session){
-		"kicked": func(f *fixture, ann, _ account.Session) { f.kick(ann, "den", "eve") },
+		"kicked": func(f *fixture, ann, _ account.Session) { f.act(ann, access.Kick, "den", "eve") },
 		"suspended": func(f *fixture, ann, _ account.Session) {
 			f.must(f.accounts.Suspend(f.t.Context(), account.Operator(), "eve", ""))
 		},
