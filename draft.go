@@ -35,7 +35,13 @@ func Visitor(name Username) Identity {
 	if name.IsZero() {
 		return Identity{}
 	}
-	return Identity{id: visitorPrefix + name.Key(), name: name}
+	// One string for all three, for most names: a connection keeps them.
+	id := visitorPrefix + name.key
+	own := Username{name: name.name, key: id[len(visitorPrefix):]}
+	if own.name == own.key {
+		own.name = own.key
+	}
+	return Identity{id: id, name: own}
 }
 
 // Account returns the identity of an account. The id must not be empty; the name

@@ -244,6 +244,9 @@ func fold(name string) string {
 			return foldFully(name)
 		}
 	}
+	if string(folded) == name { // many are, and a connection keeps its name for long
+		return name
+	}
 	return string(folded)
 }
 

@@ -204,15 +204,18 @@ func (d *decoder) turn(q *Request) {
 // requests name the same room as the one before, so it caches the last one.
 func (r *Reader) room(d *decoder) kaban.RoomName {
 	name := d.text(fRoom, true)
-	if d.bad != nil || string(name) == r.lastRoom.String() && len(name) > 0 {
-		return r.lastRoom
+	if r.lastRoom != nil && string(name) == r.lastRoom.String() {
+		return *r.lastRoom
+	}
+	if d.bad != nil {
+		return kaban.RoomName{}
 	}
 	room, err := kaban.ParseAnyRoom(string(name))
 	if err != nil {
 		d.invalid(fRoom, err)
 		return room
 	}
-	r.lastRoom = room
+	r.lastRoom = &room
 	return room
 }
 

@@ -43,14 +43,30 @@ type Reader struct {
 	skipping   bool  // the input up to the next newline is already rejected
 	bareHello  bool  // a hello needs no username
 
-	ref      *[MaxRef]byte  // nil until the first ref
-	lastRoom kaban.RoomName // of the last request with a room
+	ref      *[MaxRef]byte   // nil until the first ref
+	lastRoom *kaban.RoomName // of the last request with a room; nil before it
 }
 
 // NewReader returns a Reader for lines of up to MaxFrame bytes and contents of
 // up to kaban.DefaultMaxContent code points.
 func NewReader(src io.Reader) *Reader {
-	return &Reader{src: src, limit: MaxFrame, maxContent: kaban.DefaultMaxContent}
+	r := new(Reader)
+	r.Init(src)
+	return r
+}
+
+// Init makes the zero Reader one as NewReader returns it. It is for a Reader that is a
+// part of something larger.
+func (r *Reader) Init(src io.Reader) {
+	*r = Reader{src: src, limit: MaxFrame, maxContent: kaban.DefaultMaxContent}
+}
+
+// ShareRoom has the Reader use this copy of a room's name, which many readers may have,
+// instead of one of its own, if it was the last room that it read.
+func (r *Reader) ShareRoom(name *kaban.RoomName) {
+	if r.lastRoom != nil && r.lastRoom.String() == name.String() {
+		r.lastRoom = name
+	}
 }
 
 // SetLimit sets the maximum length of following lines in bytes, without the "\n"

@@ -32,10 +32,12 @@ import (
 // Protocol is what the engine needs of a front end before there is a connection.
 type Protocol interface {
 	// Front returns the front end's half of a new connection from an address; the zero
-	// Addr is that of a connection other than TCP. The second result is the address
-	// for which the connection counts as a newcomer, until Handler.CountFor says
-	// another; the zero Addr is not bounded.
-	Front(h *Handler, remote netip.Addr) (f Front, counts netip.Addr)
+	// Addr is that of a connection other than TCP. h is a zero Handler, a field of the
+	// front's, so that a connection is one piece of memory; the engine fills it in
+	// before it calls f. The third result is the address for which the connection
+	// counts as a newcomer, until Handler.CountFor says another; the zero Addr is not
+	// bounded.
+	Front(remote netip.Addr) (f Front, h *Handler, counts netip.Addr)
 	// TurnAway returns the bytes for a connection that the server has no room
 	// for. It may come back after retry. The result may be nil.
 	TurnAway(retry time.Duration) []byte

@@ -72,8 +72,8 @@ type Handler struct {
 // newHandler returns the handler of a connection, and the address for which it counts
 // as a newcomer.
 func newHandler(l *loop, token *idpool.Token, p Protocol, remote netip.Addr) (h *Handler, counts netip.Addr) {
-	h = &Handler{loop: l, token: token}
-	h.front, counts = p.Front(h, remote)
+	f, h, counts := p.Front(remote)
+	h.loop, h.token, h.front = l, token, f
 	return h, counts
 }
 

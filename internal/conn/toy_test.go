@@ -28,8 +28,9 @@ type toy struct {
 }
 
 // Front implements conn.Protocol.
-func (p toy) Front(h *conn.Handler, remote netip.Addr) (conn.Front, netip.Addr) {
-	return &toyClient{chat: p.chat, handler: h, at: remote}, remote
+func (p toy) Front(remote netip.Addr) (conn.Front, *conn.Handler, netip.Addr) {
+	c := &toyClient{chat: p.chat, at: remote}
+	return c, &c.handler, remote
 }
 
 // TurnAway implements conn.Protocol.
@@ -58,7 +59,7 @@ var errToyLine = errors.New("line too long")
 type toyClient struct {
 	at      netip.Addr
 	chat    *chat.Chat
-	handler *conn.Handler
+	handler conn.Handler
 	session *chat.Session
 	user    chat.User
 	input   []byte
@@ -137,7 +138,7 @@ func (c *toyClient) join(text string) error {
 			place.Abandon()
 			return
 		}
-		s, joined, err := c.user.Join(c.handler.Waker(), c.handler, toyFormat{}, place)
+		s, joined, err := c.user.Join(c.handler.Waker(), &c.handler, toyFormat{}, place)
 		if err != nil {
 			c.reply("ERR " + err.Error())
 			return

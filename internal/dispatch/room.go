@@ -13,9 +13,10 @@ import (
 
 // Room is the live part of a room: the tails of its log and its readers.
 type Room struct {
-	name  kaban.RoomName
-	epoch string
-	store *journal
+	name       kaban.RoomName
+	sharedName *kaban.RoomName
+	epoch      string
+	store      *journal
 	// looks are the looks of the name other than its key; nil for most names.
 	looks []string
 	// unlisted is set if the room is not in Rooms; guarded by Dispatcher.mu.
@@ -64,6 +65,10 @@ type attendance struct{ accounts, visitors int32 }
 
 // Name returns the room's name as its first member wrote it.
 func (r *Room) Name() kaban.RoomName { return r.name }
+
+// SharedName returns the name in memory that all readers of the room may share. It does
+// not keep the room in memory, and must not be changed.
+func (r *Room) SharedName() *kaban.RoomName { return r.sharedName }
 
 // Head returns the sequence number of the last published entry.
 func (r *Room) Head() uint64 { return r.head.Load() }

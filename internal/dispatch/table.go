@@ -17,7 +17,8 @@ import (
 // writer that a hint named or somebody asked for.
 
 func (d *Dispatcher) addRoomLocked(state store.Room, looks []string) *Room {
-	r := &Room{name: state.Name, epoch: d.store.Epoch(), store: d.store, budget: d.budget, pageEntries: d.options.PageEntries}
+	name := state.Name // by itself: readers keep it, and not all of the state
+	r := &Room{name: name, sharedName: &name, epoch: d.store.Epoch(), store: d.store, budget: d.budget, pageEntries: d.options.PageEntries}
 	r.head.Store(state.Head)
 	r.revision.Store(state.Revision)
 	d.rooms[state.Name.Key()] = r

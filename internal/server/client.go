@@ -22,9 +22,9 @@ const (
 // client is the kaban/1 half of a connection; conn.Handler is the other.
 type client struct {
 	server  *Server
-	handler *conn.Handler
+	handler conn.Handler
 	framing framing
-	reader  *wire.Reader
+	reader  wire.Reader
 
 	arrival   *arrival      // nil once the hello is accepted
 	quota     *quota        // nil: not limited
@@ -54,9 +54,9 @@ const (
 // has none.
 var requestBuffers = sync.Pool{New: func() any { return new(wire.Request) }}
 
-func newClient(s *Server, f framing, h *conn.Handler, a *arrival) *client {
-	c := &client{server: s, handler: h, framing: f, arrival: a}
-	c.reader = wire.NewReader(c)
+func newClient(s *Server, f framing, a *arrival) *client {
+	c := &client{server: s, framing: f, arrival: a}
+	c.reader.Init(c)
 	c.reader.SetLimit(wire.MaxHelloFrame)
 	if a.Principal != nil || a.Refused != nil {
 		c.reader.AllowBareHello()
@@ -70,7 +70,7 @@ func (c *client) Read(p []byte) (int, error) {
 	if c.arrival != nil && c.arrival.awaits() {
 		return c.readPreamble(p)
 	}
-	n, answer, err := c.framing.read(c.handler, p)
+	n, answer, err := c.framing.read(&c.handler, p)
 	if answer != nil {
 		c.handler.Reply(append(c.handler.Output(), answer...))
 	}
@@ -156,7 +156,7 @@ func (c *client) execute(kind *request, r *wire.Request) {
 	}
 	kind.do(c, r)
 	if c.quota != nil && kind.need == conn.NeedSend {
-		c.quota.pace(c.handler)
+		c.quota.pace(&c.handler)
 	}
 }
 

@@ -37,7 +37,7 @@ func (c *client) join(r *wire.Request) {
 	user, room, start := c.user(), r.Room, chat.Start{Epoch: r.Epoch, After: r.After, Resume: r.HasAfter}
 	enter := func(p chat.Place) (*chat.Subscription, chat.Joined, error) {
 		watched := c.subscription(room)
-		s, joined, err := c.user().Join(c.handler.Waker(), c.handler, c.framing.format(), p)
+		s, joined, err := c.user().Join(c.handler.Waker(), &c.handler, c.framing.format(), p)
 		if err == nil && watched != nil { // from now on as a member
 			c.Leave(watched)
 			c.handler.Unsubscribe(watched)
@@ -68,6 +68,7 @@ func (c *client) refuseRoom(r *wire.Request) {
 func (c *client) replyEntered(as wire.Type, ref []byte, s *chat.Subscription, joined chat.Joined) {
 	e := answer(as, ref)
 	e.Epoch, e.Room, e.Head, e.Members = c.server.chat.Epoch(), s.Room().Name().String(), joined.Head, joined.Members
+	c.reader.ShareRoom(s.Room().SharedName())
 	c.reply(e)
 }
 

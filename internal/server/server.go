@@ -129,7 +129,7 @@ func (p protocol) framing() framing {
 }
 
 // Front implements conn.Protocol.
-func (p protocol) Front(h *conn.Handler, remote netip.Addr) (f conn.Front, counts netip.Addr) {
+func (p protocol) Front(remote netip.Addr) (f conn.Front, h *conn.Handler, counts netip.Addr) {
 	var a *arrival
 	if p.caller != nil {
 		a = &arrival{Caller: *p.caller}
@@ -137,9 +137,9 @@ func (p protocol) Front(h *conn.Handler, remote netip.Addr) (f conn.Front, count
 		a = arriving(p.rules, remote)
 		a.tls = p.tls
 	}
-	c := newClient(p.server, p.framing(), h, a)
+	c := newClient(p.server, p.framing(), a)
 	p.server.open[c.framing.frontEnd()].Add(1)
-	return c, a.counts()
+	return c, &c.handler, a.counts()
 }
 
 // TurnAway implements conn.Protocol.

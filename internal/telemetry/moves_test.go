@@ -311,8 +311,8 @@ func (f *fixture) hashMuch(askers int) {
 // broken is a protocol with a front that panics.
 type broken struct{}
 
-func (broken) Front(*conn.Handler, netip.Addr) (conn.Front, netip.Addr) {
-	return panicking{}, netip.Addr{}
+func (broken) Front(netip.Addr) (conn.Front, *conn.Handler, netip.Addr) {
+	return panicking{}, new(conn.Handler), netip.Addr{}
 }
 func (broken) TurnAway(time.Duration) []byte { return nil }
 
