@@ -105,11 +105,10 @@ func (h *Handler) hear() {
 	}
 }
 
-// Output returns the bytes that go out next, to append a reply to for Reply.
+// Output returns the bytes that go out next, to append a reply to for Reply. They are
+// valid until the next call.
 func (h *Handler) Output() []byte {
-	if h.out == nil {
-		h.out = outBuffers.Get().(*[outBuffer]byte)[:0]
-	}
+	h.reserve(shortFrame)
 	return h.out
 }
 

@@ -17,15 +17,22 @@ const (
 	// bytesPerStep is about how much one connection is sent in a row, so that a
 	// long replay does not hold up others.
 	bytesPerStep = 256 << 10
-	// outBuffer is the size of output buffers. A connection with nothing to send has
-	// none. Larger ones are left to the garbage collector.
-	outBuffer = 4 << 10
+	// outBuffer and wideBuffer are the sizes of output buffers. A connection with nothing
+	// to send has none. Larger ones are left to the garbage collector.
+	outBuffer  = 4 << 10
+	wideBuffer = shareBytes + outBuffer
+	// shortFrame is for how much there is room in an output buffer before something of
+	// unknown size is appended: most replies are smaller.
+	shortFrame = 256
 	// maxIdleReady is for how many rooms with news there is memory while there is
 	// none.
 	maxIdleReady = 4
 )
 
-var outBuffers = sync.Pool{New: func() any { return new([outBuffer]byte) }}
+var (
+	outBuffers  = sync.Pool{New: func() any { return new([outBuffer]byte) }}
+	wideBuffers = sync.Pool{New: func() any { return new([wideBuffer]byte) }}
+)
 
 // writeStep sends the peer what waits for it: first replies and the rest of a cut
 // entry, then the subscriptions' news. It returns when nothing is left, when the
@@ -153,7 +160,8 @@ func (h *Handler) serve(s *dispatch.Subscription) (given int, ok bool) {
 		case segment.Frames == nil:
 			return given, true
 		case (len(h.out) > 0 || len(h.ready) > 0 || segment.ReceiptFollows) && len(h.out)+size <= shareBytes:
-			h.out = append(h.Output(), segment.Frames...)
+			h.reserve(size)
+			h.out = append(h.out, segment.Frames...)
 			before := s.Seq()
 			s.Advance(&segment, size)
 			h.loop.tally.deliveries += s.Seq() - before
@@ -171,10 +179,29 @@ func (h *Handler) serve(s *dispatch.Subscription) (given int, ok bool) {
 	return given, true
 }
 
+// reserve sees to it that there is an output buffer, and that so many bytes can be
+// appended to it without an allocation if a buffer of the pools has so many.
+func (h *Handler) reserve(size int) {
+	length := len(h.out)
+	switch {
+	case h.out != nil && length+size <= cap(h.out):
+	case h.out == nil && size <= outBuffer:
+		h.out = outBuffers.Get().(*[outBuffer]byte)[:0]
+	case length+size <= wideBuffer && cap(h.out) < wideBuffer:
+		wide := wideBuffers.Get().(*[wideBuffer]byte)[:length]
+		copy(wide, h.out)
+		h.release()
+		h.out = wide
+	}
+}
+
 // release gives the output buffer back.
 func (h *Handler) release() {
-	if cap(h.out) == outBuffer {
+	switch cap(h.out) {
+	case outBuffer:
 		outBuffers.Put((*[outBuffer]byte)(h.out[:outBuffer]))
+	case wideBuffer:
+		wideBuffers.Put((*[wideBuffer]byte)(h.out[:wideBuffer]))
 	}
 	h.out = nil
 }
