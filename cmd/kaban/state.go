@@ -36,7 +36,8 @@ type statusReport struct {
 	Journal     journalReport     `json:"journal"`
 	Disk        diskReport        `json:"disk"`
 	Search      searchReport      `json:"search"`
-	Certificate *time.Time        `json:"certificate_not_after,omitempty"`
+	Certificate *time.Time        `json:"certificate_not_after,omitempty"` // when the first one ends
+	Certs       []certReport      `json:"certificates,omitempty"`
 	Backup      *backupReport     `json:"backup,omitempty"`
 	Problems    map[string]string `json:"problems,omitempty"` // what could not be found out, and why
 }
@@ -184,9 +185,8 @@ func (s *serverState) report(ctx context.Context) *statusReport {
 	r.Disk.Free, r.Disk.Total = space.Free, space.Total
 	failed("disk", err)
 	if s.run.certs != nil {
-		if end := s.run.certs.NotAfter(); !end.IsZero() {
-			r.Certificate = &end
-		}
+		r.Certificate = timeOrNil(s.run.certs.NotAfter())
+		r.Certs = certReports(s.run.certs.States())
 	}
 	found := s.shared.index.Status()
 	r.Search = searchReport{Behind: found.Behind, Lag: found.Lag.Milliseconds(), Building: found.Building, Indexed: found.Indexed, Bytes: found.Bytes}

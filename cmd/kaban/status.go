@@ -189,7 +189,7 @@ func fitted(lines []string, width, height int) []string {
 func statusLines(r *statusReport, now time.Time) []string {
 	lines := []string{fmt.Sprintf("kaban %s, up %s, process %d", r.Version, duration(time.Duration(r.Uptime)*time.Second), r.Process), ""}
 	add := func(name, format string, args ...any) {
-		lines = append(lines, fmt.Sprintf("  %-12s  ", name)+fmt.Sprintf(format, args...))
+		lines = append(lines, statusLine(name, format, args...))
 	}
 	add("Data", "%s", r.Data)
 	for i, url := range r.Listeners {
@@ -211,9 +211,7 @@ func statusLines(r *statusReport, now time.Time) []string {
 	} else {
 		add("Disk", "%s used by the data", byteSize(r.Disk.Used))
 	}
-	if end := r.Certificate; end != nil {
-		add("Certificate", "ends %s, %s", end.Local().Format(statusTime), fromNow(*end, now))
-	}
+	lines = append(lines, certLines(r, now)...)
 	lines = append(lines, backupLines(r.Backup, now)...)
 	for _, what := range slices.Sorted(maps.Keys(r.Problems)) {
 		add("Unknown", "%s: %s", what, r.Problems[what])
@@ -224,12 +222,17 @@ func statusLines(r *statusReport, now time.Time) []string {
 	return lines
 }
 
+// statusLine returns a line of a state; without a name it belongs to the one above.
+func statusLine(name, format string, args ...any) string {
+	return fmt.Sprintf("  %-12s  ", name) + fmt.Sprintf(format, args...)
+}
+
 // statusTime is how a status shows times.
 const statusTime = "2006-01-02 15:04"
 
 func backupLines(b *backupReport, now time.Time) (lines []string) {
 	add := func(name, format string, args ...any) {
-		lines = append(lines, fmt.Sprintf("  %-12s  ", name)+fmt.Sprintf(format, args...))
+		lines = append(lines, statusLine(name, format, args...))
 	}
 	if b == nil {
 		add("Backups", "none on a schedule (--backup-every)")

@@ -102,6 +102,61 @@ func TestStatusLines(t *testing.T) {
 	}
 }
 
+// A status says of certificates when the first ends, when ACME is asked next, and what is
+// wrong with each.
+func TestCertLines(t *testing.T) {
+	now := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
+	at := func(d time.Duration) *time.Time { t := now.Add(d); return &t }
+	const day = 24 * time.Hour
+	many := make([]certReport, 100)
+	for i := range many {
+		many[i] = certReport{Host: fmt.Sprintf("%d.example.org", i), Asking: true}
+	}
+	for name, c := range map[string]struct {
+		end   *time.Time
+		certs []certReport
+		want  []string // one a line, what it ends with
+	}{
+		"no TLS":           {nil, nil, nil},
+		"files":            {at(50 * time.Hour), []certReport{{NotAfter: at(50 * time.Hour)}}, []string{", in 2d 2h"}},
+		"files have ended": {at(-2 * day), []certReport{{NotAfter: at(-2 * day)}}, []string{", 2d ago: clients refuse it"}},
+		"files do not fit": {at(2 * day), []certReport{{NotAfter: at(2 * day), Error: "key.pem: no"}}, []string{", in 2d", "NOT REPLACED, the old one is in use: key.pem: no"}},
+		"ACME":             {at(80 * day), []certReport{{Host: "a.example.org", NotAfter: at(80 * day), Next: at(50 * day)}}, []string{", in 80d; renewal in 50d"}},
+		"ACME has not begun": {
+			nil,
+			[]certReport{{Host: "a.example.org"}},
+			[]string{"  Certificate   none yet, so nobody can connect over TLS", "a.example.org: no certificate yet; it is not asked for yet"},
+		},
+		"ACME refuses": {
+			at(8 * day),
+			[]certReport{{Host: "a.example.org", NotAfter: at(8 * day), Next: at(3 * time.Hour), Failures: 7, Error: "the DNS has no such name"}, {Host: "b.example.org", NotAfter: at(9 * day), Next: at(day)}},
+			[]string{", in 8d, the first of 2 by ACME", "a.example.org: FAILED 7 times: the DNS has no such name; next attempt in 3h"},
+		},
+		"one of two has none": {
+			at(8 * day),
+			[]certReport{{Host: "a.example.org", NotAfter: at(8 * day), Next: at(day)}, {Host: "b.example.org", Failures: 1, Error: "no", Asking: true}},
+			[]string{", the first of 2 by ACME", "b.example.org: no certificate yet; FAILED 1 time: no; it is being asked for"},
+		},
+		"not stored": {
+			at(80 * day),
+			[]certReport{{Host: "a.example.org", NotAfter: at(80 * day), Next: at(50 * day), Error: "cannot be stored"}},
+			[]string{", in 80d", "a.example.org: cannot be stored; next attempt in 50d"},
+		},
+		"many": {nil, many, []string{"none yet, so nobody can connect over TLS", "0.example.org: no certificate yet; it is being asked for", "", "", "", "", "and 95 more hosts with a problem (--json has them all)"}},
+	} {
+		got := certLines(&statusReport{Certificate: c.end, Certs: c.certs}, now)
+		if len(got) != len(c.want) {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+			continue
+		}
+		for i, line := range got {
+			if !strings.HasSuffix(line, c.want[i]) {
+				t.Errorf("%s: %q, want %q", name, line, c.want[i])
+			}
+		}
+	}
+}
+
 // On a terminal no state has more lines, or longer ones, than can be overwritten.
 func TestFitted(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -141,6 +141,7 @@ type host struct {
 	name    string
 	current atomic.Pointer[tls.Certificate]
 	asked   chan struct{} // has room for one: Reload asks for an attempt now
+	report  report
 
 	// These belong to run.
 	renewAt  time.Time // the zero Time if there is no certificate
@@ -241,9 +242,12 @@ func (m *managed) keep(ctx context.Context, h *host) {
 		now := m.options.Clock.Now()
 		due := h.due()
 		if !now.Before(due) {
-			m.attempt(ctx, h)
+			h.report.begin()
+			err := m.attempt(ctx, h)
+			h.report.end(h.failures, err)
 			continue
 		}
+		h.report.wait(due)
 		select {
 		case <-ctx.Done():
 		case <-h.asked:
@@ -278,28 +282,20 @@ func renewAt(pair *tls.Certificate) time.Time {
 	return pair.Leaf.NotAfter.Add(-before + rand.N(max(spread, 1)))
 }
 
-// attempt asks for a certificate once.
-func (m *managed) attempt(ctx context.Context, h *host) {
+// errClockAhead means that a new certificate is due for renewal when it comes.
+var errClockAhead = errors.New("the new certificate is due for renewal already, so the clock of this machine is probably ahead; set it")
+
+// attempt asks for a certificate once. It logs how that ended, and returns what is still
+// wrong.
+func (m *managed) attempt(ctx context.Context, h *host) error {
 	ctx, cancel := context.WithTimeout(ctx, attemptTimeout)
 	defer cancel()
 	pair, err := m.ask(ctx, h)
 	if err == nil {
-		early := h.failures + 1
-		m.use(h, pair)
-		if now := m.options.Clock.Now(); !h.renewAt.After(now) {
-			// The clock is ahead of the ACME server's: each new certificate would be
-			// renewed at once, until the server refuses.
-			h.failures = early
-			h.retryAt = now.Add(renewalPause(early, pair, now))
-			m.options.Log.Warn("the new certificate is due for renewal already, so the clock of this machine is probably ahead; set it", "host", h.name, "begins", pair.Leaf.NotBefore, "next", h.retryAt.Truncate(time.Second))
-		}
-		if err := m.store(ctx, h.name, pair); err != nil {
-			m.options.Log.Error("the new certificate is in use, but cannot be stored, so the next start asks for another one; make the directory writable for the server", "host", h.name, "directory", m.settings.Cache, "error", err)
-		}
-		return
+		return m.take(ctx, h, pair)
 	}
 	if errors.Is(ctx.Err(), context.Canceled) {
-		return // Close
+		return nil // Close
 	}
 	m.counts.refused.Add(1)
 	h.failures++
@@ -308,9 +304,30 @@ func (m *managed) attempt(ctx context.Context, h *host) {
 	args := []any{"host", h.name, "server", m.settings.Directory, "attempts", h.failures, "next", h.retryAt.Truncate(time.Second), "error", err}
 	if pair := h.current.Load(); pair != nil {
 		m.options.Log.Warn("the certificate was not renewed, the old one stays in use", append(args, "ends", pair.Leaf.NotAfter)...)
-		return
+		return err
 	}
 	m.options.Log.Error("there is no certificate yet, so nobody can connect over TLS", args...)
+	return err
+}
+
+// take takes a new certificate into use and stores it.
+func (m *managed) take(ctx context.Context, h *host, pair *tls.Certificate) (problem error) {
+	early := h.failures + 1
+	m.use(h, pair)
+	if now := m.options.Clock.Now(); !h.renewAt.After(now) {
+		// The clock is ahead of the ACME server's: each new certificate would be
+		// renewed at once, until the server refuses.
+		h.failures = early
+		h.retryAt = now.Add(renewalPause(early, pair, now))
+		problem = errClockAhead
+		m.options.Log.Warn(problem.Error(), "host", h.name, "begins", pair.Leaf.NotBefore, "next", h.retryAt.Truncate(time.Second))
+	}
+	if err := m.store(ctx, h.name, pair); err != nil {
+		const stays = "the new certificate is in use, but cannot be stored, so the next start asks for another one; make the directory writable for the server"
+		problem = fmt.Errorf("%s: %w", stays, err)
+		m.options.Log.Error(stays, "host", h.name, "directory", m.settings.Cache, "error", err)
+	}
+	return problem
 }
 
 // retryPause returns how long to wait after a number of refusals in a row: longer each

@@ -16,6 +16,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -174,6 +175,70 @@ func TestBackOff(t *testing.T) {
 		time.Sleep(60*24*time.Hour + maxSpread)
 		if all := a.attempts(); all[attempts+1].Sub(all[attempts]) > firstRetry+firstRetry/10 {
 			t.Error("after a success, the back-off does not begin anew")
+		}
+	})
+}
+
+// The state of a host has what the log has: the last refusal, and when the next attempt is.
+func TestState(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAsked(t, "one.example.org", "two.example.org")
+		answer, slow := a.managed.ask, atomic.Bool{}
+		a.managed.ask = func(ctx context.Context, h *host) (*tls.Certificate, error) {
+			if slow.Load() {
+				time.Sleep(time.Second)
+			}
+			return answer(ctx, h)
+		}
+		is := func(when string, want State) {
+			t.Helper()
+			synctest.Wait()
+			got := a.States()
+			got[0].NotAfter, want.NotAfter = got[0].NotAfter.UTC(), want.NotAfter.UTC() // == looks at the zone, too
+			if len(got) != 2 || got[0] != want || got[1].Host != "two.example.org" {
+				t.Errorf("%s: %+v, want %+v", when, got, want)
+			}
+		}
+		is("before the start", State{Host: "one.example.org"})
+		refusal := errors.New("the DNS has no such name")
+		a.refuse(refusal)
+		a.Start()
+		synctest.Wait()
+		next := a.States()[0].Next
+		is("refused", State{Host: "one.example.org", Next: next, Failures: 1, Err: refusal})
+		time.Sleep(time.Until(next) - 1)
+		is("before the next attempt", State{Host: "one.example.org", Next: next, Failures: 1, Err: refusal})
+		time.Sleep(1)
+		synctest.Wait()
+		next = a.States()[0].Next
+		is("refused again", State{Host: "one.example.org", Next: next, Failures: 2, Err: refusal})
+		a.refuse(nil)
+		time.Sleep(time.Until(next))
+		end := time.Now().Add(a.life).Truncate(time.Second)
+		synctest.Wait()
+		next = a.States()[0].Next
+		is("there", State{Host: "one.example.org", NotAfter: end, Next: next})
+		if left := end.Sub(next); left < maxRenewBefore-maxSpread || left > maxRenewBefore {
+			t.Errorf("it is renewed %v before its end", left)
+		}
+		slow.Store(true)
+		time.Sleep(time.Until(next))
+		is("under way", State{Host: "one.example.org", NotAfter: end, Asking: true})
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if got := a.States()[0]; got.Asking || !got.NotAfter.After(end) || got.Err != nil {
+			t.Errorf("after the renewal: %+v", got)
+		}
+		if err := os.RemoveAll(a.cache); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(a.cache, nil, 0o600); err != nil { // no directory
+			t.Fatal(err)
+		}
+		time.Sleep(a.life)
+		synctest.Wait()
+		if got := a.States()[0]; got.Failures != 0 || got.Err == nil || !strings.Contains(got.Err.Error(), "cannot be stored") || got.NotAfter.Before(time.Now()) {
+			t.Errorf("a certificate that cannot be stored: %+v", got)
 		}
 	})
 }

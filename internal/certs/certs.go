@@ -94,6 +94,7 @@ type provider interface {
 	hostNames() []string
 	reload(settings *Settings) error // nil: the same
 	notAfter() time.Time
+	states() []State
 	run(ctx context.Context)
 }
 
@@ -194,6 +195,10 @@ func (s *Source) ReloadFrom(settings Settings) error { return s.provider.reload(
 // NotAfter returns when the first of the certificates in use ends; the zero Time if
 // there is none yet.
 func (s *Source) NotAfter() time.Time { return s.provider.notAfter() }
+
+// States returns how each certificate is: by ACME one for each host, in the order of the
+// settings; from files a single one.
+func (s *Source) States() []State { return s.provider.states() }
 
 // Hosts returns the names that the first certificate is for, without wildcards, the
 // main one first. By ACME these are the hosts of the settings, also while there is no

@@ -34,9 +34,9 @@ type files struct {
 	current           atomic.Pointer[tls.Certificate]
 
 	mu       sync.Mutex
-	seen     look   // at the files that were read last
-	before   look   // at the files, one poll ago
-	problem  string // of the files that were read last; "" if they are in use
+	seen     look  // at the files that were read last
+	before   look  // at the files, one poll ago
+	problem  error // of the files that were read last; nil if they are in use
 	reminded time.Time
 }
 
@@ -93,9 +93,9 @@ func (f *files) poll() {
 	now := f.look()
 	isStill := now.equals(f.before)
 	f.before = now
-	if isStill && (!now.equals(f.seen) || f.problem != "") {
+	if isStill && (!now.equals(f.seen) || f.problem != nil) {
 		known := f.problem
-		if err := f.loadLocked(now); err != nil && known != err.Error() {
+		if err := f.loadLocked(now); err != nil && (known == nil || known.Error() != err.Error()) {
 			f.counts.refused.Add(1)
 			f.options.Log.Warn("the certificate was not replaced, the old one stays in use", "ends", f.notAfter(), "error", err)
 		}
@@ -118,7 +118,7 @@ func (f *files) reload(settings *Settings) error {
 		f.counts.refused.Add(1)
 		f.certFile, f.keyFile = cert, key
 		if settings != nil && (cert != settings.Cert || key != settings.Key) {
-			f.problem = "" // it is about other files
+			f.problem = nil // it is about other files
 			f.seen = f.look()
 		}
 	}
@@ -134,10 +134,10 @@ func (f *files) loadLocked(now look) error {
 		err = f.checkDays(pair)
 	}
 	if err != nil {
-		f.problem = err.Error()
+		f.problem = err
 		return err
 	}
-	f.problem = ""
+	f.problem = nil
 	old := f.current.Load()
 	if isSame(old, pair) {
 		return nil

@@ -203,6 +203,9 @@ func TestFilesThatDoNotFit(t *testing.T) {
 			if got := f.Stats(); got != (Stats{Loaded: 1, Refused: 1}) {
 				t.Errorf("%s: %+v", name, got)
 			}
+			if got := f.States(); len(got) != 1 || !errors.Is(got[0].Err, ErrPair) || !got[0].NotAfter.Equal(f.NotAfter()) {
+				t.Errorf("%s: %+v", name, got)
+			}
 			before := f.log.String()
 			err := f.Reload()
 			if f.log.String() != before {
@@ -216,6 +219,9 @@ func TestFilesThatDoNotFit(t *testing.T) {
 			polls(2)
 			if got := f.serves(); got != "second.example.org" {
 				t.Errorf("%s: after a good one, %s is in use\n%s", name, got, &f.log)
+			}
+			if err := f.States()[0].Err; err != nil {
+				t.Errorf("%s: after a good one: %v", name, err)
 			}
 			f.Close()
 		}
