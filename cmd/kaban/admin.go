@@ -156,7 +156,11 @@ func openHere(ctx context.Context, data string, links *linkFlags) (_ http.RoundT
 			d.Close()
 		}
 	}()
-	shared, err := newServices(ctx, data, kept, d, service.Options{RecordErased: book.RecordAccounts, EraseIndex: func(ctx context.Context) error {
+	blobs, err := storeOfData(data, log)
+	if err != nil {
+		return nil, nil, ofData(data, err)
+	}
+	shared, err := newServices(ctx, data, kept, blobs, d, service.Options{RecordErased: book.RecordAccounts, EraseIndex: func(ctx context.Context) error {
 		return index.Erase(ctx, kept, data, index.Options{Log: log, Eager: true})
 	}}, account.Options{Log: log})
 	if err != nil {

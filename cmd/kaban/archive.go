@@ -159,6 +159,7 @@ func checkFolderOf(file string) error {
 
 type restoreCommand struct {
 	dataFlags
+	placeFlags
 	File    string   `arg:"" help:"The backup, or a directory of scheduled backups: then the newest of them."`
 	At      *string  `placeholder:"TIME" help:"Of a directory of backups, the newest that is at least as old as this: an age such as 12h or 7d, or a date such as 2026-11-25 or 2026-11-25T14:30."`
 	Replace bool     `help:"Replace the database in the data directory. It is kept under another name."`
@@ -170,7 +171,7 @@ type restoreCommand struct {
 func (c *restoreCommand) Run(std streams) error {
 	ctx, stop := untilInterrupted()
 	defer stop()
-	if err := checkDirectory(c.Data); err != nil {
+	if err := errors.Join(checkDirectory(c.Data), c.placeFlags.check()); err != nil {
 		return err
 	}
 	file, choice, err := c.file(time.Now())

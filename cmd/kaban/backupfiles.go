@@ -84,7 +84,11 @@ func (c *backupCommand) copyFiles(ctx context.Context, blobs []blob) (missing []
 	if err != nil {
 		return nil, err
 	}
-	return copyBlobs(ctx, c.Data, beside, blobs)
+	from, err := blobsOfData(c.Data)
+	if err != nil {
+		return nil, err
+	}
+	return copyBlobs(ctx, from, beside, blobs)
 }
 
 // besideBackup returns the folder with the files of a backup.
@@ -104,7 +108,7 @@ func (c *backupCommand) afterDatabase(ctx context.Context, archive store.Archive
 	if err := writeList(c.File, needs); err != nil || !c.Files {
 		return needs, err
 	}
-	missing, err := absent(besideBackup(c.File), needs)
+	missing, err := absent(ctx, onDisk(besideBackup(c.File)), needs)
 	if err != nil {
 		return nil, err
 	}
@@ -127,20 +131,29 @@ func (c *backupCommand) afterDatabase(ctx context.Context, archive store.Archive
 	return needs, nil
 }
 
+// place returns where the files are that are backed up, for people.
+func (c *backupCommand) place() string {
+	from, err := blobsOfData(c.Data)
+	if err != nil { // the copying has reported it
+		return c.Data
+	}
+	return from.name
+}
+
 // aboutFiles says which files a backup has, or needs.
 func (c *backupCommand) aboutFiles(std streams, needs []blob) error {
 	switch {
 	case len(needs) == 0:
 		return nil
 	case !c.Files:
-		fmt.Fprintf(std.err, "kaban: it needs %s of %s, which are not in it: %s names them, and --files copies them, too\n", blobCount(needs), c.Data, c.File+listSuffix)
+		fmt.Fprintf(std.err, "kaban: it needs %s of %s, which are not in it: %s names them, and --files copies them, too\n", blobCount(needs), c.place(), c.File+listSuffix)
 		return nil
 	}
 	fmt.Fprintf(std.err, "kaban: its %s are in %s, checked\n", blobCount(needs), besideBackup(c.File))
 	if len(c.missing) == 0 {
 		return nil
 	}
-	err := fmt.Errorf("%s are missing or damaged in %s, and so in the backup, such as %s; \"kaban check --files\" names them", blobCount(c.missing), c.Data, c.missing[0].key(files.Content))
+	err := fmt.Errorf("%s are missing or damaged in %s, and so in the backup, such as %s; \"kaban check --files\" names them", blobCount(c.missing), c.place(), c.missing[0].key(files.Content))
 	if c.Whole { // on a schedule: a backup of all the rest is good, and counts
 		fmt.Fprintln(std.err, "kaban: warning:", err)
 		return nil
@@ -302,37 +315,44 @@ func neededIn(dir string, now time.Time) (needed map[files.Hash]bool, err error)
 	return needed, nil
 }
 
-// bringFiles copies the files that a database needs to its data directory. Those that are there already
-// stay. Those that are in neither place are missing.
-func bringFiles(ctx context.Context, data dataFlags, from string, bar *progressbar.ProgressBar) (needs, missing []blob, err error) {
+// bringFiles copies the files that a database needs to where its files are kept. Those that are there already
+// stay. Those that are in neither place are missing. name says where they are.
+func bringFiles(ctx context.Context, data dataFlags, keep *placeFlags, from string, bar *progressbar.ProgressBar) (needs, missing []blob, name string, err error) {
 	archive, err := data.open(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, "", err
 	}
 	needs, err = blobsOf(ctx, archive)
-	if err := errors.Join(err, archive.Close()); err != nil || len(needs) == 0 {
-		return nil, nil, err
+	if err := errors.Join(err, archive.Close()); err != nil {
+		return nil, nil, "", err
 	}
-	to, err := disk.Open(data.Data)
+	if len(needs) == 0 && !keep.isSet() && !keep.S3TakeOver {
+		return nil, nil, "", nil
+	}
+	to, err := keep.open(ctx, data.Data)
+	if err != nil || len(needs) == 0 {
+		return nil, nil, to.name, err
+	}
+	store, err := to.opened()
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, "", err
 	}
 	err = spin(bar, func() (err error) {
-		missing, err = copyBlobs(ctx, from, to, needs)
+		missing, err = copyBlobs(ctx, onDisk(from), store, needs)
 		return err
 	})
-	return needs, missing, err
+	return needs, missing, to.name, err
 }
 
 // restoreFiles brings the files back that a restored database needs, from beside the backup.
 func (c *restoreCommand) restoreFiles(ctx context.Context, std streams, file string) error {
 	from := besideBackup(file)
-	needs, missing, err := bringFiles(ctx, c.dataFlags, from, progress(std.err, -1, "restoring files", ""))
+	needs, missing, place, err := bringFiles(ctx, c.dataFlags, &c.placeFlags, from, progress(std.err, -1, "restoring files", ""))
 	switch {
 	case err != nil:
 		return fmt.Errorf("the database is restored and may be used, but not all of its files: %w", err)
 	case len(missing) > 0:
-		return fmt.Errorf("the database is restored and may be used, but %s of its %s are neither in %s nor in %s; copy that folder from where the backup was made, and restore again with --replace", blobCount(missing), blobCount(needs), from, c.Data)
+		return fmt.Errorf("the database is restored and may be used, but %s of its %s are neither in %s nor in %s; copy that folder from where the backup was made, and restore again with --replace", blobCount(missing), blobCount(needs), from, place)
 	case len(needs) > 0:
 		fmt.Fprintf(std.err, "kaban: restored %s, checked\n", blobCount(needs))
 	}

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -64,15 +67,29 @@ func blobCount(blobs []blob) string {
 	return fmt.Sprintf("%s (%s)", display.Count(len(blobs), "file"), byteSize(size))
 }
 
-// copyBlobs copies blobs from a directory to a store, and their thumbnails: as second names of the same
-// bytes where the file system can. Each is read and compared with its hash, also one that is there
-// already. Those that the directory does not have as they should be are returned as missing.
-func copyBlobs(ctx context.Context, from string, to *disk.Store, blobs []blob) (missing []blob, err error) {
+// copying copies blobs from one place to another.
+type copying struct {
+	from   blobPlace
+	to     files.Store
+	thumbs map[files.Hash]int64 // the thumbnails in a store that is no directory, by their contents
+}
+
+// copyBlobs copies blobs to a store, and their thumbnails: from one directory to another as second names of
+// the same bytes, where the file system can. Each is read and compared with its hash, also one that is on a
+// disk already. Those that the source does not have as they should be are returned as missing.
+func copyBlobs(ctx context.Context, from blobPlace, to files.Store, blobs []blob) (missing []blob, err error) {
+	c := copying{from: from, to: to}
+	if from.store != nil {
+		if c.thumbs, err = from.sizes(ctx, files.Thumbnail); err != nil {
+			return nil, err
+		}
+	}
 	for _, b := range blobs {
 		if ctx.Err() != nil {
 			return missing, context.Cause(ctx)
 		}
-		switch err := copyBlob(ctx, from, to, b); {
+		switch err := c.copy(ctx, b); {
+		case isMissing(err) && c.isThere(ctx, b):
 		case isMissing(err):
 			missing = append(missing, b)
 		case err != nil:
@@ -87,10 +104,66 @@ func isMissing(err error) bool {
 	if _, ok := errors.AsType[*files.UnreachableError](err); ok {
 		return false
 	}
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, files.ErrMismatch)
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, files.ErrNotFound) || errors.Is(err, files.ErrMismatch)
 }
 
-func copyBlob(ctx context.Context, from string, to *disk.Store, b blob) error {
+// isThere reports whether a blob that the source does not have is in the service that it is copied to. Its
+// length has to do: "kaban check --files" reads it.
+func (c *copying) isThere(ctx context.Context, b blob) bool {
+	if _, ok := c.to.(*disk.Store); ok { // which has looked at the bytes itself
+		return false
+	}
+	f, info, err := c.to.Open(ctx, b.key(files.Content))
+	return err == nil && f.Close() == nil && info.Size == b.size
+}
+
+func (c *copying) copy(ctx context.Context, b blob) error {
+	if c.from.store == nil {
+		return copyFromDisk(ctx, c.from.dir, c.to, b)
+	}
+	to, ok := c.to.(*disk.Store)
+	if !ok {
+		return errors.New("files are copied from one service to another by way of a backup only")
+	}
+	err := to.AddFrom(ctx, b.key(files.Content), files.Staged{Size: b.size, Sum: b.hash}, func() (io.ReadCloser, error) {
+		f, _, err := c.from.open(ctx, b.key(files.Content))
+		return f, err
+	})
+	if err != nil {
+		return err
+	}
+	return c.fetchThumbnail(ctx, to, b)
+}
+
+// maxThumbnail is longer than any thumbnail, in bytes: 720 by 720 pixels without compression take 2 MiB.
+const maxThumbnail = 8 << 20
+
+// fetchThumbnail copies a thumbnail from a service. It is not read again for each backup.
+func (c *copying) fetchThumbnail(ctx context.Context, to *disk.Store, b blob) error {
+	key := b.key(files.Thumbnail)
+	size, ok := c.thumbs[b.hash]
+	if !ok {
+		return nil
+	}
+	if state, err := files.Check(ctx, to, key, size); err != nil || state == files.Good {
+		return err
+	}
+	f, _, err := c.from.open(ctx, key)
+	if errors.Is(err, files.ErrNotFound) { // it has just been removed, with its file
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	text, err := io.ReadAll(io.LimitReader(f, maxThumbnail))
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	staged := files.Staged{Size: int64(len(text)), Sum: sha256.Sum256(text)}
+	return to.AddFrom(ctx, key, staged, func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(text)), nil })
+}
+
+func copyFromDisk(ctx context.Context, from string, to files.Store, b blob) error {
 	staged := files.Staged{Path: b.pathOf(from, files.Content), Size: b.size, Sum: b.hash}
 	if err := to.Add(ctx, b.key(files.Content), staged); err != nil {
 		return err
@@ -115,15 +188,19 @@ func copyBlob(ctx context.Context, from string, to *disk.Store, b blob) error {
 	return err
 }
 
-// absent returns the blobs that a directory does not have in their full length.
-func absent(root string, blobs []blob) (missing []blob, err error) {
+// absent returns the blobs that a place does not have in their full length.
+func absent(ctx context.Context, in blobPlace, blobs []blob) (missing []blob, err error) {
+	sizeOf, err := in.contents(ctx)
+	if err != nil {
+		return nil, err
+	}
 	for _, b := range blobs {
-		info, err := os.Stat(b.pathOf(root, files.Content))
-		switch {
-		case errors.Is(err, fs.ErrNotExist), err == nil && info.Size() != b.size:
-			missing = append(missing, b)
-		case err != nil:
+		size, there, err := sizeOf(b)
+		if err != nil {
 			return nil, err
+		}
+		if !there || size != b.size {
+			missing = append(missing, b)
 		}
 	}
 	return missing, nil

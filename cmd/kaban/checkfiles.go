@@ -11,7 +11,6 @@ import (
 
 	"kaban/internal/display"
 	"kaban/internal/files"
-	"kaban/internal/files/disk"
 	"kaban/internal/people"
 	"kaban/internal/store"
 )
@@ -62,12 +61,20 @@ func (c *checkCommand) checkFiles(ctx context.Context, archive store.Archive, st
 	if err != nil {
 		return err
 	}
+	from, err := blobsOfData(c.Data)
+	if err != nil {
+		return err
+	}
+	sizeOf, err := from.contents(ctx)
+	if err != nil {
+		return err
+	}
 	bad := make(map[blob]files.State)
 	for _, b := range all.blobs {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		state, err := c.stateOf(ctx, b)
+		state, err := c.stateOf(ctx, from, sizeOf, b)
 		if err != nil {
 			return err
 		}
@@ -75,7 +82,7 @@ func (c *checkCommand) checkFiles(ctx context.Context, archive store.Archive, st
 			bad[b] = state
 		}
 	}
-	faults, err := c.reportBad(ctx, archive, bad, std)
+	faults, err := c.reportBad(ctx, archive, from, bad, std)
 	if err != nil {
 		return err
 	}
@@ -85,7 +92,7 @@ func (c *checkCommand) checkFiles(ctx context.Context, archive store.Archive, st
 			fmt.Fprintf(std.err, "kaban: %s: its references are counted wrong, by %d\n", files.Key{Kind: files.Content, Hash: hash}, n)
 		}
 	}
-	if err := c.countOrphans(ctx, all, std); err != nil {
+	if err := c.countOrphans(ctx, from, all, std); err != nil {
 		return err
 	}
 	how := "; --files reads them, too"
@@ -94,16 +101,16 @@ func (c *checkCommand) checkFiles(ctx context.Context, archive store.Archive, st
 	}
 	switch {
 	case faults > 0:
-		return fmt.Errorf("%s in %s; no message is damaged, but some offer what is not there: \"kaban restore\" brings files back from a backup", display.Count(faults, "bad file"), c.Data)
+		return fmt.Errorf("%s in %s; no message is damaged, but some offer what is not there: \"kaban restore\" brings files back from a backup", display.Count(faults, "bad file"), from.name)
 	case all.files > 0:
-		fmt.Fprintf(std.err, "kaban: %s: %s in messages or on the way there, which are %s on the disk%s\n", c.Data, display.Count(all.files, "file"), blobCount(all.blobs), how)
+		fmt.Fprintf(std.err, "kaban: %s: %s in messages or on the way there, which are %s %s%s\n", c.Data, display.Count(all.files, "file"), blobCount(all.blobs), from.where(), how)
 	}
 	return nil
 }
 
 // reportBad names the files that are missing or damaged, without those that a server has let go of since
 // the check began.
-func (c *checkCommand) reportBad(ctx context.Context, archive store.Archive, bad map[blob]files.State, std streams) (faults int, err error) {
+func (c *checkCommand) reportBad(ctx context.Context, archive store.Archive, from blobPlace, bad map[blob]files.State, std streams) (faults int, err error) {
 	if len(bad) == 0 {
 		return 0, nil
 	}
@@ -121,28 +128,30 @@ func (c *checkCommand) reportBad(ctx context.Context, archive store.Archive, bad
 }
 
 // stateOf returns how a blob is: by its length, or with --files by its bytes.
-func (c *checkCommand) stateOf(ctx context.Context, b blob) (files.State, error) {
-	path := b.pathOf(c.Data, files.Content)
-	info, err := os.Stat(path)
+func (c *checkCommand) stateOf(ctx context.Context, from blobPlace, sizeOf func(blob) (int64, bool, error), b blob) (files.State, error) {
+	size, there, err := sizeOf(b)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return files.Missing, nil
 	case err != nil:
 		return files.Good, err
-	case info.Size() < b.size:
+	case !there:
+		return files.Missing, nil
+	case size < b.size:
 		return files.Partial, nil
-	case info.Size() > b.size:
+	case size > b.size:
 		return files.Wrong, nil
 	case !c.Files:
 		return files.Good, nil
 	}
-	f, err := os.Open(path)
+	f, _, err := from.open(ctx, b.key(files.Content))
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, files.ErrNotFound) {
+		return files.Missing, nil
+	}
 	if err != nil {
 		return files.Good, err
 	}
 	_, sum, err := files.Sum(ctx, f)
 	if err := errors.Join(err, f.Close()); err != nil {
-		return files.Good, fmt.Errorf("read %s: %w", path, err)
+		return files.Good, fmt.Errorf("read %s: %w", b.key(files.Content), err)
 	}
 	if sum != b.hash {
 		return files.Wrong, nil
@@ -152,21 +161,23 @@ func (c *checkCommand) stateOf(ctx context.Context, b blob) (files.State, error)
 
 // countOrphans counts what nothing refers to, and how much room it takes. A server that was killed while it
 // added a file leaves such bytes.
-func (c *checkCommand) countOrphans(ctx context.Context, all *filesOf, std streams) error {
-	for _, kind := range files.Kinds {
-		// A check makes no directories.
-		if _, err := os.Stat(filepath.Join(c.Data, kind.Folder())); err != nil {
-			return ignore(err, fs.ErrNotExist)
+func (c *checkCommand) countOrphans(ctx context.Context, from blobPlace, all *filesOf, std streams) error {
+	if from.store == nil {
+		for _, kind := range files.Kinds {
+			// A check makes no directories.
+			if _, err := os.Stat(filepath.Join(from.dir, kind.Folder())); err != nil {
+				return ignore(err, fs.ErrNotExist)
+			}
 		}
 	}
-	on, err := disk.Open(c.Data)
+	opened, err := from.opened()
 	if err != nil {
 		return err
 	}
 	var orphans int
 	var size int64
 	for _, kind := range files.Kinds {
-		for info, err := range on.All(ctx, kind) {
+		for info, err := range opened.All(ctx, kind) {
 			if err != nil {
 				return err
 			}

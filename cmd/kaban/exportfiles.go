@@ -33,9 +33,13 @@ func (c *exportCommand) copyFiles(ctx context.Context, archive store.Archive, on
 	if err != nil {
 		return err
 	}
+	from, err := blobsOfData(c.Data)
+	if err != nil {
+		return err
+	}
 	var copied, missing []blob
 	for i := range wanted {
-		b, err := c.copyNamed(ctx, &wanted[i])
+		b, err := c.copyNamed(ctx, from, &wanted[i])
 		switch copied = append(copied, b); {
 		case isMissing(err):
 			missing = append(missing, b)
@@ -43,7 +47,7 @@ func (c *exportCommand) copyFiles(ctx context.Context, archive store.Archive, on
 			return err
 		}
 	}
-	return c.aboutFiles(copied, missing, std)
+	return c.aboutFiles(from, copied, missing, std)
 }
 
 // copyAll copies all files that the database has.
@@ -56,16 +60,20 @@ func (c *exportCommand) copyAll(ctx context.Context, archive store.Archive, std 
 	if err != nil {
 		return err
 	}
-	missing, err := copyBlobs(ctx, c.Data, to, wanted)
+	from, err := blobsOfData(c.Data)
 	if err != nil {
 		return err
 	}
-	return c.aboutFiles(wanted, missing, std)
+	missing, err := copyBlobs(ctx, from, to, wanted)
+	if err != nil {
+		return err
+	}
+	return c.aboutFiles(from, wanted, missing, std)
 }
 
-func (c *exportCommand) aboutFiles(wanted, missing []blob, std streams) error {
+func (c *exportCommand) aboutFiles(from blobPlace, wanted, missing []blob, std streams) error {
 	if len(missing) > 0 {
-		return fmt.Errorf("%s of %s are missing or damaged in %s, such as %s; everything else is exported", blobCount(missing), blobCount(wanted), c.Data, missing[0].key(files.Content))
+		return fmt.Errorf("%s of %s are missing or damaged in %s, such as %s; everything else is exported", blobCount(missing), blobCount(wanted), from.name, missing[0].key(files.Content))
 	}
 	if len(wanted) > 0 {
 		fmt.Fprintf(std.err, "kaban: %s are in %s, checked\n", blobCount(wanted), c.Files)
@@ -86,7 +94,7 @@ func filesWith(ctx context.Context, archive store.Archive, is func(*people.File)
 }
 
 // copyNamed copies a file to DIR/ID/NAME, in place of one that an export has left there.
-func (c *exportCommand) copyNamed(ctx context.Context, f *people.File) (b blob, err error) {
+func (c *exportCommand) copyNamed(ctx context.Context, place blobPlace, f *people.File) (b blob, err error) {
 	b.size = f.Size
 	if b.hash, err = files.ParseHash(f.Hash); err != nil {
 		return b, err
@@ -96,7 +104,7 @@ func (c *exportCommand) copyNamed(ctx context.Context, f *people.File) (b blob, 
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return b, err
 	}
-	from, err := os.Open(b.pathOf(c.Data, files.Content))
+	from, _, err := place.open(ctx, b.key(files.Content))
 	if err != nil {
 		_ = os.Remove(folder) // unless it has something from before
 		return b, err

@@ -8,7 +8,7 @@ import (
 	"sync"
 
 	service "kaban/internal/chat" // chat is a command here
-	"kaban/internal/files/disk"
+	"kaban/internal/files"
 	"kaban/internal/files/keep"
 	"kaban/internal/files/upload"
 	"kaban/internal/picture"
@@ -27,14 +27,10 @@ type keptFiles struct {
 	log      *slog.Logger
 }
 
-// openFiles opens the files of a data directory. There are none in memory.
-func openFiles(data string, log *slog.Logger) (*keptFiles, error) {
+// openFiles opens the files of a data directory, which are in a store. There are none in memory.
+func openFiles(data string, store files.Store, log *slog.Logger) (*keptFiles, error) {
 	if data == inMemory {
 		return nil, nil
-	}
-	store, err := disk.Open(data)
-	if err != nil {
-		return nil, ofData(data, err)
 	}
 	// The settings bound one file, and what an account has.
 	limits := upload.DefaultLimits()

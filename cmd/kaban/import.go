@@ -22,6 +22,7 @@ const (
 
 type importCommand struct {
 	dataFlags
+	placeFlags
 	Files string `placeholder:"DIR" help:"The directory to which \"kaban export --files\" copied the files, to be copied, too."`
 	File  string `arg:"" optional:"" help:"A file that \"kaban export\" wrote. Default: standard input."`
 }
@@ -31,7 +32,7 @@ type importCommand struct {
 func (c *importCommand) Run(std streams) (err error) {
 	ctx, stop := untilInterrupted()
 	defer stop()
-	if err := checkDirectory(c.Data); err != nil {
+	if err := errors.Join(checkDirectory(c.Data), c.placeFlags.check()); err != nil {
 		return err
 	}
 	in, size, name := std.in, int64(-1), "standard input"
@@ -56,12 +57,12 @@ func (c *importCommand) Run(std streams) (err error) {
 
 // importFiles copies the files that the documents of the database refer to, and that it does not have.
 func (c *importCommand) importFiles(ctx context.Context, std streams) (err error) {
-	needs, missing, err := bringFiles(ctx, c.dataFlags, c.Files, progress(std.err, -1, "importing files", ""))
+	needs, missing, place, err := bringFiles(ctx, c.dataFlags, &c.placeFlags, c.Files, progress(std.err, -1, "importing files", ""))
 	switch {
 	case err != nil:
 		return fmt.Errorf("%w; what was imported before stays, and importing again is safe", err)
 	case len(missing) > 0:
-		return fmt.Errorf("%s of %s are neither in %s nor in %s; everything else is imported, and importing again is safe", blobCount(missing), blobCount(needs), c.Files, c.Data)
+		return fmt.Errorf("%s of %s are neither in %s nor in %s; everything else is imported, and importing again is safe", blobCount(missing), blobCount(needs), c.Files, place)
 	}
 	fmt.Fprintf(std.err, "kaban: %s are there, checked\n", blobCount(needs))
 	return nil

@@ -18,6 +18,7 @@ import (
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
 	"kaban/internal/display"
+	"kaban/internal/files"
 	"kaban/internal/index"
 	"kaban/internal/ledger"
 	"kaban/internal/limit"
@@ -56,6 +57,7 @@ type serveCommand struct {
 	LogFormat      string        `placeholder:"FORMAT" enum:"text,json" env:"KABAN_LOG_FORMAT" default:"text" help:"How the log is written to standard error: text, or json, one object per line. Default: ${default}."`
 	LogLevel       string        `placeholder:"LEVEL" enum:"debug,info,warn,error" env:"KABAN_LOG_LEVEL" default:"info" help:"The least level of lines in the log: debug, info, warn or error. Default: ${default}."`
 	backupFlags    `embed:""`
+	s3Flags        `embed:""`
 	Pprof          bool   `env:"KABAN_PPROF" help:"Serve Go's profiles at /debug/pprof/ of the metrics:// address."`
 	Config         string `placeholder:"FILE" env:"KABAN_CONFIG" help:"TOML file with the names of these flags as keys, with \"_\" instead of \"-\", and the limits in a table [limits]. Flags and environment variables override it."`
 
@@ -303,12 +305,16 @@ func forgetIn(x *index.Index) func(context.Context, []store.Run) error {
 // services starts the services of a server.
 func (c *serveCommand) services(kept store.Store, d *dispatch.Dispatcher, found *index.Index, limits *limit.Limits, policy peer.Policy, log *slog.Logger) (*services, error) {
 	options := account.Options{Log: log, SignIns: limits.SignIns, Exempt: exempt(policy)}
+	blobs, err := c.blobs(kept, log)
+	if err != nil {
+		return nil, err
+	}
 	endHashing := hashApart(&options, log)
 	rooms := service.Options{MaxContent: c.MaxContent, Rooms: limits.Rooms, Searches: limits.Searches, Exempt: exempt(policy), EraseIndex: found.Erase, ForgetIndex: forgetIn(found)}
 	if c.erased != nil {
 		rooms.RecordErased = c.erased.RecordAccounts
 	}
-	shared, err := newServices(context.Background(), c.Data, kept, d, rooms, options)
+	shared, err := newServices(context.Background(), c.Data, kept, blobs, d, rooms, options)
 	if err != nil {
 		endHashing()
 		return nil, err
@@ -318,6 +324,19 @@ func (c *serveCommand) services(kept store.Store, d *dispatch.Dispatcher, found 
 	shared.rooms.SetIndex(found)
 	shared.backups = c.backups(kept, log)
 	return shared, nil
+}
+
+// blobs opens the store of files; nil in memory, where there are none.
+func (c *serveCommand) blobs(kept store.Store, log *slog.Logger) (files.Store, error) {
+	if c.Data == inMemory {
+		return nil, nil
+	}
+	ctx := context.Background()
+	blobs, err := takePlace(ctx, c.Data, c.s3Flags, func() ([]blob, error) { return blobsIn(ctx, kept) }, log)
+	if err != nil {
+		return nil, ofData(c.Data, err)
+	}
+	return blobs, nil
 }
 
 // wait drains the front ends after a failure or a signal.

@@ -10,6 +10,7 @@ import (
 	"kaban/internal/backup"
 	service "kaban/internal/chat" // chat is a command here
 	"kaban/internal/dispatch"
+	"kaban/internal/files"
 	"kaban/internal/hook"
 	"kaban/internal/index"
 	"kaban/internal/store"
@@ -32,8 +33,8 @@ type services struct {
 	endHashing func()
 }
 
-// newServices starts the services over a store. Hooks that are files move into it.
-func newServices(ctx context.Context, data string, kept store.Store, d *dispatch.Dispatcher, chatOptions service.Options, options account.Options) (*services, error) {
+// newServices starts the services over a store, and over one with files. Hooks that are files move into it.
+func newServices(ctx context.Context, data string, kept store.Store, blobs files.Store, d *dispatch.Dispatcher, chatOptions service.Options, options account.Options) (*services, error) {
 	log := options.Log
 	if data != inMemory {
 		imported, err := hook.Import(ctx, kept, data)
@@ -44,12 +45,12 @@ func newServices(ctx context.Context, data string, kept store.Store, d *dispatch
 			log.Info("moved hooks of an older version into the database", "hooks", imported)
 		}
 	}
-	files, err := openFiles(data, log)
+	uploads, err := openFiles(data, blobs, log)
 	if err != nil {
 		return nil, err
 	}
-	if files != nil {
-		chatOptions.Blobs = files.keeper
+	if uploads != nil {
+		chatOptions.Blobs = uploads.keeper
 	}
 	chatOptions.Log = log
 	chatOptions.EraseAudit = func(ctx context.Context, id string) error { return account.EraseFromAudit(ctx, kept, id) }
@@ -57,7 +58,7 @@ func newServices(ctx context.Context, data string, kept store.Store, d *dispatch
 	if err != nil {
 		return nil, fmt.Errorf("start: %w", err)
 	}
-	s := &services{rooms: rooms, claim: newClaimFile(data, log), dispatcher: d, files: files, endHashing: func() {}}
+	s := &services{rooms: rooms, claim: newClaimFile(data, log), dispatcher: d, files: uploads, endHashing: func() {}}
 	s.log = log
 	s.owned.Store(rooms.IsClaimed())
 	options.OnRevoked, options.OnChanged, options.OnSettings = rooms.Revoke, rooms.AccountChanged, s.settingChanged

@@ -65,6 +65,7 @@ func (c *serveCommand) checkRanges() error {
 		inRange(c, "drain-timeout", c.DrainTimeout, 0, math.MaxInt64, ""),
 		inRange(c, "backup-keep", c.BackupKeep, 1, backup.MaxKeep, ""),
 		c.checkBackup(),
+		c.checkS3(),
 	)
 }
 

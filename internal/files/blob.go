@@ -140,6 +140,7 @@ var (
 type UnreachableError struct {
 	Store  string // what it is, without secrets
 	Advice string // what its operator can do
+	Final  bool   // it cannot until its operator does that: waiting is of no use
 	Err    error
 }
 

@@ -80,13 +80,43 @@ func (s *Store) Add(ctx context.Context, key files.Key, staged files.Staged) err
 	if err := staged.Matches(key); err != nil {
 		return err
 	}
-	if err := s.add(ctx, key, staged); err != nil {
+	return s.add(ctx, key, staged, func(draft string) error {
+		switch err := s.link(staged.Path, draft); {
+		case err == nil:
+			return os.Chmod(draft, 0o600)
+		case errors.Is(err, fs.ErrNotExist):
+			return err
+		}
+		return copyFile(ctx, draft, staged.Path)
+	})
+}
+
+// AddFrom is Add for bytes that are no file here. It calls open if the blob is not there yet, reads to the
+// end, and compares what it has read with the size and the sum.
+func (s *Store) AddFrom(ctx context.Context, key files.Key, staged files.Staged, open func() (io.ReadCloser, error)) error {
+	if err := staged.Matches(key); err != nil {
+		return err
+	}
+	return s.add(ctx, key, staged, func(draft string) error {
+		from, err := open()
+		if err != nil {
+			return err
+		}
+		// A source without an end is no reason to fill the disk.
+		err = copyTo(ctx, draft, io.LimitReader(from, staged.Size+1))
+		return errors.Join(err, from.Close())
+	})
+}
+
+// add adds a blob, if it is not there yet, whose draft a function fills.
+func (s *Store) add(ctx context.Context, key files.Key, staged files.Staged, fill func(draft string) error) error {
+	if err := s.addDraft(ctx, key, staged, fill); err != nil {
 		return s.explain("add "+key.String(), err)
 	}
 	return nil
 }
 
-func (s *Store) add(ctx context.Context, key files.Key, staged files.Staged) (err error) {
+func (s *Store) addDraft(ctx context.Context, key files.Key, staged files.Staged, fill func(draft string) error) (err error) {
 	final := s.path(key)
 	dir := filepath.Dir(final)
 	if err := s.makeShard(key); err != nil {
@@ -103,7 +133,7 @@ func (s *Store) add(ctx context.Context, key files.Key, staged files.Staged) (er
 			err = errors.Join(err, ignore(os.Remove(draft), fs.ErrNotExist))
 		}
 	}()
-	if err := s.fill(ctx, draft, staged); err != nil {
+	if err := s.fill(ctx, draft, staged, fill); err != nil {
 		return err
 	}
 	failpoint.Point("blob.filled")
@@ -148,16 +178,9 @@ func (s *Store) has(ctx context.Context, final string, staged files.Staged) (boo
 	return true, disk.SyncDirectory(filepath.Dir(final))
 }
 
-// fill makes a draft with the bytes of a staged file, durable but for its name.
-func (s *Store) fill(ctx context.Context, draft string, staged files.Staged) error {
-	if err := s.link(staged.Path, draft); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		if err := copyFile(ctx, draft, staged.Path); err != nil {
-			return err
-		}
-	} else if err := os.Chmod(draft, 0o600); err != nil {
+// fill makes a draft with the bytes that a blob should have, durable but for its name.
+func (s *Store) fill(ctx context.Context, draft string, staged files.Staged, fill func(draft string) error) error {
+	if err := fill(draft); err != nil {
 		return err
 	}
 	failpoint.Point("blob.linked")
@@ -185,17 +208,22 @@ func verify(ctx context.Context, path string, staged files.Staged) error {
 }
 
 // copyFile copies a file to a new one.
-func copyFile(ctx context.Context, to, from string) (err error) {
+func copyFile(ctx context.Context, to, from string) error {
 	in, err := os.Open(from)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
+	return copyTo(ctx, to, in)
+}
+
+// copyTo writes a new file.
+func copyTo(ctx context.Context, to string, from io.Reader) error {
 	out, err := disk.OpenFile(to, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = files.Copy(ctx, &writer{out, 0}, in)
+	_, err = files.Copy(ctx, &writer{out, 0}, from)
 	return errors.Join(err, out.Close())
 }
 

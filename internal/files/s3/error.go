@@ -26,24 +26,24 @@ func (s *Store) explain(ctx context.Context, what string, err error) error {
 	}
 	answer := minio.ToErrorResponse(err)
 	status := answer.StatusCode
-	advice := "see that the endpoint is right and can be reached"
+	advice, final := "see that the endpoint is right and can be reached", false
 	switch {
 	case isMissing(err):
 		return fmt.Errorf("%s: %w", what, files.ErrNotFound)
 	case slices.Contains(fullCodes, answer.Code), status == http.StatusInsufficientStorage:
 		return fmt.Errorf("%s: %w: %w", what, files.ErrNoSpace, err)
 	case answer.Code == minio.NoSuchBucket:
-		advice = "create the bucket, or correct its name"
+		advice, final = "create the bucket, or correct its name", true
 	case answer.Code == "RequestTimeTooSkewed":
 		advice = "set the clock of this machine"
 	case slices.Contains(regionCodes, answer.Code):
-		advice = "correct the region of the bucket"
+		advice, final = "correct the region of the bucket", true
 	case slices.Contains(keyCodes, answer.Code), status == http.StatusForbidden, status == http.StatusUnauthorized:
-		advice = "see that the keys are right and may list the bucket, and read, write and delete its objects"
+		advice, final = "see that the keys are right and may list the bucket, and read, write and delete its objects", true
 	case status >= http.StatusInternalServerError, status == http.StatusTooManyRequests, answer.Code == "SlowDown":
 		advice = "the service is overloaded or broken: try again later"
 	case status >= http.StatusBadRequest:
-		advice = "see that the endpoint speaks S3, and whether it takes the bucket in the host or in the path"
+		advice, final = "see that the endpoint speaks S3, and whether it takes the bucket in the host or in the path", true
 	}
-	return fmt.Errorf("%s: %w", what, &files.UnreachableError{Store: s.name, Advice: advice, Err: err})
+	return fmt.Errorf("%s: %w", what, &files.UnreachableError{Store: s.name, Advice: advice, Final: final, Err: err})
 }

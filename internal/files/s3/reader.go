@@ -82,8 +82,10 @@ func (r *reader) read(p []byte) (n int, err error) {
 // ask asks for the object from the position on. It must be the one that was opened.
 func (r *reader) ask() (io.ReadCloser, error) {
 	var options minio.GetObjectOptions
-	if err := options.SetRange(r.at, 0); r.at > 0 && err != nil {
-		return nil, err
+	if r.at > 0 { // from 0 to 0 would be the first byte
+		if err := options.SetRange(r.at, 0); err != nil {
+			return nil, err
+		}
 	}
 	if r.etag != "" {
 		if err := options.SetMatchETag(r.etag); err != nil {

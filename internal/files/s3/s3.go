@@ -7,12 +7,17 @@
 // Requests are repeated a few times, then there is an error. Nothing waits for a service
 // that does not answer for longer than Config.Stall at a time, and nothing holds more of an
 // object than a buffer.
+//
+// A store with an owner keeps its name in an object, and adds and removes nothing beside
+// that of another owner: two servers on one prefix would remove each other's objects.
 package s3
 
 import (
 	"context"
+	"crypto/md5"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -22,6 +27,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/minio/minio-go/v7"
@@ -47,19 +53,34 @@ const (
 
 // Config says where the bucket is. The keys are read by whoever makes it.
 type Config struct {
-	Endpoint  string // host or host:port
-	Bucket    string
-	Prefix    string // in front of all paths of objects, without a slash at the beginning; may be empty
-	Region    string // "" asks the service for it
-	PathStyle bool   // the bucket is in the path of addresses, not in the host
-	TLS       bool
-	RootCAs   *x509.CertPool // nil: those of the system
-	AccessKey string
-	SecretKey string
+	Endpoint   string // host or host:port
+	Bucket     string
+	Prefix     string // in front of all paths of objects, without a slash at the beginning; may be empty
+	Region     string // "" asks the service for it
+	Addressing Addressing
+	TLS        bool
+	RootCAs    *x509.CertPool // nil: those of the system
+	AccessKey  string
+	SecretKey  string
+	// Owner is who adds and removes objects, in letters and digits. "" checks nothing: for
+	// whoever only reads.
+	Owner string
 	// Stall is how long the service may take to accept a connection, to take or send the next
 	// bytes, or to begin its answer. 0 is DefaultStall.
 	Stall time.Duration
 }
+
+// Addressing says where addresses of objects have the bucket.
+type Addressing uint8
+
+// The ways to address a bucket.
+const (
+	Auto   Addressing = iota // in the host at Amazon, Google and Alibaba, in the path elsewhere
+	InHost                   // bucket.endpoint/object
+	InPath                   // endpoint/bucket/object
+)
+
+var lookups = [...]minio.BucketLookupType{Auto: minio.BucketLookupAuto, InHost: minio.BucketLookupDNS, InPath: minio.BucketLookupPath}
 
 // Store is a files.Store in a bucket.
 type Store struct {
@@ -68,25 +89,24 @@ type Store struct {
 	c      Config
 	name   string
 	locks  files.Locks // so that no Remove meets an Add between the request and its confirmation
+
+	owned atomic.Bool   // the objects are known to be the owner's
+	turn  chan struct{} // has one element while somebody asks whose they are
 }
 
-// Open returns the store in a bucket, after it has asked whether the bucket is there. Any error is an
-// UnreachableError, or a mistake in the configuration.
-func Open(ctx context.Context, c Config) (*Store, error) {
+// New returns the store in a bucket. It asks the service nothing: an error is a mistake in the
+// configuration.
+func New(c Config) (*Store, error) {
 	if c.Stall == 0 {
 		c.Stall = DefaultStall
 	}
 	c.Prefix = strings.Trim(c.Prefix, "/")
-	lookup := minio.BucketLookupDNS
-	if c.PathStyle {
-		lookup = minio.BucketLookupPath
-	}
 	options := minio.Options{
 		Creds:        credentials.NewStaticV4(c.AccessKey, c.SecretKey, ""),
 		Secure:       c.TLS,
 		Transport:    newTransport(c),
 		Region:       c.Region,
-		BucketLookup: lookup,
+		BucketLookup: lookups[c.Addressing],
 		MaxRetries:   tries,
 	}
 	client, err := minio.NewCore(c.Endpoint, &options)
@@ -98,18 +118,24 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the file store in S3: %w", err)
 	}
-	s := &Store{client: client, once: once, c: c, name: "s3://" + path.Join(c.Bucket, c.Prefix) + " at " + c.Endpoint}
-	ctx, cancel := s.brief(ctx)
-	defer cancel()
-	there, err := client.BucketExists(ctx, c.Bucket)
-	if err == nil && !there {
-		err = minio.ErrorResponse{Code: minio.NoSuchBucket, Message: "the bucket does not exist"}
-	}
+	name := "s3://" + path.Join(c.Bucket, c.Prefix) + " at " + c.Endpoint
+	return &Store{client: client, once: once, c: c, name: name, turn: make(chan struct{}, 1)}, nil
+}
+
+// Open is New, and Ready.
+func Open(ctx context.Context, c Config) (*Store, error) {
+	s, err := New(c)
 	if err != nil {
-		return nil, s.explain(ctx, "open the file store in S3", err)
+		return nil, err
+	}
+	if err := s.Ready(ctx); err != nil {
+		return nil, err
 	}
 	return s, nil
 }
+
+// String returns what the store is, without secrets.
+func (s *Store) String() string { return s.name }
 
 // newTransport returns one whose connections end when nothing moves.
 func newTransport(c Config) *http.Transport {
@@ -173,11 +199,15 @@ func (s *Store) Add(ctx context.Context, key files.Key, staged files.Staged) err
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	defer f.Close()
-	size, sum, err := files.Sum(ctx, f)
+	tag := md5.New() // not for security: services call an object by it
+	size, sum, err := files.Sum(ctx, io.TeeReader(f, tag))
 	if err == nil {
 		err = staged.Verify(size, sum)
 	}
 	if err != nil {
+		return fmt.Errorf("%s: %w", what, err)
+	}
+	if err := s.own(ctx); err != nil {
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	unlock, err := s.locks.Lock(ctx, key.Hash)
@@ -185,10 +215,22 @@ func (s *Store) Add(ctx context.Context, key files.Key, staged files.Staged) err
 		return fmt.Errorf("%s: %w", what, err)
 	}
 	defer unlock()
+	if s.has(ctx, key, size, hex.EncodeToString(tag.Sum(nil))) {
+		return nil
+	}
 	if err := s.send(ctx, what, key, f, size, sum); err != nil {
 		return err
 	}
 	return s.confirm(ctx, what, key, size)
+}
+
+// has reports whether an object is known to be there with these bytes. Services that encrypt objects
+// with keys of their own call them by something else, so theirs are sent again.
+func (s *Store) has(ctx context.Context, key files.Key, size int64, tag string) bool {
+	brief, cancel := s.brief(ctx)
+	defer cancel()
+	info, err := s.once.StatObject(brief, s.c.Bucket, s.object(key), minio.StatObjectOptions{})
+	return err == nil && info.Size == size && strings.Trim(info.ETag, `"`) == tag
 }
 
 // send sends an object, in a few tries.
@@ -225,18 +267,40 @@ func (s *Store) confirm(ctx context.Context, what string, key files.Key, size in
 	return s.explain(brief, what, err)
 }
 
-// Open is that of files.Store. The context holds for reading, too.
+// Open is that of files.Store. The context holds for reading, too. The object is asked for by the
+// first Read, so that a client with a part of it, or with all of it, costs no more than that.
 func (s *Store) Open(ctx context.Context, key files.Key) (io.ReadSeekCloser, files.Info, error) {
-	body, info, _, err := s.client.GetObject(ctx, s.c.Bucket, s.object(key), minio.GetObjectOptions{})
+	info, err := s.stat(ctx, key)
 	if err != nil {
-		return nil, files.Info{}, s.explain(ctx, "open "+key.String(), err)
+		return nil, files.Info{}, err
 	}
-	r := &reader{s: s, ctx: ctx, info: files.Info{Key: key, Size: info.Size, Time: info.LastModified}, etag: info.ETag, body: body}
+	r := &reader{s: s, ctx: ctx, info: files.Info{Key: key, Size: info.Size, Time: info.LastModified}, etag: info.ETag}
 	return r, r.info, nil
+}
+
+// stat asks what an object is. The answer to a HEAD has no body, so it does not say why it is refused, nor
+// whether the object is missing or the bucket; that to a GET does.
+func (s *Store) stat(ctx context.Context, key files.Key) (minio.ObjectInfo, error) {
+	brief, cancel := s.brief(ctx)
+	defer cancel()
+	info, err := s.client.StatObject(brief, s.c.Bucket, s.object(key), minio.StatObjectOptions{})
+	if isRefused(minio.ToErrorResponse(err).StatusCode) {
+		var body io.ReadCloser
+		if body, info, _, err = s.client.GetObject(brief, s.c.Bucket, s.object(key), minio.GetObjectOptions{}); err == nil {
+			body.Close()
+		}
+	}
+	if err != nil {
+		return info, s.explain(brief, "open "+key.String(), err)
+	}
+	return info, nil
 }
 
 // Remove is that of files.Store.
 func (s *Store) Remove(ctx context.Context, key files.Key) error {
+	if err := s.own(ctx); err != nil {
+		return fmt.Errorf("remove %s: %w", key, err)
+	}
 	unlock, err := s.locks.Lock(ctx, key.Hash)
 	if err != nil {
 		return fmt.Errorf("remove %s: %w", key, err)
@@ -275,8 +339,7 @@ func (s *Store) All(ctx context.Context, kind files.Kind) iter.Seq2[files.Info, 
 // not.
 func (s *Store) again(ctx context.Context, what string, try int, err error) error {
 	status := minio.ToErrorResponse(err).StatusCode
-	final := status >= 400 && status < 500 && status != http.StatusTooManyRequests && status != http.StatusRequestTimeout
-	if final || status == http.StatusInsufficientStorage || try >= tries || ctx.Err() != nil {
+	if isRefused(status) || status == http.StatusInsufficientStorage || try >= tries || ctx.Err() != nil {
 		return s.explain(ctx, what, err)
 	}
 	select {
@@ -287,8 +350,17 @@ func (s *Store) again(ctx context.Context, what string, try int, err error) erro
 	}
 }
 
-// Tidy is that of files.Store. A request that was interrupted leaves nothing.
-func (s *Store) Tidy(context.Context) (removed int, err error) { return 0, nil }
+// Tidy is that of files.Store. A request that was interrupted leaves nothing, but somebody may have taken
+// the objects over: whoever looks for objects that nothing needs calls Tidy first.
+func (s *Store) Tidy(ctx context.Context) (removed int, err error) {
+	s.owned.Store(false)
+	return 0, s.own(ctx)
+}
+
+// isRefused reports whether the same request will get the same answer.
+func isRefused(status int) bool {
+	return status >= 400 && status < 500 && status != http.StatusTooManyRequests && status != http.StatusRequestTimeout
+}
 
 // isMissing reports whether the bucket is there and the object is not.
 func isMissing(err error) bool { return minio.ToErrorResponse(err).Code == minio.NoSuchKey }

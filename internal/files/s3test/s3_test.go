@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -39,7 +40,15 @@ type service struct {
 
 func TestMain(m *testing.M) {
 	childtest.AtOnce(8)
-	os.Exit(m.Run())
+	var err error
+	if programDir, err = os.MkdirTemp("", "kaban-s3"); err != nil {
+		log.Fatal(err)
+	}
+	code := m.Run()
+	if err := os.RemoveAll(programDir); err != nil {
+		log.Fatal(err)
+	}
+	os.Exit(code)
 }
 
 func newService(t *testing.T) *service {
@@ -76,7 +85,7 @@ func (s *service) set(fault func(http.ResponseWriter, *http.Request, http.Handle
 
 func (s *service) config() s3.Config {
 	return s3.Config{
-		Endpoint: strings.TrimPrefix(s.URL, "http://"), Bucket: bucket, PathStyle: true, Region: "us-east-1",
+		Endpoint: strings.TrimPrefix(s.URL, "http://"), Bucket: bucket, Addressing: s3.InPath, Region: "us-east-1",
 		AccessKey: "key", SecretKey: "the-secret-key", Stall: s3.DefaultStall,
 	}
 }
@@ -168,7 +177,12 @@ func stall(_ http.ResponseWriter, r *http.Request, _ http.Handler) {
 
 // stallHalfway begins an answer and does not end it.
 func stallHalfway(w http.ResponseWriter, r *http.Request, next http.Handler) {
-	if r.Method != http.MethodGet {
+	switch r.Method {
+	case http.MethodHead:
+		next.ServeHTTP(w, r)
+		return
+	case http.MethodGet:
+	default:
 		stall(w, r, next)
 		return
 	}
@@ -230,6 +244,7 @@ func TestFaults(t *testing.T) {
 		"503":            {refuse(503, "ServiceUnavailable"), "try again later", 20},
 		"slow down":      {refuse(503, "SlowDown"), "try again later", 20},
 		"429":            {refuse(429, "TooManyRequests"), "try again later", 20},
+		"wrong region":   {refuse(400, "AuthorizationHeaderMalformed"), "region", 2},
 		"403":            {refuse(403, "AccessDenied"), "keys", 2},
 		"wrong keys":     {refuse(403, "SignatureDoesNotMatch"), "keys", 2},
 		"no bucket":      {refuse(404, "NoSuchBucket"), "create the bucket", 2},
@@ -270,6 +285,153 @@ func TestFaults(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Only what a client reads of an object is asked for, and what is there already is not sent again.
+func TestNoByteTooMany(t *testing.T) {
+	t.Parallel()
+	service := newService(t)
+	store := service.open(t)
+	data := filestest.Bytes(6, 100_000)
+	key, staged := filestest.Stage(t, data)
+	if err := store.Add(t.Context(), key, staged); err != nil {
+		t.Fatal(err)
+	}
+	var asked []string
+	service.set(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		asked = append(asked, strings.TrimSpace(r.Method+" "+r.Header.Get("Range")))
+		next.ServeHTTP(w, r)
+	})
+	f, info, err := store.Open(t.Context(), key)
+	if err != nil || info.Size != int64(len(data)) {
+		t.Fatal(info, err)
+	}
+	if _, err := f.Seek(99_000, io.SeekStart); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(f); err != nil || !bytes.Equal(got, data[99_000:]) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	if err := errors.Join(f.Close(), store.Add(t.Context(), key, staged)); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"HEAD", "GET bytes=99000-", "HEAD"}; !slices.Equal(asked, want) {
+		t.Errorf("the service is asked %q, want %q", asked, want)
+	}
+	// Others bytes of the same length are.
+	service.set(nil)
+	service.put(t, key.Path(), make([]byte, len(data)))
+	if err := store.Add(t.Context(), key, staged); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := filestest.Read(t, store, key); !bytes.Equal(got, data) {
+		t.Error("a damaged object is not mended")
+	}
+}
+
+// owned returns a store that adds and removes objects for an owner.
+func (s *service) owned(t *testing.T, owner string) *s3.Store {
+	t.Helper()
+	c := s.config()
+	c.Owner = owner
+	store, err := s3.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store
+}
+
+// wantRefused checks that a store does not change what is another owner's, and says so.
+func wantRefused(t *testing.T, store *s3.Store) {
+	t.Helper()
+	key, staged := filestest.Stage(t, []byte("x"))
+	_, tidied := store.Tidy(t.Context())
+	for what, err := range map[string]error{
+		"Add": store.Add(t.Context(), key, staged), "Remove": store.Remove(t.Context(), key), "Tidy": tidied, "Ready": store.Ready(t.Context()),
+	} {
+		if e, ok := errors.AsType[*files.UnreachableError](err); !ok || !e.Final || !strings.Contains(err.Error(), "another data directory") {
+			t.Errorf("%s of what is another's: %v", what, err)
+		}
+	}
+}
+
+// Two data directories on the same objects would remove each other's.
+func TestOwners(t *testing.T) {
+	t.Parallel()
+	service := newService(t)
+	first, second := service.owned(t, "first"), service.owned(t, "second")
+	key := filestest.Add(t, first, []byte("first"))
+	wantRefused(t, second)
+	if got, _ := filestest.Read(t, second, key); string(got) != "first" {
+		t.Errorf("another owner reads %q", got)
+	}
+	if err := service.owned(t, "first").Ready(t.Context()); err != nil {
+		t.Errorf("the same owner again: %v", err)
+	}
+	if err := second.TakeOver(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	filestest.Add(t, second, []byte("second"))
+	if _, err := first.Tidy(t.Context()); err == nil {
+		t.Error("the former owner would look for objects that it does not need")
+	}
+	wantRefused(t, first)
+	if err := second.Remove(t.Context(), key); err != nil {
+		t.Error(err)
+	}
+}
+
+// Of two that are new at the same moment one becomes the owner.
+func TestOneOwner(t *testing.T) {
+	t.Parallel()
+	service := newService(t)
+	var asked sync.WaitGroup
+	asked.Add(2)
+	service.set(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if r.Method == http.MethodPut { // after both have found nobody
+			asked.Done()
+			asked.Wait()
+		}
+		next.ServeHTTP(w, r)
+	})
+	results := make(chan error, 2)
+	for _, owner := range []string{"first", "second"} {
+		store := service.owned(t, owner)
+		go func() { results <- store.Ready(t.Context()) }()
+	}
+	one, other := <-results, <-results
+	if (one == nil) == (other == nil) {
+		t.Errorf("the results are %v and %v", one, other)
+	}
+}
+
+// A service without conditional requests works, too.
+func TestOwnerWithoutConditions(t *testing.T) {
+	t.Parallel()
+	service := newService(t)
+	service.set(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if r.Header.Get("If-None-Match") != "" {
+			refuse(501, "NotImplemented")(w, r, next)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+	filestest.Add(t, service.owned(t, "first"), []byte("x"))
+	wantRefused(t, service.owned(t, "second"))
+}
+
+// A service that is away when a store is opened is asked whose the objects are when it is back.
+func TestOwnerLater(t *testing.T) {
+	t.Parallel()
+	service := newService(t)
+	store := service.owned(t, "first")
+	service.set(refuse(503, "ServiceUnavailable"))
+	if e, ok := errors.AsType[*files.UnreachableError](store.Ready(t.Context())); !ok || e.Final {
+		t.Errorf("got %v", e)
+	}
+	service.set(nil)
+	filestest.Add(t, store, []byte("x"))
+	wantRefused(t, service.owned(t, "second"))
 }
 
 // A service that refuses once or twice is asked again.
@@ -325,8 +487,11 @@ func TestCutAnswers(t *testing.T) {
 	key := filestest.Add(t, store, data)
 	var gets atomic.Int64
 	service.set(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
-		gets.Add(1)
-		next.ServeHTTP(&cutter{w, 1<<20 + 5}, r)
+		if r.Method == http.MethodGet {
+			gets.Add(1)
+			w = &cutter{w, 1<<20 + 5}
+		}
+		next.ServeHTTP(w, r)
 	})
 	if got, _ := filestest.Read(t, store, key); !bytes.Equal(got, data) {
 		t.Errorf("%d bytes", len(got))
