@@ -16,6 +16,13 @@ import (
 // share has somebody upload a file, and post it.
 func (m *model) share() {
 	by := m.pick("by", everyone...)
+	if p := m.newPaper(by); p != nil && rapid.IntRange(0, 3).Draw(m.rt, "loose") > 0 {
+		m.postPaper(by, m.pickDen(), p)
+	}
+}
+
+// newPaper has somebody upload a file. It is nil if that is not allowed.
+func (m *model) newPaper(by string) *paper {
 	allowed := access.Can(access.Upload, m.facts(by, new(den), false)) == access.Allowed
 	name := fmt.Sprint("file", len(m.papers))
 	f, err := m.as(by).AddFile(m.t.Context(), Upload{Name: name, Size: 3, Type: "text/plain", Hash: hashOf(name)})
@@ -24,14 +31,12 @@ func (m *model) share() {
 		m.rt.Fatalf("%q uploads: %v, allowed %t", by, err, allowed)
 	}
 	if !allowed {
-		return
+		return nil
 	}
 	p := &paper{id: f.ID, owner: by}
 	m.papers = append(m.papers, p)
 	m.counts["upload"]++
-	if rapid.IntRange(0, 3).Draw(m.rt, "loose") > 0 {
-		m.postPaper(by, m.pickDen(), p)
-	}
+	return p
 }
 
 // attach has somebody post any file.
