@@ -155,7 +155,7 @@ func (c *backupCommand) aboutFiles(std streams, needs []blob) error {
 	}
 	err := fmt.Errorf("%s are missing or damaged in %s, and so in the backup, such as %s; \"kaban check --files\" names them", blobCount(c.missing), c.place(), c.missing[0].key(files.Content))
 	if c.Whole { // on a schedule: a backup of all the rest is good, and counts
-		fmt.Fprintln(std.err, "kaban: warning:", err)
+		fmt.Fprintln(std.err, backupWarning+err.Error())
 		return nil
 	}
 	return fmt.Errorf("the backup has everything else: %w", err)

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -203,6 +204,15 @@ func TestBackupOfMissingFiles(t *testing.T) {
 	wantRun(t, exitDone, []string{"warning"}, backupCommandLine(data, scheduled)...)
 	if _, err := os.Stat(scheduled); err != nil {
 		t.Error(err)
+	}
+	// The process that makes it on a schedule has the warning in the log of the server.
+	t.Setenv(asCommand, "1")
+	var log bytes.Buffer
+	if err := makeBackup(t.Context(), data, filepath.Join(backups, "next.db"), slog.New(slog.NewTextHandler(&log, nil))); err != nil {
+		t.Fatal(err)
+	}
+	if said := log.String(); !strings.Contains(said, "level=WARN") || !strings.Contains(said, "next.db") || !strings.Contains(said, "1 file (8 B) are missing or damaged") {
+		t.Errorf("the log has %q", said)
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"io"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -106,7 +107,7 @@ func TestMakeBackupLowersNoThreadHere(t *testing.T) {
 		t.Fatal(err)
 	}
 	before, _ := priorities(t)
-	if err := makeBackup(t.Context(), data, file); err != nil {
+	if err := makeBackup(t.Context(), data, file, slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(file); err != nil {

@@ -62,7 +62,7 @@ func (c *serveCommand) backups(kept store.Store, log *slog.Logger) *backup.Servi
 	dir := c.backupDir()
 	return backup.New(backup.Config{
 		Every: c.BackupEvery, Keep: c.BackupKeep, Dir: dir, Log: log,
-		Make: func(ctx context.Context, file string) error { return makeBackup(ctx, c.Data, file) },
+		Make: func(ctx context.Context, file string) error { return makeBackup(ctx, c.Data, file, log) },
 		Room: func() error { return roomFor(kept, dir) },
 		Tidy: func(ctx context.Context) error { return tidyBackupFiles(ctx, dir, time.Now()) },
 	})
@@ -114,8 +114,8 @@ func backupCommandLine(data, file string) []string {
 
 // makeBackup runs "kaban backup" in a process of its own, so that the server keeps its
 // memory, its locks and its share of the processor: SQLite's locks do not separate two
-// users in one process, and where the system can, that process takes the lowest priority.
-func makeBackup(ctx context.Context, data, file string) error {
+// users in one process, and where the system can, that process takes the lowest priority. What it warns of goes to the log.
+func makeBackup(ctx context.Context, data, file string, log *slog.Logger) error {
 	program, err := ourselves()
 	if err != nil {
 		return err
@@ -129,6 +129,11 @@ func makeBackup(ctx context.Context, data, file string) error {
 	c.WaitDelay = backupGrace
 	detach(c)
 	inThread(func() { err = c.Run() })
+	if err == nil {
+		for _, warning := range warningsIn(complaint.String()) {
+			log.Warn("a backup was made, and something is missing in it", "path", file, "what", warning)
+		}
+	}
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
@@ -136,6 +141,20 @@ func makeBackup(ctx context.Context, data, file string) error {
 		return errors.New(strings.ReplaceAll(strings.ReplaceAll(text, "\nkaban: ", "; "), "kaban: ", ""))
 	}
 	return fmt.Errorf("the process that makes the backup: %w", err)
+}
+
+// backupWarning begins a line of "kaban backup --whole" about something that is missing, and does not
+// fail the backup.
+const backupWarning = "kaban: warning: "
+
+// warningsIn returns what a process has warned of.
+func warningsIn(output string) (all []string) {
+	for line := range strings.Lines(output) {
+		if text, ok := strings.CutPrefix(strings.TrimSpace(line), backupWarning); ok {
+			all = append(all, text)
+		}
+	}
+	return all
 }
 
 // inThread runs a function in a thread that runs nothing else, see detach.

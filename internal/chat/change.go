@@ -181,6 +181,9 @@ func (c *Chat) refusal(all *changes, d *kaban.Draft, target *store.Entry) error 
 			break
 		}
 	}
+	if verdict == access.Allowed && d.Kind == kaban.KindDelete && target != nil && target.Files != "" {
+		c.releasing()
+	}
 	return refusalOf(verdict, action)
 }
 

@@ -207,6 +207,7 @@ type Chat struct {
 	tasksLeft   atomic.Bool // some have failed
 	eraser      eraser
 	blobs       Blobs                                    // nil: there are none
+	releases    chan struct{}                            // has room for one: messages with files go
 	eraseIndex  func(context.Context) error              // nil: there is no index
 	forgetIndex func(context.Context, []store.Run) error // nil: there is no index
 	// eraseAudit is Options.EraseAudit.
@@ -246,7 +247,7 @@ func New(ctx context.Context, d *dispatch.Dispatcher, options Options) (*Chat, e
 	c.eraseIndex, c.forgetIndex, c.recordErased = options.EraseIndex, options.ForgetIndex, options.RecordErased
 	c.eraseAudit, c.blobs = options.EraseAudit, options.Blobs
 	c.seeking = limit.NewQueue(limit.HalfOfProcessors(), maxSeeking)
-	c.retain, c.elapsed = make(chan struct{}, 1), options.Clock
+	c.retain, c.elapsed, c.releases = make(chan struct{}, 1), options.Clock, make(chan struct{}, 1)
 	d.SetAttribution(c.attribute)
 	if err := c.Reload(ctx); err != nil {
 		return nil, err

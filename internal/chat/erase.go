@@ -56,7 +56,13 @@ const recording = "all"
 type failedErasure struct {
 	wait time.Duration // how long it waits this time
 	next time.Time
+	// uploads is how often in a row an upload was in use, which is no failure: whoever sends it is cut.
+	uploads int
 }
+
+// maxUploading is how often an upload may be in use, for eraseAgain each, before that is a failure.
+// Finishing one takes ten minutes at most.
+const maxUploading = 150
 
 func (e *eraser) init(log *slog.Logger) {
 	e.ctx, e.cancel = context.WithCancel(context.Background())
@@ -184,6 +190,19 @@ func (e *eraser) note(account string, err error) {
 		what, works = "which accounts were erased could not be noted, so a backup may bring them back", "noting which accounts were erased works again"
 	}
 	failed := e.failing[account]
+	if errors.Is(err, ErrUploading) && (failed == nil || failed.uploads > 0 && failed.uploads < maxUploading) {
+		if failed == nil {
+			failed = new(failedErasure)
+			e.failing[account] = failed
+		}
+		failed.uploads++
+		failed.wait, failed.next = eraseAgain, time.Now().Add(eraseAgain)
+		return
+	}
+	if failed != nil && failed.uploads > 0 { // nobody has heard of it
+		delete(e.failing, account)
+		failed = nil
+	}
 	switch {
 	case err == nil && failed != nil:
 		delete(e.failing, account)

@@ -19,6 +19,10 @@ import (
 // message of it may have.
 var ErrNoFile = errors.New("there is no such file")
 
+// ErrUploading means that an upload cannot be removed yet, because it is just growing or being
+// finished.
+var ErrUploading = errors.New("an upload is in use")
+
 // FileTooLargeError says that a file is larger than the server takes.
 type FileTooLargeError struct{ Size, Limit int64 } // in bytes
 
@@ -257,7 +261,7 @@ func (u User) File(ctx context.Context, id string) (f people.File, err error) {
 func (u User) readsFile(ctx context.Context, f *people.File) error {
 	room, err := kaban.ParseAnyRoom(f.RoomName)
 	if err != nil {
-		return fmt.Errorf("%w: the room of the file %s: %w", store.ErrDamaged, f.ID, err)
+		return fmt.Errorf("%w: the room of a file: %w", store.ErrDamaged, err)
 	}
 	err = u.whileAllowed(ctx, access.Read, room, func(_ *dispatch.Room, found ruling) error {
 		if f.Seq < found.from {

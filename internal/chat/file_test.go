@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"kaban"
 	"kaban/internal/access"
@@ -267,5 +271,112 @@ func TestLooseFilesGo(t *testing.T) {
 	w.used(people.ServerUsage, 2)
 	if len(b.kept) != 1 || !b.kept[hashOf("young")] {
 		t.Errorf("%v are kept, want the young one", b.kept)
+	}
+}
+
+// A message with files that goes has the sweeper look soon, and nothing else does.
+func TestDeletionsWakeTheSweeper(t *testing.T) {
+	w := newTown(t, memory.New(0))
+	w.create("ann", "hall", kaban.RoomPublic)
+	woken := func() bool {
+		select {
+		case <-w.chat.releases:
+			return true
+		default:
+			return false
+		}
+	}
+	post := func(files ...string) uint64 {
+		t.Helper()
+		receipt, err := w.postFiles("ann", "hall", w.id(), "x", files...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return receipt.Seq
+	}
+	remove := func(by string, seq uint64) error {
+		_, _, err := w.user(by).Change(t.Context(), storetest.RoomName(t, "hall"), w.id(), Change{Kind: kaban.KindDelete, Target: seq})
+		return err
+	}
+	plain, first, second := post(), post(w.upload("ann", "a.png", 1)), post(w.upload("ann", "b.png", 1))
+	if err := remove("ann", plain); err != nil || woken() {
+		t.Errorf("a message without files woke the sweeper, %v", err)
+	}
+	if err := remove("bob", first); err == nil || woken() {
+		t.Errorf("a refused deletion woke the sweeper, %v", err)
+	}
+	if err := errors.Join(remove("ann", first), remove("ann", second)); err != nil || !woken() {
+		t.Errorf("deletions did not wake the sweeper, %v", err)
+	}
+	if woken() {
+		t.Error("two deletions woke it twice")
+	}
+}
+
+// The sweeper looks at most every ten seconds, however much is deleted.
+func TestSweeperIsWoken(t *testing.T) {
+	w := newTown(t, memory.New(0))
+	w.chat.blobs = &hashes{}
+	synctest.Test(t, func(t *testing.T) {
+		releases := make(chan struct{}, 1)
+		w.chat.releases = releases
+		var looks []time.Duration
+		begun := time.Now()
+		w.chat.elapsed = func() time.Duration {
+			looks = append(looks, time.Since(begun))
+			return time.Since(begun)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		over := make(chan struct{})
+		go func() {
+			defer close(over)
+			w.chat.SweepFiles(ctx, func(err error) { t.Error(err) })
+		}()
+		time.Sleep(5 * time.Second)
+		for range 100 { // for 10 seconds
+			w.chat.releasing()
+			time.Sleep(100 * time.Millisecond)
+		}
+		time.Sleep(100 * time.Second)
+		cancel()
+		<-over
+		want := []time.Duration{0, 15 * time.Second, 25 * time.Second, 85 * time.Second}
+		if len(looks) > len(want) {
+			looks = looks[:len(want)] // the last is that of the end
+		}
+		if !slices.Equal(looks, want) {
+			t.Errorf("it looked after %v, want %v", looks, want)
+		}
+	})
+}
+
+// An erasure that finds an upload in use waits for its end, and logs nothing. Not for ever.
+func TestErasingWaitsForUploads(t *testing.T) {
+	var log strings.Builder
+	e := new(eraser)
+	e.init(slog.New(slog.NewTextHandler(&log, nil)))
+	for range maxUploading {
+		e.note("ann", fmt.Errorf("erase: %w", ErrUploading))
+		if failed := e.failing["ann"]; failed == nil || failed.wait != eraseAgain {
+			t.Fatalf("it goes on after %+v", failed)
+		}
+	}
+	if log.Len() > 0 {
+		t.Errorf("the log has %s", log.String())
+	}
+	e.note("ann", nil)
+	if log.Len() > 0 || len(e.failing) > 0 {
+		t.Errorf("after the upload the log has %q, and %v fails", log.String(), e.failing)
+	}
+	for range maxUploading + 1 {
+		e.note("ann", ErrUploading)
+	}
+	if said := log.String(); strings.Count(said, "level=ERROR") != 1 || !strings.Contains(said, "in use") {
+		t.Errorf("after a quarter of an hour the log has %q", said)
+	}
+	e.note("ann", nil)
+	if !strings.Contains(log.String(), "works again") {
+		t.Errorf("at the end the log has %q", log.String())
 	}
 }

@@ -16,6 +16,9 @@ import (
 const (
 	// sweepEvery is how often the server looks for files to let go of.
 	sweepEvery = time.Minute
+	// sweepSoon is how long after a message with files has gone it looks, once for all that go until then: the
+	// store has noted by then that it is gone.
+	sweepSoon = 10 * time.Second
 	// keepLoose is for how long a file waits for a message, in milliseconds.
 	keepLoose = day
 	// sweepStep is how many files, messages or blobs are let go of in one transaction.
@@ -31,13 +34,13 @@ type Blobs interface {
 	// them: whoever adds bytes keeps others from removing them until AddFile has returned. Bytes
 	// that are not there are no error.
 	Delete(ctx context.Context, hash string, unused func(context.Context) (bool, error)) error
-	// DeleteUploads removes the uploads of an account durably, with their names. One that is just
-	// growing or being finished is an error.
+	// DeleteUploads removes the uploads of an account durably, with their names. The error is
+	// ErrUploading if all that is left is growing or being finished.
 	DeleteUploads(account string) error
 }
 
-// SweepFiles lets go of files until the context ends. Errors go to a function; a minute later it
-// goes on. Without Options.Blobs it does nothing.
+// SweepFiles lets go of files until the context ends: each minute, and ten seconds after messages with
+// files were deleted or cut. Errors go to a function; then it goes on. Without Options.Blobs it does nothing.
 func (c *Chat) SweepFiles(ctx context.Context, report func(error)) {
 	if c.blobs == nil {
 		return
@@ -49,10 +52,23 @@ func (c *Chat) SweepFiles(ctx context.Context, report func(error)) {
 		}
 		select {
 		case <-time.After(sweepEvery):
+		case <-c.releases:
+			select {
+			case <-time.After(sweepSoon):
+			case <-ctx.Done():
+			}
 		case <-ctx.Done():
 		}
 		now := c.elapsed()
 		passed, last = (now - last).Milliseconds(), now
+	}
+}
+
+// releasing has SweepFiles look soon. It does not block.
+func (c *Chat) releasing() {
+	select {
+	case c.releases <- struct{}{}:
+	default: // it will anyway
 	}
 }
 

@@ -30,7 +30,8 @@ import (
 // resume. A model of rooms and logs, with the table of package access, says what each may do
 // and read. Each reader is given every entry that the table gives it at the commit exactly
 // once, in order, or is told to leave or to begin anew, and nothing else. What it makes of
-// them is what the model has.
+// them is what the model has. At every moment each may have the files that the table gives it, of messages
+// and one's own, and no others.
 func TestEverybodyReadsWhatTheTableGives(t *testing.T) {
 	counts := make(map[string]int)
 	defer func() { t.Logf("%v", counts) }()
@@ -58,7 +59,7 @@ func TestEverybodyReadsWhatTheTableGives(t *testing.T) {
 			"moderate": step(m.moderate), "moderate ": step(m.moderate), "alter": step(m.set), "name": step(m.setTopic), "part": step(m.part),
 			"promote": step(m.promote), "admit": step(m.admit), "cut": step(m.cutLog),
 			"enter": step(m.enter), "enter ": step(m.enter), "leave": step(m.leave), "read": step(m.read), "read ": step(m.read), "page": step(m.page), "look": step(m.look),
-			"say": step(m.say), "say ": step(m.say), "change": step(m.change), "change ": step(m.change),
+			"say": step(m.say), "say ": step(m.say), "upload": step(m.share), "attach": step(m.attach), "fetch": step(m.fetchFile), "fetch ": step(m.fetchFile), "change": step(m.change), "change ": step(m.change),
 			"forget": step(m.chat.dispatcher.Reencode),
 		}
 		for range rounds {
@@ -158,6 +159,7 @@ func newModel(t *testing.T, rt *rapid.T, s store.Store, counts map[string]int) *
 		by := d.log[0].By
 		m.post(by, d, "the first", 0, true)
 		m.post(by, d, "the second", 2, true)
+		m.postPaper(by, d, m.newPaper(by)) // which some of those that come may not see
 		if rapid.Bool().Draw(rt, "the bot first") { // it may have been in the room for longer than its owner
 			m.act(by, d, nil, m.to("robo", access.Invite))
 		}

@@ -234,11 +234,28 @@ type citizen struct {
 	owner     string // of a bot
 }
 
+// paper is a file of the model.
+type paper struct {
+	id, owner string
+	den       *den   // nil while no message has it
+	seq       uint64 // of the message
+}
+
+// mayFetch reports whether somebody may have a file.
+func (c *city) mayFetch(name string, p *paper) bool {
+	if p.den == nil {
+		return p.owner == name && c.facts(name, new(den), false).Who.Active
+	}
+	t := p.den.target(p.seq, c.from(name, p.den))
+	return t != nil && !t.Deleted && access.Can(access.Read, c.facts(name, p.den, false)) == access.Allowed
+}
+
 // city is what the model knows of everybody. Whoever has no account is a visitor; "" is an
 // anonymous reader.
 type city struct {
 	people    map[string]*citizen
 	dens      []*den
+	papers    []*paper
 	admission access.Admission
 }
 

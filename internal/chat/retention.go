@@ -138,6 +138,9 @@ func (c *Chat) cutRoom(ctx context.Context, name kaban.RoomName, clock people.Cl
 		if n, err = c.dispatcher.Cut(ctx, name, c.ageOf(clock, days), retainStep); err != nil {
 			return err
 		}
+		if n > 0 {
+			c.releasing()
+		}
 		if n == retainStep {
 			select {
 			case <-time.After(retainRest * time.Since(start)):

@@ -51,8 +51,8 @@ var otherOperations = map[string]string{
 
 	"HEAD /v1/uploads/{id}":        "its refusal has no text: web.TestUploadsAreTheirOwners",
 	"OPTIONS /v1/files":            "it is for everybody",
-	"GET /v1/files/{id}":           "web.TestWhoGetsAFile, and package chat",
-	"GET /v1/files/{id}/thumbnail": "web.TestWhoGetsAFile, and package chat",
+	"GET /v1/files/{id}":           "TestFilesAgree",
+	"GET /v1/files/{id}/thumbnail": "TestFilesAgree",
 
 	"POST /v1/session":                "it signs in: web.TestEveryWayInEveryStatus",
 	"POST /v1/passkeys/sign-in/begin": "it signs in: web.TestEveryWayInEveryStatus",

@@ -286,5 +286,5 @@ func keeper(t *testing.T) *keep.Keeper {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return keep.New(keep.Config{Staging: staging, Store: blobs})
+	return keep.New(keep.Config{Staging: staging, Store: blobs, Pictures: copies{}})
 }

@@ -35,8 +35,8 @@ const (
 	// signsIn: the answer sets the cookie, so that a foreign page could make somebody
 	// somebody else. The request needs an Origin.
 	signsIn = secret | 1<<4
-	// stores: the request stores something although it proves nothing. Whoever has no
-	// account counts by address, or a stranger could have the server write all day.
+	// stores: the request asks the store, or has it write, although it proves nothing. Whoever
+	// has no account counts by address, or a stranger could keep the store busy all day.
 	stores door = 1 << 5
 )
 

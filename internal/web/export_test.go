@@ -102,7 +102,13 @@ func PaceEnds(bytes int, every time.Duration) bool {
 // Transfers returns how one enters transfers with bounds.
 func Transfers(max, ofOne int) func(key uint64) (leave func(), err error) {
 	t := transfers{what: "transfers", max: max, ofOne: ofOne}
-	return func(key uint64) (func(), error) { return t.enter(limit.Key(key)) }
+	return func(key uint64) (func(), error) {
+		p, err := t.enter(limit.Key(key))
+		if err != nil {
+			return nil, err
+		}
+		return p.leave, nil
+	}
 }
 
 // Streamed is what has become of a body.
@@ -133,7 +139,7 @@ func StreamBody(from io.Reader, end time.Time) *Streamed {
 func CutBody() time.Time {
 	s := new(Streamed)
 	b := streamBody(&http.Request{Body: &body{ReadCloser: io.NopCloser(strings.NewReader("x")), client: s}})
-	b.cut()
+	b.cut(errCrowded)
 	b.Read(make([]byte, 1))
 	return s.Deadlines[len(s.Deadlines)-1]
 }
@@ -153,6 +159,56 @@ func (s *Server) Downloads() int {
 	s.downloads.mu.Lock()
 	defer s.downloads.mu.Unlock()
 	return s.downloads.all
+}
+
+// Uploads tells how many files come in.
+func (s *Server) Uploads() int {
+	s.uploads.mu.Lock()
+	defer s.uploads.mu.Unlock()
+	return s.uploads.all
+}
+
+// BoundUploads sets how many files may come in at once, of all and of one account.
+func (s *Server) BoundUploads(max, ofOne int) {
+	s.uploads.mu.Lock()
+	defer s.uploads.mu.Unlock()
+	s.uploads.max, s.uploads.ofOne = max, ofOne
+}
+
+// AgeUploads has all files that come in be there for longer.
+func (s *Server) AgeUploads(by time.Duration) {
+	s.uploads.mu.Lock()
+	defer s.uploads.mu.Unlock()
+	for p := range s.uploads.giving {
+		p.since = p.since.Add(-by)
+	}
+}
+
+// Came tells how many bytes have come of the files that come in.
+func (s *Server) Came() (n int64) {
+	s.uploads.mu.Lock()
+	defer s.uploads.mu.Unlock()
+	for p := range s.uploads.giving {
+		n += p.body.came.Load()
+	}
+	return n
+}
+
+// Recheck asks as often as there are answers whether a transfer may go on, and returns after which of
+// them it was cut, and why; 0 if it was not.
+func Recheck(answers ...error) (after int, why error) {
+	asked := 0
+	c := &recheck{
+		may: func() error { return answers[asked] },
+		cut: func(err error) { after, why = asked+1, err },
+	}
+	defer c.begin().end()
+	c.timer.Stop() // it is asked here
+	for ; asked < len(answers) && after == 0; asked++ {
+		c.ask()
+		c.timer.Stop()
+	}
+	return after, why
 }
 
 // HeadOfForm reads the header of a part of an endless one, and tells how many bytes of it were read.

@@ -8,9 +8,8 @@ import (
 	"io"
 	"mime"
 	"mime/multipart"
-	"net"
 	"net/http"
-	"os"
+	"sync"
 
 	"kaban"
 	"kaban/internal/files"
@@ -48,9 +47,9 @@ func (s *Server) postFile(w http.ResponseWriter, r *http.Request) {
 		s.writeProblem(w, problem(wire.CodeBadType, "send the file as "+formData+", or with the protocol tus 1.0"))
 		return
 	}
-	leave, err := s.uploads.enter(by.transferKey())
+	own, err := s.uploads.enter(by.transferKey())
 	if err == nil {
-		defer leave()
+		defer own.leave()
 		err = s.limitUpload(by)
 	}
 	if err != nil {
@@ -58,12 +57,12 @@ func (s *Server) postFile(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if !isForm {
-		s.serveTus(w, r, "/")
+		s.serveTus(w, r, "/", own)
 		return
 	}
-	f, err := s.takeForm(r, by)
+	f, err := s.takeForm(r, by, own)
 	if err != nil {
-		s.writeProblem(w, s.uploadProblem(err))
+		s.writeProblem(w, s.fileProblem(err))
 		return
 	}
 	body, err := json.Marshal(f)
@@ -86,22 +85,40 @@ type form struct {
 	staged files.Staged
 }
 
-// takeForm takes the file of a form, whose parts may come in any order.
-func (s *Server) takeForm(r *http.Request, by *who) (kaban.File, error) {
+// receive has the body of an upload streamed from here on: others may be given its place, and whoever
+// sends it may lose the right to. end notes that nothing more of it is wanted.
+func (s *Server) receive(r *http.Request, by *who, own *place) (b *body, end func()) {
+	if b = streamBody(r); b == nil {
+		return nil, func() {}
+	}
+	own.give(b)
+	asking := s.recheckUpload(r.Context(), by, b)
+	b.onOver = sync.OnceFunc(func() {
+		asking.end()
+		own.keep()
+	})
+	return b, b.onOver
+}
+
+// takeForm takes the file of a form, whose parts may come in any order. The error has a problem for
+// what the form is to blame for; what Keep returns has not.
+func (s *Server) takeForm(r *http.Request, by *who, own *place) (kaban.File, error) {
 	// The client may declare any length. One that is too much for any file in it is refused before
 	// a byte is read.
 	if err := s.mayUpload(r.Context(), by, max(r.ContentLength-formSlack, 1)); err != nil {
 		return kaban.File{}, err
 	}
-	streamBody(r)
+	_, end := s.receive(r, by, own)
+	defer end()
 	heads := &headReader{ReadCloser: r.Body}
 	r.Body = heads
 	parts, err := r.MultipartReader()
 	if err != nil {
-		return kaban.File{}, formProblem("the body is no form: its Content-Type has no boundary")
+		return kaban.File{}, badForm("the body is no form: its Content-Type has no boundary")
 	}
 	f := &form{server: s, ctx: r.Context(), by: by}
 	err = f.read(parts, heads)
+	end()
 	if f.info.ID != "" {
 		defer func() {
 			if err := s.config.Files.Uploads().Remove(f.info.ID); err != nil {
@@ -113,7 +130,7 @@ func (s *Server) takeForm(r *http.Request, by *who) (kaban.File, error) {
 		err = fieldProblem(wire.CodeMissingField, "file", "file: the form has no part with this name")
 	}
 	if err != nil {
-		return kaban.File{}, err
+		return kaban.File{}, s.formProblem(err)
 	}
 	f.info.Meta = map[string]string{keep.AltKey: f.alt}
 	return s.keepFile(r.Context(), by, f.info, f.staged)
@@ -140,7 +157,7 @@ func (f *form) read(parts *multipart.Reader, heads *headReader) error {
 		case err == io.EOF:
 			return nil
 		case heads.left == 0:
-			return formProblem(fmt.Sprintf("a part of the form has a header of more than %d bytes", maxPartHead))
+			return badForm(fmt.Sprintf("a part of the form has a header of more than %d bytes", maxPartHead))
 		case err != nil:
 			return brokenForm()
 		}
@@ -157,7 +174,7 @@ func (f *form) read(parts *multipart.Reader, heads *headReader) error {
 			return err
 		}
 	}
-	return formProblem(fmt.Sprintf("the form has more than %d parts", maxParts))
+	return badForm(fmt.Sprintf("the form has more than %d parts", maxParts))
 }
 
 // headReader is a body that gives only so much for the header of a part. Package multipart
@@ -209,25 +226,36 @@ func (f *form) takeAlt(part *multipart.Part) error {
 	return keep.CheckAlt(f.alt)
 }
 
-func formProblem(text string) *Problem {
+func badForm(text string) *Problem {
 	return &Problem{Title: http.StatusText(http.StatusBadRequest), Status: http.StatusBadRequest, Detail: text}
 }
 
 // brokenForm says that a form could not be read on: it is none, it ends early, or it does not come.
 func brokenForm() *Problem {
-	return formProblem("the body is no form, or it did not come as a whole; nothing was stored, send it again")
+	return badForm("the body is no form, or it did not come as a whole; nothing was stored, send it again")
 }
 
-// uploadProblem is fileProblem for what package upload says, too.
-func (s *Server) uploadProblem(err error) *Problem {
+// formProblem is why a form was not read to its end, or what it has was not staged.
+func (s *Server) formProblem(err error) *Problem {
 	if p, ok := errors.AsType[*Problem](err); ok {
 		return p
 	}
-	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, net.ErrClosed) {
+	if cut, ok := errors.AsType[*cutError](err); ok {
+		return s.cutProblem(cut.why)
+	}
+	if isBodyError(err) {
 		return brokenForm()
 	}
 	if refusal := tus.Refuse(err); refusal.Status != http.StatusInternalServerError && !errors.Is(err, files.ErrNoSpace) {
 		return tusProblem(refusal.Status, refusal.Code, refusal.Message)
 	}
 	return s.fileProblem(err)
+}
+
+// cutProblem is why an upload was cut.
+func (s *Server) cutProblem(why error) *Problem {
+	if errors.Is(why, errCrowded) {
+		return laterOn(wire.CodeUnavailable, "the server has as many uploads as it takes, and others had none; go on later")
+	}
+	return s.fileProblem(why)
 }

@@ -92,7 +92,7 @@ func uploadOptionsOperation() *huma.Operation {
 		OperationID: "upload-options", Method: http.MethodOptions, Path: filesPath, Summary: "See how files are uploaded", Security: toAnybody.security(),
 		Responses: map[string]*huma.Response{"204": {Description: "The headers say so.", Headers: map[string]*huma.Param{
 			"Tus-Version": header("1.0.0"), "Tus-Extension": header("What the server can do."), "Tus-Max-Size": header("The most bytes of a file; absent if there is no limit."),
-		}}},
+		}}, "429": problemResponse(http.StatusText(http.StatusTooManyRequests) + ".")},
 	}
 }
 
@@ -142,7 +142,6 @@ func bytesOperation(id, path, summary, description string) *huma.Operation {
 		},
 		Responses: answers(map[string]*huma.Response{
 			"200": content("The bytes."), "206": content("A part of them."), "304": {Description: "The client has them."},
-			"412": content("They are other ones."), "416": content("There is no such part."),
-		}, problems(401, 403, 404, 429, 500, 503)),
+		}, problems(401, 403, 404, 412, 416, 429, 500, 503)),
 	}
 }

@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
 
 	"kaban"
@@ -54,21 +57,89 @@ func (s *Server) serveFile(w http.ResponseWriter, r *http.Request, open func(con
 		s.writeProblem(w, errNoFiles)
 		return
 	}
-	leave, err := s.downloads.enter(by.transferKey())
+	own, err := s.downloads.enter(by.transferKey())
 	if err != nil {
 		s.writeProblem(w, s.problemIn(err))
 		return
 	}
-	defer leave()
+	defer own.leave()
 	f, bytes, served, err := s.openFile(r.Context(), by, r.PathValue("id"), open)
 	if err != nil {
+		if exceeded := s.limitGuess(r, by); exceeded != nil {
+			err = exceeded
+		}
 		s.writeProblem(w, s.fileProblem(err))
 		return
 	}
 	defer bytes.Close()
 	defer s.recheckDownload(r.Context(), w, by, &f).end()
 	files.Headers(w.Header(), served)
-	http.ServeContent(w, r, "", time.Time{}, bytes)
+	refuseEmptyRange(r)
+	http.ServeContent(&fileAnswer{ResponseWriter: w, server: s}, r, "", time.Time{}, bytes)
+}
+
+// limitGuess counts a request for a file that there is not. identify has not counted it, because it
+// looked like a download.
+func (s *Server) limitGuess(r *http.Request, by *who) error {
+	if !isDownload(r) {
+		return nil
+	}
+	return s.limitRequest(by)
+}
+
+// refuseEmptyRange has the last 0 bytes of a file refused, as RFC 9110, section 14.1.2, wants it:
+// package http answers with a part that begins behind the end.
+func refuseEmptyRange(r *http.Request) {
+	const none = "bytes=-"
+	if last, ok := strings.CutPrefix(r.Header.Get("Range"), none); ok && last != "" && strings.Trim(last, "0") == "" {
+		r.Header.Set("Range", "bytes="+strconv.FormatInt(math.MaxInt64, 10)+"-")
+	}
+}
+
+// fileAnswer makes problems of the errors of http.ServeContent.
+type fileAnswer struct {
+	http.ResponseWriter
+	server    *Server
+	isRefused bool // the rest is the text of an error
+}
+
+// Unwrap is for http.ResponseController.
+func (a *fileAnswer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+
+// ReadFrom implements io.ReaderFrom: the system sends files.
+func (a *fileAnswer) ReadFrom(source io.Reader) (int64, error) {
+	return io.Copy(a.ResponseWriter, source)
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (a *fileAnswer) WriteHeader(status int) {
+	text := ""
+	switch status {
+	case http.StatusRequestedRangeNotSatisfiable:
+		text = "the file has no such part; Content-Range says how long it is"
+	case http.StatusPreconditionFailed:
+		text = "the file is another one; its ETag has changed"
+	default:
+		if status < http.StatusBadRequest {
+			a.ResponseWriter.WriteHeader(status)
+			return
+		}
+		text = "the file could not be read; try again later"
+	}
+	a.isRefused = true
+	for _, name := range []string{"Content-Length", "Content-Disposition", "Content-Encoding"} {
+		a.Header().Del(name)
+	}
+	a.Header().Set("Cache-Control", "no-store")
+	a.server.writeProblem(a.ResponseWriter, &Problem{Title: http.StatusText(status), Status: status, Detail: text})
+}
+
+// Write implements io.Writer.
+func (a *fileAnswer) Write(p []byte) (int, error) {
+	if a.isRefused {
+		return len(p), nil
+	}
+	return a.ResponseWriter.Write(p)
 }
 
 func (s *Server) openFile(ctx context.Context, by *who, id string, open func(context.Context, *people.File) (io.ReadSeekCloser, files.Served, error)) (f people.File, bytes io.ReadSeekCloser, served files.Served, err error) {
@@ -152,11 +223,18 @@ const askEvery = 1 << 20
 // Read implements io.Reader.
 func (b *bounded) Read(p []byte) (int, error) {
 	n, err := b.Reader.Read(p)
+	if err != nil && err != io.EOF {
+		err = &bodyError{err}
+	}
 	if b.read += int64(n); b.read < b.next {
 		return n, err
 	}
 	b.next = b.read + askEvery
-	if refused := b.mayUpload(b.ctx, b.by, b.read); refused != nil {
+	refused := b.by.renew(b.ctx)
+	if refused == nil {
+		refused = b.mayUpload(b.ctx, b.by, b.read)
+	}
+	if refused != nil {
 		return 0, fmt.Errorf("after %d bytes: %w", b.read, refused)
 	}
 	return n, err

@@ -93,19 +93,23 @@ func (s *Server) resumeUpload(w http.ResponseWriter, r *http.Request) {
 		s.writeProblem(w, problem(wire.CodeNotFound, "there is no such upload"))
 		return
 	}
+	var own *place
 	if r.Method == http.MethodPatch {
-		leave, err := s.uploads.enter(by.transferKey())
-		if err != nil {
+		var err error
+		if own, err = s.uploads.enter(by.transferKey()); err != nil {
 			s.writeProblem(w, s.problemIn(err))
 			return
 		}
-		defer leave()
+		defer own.leave()
 	}
-	s.serveTus(w, r, "/"+id)
+	s.serveTus(w, r, "/"+id, own)
 }
 
-// uploadOptions says what can be done with uploads, to whoever asks.
+// uploadOptions says what can be done with uploads, to whoever may ask anything.
 func (s *Server) uploadOptions(w http.ResponseWriter, r *http.Request) {
+	if _, ok := s.admit(toAnybody|stores, w, r); !ok {
+		return
+	}
 	h := w.Header()
 	h.Set("Tus-Version", "1.0.0")
 	h.Set("Tus-Resumable", "1.0.0")
@@ -116,14 +120,24 @@ func (s *Server) uploadOptions(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-// serveTus hands a request on to the handler of uploads.
-func (s *Server) serveTus(w http.ResponseWriter, r *http.Request, path string) {
-	answer := &tusAnswer{ResponseWriter: w, server: s, body: streamBody(r)}
+// serveTus hands a request on to the handler of uploads. One that brings bytes has a place of its own.
+func (s *Server) serveTus(w http.ResponseWriter, r *http.Request, path string, own *place) {
+	answer := &tusAnswer{ResponseWriter: w, server: s}
+	if own == nil {
+		answer.body = streamBody(r)
+	} else {
+		var end func()
+		answer.body, end = s.receive(r, whoOf(r.Context()), own)
+		defer end()
+	}
 	inner := r.WithContext(r.Context())
 	inner.URL = &url.URL{Path: path}
 	s.tus.ServeHTTP(answer, inner)
 	answer.finish()
 }
+
+// errInterrupted means that tusd wants no more of a body.
+var errInterrupted = errors.New("another request goes on with the upload")
 
 // tusAnswer makes problems of the errors of tusd, and keeps its deadlines from what it writes to:
 // the body has its own, and the answer comes when the file is kept, which may take minutes.
@@ -140,7 +154,7 @@ func (a *tusAnswer) Unwrap() http.ResponseWriter { return a.ResponseWriter }
 // SetReadDeadline is for http.ResponseController. A time that has come ends the body.
 func (a *tusAnswer) SetReadDeadline(t time.Time) error {
 	if a.body != nil && !t.IsZero() && !t.After(time.Now()) {
-		a.body.cut()
+		a.body.cut(errInterrupted)
 	}
 	return nil
 }
@@ -180,6 +194,9 @@ func (a *tusAnswer) refuse(text string) {
 		code, message = "", http.StatusText(a.status)
 	}
 	p := tusProblem(a.status, code, message)
+	if why := a.body.whyCut(); why != nil && why != errInterrupted {
+		p = a.server.cutProblem(why)
+	}
 	a.status = 0
 	a.Header().Del("Content-Length")
 	a.server.writeProblem(a.ResponseWriter, p)

@@ -198,6 +198,7 @@ func TestStrangersStoreLittle(t *testing.T) {
 		{"POST", "/v1/passkeys/sign-in/begin", ""},
 		{"POST", "/v1/passkeys/new/begin", `{"username":"ann"}`},
 		{"GET", "/v1/oidc/start", ""},
+		{"OPTIONS", "/v1/files", ""},
 	} {
 		t.Run(c.path, func(t *testing.T) {
 			f, url := gated(t, limits, peer.Listener{Loopback: true}, peer.Policy{Insecure: true}, "127.0.0.1")

@@ -87,7 +87,6 @@ func (m *multiplexed) cut() {
 		return
 	}
 	m.isOver = true
-	past := time.Unix(1, 0)
 	m.control.SetReadDeadline(past)
 	m.control.SetWriteDeadline(past)
 }

@@ -7,23 +7,39 @@ import (
 	"time"
 
 	"kaban/internal/people"
+	"kaban/internal/refusal"
 )
 
-// recheckEvery is how often it is asked whether a download that goes on still may: an end is an end
-// within two seconds, however slowly somebody reads.
-const recheckEvery = time.Second
+const (
+	// recheckEvery is how often it is asked whether a transfer that goes on still may: an end is an end
+	// within two seconds, however slow it is.
+	recheckEvery = time.Second
+	// maxUnsure is how often in a row nobody may know, before what goes on ends. A store that fails for a
+	// moment ends nothing, and one that is away for good keeps nothing open.
+	maxUnsure = 10
+)
 
-// recheck cuts an answer when whoever gets it may not have it any more.
+// recheck cuts a transfer when whoever makes it may not any more.
 type recheck struct {
 	may func() error
-	cut func()
+	cut func(why error)
 
 	mu     sync.Mutex
 	timer  *time.Timer // guarded by mu, as all below
+	unsure int         // how often in a row nobody knew
 	isOver bool
 }
 
-// recheckDownload begins to ask. End it before the answer is done with.
+// begin begins to ask. End it before the transfer is done with.
+func (c *recheck) begin() *recheck {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.timer = time.AfterFunc(recheckEvery, c.ask)
+	return c
+}
+
+// recheckDownload begins to ask about a download. Whoever is refused comes back for the rest and is
+// told why.
 func (s *Server) recheckDownload(ctx context.Context, w http.ResponseWriter, by *who, f *people.File) *recheck {
 	c := &recheck{
 		may: func() error {
@@ -33,27 +49,44 @@ func (s *Server) recheckDownload(ctx context.Context, w http.ResponseWriter, by 
 			_, err := by.user().File(ctx, f.ID)
 			return err
 		},
-		cut: func() { http.NewResponseController(w).SetWriteDeadline(time.Unix(1, 0)) },
+		cut: func(error) { http.NewResponseController(w).SetWriteDeadline(past) },
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.timer = time.AfterFunc(recheckEvery, c.ask)
-	return c
+	return c.begin()
 }
 
-// ask asks once. Whoever is refused comes back for the rest and is told why.
+// recheckUpload begins to ask about an upload.
+func (s *Server) recheckUpload(ctx context.Context, by *who, b *body) *recheck {
+	c := &recheck{
+		may: func() error {
+			if err := by.renew(ctx); err != nil {
+				return err
+			}
+			return s.mayUpload(ctx, by, -1)
+		},
+		cut: b.cut,
+	}
+	return c.begin()
+}
+
+// ask asks once.
 func (c *recheck) ask() {
 	err := c.may()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.unsure++; err == nil {
+		c.unsure = 0
+	}
 	switch {
 	case c.isOver:
-	case err != nil:
-		c.cut()
+	case err != nil && (isKnown(err) || c.unsure >= maxUnsure):
+		c.cut(err)
 	default:
 		c.timer.Reset(recheckEvery)
 	}
 }
+
+// isKnown reports whether an error is an answer: somebody may not. Others mean that nobody knows.
+func isKnown(err error) bool { return refusal.Of(err).Code.Status() < http.StatusInternalServerError }
 
 // end ends it. Nothing is cut afterwards.
 func (c *recheck) end() {

@@ -2,8 +2,11 @@ package web
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
+	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -84,9 +87,12 @@ type body struct {
 	end       time.Time
 	pace      *pace // of a body that is streamed; nil: it is held until its request is served
 	isAwaited bool
-	isOver    bool
-	// isCut is set by another goroutine that wants no more of it.
-	isCut atomic.Bool
+	came      atomic.Int64 // bytes of a body that is streamed
+	onOver    func()       // of one that is streamed, when nothing more is read of it; nil: nothing
+
+	cutting sync.Mutex // guards isOver and why against cut, in another goroutine
+	isOver  bool
+	why     error // it was cut; nil: it was not
 }
 
 // A body that is streamed goes somewhere as it comes, so it takes as long as it takes, and counts
@@ -123,11 +129,42 @@ func streamBody(r *http.Request) *body {
 	return b
 }
 
-// cut ends the reading of the body, from another goroutine.
-func (b *body) cut() {
-	b.isCut.Store(true)
-	b.client.SetReadDeadline(time.Unix(1, 0))
+// cut ends the reading of the body, from another goroutine, and has its reader get a reason. A body
+// that has come stays.
+func (b *body) cut(why error) {
+	b.cutting.Lock()
+	defer b.cutting.Unlock()
+	if b.isOver || b.why != nil {
+		return
+	}
+	b.why = why
+	b.client.SetReadDeadline(past)
 }
+
+// whyCut returns why a body was cut; nil if it was not, or there is none.
+func (b *body) whyCut() error {
+	if b == nil {
+		return nil
+	}
+	b.cutting.Lock()
+	defer b.cutting.Unlock()
+	return b.why
+}
+
+// past is a deadline that ends what waits.
+var past = time.Unix(1, 0)
+
+// cutError says why a body was cut. Whoever knows only of deadlines takes it for one.
+type cutError struct{ why error }
+
+func (e *cutError) Error() string   { return "the body was cut: " + e.why.Error() }
+func (e *cutError) Unwrap() []error { return []error{e.why, os.ErrDeadlineExceeded} }
+
+// Timeout is that of net.Error.
+func (e *cutError) Timeout() bool { return true }
+
+// Temporary is that of net.Error.
+func (e *cutError) Temporary() bool { return false }
 
 // bodyError says that a body did not come as a whole.
 type bodyError struct{ error }
@@ -173,18 +210,46 @@ func (b *body) Read(p []byte) (int, error) {
 func (b *body) readStream(p []byte) (int, error) {
 	b.await()
 	began := time.Now()
-	b.client.SetReadDeadline(b.deadline())
-	if b.isCut.Load() { // just before
-		b.client.SetReadDeadline(time.Unix(1, 0))
-	}
+	b.setDeadline()
 	n, err := b.ReadCloser.Read(p)
+	b.came.Add(int64(n))
 	b.pace.add(n, time.Since(began))
 	b.isAwaited = false
 	b.client.resume()
 	if err != nil {
-		b.over()
+		err = b.streamOver(err)
 	}
 	return n, err
+}
+
+// setDeadline sets the deadline of the next read, which is over if the body was cut just before.
+func (b *body) setDeadline() {
+	b.cutting.Lock()
+	defer b.cutting.Unlock()
+	deadline := b.deadline()
+	if b.why != nil {
+		deadline = past
+	}
+	b.client.SetReadDeadline(deadline)
+}
+
+// streamOver ends the reading, and returns the error of the last read. What has not come in time is
+// not waited for again: net/http would, before it answers.
+func (b *body) streamOver(err error) error {
+	b.over()
+	if b.onOver != nil {
+		b.onOver()
+	}
+	if err == io.EOF {
+		return err
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		b.client.SetReadDeadline(past)
+	}
+	if b.why != nil {
+		return &cutError{b.why}
+	}
+	return err
 }
 
 func (b *body) await() {
@@ -196,10 +261,12 @@ func (b *body) await() {
 
 // over notes that nothing more is read.
 func (b *body) over() {
-	b.isOver = true
 	if b.isAwaited {
 		b.isAwaited = false
 		b.client.resume()
 	}
+	b.cutting.Lock()
+	defer b.cutting.Unlock()
+	b.isOver = true
 	b.client.SetReadDeadline(time.Time{}) // from here on a read only finds out whether the client goes
 }

@@ -11,6 +11,7 @@ import (
 	"image/color"
 	"image/png"
 	"io"
+	"iter"
 	"log/slog"
 	"maps"
 	"net/netip"
@@ -21,8 +22,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"kaban"
 	"kaban/internal/account"
 	"kaban/internal/chat"
 	"kaban/internal/dispatch"
@@ -481,6 +484,88 @@ func TestDeleteUploads(t *testing.T) {
 	}
 	if !maps.Equal(left, map[string]bool{other.ID: true}) {
 		t.Errorf("left are %v of %s, %s, %s", left, mine.ID, settled.ID, other.ID)
+	}
+	// One in use says so, and keeps nothing else back.
+	used, _ := w.stage("used", []byte("x"))
+	free, _ := w.stage("free", []byte("x"))
+	_, err = w.staging.Deliver(t.Context(), used.ID, func(upload.Info, files.Staged) (map[string]string, error) {
+		if err := w.keeper.DeleteUploads(w.ownerID); !errors.Is(err, chat.ErrUploading) || strings.Contains(err.Error(), used.ID) {
+			t.Errorf("an upload in use: %v, want %v", err, chat.ErrUploading)
+		}
+		return nil, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.staging.Info(free.ID); !errors.Is(err, upload.ErrNotFound) {
+		t.Errorf("an upload beside it: %v", err)
+	}
+}
+
+// many are blobs of a store that has nothing else.
+type many struct {
+	files.Store
+	n int
+}
+
+func (m many) Tidy(context.Context) (int, error) { return 0, nil }
+
+func (m many) All(_ context.Context, kind files.Kind) iter.Seq2[files.Info, error] {
+	return func(yield func(files.Info, error) bool) {
+		for i := range m.n {
+			key := files.Key{Kind: kind, Hash: files.Hash{byte(i), byte(i >> 8), byte(i >> 16)}}
+			if kind == files.Content && !yield(files.Info{Key: key}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Looking for what crashes have left leaves time for others, however many files there are, and
+// ends with the server.
+func TestSweepPauses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 100_000
+		k := New(Config{Store: many{n: n}})
+		seen, atOnce, most, last := 0, 0, 0, time.Now()
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		look := func(context.Context, string) error {
+			if now := time.Now(); now != last {
+				last, atOnce = now, 0
+			}
+			seen++
+			atOnce++
+			most = max(most, atOnce)
+			return nil
+		}
+		begun := time.Now()
+		if err := k.Sweep(ctx, look); err != nil || seen != n {
+			t.Errorf("%d were looked at, %v", seen, err)
+		}
+		if took := time.Since(begun); most > 50 || took > 5*time.Minute {
+			t.Errorf("%d were looked at without a pause, and the pauses took %s", most, took)
+		}
+		seen = 0
+		err := k.Sweep(ctx, func(context.Context, string) error {
+			seen++
+			cancel()
+			return nil
+		})
+		if seen > 1 || !errors.Is(err, context.Canceled) {
+			t.Errorf("after the end %d were looked at, %v", seen, err)
+		}
+	})
+}
+
+// Ids of files are as good as links, so no error has one.
+func TestErrorsHaveNoIDs(t *testing.T) {
+	w := newWorld(t, nil)
+	f := people.File{ID: strings.Repeat("q", kaban.FileIDLength), Hash: "none", Width: 1}
+	_, _, err := w.keeper.Open(t.Context(), &f)
+	_, _, small := w.keeper.OpenThumbnail(t.Context(), &f)
+	if err = errors.Join(err, small); err == nil || strings.Contains(err.Error(), f.ID) {
+		t.Errorf("the errors are %v", err)
 	}
 }
 

@@ -61,7 +61,7 @@ func (k *Keeper) OpenThumbnail(ctx context.Context, f *people.File) (io.ReadSeek
 func keyOf(f *people.File, kind files.Kind) (files.Key, error) {
 	hash, err := files.ParseHash(f.Hash)
 	if err != nil {
-		return files.Key{}, fmt.Errorf("the file %s: %w", f.ID, err)
+		return files.Key{}, fmt.Errorf("the hash of a file: %w", err) // without its id, which is as good as a link
 	}
 	return files.Key{Kind: kind, Hash: hash}, nil
 }

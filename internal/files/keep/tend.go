@@ -1,10 +1,12 @@
 package keep
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
 
+	"kaban/internal/chat"
 	"kaban/internal/files"
 	"kaban/internal/files/upload"
 )
@@ -14,6 +16,11 @@ const (
 	expireEvery = 5 * time.Minute
 	// tidyEvery is how often bytes are looked for that no file ever had. Only a crash leaves them.
 	tidyEvery = 24 * time.Hour
+	// sweepStep is how many blobs are looked at between two pauses, and sweepPause how long one is: a
+	// server with 100,000 files that starts has a minute or two of that beside its first
+	// conversations, and not ten seconds of nothing else.
+	sweepStep  = 16
+	sweepPause = 10 * time.Millisecond
 )
 
 // Delete is that of chat.Blobs.
@@ -22,16 +29,21 @@ func (k *Keeper) Delete(ctx context.Context, hash string, unused func(context.Co
 }
 
 // DeleteUploads is that of chat.Blobs.
-func (k *Keeper) DeleteUploads(account string) (failed error) {
+func (k *Keeper) DeleteUploads(account string) error {
+	var failed, busy error
 	for _, info := range k.staging.All() {
 		if info.Owner != account {
 			continue
 		}
-		if err := k.staging.Remove(info.ID); err != nil && !errors.Is(err, upload.ErrNotFound) {
+		switch err := k.staging.Remove(info.ID); {
+		case err == nil, errors.Is(err, upload.ErrNotFound):
+		case errors.Is(err, upload.ErrBusy):
+			busy = chat.ErrUploading
+		default:
 			failed = errors.Join(failed, err)
 		}
 	}
-	return failed
+	return cmp.Or(failed, busy)
 }
 
 // Tend removes uploads that have expired, and what crashes have left of blobs, until the context
@@ -57,16 +69,20 @@ func (k *Keeper) Tend(ctx context.Context, sweep func(ctx context.Context, hash 
 	}
 }
 
-// Sweep removes all that interrupted calls of Keep have left among the blobs. What fails keeps
-// nothing else back; the first error is returned.
+// Sweep removes all that interrupted calls of Keep have left among the blobs, with many pauses. What
+// fails keeps nothing else back; the first error is returned.
 func (k *Keeper) Sweep(ctx context.Context, sweep func(ctx context.Context, hash string) error) (failed error) {
 	if _, err := k.store.Tidy(ctx); err != nil {
 		return err
 	}
+	seen := 0
 	for _, kind := range files.Kinds {
 		for info, err := range k.store.All(ctx, kind) {
 			if err == nil {
 				err = sweep(ctx, info.Key.Hash.String())
+			}
+			if seen++; seen%sweepStep == 0 {
+				pause(ctx, sweepPause)
 			}
 			if ctx.Err() != nil {
 				return ctx.Err()
@@ -77,4 +93,11 @@ func (k *Keeper) Sweep(ctx context.Context, sweep func(ctx context.Context, hash
 		}
 	}
 	return failed
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
 }

@@ -295,13 +295,22 @@ func (s *store) deliver(ctx context.Context, id string) (upload.Info, error) {
 	defer cancel()
 	return s.Staging.Deliver(ctx, id, func(info upload.Info, staged files.Staged) (map[string]string, error) {
 		headers, err := s.Done(ctx, info, staged)
+		if err != nil {
+			return nil, &doneError{err}
+		}
 		answer := make(map[string]string)
 		for name := range headers {
 			answer[name] = headers.Get(name)
 		}
-		return answer, err
+		return answer, nil
 	})
 }
+
+// doneError is an error of Config.Done. All bytes have come by then: whatever it looks like, it does not
+// mean that the client is gone.
+type doneError struct{ error }
+
+func (e *doneError) Unwrap() error { return e.error }
 
 // refuse returns an error that tusd sends to the client. It would send the text of any other, with
 // paths of files. It logs what is the server's fault, without the id of the upload.
@@ -348,6 +357,9 @@ func level(err error) slog.Level {
 // isGone reports whether an error means that the client went away, was too slow, or was
 // interrupted by its own next request.
 func isGone(err error) bool {
+	if _, ok := errors.AsType[*doneError](err); ok {
+		return false
+	}
 	for _, gone := range []error{context.Canceled, io.ErrUnexpectedEOF, io.ErrClosedPipe, net.ErrClosed, os.ErrDeadlineExceeded, http.ErrBodyReadAfterClose, http.ErrAbortHandler} {
 		if errors.Is(err, gone) {
 			return true

@@ -317,7 +317,7 @@ func (d *database) connect(ctx context.Context, options Options, version int, sc
 		}
 		d.readers <- r
 	}
-	d.beside, err = filesBeside(d.path)
+	d.beside, err = filesBeside(d.path, os.Stat)
 	return err
 }
 

@@ -17,12 +17,18 @@ type beside struct {
 	info fs.FileInfo
 }
 
-// filesBeside returns those of an open database.
-func filesBeside(path string) (files []beside, err error) {
+// filesBeside returns those of an open database. One that is not there is an error: SQLite has just opened
+// it, so somebody has removed it since, and what is stored from now on would go with it. One that
+// cannot be looked at for another reason is not watched: SQLite has it, and the store works.
+func filesBeside(path string, stat func(string) (fs.FileInfo, error)) (files []beside, err error) {
 	for _, suffix := range []string{"-wal", "-shm"} {
 		f := beside{path: path + suffix}
-		if f.info, err = os.Stat(f.path); err != nil {
+		f.info, err = stat(f.path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
 			return nil, err
+		case err != nil:
+			continue
 		}
 		os.SameFile(f.info, f.info) // Windows finds out which file it is only when it is compared
 		files = append(files, f)

@@ -1,7 +1,11 @@
 package sqlite
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -29,5 +33,31 @@ func TestUseDisplacesNothing(t *testing.T) {
 	}
 	if err := s.Displaced(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A start fails if a file of SQLite is gone. One that cannot be looked at is only not watched.
+func TestFilesBeside(t *testing.T) {
+	dir := t.TempDir()
+	open(t, dir, Options{})
+	path := filepath.Join(dir, databaseName)
+	for name, c := range map[string]struct {
+		err   error
+		files int
+		fails bool
+	}{
+		"there":           {nil, 2, false},
+		"gone":            {fs.ErrNotExist, 0, true},
+		"not to be asked": {errors.New("input/output error"), 1, false},
+	} {
+		found, err := filesBeside(path, func(path string) (fs.FileInfo, error) {
+			if c.err != nil && strings.HasSuffix(path, "-shm") {
+				return nil, &fs.PathError{Op: "stat", Path: path, Err: c.err}
+			}
+			return os.Stat(path)
+		})
+		if len(found) != c.files || (err != nil) != c.fails {
+			t.Errorf("%s: %d files, %v; want %d, and an error: %t", name, len(found), err, c.files, c.fails)
+		}
 	}
 }
