@@ -530,6 +530,7 @@ func TestLoginAtARealPage(t *testing.T) {
 	}
 	expect(t, exitDone, "", []string{"whoami", "--server", w.addr}, "ann (Ann B.), member")
 	found, ok, err := flags.person(t.Context(), w.addr, "ANN")
+	found.Online = false // the server may not have noticed the end of the connections above
 	if want := (tui.Person{Account: wire.Account{Username: "ann", Name: "Ann B.", Role: kaban.RoleMember}}); err != nil || !ok || found != want {
 		t.Errorf("ann is %+v, %t, %v; want %+v", found, ok, err, want)
 	}
