@@ -2,6 +2,7 @@ package browser
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -224,11 +225,14 @@ func (p *page) goesTo(url, name string) (shown bool) {
 	tab := p.tab()
 	tab.expectBreaks() // thumbnails that do not exist
 	tab.open(strings.Split(url, "/v1/")[0] + "/healthz")
-	_, err := chromedp.Run(tab.ctx, chromedp.Navigate(url))
+	ctx, cancel := context.WithTimeout(tab.ctx, patience/4) // a dialog that is open would keep it for ever
+	defer cancel()
+	_, err := chromedp.Run(ctx, chromedp.Navigate(url))
 	switch {
 	case err != nil && strings.Contains(err.Error(), "ERR_ABORTED"): // saved
 	case err != nil:
-		p.t.Errorf("%s of %q: %v", url, name, err)
+		tab.check()
+		p.t.Fatalf("%s of %q: %v", url, name, err)
 	default:
 		kind := tab.text(`document.contentType`)
 		if shown = strings.HasPrefix(kind, "image/") && kind != "image/svg+xml"; !shown && kind != "application/problem+json" {
