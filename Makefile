@@ -15,6 +15,7 @@ CUTS      ?= 10000
 DRAINS    ?= 100
 FLIPS     ?= 1000
 PEOPLE    ?= 300
+FILES     ?= 200
 SEARCHED  ?= 10000000
 STEPS     ?= 100000
 SPLIT     ?= audit/,invite,member,secret,task,account
@@ -137,8 +138,8 @@ cover: ## test coverage of the core packages; fails below COVER_MIN=85 percent
 product: ## try every scenario of who may do what over every front end, not only a sample
 	$(racing) go test -race ./internal/product -v -count 1 -timeout 30m -everything
 
-torture: ## run the long campaigns: KILLS, LOSSES, SYNCS, CUTS, DRAINS, FLIPS, PEOPLE; SEED=0 picks a new seed
-	go test ./internal/torture -v -count 1 -timeout 120m -torture.seed $(SEED) -torture.kills $(KILLS) -torture.losses $(LOSSES) -torture.syncs $(SYNCS) -torture.cuts $(CUTS) -torture.drains $(DRAINS) -torture.flips $(FLIPS) -torture.people $(PEOPLE) -torture.split $(SPLIT)
+torture: ## run the long campaigns: KILLS, LOSSES, SYNCS, CUTS, DRAINS, FLIPS, PEOPLE, FILES; SEED=0 picks a new seed
+	go test ./internal/torture -v -count 1 -timeout 120m -torture.seed $(SEED) -torture.kills $(KILLS) -torture.losses $(LOSSES) -torture.syncs $(SYNCS) -torture.cuts $(CUTS) -torture.drains $(DRAINS) -torture.flips $(FLIPS) -torture.people $(PEOPLE) -torture.files $(FILES) -torture.split $(SPLIT)
 	go test ./internal/dispatch -v -count 1 -timeout 20m -run TestEverySeqOnceAndInOrder -rapid.checks 4000 -rapid.steps 40 $(if $(filter-out 0,$(SEED)),-rapid.seed $(SEED))
 	go test ./internal/chat -v -count 1 -timeout 20m -run 'TestEverybodyReadsWhatTheTableGives|TestPagesOfRooms' -rapid.checks 400 $(if $(filter-out 0,$(SEED)),-rapid.seed $(SEED))
 	go test ./internal/store/sqlite -v -count 1 -timeout 40m -run 'TestConformance|TestChangesAreFolded|Flipped' -rapid.checks 400 -folds 60 -flip.more 10 $(if $(filter-out 0,$(SEED)),-rapid.seed $(SEED))

@@ -159,7 +159,7 @@ func newModel(t *testing.T, rt *rapid.T, s store.Store, counts map[string]int) *
 		by := d.log[0].By
 		m.post(by, d, "the first", 0, true)
 		m.post(by, d, "the second", 2, true)
-		m.postPaper(by, d, m.newPaper(by)) // which some of those that come may not see
+		m.postPaper(by, d, m.newPaper(by))          // which some of those that come may not see
 		if rapid.Bool().Draw(rt, "the bot first") { // it may have been in the room for longer than its owner
 			m.act(by, d, nil, m.to("robo", access.Invite))
 		}

@@ -32,7 +32,9 @@ var (
 	drains = flag.Int("torture.drains", 5, "number of graceful shutdowns under load")
 	flips  = flag.Int("torture.flips", 20, "number of flipped bits in a journal; half as many sectors are lost")
 	folk   = flag.Int("torture.people", 6, "number of kills while accounts and memberships change")
-	split  = flag.String("torture.split", "audit/", "the beginnings of the keys of documents that the control splits off, separated by commas")
+	// fileKills is the number of kills of TestFilesUnderKills.
+	fileKills = flag.Int("torture.files", 6, "number of kills while people send files")
+	split     = flag.String("torture.split", "audit/", "the beginnings of the keys of documents that the control splits off, separated by commas")
 )
 
 // patience is how long a campaign waits for an expected event.
