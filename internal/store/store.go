@@ -329,8 +329,8 @@ type Displaceable interface {
 // Refusing is a Store that says whether it refuses messages.
 type Refusing interface {
 	// Refusing returns since when the store has had no room for messages, with ErrFull. The error
-	// is nil once it has stored some again, or nobody has tried for a minute: then it is not
-	// known. It waits for no transaction.
+	// is nil once it has stored some again, or has seen that there is room. It waits for no
+	// transaction.
 	Refusing() (since time.Time, err error)
 }
 

@@ -128,7 +128,7 @@ func (b *batch) end() { *b = batch{} }
 // change something else as well, in a transaction of the database.
 func (s *Store) Append(ctx context.Context, writes []store.Write, results []store.Result) error {
 	err := s.append(ctx, writes, results)
-	s.full.note(err, s.now())
+	s.noteAppend(err, s.now())
 	return err
 }
 

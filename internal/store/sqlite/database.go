@@ -79,8 +79,10 @@ type database struct {
 	begun   atomic.Bool   // the journal takes batches
 	scarce  atomic.Bool   // it had no room for the last one
 	full    fullness
-	grown   atomic.Bool // the log says that the journal is large
-	shown   shown
+	// lookForRoom returns nil if there is room: room, but in tests.
+	lookForRoom func() error
+	grown       atomic.Bool // the log says that the journal is large
+	shown       shown
 
 	mu        sync.RWMutex // guards all below
 	published *sync.Cond   // of mu, for readers: the memory has changed, or the store broke
@@ -200,6 +202,9 @@ func newDatabase(dir string, options Options) *database {
 	d.published = sync.NewCond(d.mu.RLocker())
 	if d.log == nil {
 		d.log = slog.New(slog.DiscardHandler)
+	}
+	if d.lookForRoom = options.room; d.lookForRoom == nil {
+		d.lookForRoom = d.room
 	}
 	d.checkpointAt, d.truncateAt = d.walPages, d.walPages*truncateFactor
 	return d

@@ -41,6 +41,7 @@ func TestFullStoresNothingAndRecovers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.options.maxPages, c.options.walPages = 40, 10
+			c.options.room = func() error { return store.ErrFull } // as long as nothing is stored
 			testFull(t, c.options, c.append)
 		})
 	}

@@ -28,7 +28,7 @@ const largeJournal = 64 << 20
 
 func (d *database) startMerger() {
 	d.merger.wake, d.merger.stop = make(chan struct{}, 1), make(chan struct{})
-	d.merger.group.Go(d.mergeLoop)
+	d.merger.group.Go(func() { d.mergeLoop(d.mergeExcess) })
 }
 
 // stopMerger ends the merger and waits for it.
@@ -50,19 +50,34 @@ func (d *database) wakeMerger() {
 	}
 }
 
+// noteAppend takes the outcome of an append. The merger looks for room once there is none.
+func (d *database) noteAppend(err error, now time.Time) {
+	if d.full.note(err, now) {
+		select {
+		case d.merger.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
 // excess reports whether there are more unmerged entries than there should be, or so many
 // times as many.
 func (d *database) excess(times int) bool {
 	return d.shown.entries.Load() > int64(times*d.maxUnmerged) || d.shown.bytes.Load() > int64(times*unmergedBytes)
 }
 
-func (d *database) mergeLoop() {
+// mergeLoop calls merge whenever there may be something to do, until the merger is stopped
+// or the store is broken.
+func (d *database) mergeLoop(merge func() error) {
 	failing := false
 	for {
 		if !failing {
 			var later <-chan time.Time
-			if d.grown.Load() {
+			switch {
+			case d.grown.Load():
 				later = time.After(mergePause)
+			case d.full.state.Load() != nil:
+				later = time.After(roomEvery)
 			}
 			select {
 			case <-d.merger.wake:
@@ -73,14 +88,16 @@ func (d *database) mergeLoop() {
 		} else if d.merger.isStopped(mergePause) {
 			return
 		}
-		err := d.mergeExcess()
+		err := merge()
 		if errors.Is(err, store.ErrBroken) {
 			return
 		}
 		if err != nil && !failing {
 			d.log.Warn("messages could not be moved from the journal into the database, or the journal has no room; what is there is safe, and it is tried again", "path", d.path, "error", err)
 		}
-		failing = err != nil
+		if failing = err != nil; !failing {
+			d.full.look(d.lookForRoom)
+		}
 	}
 }
 

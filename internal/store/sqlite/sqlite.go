@@ -51,12 +51,13 @@ type Options struct {
 	Ledger store.Ledger
 
 	// For tests.
-	maxPages     int      // of the database; beyond that the disk counts as full
-	migrations   []string // instead of the embedded ones
-	walPages     int      // instead of checkpointPages
-	maxUnmerged  int      // instead of unmergedEntries
-	mergeStep    int      // instead of mergeEntries
-	largeJournal int      // instead of largeJournal
+	maxPages     int          // of the database; beyond that the disk counts as full
+	migrations   []string     // instead of the embedded ones
+	walPages     int          // instead of checkpointPages
+	maxUnmerged  int          // instead of unmergedEntries
+	mergeStep    int          // instead of mergeEntries
+	largeJournal int          // instead of largeJournal
+	room         func() error // whether there is some, instead of that on the disk
 }
 
 // Store is a handle on an open database. It implements store.Importer.
