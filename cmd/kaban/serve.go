@@ -309,16 +309,23 @@ func (c *serveCommand) services(kept store.Store, d *dispatch.Dispatcher, found 
 	if err != nil {
 		return nil, err
 	}
+	pages, err := newPreviews(log)
+	if err != nil {
+		return nil, err
+	}
 	endHashing := hashApart(&options, log)
 	rooms := service.Options{MaxContent: c.MaxContent, Rooms: limits.Rooms, Searches: limits.Searches, Exempt: exempt(policy), EraseIndex: found.Erase, ForgetIndex: forgetIn(found)}
+	rooms.Previewer = pages
 	if c.erased != nil {
 		rooms.RecordErased = c.erased.RecordAccounts
 	}
 	shared, err := newServices(context.Background(), c.Data, kept, blobs, d, rooms, options)
 	if err != nil {
 		endHashing()
+		pages.close()
 		return nil, err
 	}
+	shared.previews = pages
 	shared.endHashing = endHashing
 	shared.index = found
 	shared.rooms.SetIndex(found)

@@ -30,6 +30,7 @@ type services struct {
 	backups    *backup.Service // nil: none are made on a schedule
 	pushes     *pushes         // nil: browsers are not notified
 	files      *keptFiles      // nil: nothing is uploaded
+	previews   *previews       // nil: no page is read that a message links to
 	endHashing func()
 }
 
@@ -89,6 +90,9 @@ func (s *services) close(log *slog.Logger) {
 	}
 	if s.files != nil {
 		s.files.close()
+	}
+	if s.previews != nil {
+		s.previews.close()
 	}
 	if err := s.accounts.FlushFailures(context.Background()); err != nil {
 		log.Warn("failed sign-ins since the last minute are not in the audit", "error", err)

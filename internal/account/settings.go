@@ -54,6 +54,7 @@ var registry = []setting{
 	{people.SettingFileSize, people.DefaultOfFiles(people.SettingFileSize), "how large a file that somebody sends may be, such as 100MB", parseFileSize},
 	{people.SettingFileQuota, people.DefaultOfFiles(people.SettingFileQuota), "how much all files of an account may take, such as 2GB, or unlimited", parseQuota},
 	{people.SettingServerQuota, people.DefaultOfFiles(people.SettingServerQuota), "how much all files of the server may take, such as 20GB, or unlimited", parseQuota},
+	{people.SettingPreviews, people.PreviewsOff, "whether the server reads the pages that messages link to, to show what they are about: off, on; it reads public addresses only, and the sites see the address of the server", oneOf(people.PreviewsOff, people.PreviewsOn)},
 	{settingIssuer, "", "the https address of the OpenID provider; empty is no single sign-on", parseIssuer},
 	{"oidc.client_id", "", "the id of this server at the provider", parseText},
 	{settingSecretFile, "", "a file with the secret of this server at the provider, or credential:NAME for a credential of systemd; only \"kaban settings set\" on the server names one", parseText},

@@ -140,7 +140,7 @@ func TestSettingsSayWhoChangesThem(t *testing.T) {
 	alice := w.claim()
 	values := map[string]string{
 		"access": "closed", "create_rooms": "admin", "invite_members": "admin", "auto_join": "news", "retention": "90d", "oidc.issuer": "https://other.example",
-		"file_size": "25MB", "file_quota": "1GB", "file_quota_server": "unlimited",
+		"file_size": "25MB", "file_quota": "1GB", "file_quota_server": "unlimited", "previews": "on",
 		"oidc.groups": "staff=admin", "oidc.link_by_email": "true", "oidc.create": "false", "oidc.max_age": "1h",
 	}
 	for _, file := range []string{"", "/etc/kaban/secret"} {

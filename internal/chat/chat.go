@@ -191,6 +191,8 @@ type Options struct {
 	ForgetIndex func(context.Context, []store.Run) error
 	// Blobs are the bytes of files. Nil: this process keeps none, and lets go of none.
 	Blobs Blobs
+	// Previewer reads the pages that messages link to. Nil: none is read, whatever the setting says.
+	Previewer Previewer
 	// Log gets one line when the erasing of an account begins to fail and one when it works
 	// again. Default: discarded.
 	Log *slog.Logger
@@ -208,6 +210,7 @@ type Chat struct {
 	eraser      eraser
 	blobs       Blobs                                    // nil: there are none
 	releases    chan struct{}                            // has room for one: messages with files go
+	previewer   Previewer                                // nil: no page is read
 	eraseIndex  func(context.Context) error              // nil: there is no index
 	forgetIndex func(context.Context, []store.Run) error // nil: there is no index
 	// eraseAudit is Options.EraseAudit.
@@ -245,7 +248,7 @@ func New(ctx context.Context, d *dispatch.Dispatcher, options Options) (*Chat, e
 	}
 	c := &Chat{dispatcher: d, newRooms: limitNewRooms(options), maxContent: options.MaxContent, searches: options.Searches, exempt: options.Exempt}
 	c.eraseIndex, c.forgetIndex, c.recordErased = options.EraseIndex, options.ForgetIndex, options.RecordErased
-	c.eraseAudit, c.blobs = options.EraseAudit, options.Blobs
+	c.eraseAudit, c.blobs, c.previewer = options.EraseAudit, options.Blobs, options.Previewer
 	c.seeking = limit.NewQueue(limit.HalfOfProcessors(), maxSeeking)
 	c.retain, c.elapsed, c.releases = make(chan struct{}, 1), options.Clock, make(chan struct{}, 1)
 	d.SetAttribution(c.attribute)

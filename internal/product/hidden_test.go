@@ -112,6 +112,7 @@ var deedsAbout = []deed{
 	{access.Know, "GET /v1/rooms/ROOM/messages?before=2", nil, notes{}},
 	{access.Know, "GET /v1/rooms/ROOM/messages?after=1&limit=1", nil, notes{}},
 	{access.Know, "GET /v1/rooms/ROOM/messages?replies_to=2", nil, notes{}},
+	{access.Know, "GET /v1/rooms/ROOM/messages/1/previews", nil, notes{}},
 	{access.Know, "GET /v1/rooms/ROOM/members?after=a&limit=1", nil, notes{}},
 	{access.Know, "GET /v1/rooms/ROOM/events?after=1&epoch=x", nil, notes{}},
 	{access.Know, "GET /v1/inbox", nil, notes{}},

@@ -37,13 +37,16 @@ var otherCommands = map[string]string{
 // otherOperations are the operations of the API that are neither steps nor deeds, and
 // what tries them.
 var otherOperations = map[string]string{
-	"GET /healthz":                "it is for everybody",
-	"GET /readyz":                 "it is for everybody",
-	"GET /v1/server":              "it is for everybody",
-	"GET /v1/socket":              "it is a front end of its own here",
-	"POST /hooks/{key}":           "TestHooksAgree",
-	"GET /v1/inbox":               "TestInbox",
-	"GET /v1/people":              "tryPeople",
+	"GET /healthz":      "it is for everybody",
+	"GET /readyz":       "it is for everybody",
+	"GET /v1/server":    "it is for everybody",
+	"GET /v1/socket":    "it is a front end of its own here",
+	"POST /hooks/{key}": "TestHooksAgree",
+	"GET /v1/inbox":     "TestInbox",
+	"GET /v1/people":    "tryPeople",
+
+	"GET /v1/rooms/{room}/messages/{seq}/previews": "chat.TestPreviewsFollowTheMessage; it takes the right to read",
+
 	"GET /v1/admin/hooks":         "TestHooksAreManagedAsAgreed",
 	"POST /v1/admin/hooks":        "TestHooksAreManagedAsAgreed",
 	"DELETE /v1/admin/hooks/{id}": "TestHooksAreManagedAsAgreed",

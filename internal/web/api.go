@@ -178,6 +178,7 @@ func (s *Server) newAPI(mux *http.ServeMux) *huma.OpenAPI {
 	register(s, api, toReaders, operation("list-members", http.MethodGet, "/v1/rooms/{room}/members", "List the members of a room", 400, 404, 503), s.listMembers)
 	register(s, api, toReaders, operation("list-messages", http.MethodGet, "/v1/rooms/{room}/messages", "Read a page of a room's history", 400, 404, 500, 503), s.listMessages)
 	register(s, api, toReaders, operation("search-messages", http.MethodGet, "/v1/search", "Search messages", 400, 404, 429, 503), s.searchMessages)
+	s.previewOperation(api, operation)
 	s.writeOperations(api, operation)
 	s.registerSessions(api, operation)
 	s.registerDevices(api, operation)

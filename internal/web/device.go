@@ -116,6 +116,7 @@ type ServerInfo struct {
 	Create   string    `json:"create_rooms" enum:"member,admin" doc:"The least role that makes public rooms. Members make private ones in any case, and visitors make public ones where access is open."`
 	Visitors bool      `json:"visitors" doc:"One may come in without an account."`
 	Passkeys bool      `json:"passkeys" doc:"One may sign in with a passkey."`
+	Previews bool      `json:"previews" doc:"Links of messages have previews."`
 	Provider *Provider `json:"provider,omitempty" doc:"The provider of single sign-on."`
 }
 
@@ -134,6 +135,9 @@ func (s *Server) getServer(ctx context.Context, _ *struct{}) (*output[ServerInfo
 		Create:   settings.CreateRooms.String(),
 		SignUp:   claimed && settings.Access >= access.Registration,
 		Visitors: s.chat.TakesVisitors(), Passkeys: s.config.Passkeys != nil,
+	}
+	if info.Previews, err = s.chat.PreviewsOn(ctx); err != nil {
+		return nil, s.problemOf(err)
 	}
 	switch name, err := s.config.Accounts.ProviderName(ctx); {
 	case err == nil:

@@ -387,12 +387,20 @@ func TestOneOwner(t *testing.T) {
 	service := newService(t)
 	var asked sync.WaitGroup
 	asked.Add(2)
+	var puts, gets atomic.Int64
+	first := make(chan struct{}) // closed when one has seen that it is the owner
 	service.set(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		if r.Method == http.MethodPut { // after both have found nobody
 			asked.Done()
 			asked.Wait()
+			if puts.Add(1) == 2 {
+				<-first
+			}
 		}
 		next.ServeHTTP(w, r)
+		if r.Method == http.MethodGet && gets.Add(1) == 3 {
+			close(first)
+		}
 	})
 	results := make(chan error, 2)
 	for _, owner := range []string{"first", "second"} {

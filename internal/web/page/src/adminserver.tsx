@@ -142,6 +142,8 @@ function choicesOf(key: string): Record<string, string> | undefined {
     case 'create_rooms':
     case 'invite_members':
       return { member: a('setMembers'), admin: a('setAdmins') }
+    case 'previews':
+      return { on: a('setYes'), off: a('setNo') }
     case 'oidc.link_by_email':
     case 'oidc.create':
       return { true: a('setYes'), false: a('setNo') }

@@ -88,6 +88,8 @@ export interface Server {
   /** Whether anybody may come in without one. */
   visitors: boolean
   passkeys: boolean
+  /** Links have previews. Older servers do not say it. */
+  previews?: boolean
   provider?: { name: string }
 }
 

@@ -1,4 +1,4 @@
-// What shows and uploads files. It is a file of its own, which attached.ts loads.
+// What shows and uploads files, and shows what links are about. It is a file of its own, which attached.ts loads.
 
 import sheet from 'sheet:files'
 
@@ -6,6 +6,7 @@ export { Chips } from './chips'
 export { FileList } from './filelist'
 export { speak } from './filetexts'
 export { Lightbox } from './lightbox'
+export { Cards } from './previews'
 export { add } from './uploads'
 
 const styles = new CSSStyleSheet()

@@ -2,6 +2,7 @@
 
 import type { ComponentChildren } from 'preact'
 import { useMemo, useState } from 'preact/hooks'
+import { filesPart } from './attached'
 import { Files } from './files'
 import { visit } from './focus'
 import { ChangeLine } from './change'
@@ -13,7 +14,7 @@ import { Avatar, Called, nickClass } from './nick'
 import type { Message } from './protocol'
 import { Refused } from './refused'
 import { pathOf } from './route'
-import { username, type Room, type Thread } from './state'
+import { server, username, type Room, type Thread } from './state'
 import type { Pending } from './storage'
 import { Toolbar } from './toolbar'
 import { rowOf } from './tools'
@@ -93,6 +94,7 @@ function Said({ room, message, waiting, quoted, grouped, marked, own, thread, an
       {message.pinned && <PinnedMark />}
       {message.reply_to !== undefined && message.reply_to !== thread?.seq && <Quote room={room.name} seq={message.reply_to} message={quoted} />}
       {message.deleted ? <Deleted /> : (message.content !== '' || message.edited) && <Body content={message.content} edited={message.edited?.time} onResize={onResize} />}
+      <Previews room={room.name} seq={message.seq} content={message.content} />
       {message.files && <Files files={message.files} by={message.username} />}
       <Reactions room={room} message={message} waiting={waiting} />
       {message.replies !== undefined && thread?.seq !== message.seq && <Replies room={room.name} seq={message.seq} number={message.replies} answers={answers} />}
@@ -100,6 +102,12 @@ function Said({ room, message, waiting, quoted, grouped, marked, own, thread, an
       <Toolbar room={room} message={message} thread={thread} />
     </div>
   )
+}
+
+/** What the links of a message are about, once the part of the page for that is loaded. */
+function Previews({ room, seq, content }: { room: string; seq: number; content: string }) {
+  const part = server.value?.previews && content.includes('://') && filesPart()
+  return part ? <part.Cards key={content} room={room} seq={seq} content={content} /> : null
 }
 
 function Author({ username, grouped, bot, name }: { username: string; grouped: boolean; bot?: boolean; name?: string | undefined }) {

@@ -132,6 +132,7 @@ export const texts: AdminTexts = {
     file_size: { label: 'Wie groß darf eine Datei sein?', help: 'Zum Beispiel 100MB, mit KB, MB, GB oder TB.' },
     file_quota: { label: 'Wie viel dürfen alle Dateien einer Person belegen?', help: 'Zum Beispiel 2GB oder „unlimited“ für unbegrenzt. Nachrichten mit Dateien zu löschen, schafft Platz.' },
     file_quota_server: { label: 'Wie viel dürfen alle Dateien des Servers belegen?', help: 'Zum Beispiel 20GB oder „unlimited“ für unbegrenzt. Auf der Platte muss Platz für die Nachrichten bleiben.' },
+    previews: { label: 'Zeigen, worum es bei Links geht?', help: 'Der Server liest dann die Seiten, auf die Nachrichten verweisen. Deren Betreiber sehen seine Adresse, nicht die der Leser.' },
     'oidc.issuer': { label: 'Adresse des OpenID-Anbieters', help: 'Beginnt mit https. Leer heißt: kein Single Sign-on.' },
     'oidc.client_id': { label: 'Client-ID', help: 'Die Kennung dieses Servers beim Anbieter.' },
     'oidc.client_secret_file': { label: 'Datei mit dem Client-Secret', help: 'Ein Pfad auf dem Rechner des Servers. Das Secret selbst wird hier nie gespeichert.' },

@@ -154,6 +154,7 @@ export const texts: AdminTexts = {
     file_size: { label: 'How large may a file be?', help: 'For example 100MB, with KB, MB, GB or TB.' },
     file_quota: { label: 'How much may all files of one person take?', help: 'For example 2GB, or “unlimited”. Deleting messages with files makes room.' },
     file_quota_server: { label: 'How much may all files of the server take?', help: 'For example 20GB, or “unlimited”. Keep room for the messages on the disk.' },
+    previews: { label: 'Show what links are about?', help: 'The server then reads the pages that messages link to. Their sites see its address, not those of readers.' },
     'oidc.issuer': { label: 'Address of the OpenID provider', help: 'Starts with https. Empty means no single sign-on.' },
     'oidc.client_id': { label: 'Client ID', help: 'The ID of this server at the provider.' },
     'oidc.client_secret_file': { label: 'File with the client secret', help: 'A path on the computer of the server. The secret itself is never stored here.' },

@@ -1,0 +1,178 @@
+package chat
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+
+	"kaban"
+	"kaban/internal/access"
+	"kaban/internal/limit"
+	"kaban/internal/people"
+	"kaban/internal/store"
+	"kaban/internal/store/memory"
+	"kaban/internal/store/storetest"
+)
+
+// pages is a Previewer. All texts that it is asked about have the same preview.
+type pages struct {
+	asked  []string
+	author limit.Key
+	during func() // while it reads
+}
+
+var aPage = []Preview{{URL: "https://a.example/", Title: "A page"}}
+
+func (p *pages) Previews(_ context.Context, author limit.Key, content string) []Preview {
+	p.asked, p.author = append(p.asked, content), author
+	if p.during != nil {
+		p.during()
+	}
+	return aPage
+}
+
+// reading is a town with a Previewer.
+type reading struct {
+	*town
+	pages *pages
+}
+
+func newReading(t *testing.T) *reading {
+	p := new(pages)
+	return &reading{newTownWith(t, memory.New(0), Options{Previewer: p}), p}
+}
+
+// turn sets whether there are previews.
+func (w *reading) turn(value string) {
+	w.t.Helper()
+	err := w.store.Update(w.t.Context(), func(tx store.Tx) error {
+		return people.Settings.Put(tx, &people.Setting{Key: people.SettingPreviews, Value: value})
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// write sends a message, and returns its seq.
+func (w *reading) write(name, room, content string) uint64 {
+	w.t.Helper()
+	s, err := w.follow(w.user(name), room, 0)
+	if err == nil {
+		err = w.say(w.user(name), s, content)
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	all, err := w.history(w.user(name), room)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return all[len(all)-1].Seq
+}
+
+func (w *reading) previews(name, room string, seq uint64) ([]Preview, error) {
+	return w.user(name).Previews(w.t.Context(), storetest.RoomName(w.t, room), seq)
+}
+
+func (w *reading) want(what, name, room string, seq uint64, want []Preview, wantErr error) {
+	w.t.Helper()
+	if got, err := w.previews(name, room, seq); !slices.Equal(got, want) || !errors.Is(err, wantErr) {
+		w.t.Errorf("%s: %v, %v; want %v, %v", what, got, err, want, wantErr)
+	}
+}
+
+// Nothing is read by default, nor when a message is sent.
+func TestPreviewsAreOff(t *testing.T) {
+	w := newReading(t)
+	seq := w.write("ann", "lobby", "see https://a.example")
+	w.want("by default", "bob", "lobby", seq, nil, nil)
+	w.turn(people.PreviewsOff)
+	w.want("off", "bob", "lobby", seq, nil, nil)
+	if on, err := w.chat.PreviewsOn(t.Context()); on || err != nil {
+		t.Error(on, err)
+	}
+	w.turn(people.PreviewsOn)
+	seq = w.write("ann", "lobby", "and https://b.example")
+	if on, err := w.chat.PreviewsOn(t.Context()); !on || err != nil {
+		t.Error(on, err)
+	}
+	if len(w.pages.asked) > 0 {
+		t.Errorf("pages are read of %q", w.pages.asked)
+	}
+	w.want("on", "bob", "lobby", seq, aPage, nil)
+	if !slices.Equal(w.pages.asked, []string{"and https://b.example"}) || w.pages.author != limit.NameKey(kaban.Account("id-ann", storetest.Username(t, "ann")).ID()) {
+		t.Errorf("%q of %d", w.pages.asked, w.pages.author)
+	}
+	none := newTown(t, memory.New(0))
+	if found, err := none.user("bob").Previews(t.Context(), storetest.RoomName(t, "lobby"), 1); found != nil || !errors.Is(err, ErrNoMessage) {
+		t.Errorf("without a Previewer: %v, %v", found, err)
+	}
+}
+
+// Previews are for those that may read the message, and nobody learns of others.
+func TestPreviewsFollowTheMessage(t *testing.T) {
+	w := newReading(t)
+	w.turn(people.PreviewsOn)
+	w.create("ann", "plans", kaban.RoomPrivate)
+	seq := w.write("ann", "plans", "https://a.example")
+	w.want("a member", "ann", "plans", seq, aPage, nil)
+	w.want("another one", "bob", "plans", seq, nil, ErrNotFound)
+	w.want("an owner outside", "olga", "plans", seq, nil, ErrForbidden)
+	for _, other := range []uint64{0, 1, seq + 1, 1 << 53} {
+		w.want(fmt.Sprint("entry ", other), "ann", "plans", other, nil, ErrNoMessage)
+	}
+	if len(w.pages.asked) != 1 {
+		t.Errorf("pages are read of %q", w.pages.asked)
+	}
+	w.delete("ann", "plans", seq)
+	w.want("deleted", "ann", "plans", seq, nil, nil)
+	if len(w.pages.asked) != 1 {
+		t.Errorf("pages are read of a deleted message: %q", w.pages.asked)
+	}
+}
+
+func (w *reading) delete(name, room string, seq uint64) {
+	w.t.Helper()
+	if _, _, err := w.user(name).Change(w.t.Context(), storetest.RoomName(w.t, room), w.id(), Change{Kind: kaban.KindDelete, Target: seq}); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// What happens while pages are read counts.
+func TestPreviewsThatComeTooLate(t *testing.T) {
+	for name, c := range map[string]struct {
+		during func(w *reading, seq uint64)
+		err    error
+	}{
+		"deleted": {func(w *reading, seq uint64) { w.delete("ann", "plans", seq) }, nil},
+		"edited": {func(w *reading, seq uint64) {
+			_, _, err := w.user("ann").Change(w.t.Context(), storetest.RoomName(w.t, "plans"), w.id(), Change{Kind: kaban.KindEdit, Target: seq, Content: "no link"})
+			if err != nil {
+				w.t.Error(err)
+			}
+		}, nil},
+		"off": {func(w *reading, _ uint64) { w.turn(people.PreviewsOff) }, nil},
+		"kicked": {func(w *reading, _ uint64) {
+			if err := w.do("ann", "plans", w.to("bob", access.Kick)); err != nil {
+				w.t.Error(err)
+			}
+		}, ErrNotFound},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newReading(t)
+			w.turn(people.PreviewsOn)
+			w.create("ann", "plans", kaban.RoomPrivate)
+			if err := w.do("ann", "plans", w.to("bob", access.Invite)); err != nil {
+				t.Fatal(err)
+			}
+			seq := w.write("ann", "plans", "https://a.example")
+			w.pages.during = func() { c.during(w, seq) }
+			w.want(name, "bob", "plans", seq, nil, c.err)
+			if len(w.pages.asked) != 1 {
+				t.Errorf("pages are read of %q", w.pages.asked)
+			}
+		})
+	}
+}
