@@ -16,6 +16,7 @@ DRAINS    ?= 100
 FLIPS     ?= 1000
 PEOPLE    ?= 300
 FILES     ?= 200
+PAIRS     ?= 6
 SEARCHED  ?= 10000000
 STEPS     ?= 100000
 SPLIT     ?= audit/,invite,member,secret,task,account
@@ -58,7 +59,7 @@ beside := test-browser test-portable test-websocket test-tls test-provider test-
 # Keeps the temporary files of tests in memory where possible.
 inmemory := -exec "'$(CURDIR)/scripts/in-memory' -test"
 
-.PHONY: help build run test test-most test-beside $(beside) check cover product torture heap search unread signins alerts fuzz bench profile bench-go fmt golden page screenshots clean setup
+.PHONY: help build run test test-most test-beside $(beside) check cover product torture heap downloads search unread signins alerts fuzz bench profile bench-go fmt golden page screenshots clean setup
 
 help: ## print this help (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile | LC_ALL=C sort
@@ -146,6 +147,9 @@ torture: ## run the long campaigns: KILLS, LOSSES, SYNCS, CUTS, DRAINS, FLIPS, P
 
 heap: ## see that deleted texts leave the memory of a server; takes minutes
 	go test ./e2e -v -count 1 -timeout 10m -run TestErasedFromHeap -heap
+
+downloads: ## measure a conversation beside 100 downloads of 10 MB, PAIRS=6 times 20 s; on an idle machine
+	go test ./e2e -v -count 1 -timeout 30m -run TestDownloadsBesideAConversation -downloads $(PAIRS)
 
 search: ## measure searches in SEARCHED=10000000 generated messages, and how far the index is behind; on an idle machine, up to an hour, with 2 GB of disk
 	go test ./internal/index -run '^$$' -bench Follow -benchtime 3x

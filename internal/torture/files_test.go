@@ -355,12 +355,13 @@ func TestFilesUnderKills(t *testing.T) {
 	t.Logf("died %v; %d messages with files acknowledged: no fault", died, c.acknowledged())
 }
 
-// sweep starts the server until it has let go of everything that nobody has.
+// sweep starts the server until it has let go of everything that nobody has. It makes pauses between many
+// files, so each life is longer than the one before.
 func (c *carriers) sweep() {
 	c.T().Helper()
-	for deadline := time.Now().Add(patience); ; {
+	for deadline, life := time.Now().Add(patience), 300*time.Millisecond; ; life *= 2 {
 		c.start()
-		time.Sleep(300 * time.Millisecond)
+		time.Sleep(life)
 		c.stop()
 		s := c.check("after the sweep")
 		c.report()

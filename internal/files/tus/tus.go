@@ -70,7 +70,8 @@ type Config struct {
 	// value of each; they have the bounds of upload.Staging.Settle. The upload is settled
 	// afterwards. Until then it is busy, and does not expire.
 	Done func(context.Context, upload.Info, files.Staged) (http.Header, error)
-	// Refuse returns what a client is told about an error; nil, or false: what this package says.
+	// Refuse returns what a client is told about an error, and logs what an operator should know of; nil, or
+	// false: this package does both.
 	Refuse func(error) (Refusal, bool)
 	Log    *slog.Logger // nil: none
 }
@@ -326,7 +327,8 @@ func (s *store) drop(id string) {
 // asError returns a refusal for tusd.
 func (r Refusal) asError() error { return handler.NewError(r.Code, r.Message, r.Status) }
 
-// refusal returns what a client is told about an error. It logs what is the server's fault.
+// refusal returns what a client is told about an error. What is the server's fault is in the log afterwards,
+// once.
 func (s *store) refusal(err error) Refusal {
 	var refusal Refusal
 	ok := false
@@ -336,7 +338,7 @@ func (s *store) refusal(err error) Refusal {
 	if !ok {
 		refusal = Refuse(err)
 	}
-	if refusal.Status >= http.StatusInternalServerError {
+	if !ok && refusal.Status >= http.StatusInternalServerError {
 		s.Log.Log(context.Background(), level(err), "an upload failed", "error", upload.WithoutID(err))
 	}
 	return refusal
