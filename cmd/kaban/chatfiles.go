@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -81,6 +82,43 @@ func (c *chatCommand) download(ctx context.Context, server, web string, f kaban.
 		return said + "; " + err.Error(), nil
 	}
 	return said + " and given to " + program, nil
+}
+
+// previews returns a line about each page that a message links to, for the full-screen client: the host
+// first, which the page cannot choose.
+func (c *chatCommand) previews(ctx context.Context, server, web, room string, seq uint64) ([]string, error) {
+	name, err := kaban.ParseAnyRoom(room)
+	if err != nil {
+		return nil, err
+	}
+	web, options, err := c.filesFor(server, web)
+	if err != nil {
+		return nil, err
+	}
+	found, err := transfer.Previews(ctx, web, name, seq, options)
+	if err != nil {
+		return nil, err
+	}
+	lines := make([]string, len(found))
+	for i, p := range found {
+		lines[i] = previewLine(&p)
+	}
+	return lines, nil
+}
+
+func previewLine(p *transfer.Preview) string {
+	host := p.URL
+	if u, err := url.Parse(p.URL); err == nil {
+		host = u.Host
+	}
+	line := host + ": " + p.Title
+	if p.Site != "" {
+		line += " (" + p.Site + ")"
+	}
+	if p.Description != "" {
+		line += " – " + p.Description
+	}
+	return line
 }
 
 // downloadsDirectory returns where downloads go: XDG_DOWNLOAD_DIR, or else ~/Downloads, or else,

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"kaban/client/transfer"
 	service "kaban/internal/chat" // chat is a command here
 	"kaban/internal/guard"
 )
@@ -96,5 +97,17 @@ func TestPreviewsReachNothingPrivate(t *testing.T) {
 	site, requests := pagesOf(t)
 	if got := openPreviews(t).Previews(t.Context(), 1, site+"/a"); got != nil || requests.Load() != 0 {
 		t.Errorf("%+v after %d requests", got, requests.Load())
+	}
+}
+
+// A line about a page begins with its host, whatever it says it is.
+func TestPreviewLine(t *testing.T) {
+	for want, p := range map[string]transfer.Preview{
+		"real.example: Bank (bank.example) – Sign in": {URL: "https://real.example/x", Title: "Bank", Site: "bank.example", Description: "Sign in"},
+		"a.example:8080: A":                           {URL: "http://a.example:8080/", Title: "A"},
+	} {
+		if got := previewLine(&p); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
 	}
 }

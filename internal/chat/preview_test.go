@@ -126,6 +126,11 @@ func TestPreviewsFollowTheMessage(t *testing.T) {
 	if len(w.pages.asked) != 1 {
 		t.Errorf("pages are read of %q", w.pages.asked)
 	}
+	// Somebody that sees the room from their own joining on has none of before.
+	if err := errors.Join(w.do("ann", "plans", Act{Change: people.RoomChange{History: people.HistoryJoined}}), w.do("ann", "plans", w.to("cat", access.Invite))); err != nil {
+		t.Fatal(err)
+	}
+	w.want("before joining", "cat", "plans", seq, nil, ErrNoMessage)
 	w.delete("ann", "plans", seq)
 	w.want("deleted", "ann", "plans", seq, nil, nil)
 	if len(w.pages.asked) != 1 {

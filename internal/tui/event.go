@@ -82,6 +82,11 @@ type (
 		text string // says where it is
 		err  error
 	}
+	previewsEvent struct { // the answer to previews
+		room  string
+		lines []string
+		err   error
+	}
 	sentEvent struct {
 		room    string
 		number  uint64
@@ -158,6 +163,9 @@ type backend interface {
 	cancelUpload()
 	// download gets a file and opens it; a downloadEvent has the outcome.
 	download(server, room string, f kaban.File)
+	// previews asks what the pages are about that a message links to; a previewsEvent has the
+	// answer.
+	previews(server, room string, seq uint64)
 	// alter changes a message; the alteredEvent has the number.
 	alter(room string, a alteration)
 	// typing reports that the person is typing a message in a room. It may be called for

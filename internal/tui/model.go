@@ -104,8 +104,9 @@ type Model struct {
 	restored      bool
 	rang          bool // for an event of the present batch
 	// uploads are under way, the first, or wait for it.
-	uploads   []upload
-	downloads map[string]bool // ids of files that are asked for
+	uploads    []upload
+	downloads  map[string]bool // ids of files that are asked for
+	previewing bool            // previews are asked for
 }
 
 // status is the state of the connection.

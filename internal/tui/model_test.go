@@ -89,6 +89,10 @@ func (a *asked) upload(server string, number uint64, path string) {
 	a.note("upload %s %d %s", server, number, path)
 }
 func (a *asked) cancelUpload() { a.note("cancelUpload") }
+func (a *asked) previews(server, room string, seq uint64) {
+	a.note("previews %s %s %d", server, room, seq)
+}
+
 func (a *asked) download(server, room string, f kaban.File) {
 	a.note("download %s %s %s", server, room, f.Name)
 }

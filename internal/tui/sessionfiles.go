@@ -2,6 +2,7 @@ package tui
 
 import (
 	"context"
+	"time"
 
 	"kaban"
 )
@@ -60,6 +61,20 @@ func (s *Session) download(server, room string, f kaban.File) {
 		if e.err == nil {
 			e.text, e.err = s.options.Download(s.ctx, server, s.client.Welcome().Web, f)
 		}
+		s.put(e)
+	})
+}
+
+// maxPreviews is how long the server may take for previews.
+const maxPreviews = 20 * time.Second
+
+// previews asks what the pages are about that a message links to.
+func (s *Session) previews(server, room string, seq uint64) {
+	s.group.Go(func() {
+		ctx, cancel := context.WithTimeout(s.ctx, maxPreviews)
+		defer cancel()
+		e := previewsEvent{room: room}
+		e.lines, e.err = s.options.Previews(ctx, server, s.client.Welcome().Web, room, seq)
 		s.put(e)
 	})
 }

@@ -57,6 +57,8 @@ func (m *Model) take(e event) tea.Cmd {
 		m.takeUpload(e)
 	case downloadEvent:
 		m.takeDownload(e)
+	case previewsEvent:
+		m.takePreviews(e)
 	case sentEvent:
 		m.takeSent(e)
 	case alteredEvent:

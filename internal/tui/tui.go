@@ -54,6 +54,8 @@ type Options struct {
 	// Download saves a file, and opens it unless it could run. It returns a sentence that says
 	// where it is. Nil: files cannot be downloaded.
 	Download func(ctx context.Context, server, web string, f kaban.File) (string, error)
+	// Previews returns a line about each page that a message links to. Nil: there are none.
+	Previews func(ctx context.Context, server, web, room string, seq uint64) ([]string, error)
 	// Insecure allows sending the token to other machines without encryption.
 	Insecure bool
 	// Explain explains an error of the connection and what to do.
