@@ -58,6 +58,7 @@ type Options struct {
 	mergeStep    int          // instead of mergeEntries
 	largeJournal int          // instead of largeJournal
 	room         func() error // whether there is some, instead of that on the disk
+	shortestRun  int          // instead of shortestRun
 }
 
 // Store is a handle on an open database. It implements store.Importer.
