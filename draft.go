@@ -106,7 +106,8 @@ type Kind uint8
 const (
 	// KindMessage is a message. Its body is the content.
 	KindMessage Kind = 1
-	// KindEdit replaces the content of its target, a message. Its body is the new content.
+	// KindEdit replaces the content of its target, a message. Its body is the new content, or
+	// NoText.
 	KindEdit Kind = 2
 	// KindDelete removes the content of its target, a message. Its body is the reason.
 	KindDelete Kind = 3
@@ -130,6 +131,11 @@ func (k Kind) IsChange() bool { return k >= KindEdit && k <= KindPin }
 
 // TakesText reports whether entries of this kind take the text away that their target had.
 func (k Kind) TakesText() bool { return k == KindEdit || k == KindDelete }
+
+// NoText is the body of a KindEdit that takes the text of a message away, which has only its files
+// then. No content is the same, because none may have control characters. An entry of that kind
+// without a body is another thing: its text was replaced since.
+const NoText = "\x00"
 
 // Switch returns the body of an entry that turns something on or off: an emoji for
 // KindReact, nothing for KindPin.

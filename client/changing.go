@@ -21,7 +21,8 @@ func (r *Room) Reply(ctx context.Context, to uint64, content string) (Receipt, e
 // Edit replaces the content of the message with the seq target, and waits until that is
 // stored. It replaces any version if base is 0; otherwise only the one with that seq,
 // of the last edit (wire.Message.Edited) or of the message itself. The *Error has the code
-// edit_conflict if there is a later version.
+// edit_conflict if there is a later version. An empty content leaves a message with nothing but its
+// files; without any the *Error has the code empty_content.
 //
 // Like a message, an edit and the other changes below are repeated with the same id until
 // they are answered, also after ctx has ended, and are left out of Entries. Their *Error
@@ -36,7 +37,11 @@ func (r *Room) Edit(ctx context.Context, target uint64, content string, base uin
 // PostEdit is Edit without the waiting, as Post is of Send. What is posted to a room goes
 // out in the order of the calls.
 func (r *Room) PostEdit(ctx context.Context, target uint64, content string, base uint64) (*Pending, error) {
-	return r.postContent(ctx, wire.Request{Type: wire.TypeEdit, Target: target, Base: base}, content)
+	request := wire.Request{Type: wire.TypeEdit, Target: target, Base: base}
+	if content == "" {
+		return r.post(ctx, request, "")
+	}
+	return r.postContent(ctx, request, content)
 }
 
 // Delete removes the content of a message. The reason is for people: one line of at most

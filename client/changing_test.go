@@ -179,7 +179,8 @@ func TestRefusedChanges(t *testing.T) {
 	}
 	before := len(s.Requests("edit")) + len(s.Requests("send"))
 	for _, content := range []string{"", " ", "\x07", strings.Repeat("x", 5001)} {
-		if _, err := r.Edit(ctx, 1, content, 0); !isMessageError(err) {
+		if content == "" { // an edit may have none: the server knows whether the message has files
+		} else if _, err := r.Edit(ctx, 1, content, 0); !isMessageError(err) {
 			t.Errorf("edit to %.5q: %v", content, err)
 		}
 		if _, err := r.Reply(ctx, 1, content); !isMessageError(err) {

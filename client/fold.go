@@ -172,7 +172,7 @@ func (m *folded) apply(does *effect, reader string) bool {
 			return false
 		}
 		m.message.Edited = wire.Edited{Seq: does.seq, Time: c.Time}
-		if c.Content != "" && !m.message.Deleted {
+		if (c.Content != "" || c.NoText) && !m.message.Deleted {
 			m.message.Content = c.Content
 		}
 	case wire.TypeDelete:

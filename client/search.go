@@ -14,7 +14,7 @@ type Hit = wire.Hit
 // Search asks for messages.
 type Search struct {
 	// Query is what to look for: words, word*, "phrases", and operators such as from:ann,
-	// in:lobby, has:link, mentions:me, is:pinned, before:2026-01-31. A - excludes.
+	// in:lobby, has:link, has:file, mentions:me, is:pinned, before:2026-01-31. A - excludes.
 	Query string
 	// Room is the only room in which to look; "" is all that may be read.
 	Room string

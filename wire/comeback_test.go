@@ -124,7 +124,9 @@ func drawMessageChange(t *rapid.T, q *Request) {
 	switch q.Type {
 	case TypeEdit:
 		q.Base = rapid.Uint64Range(0, MaxNumber).Draw(t, "base")
-		q.Message, _ = kaban.NewMessage(drawName(t, "author"), "x"+drawLine(t, "content", 100), 5000)
+		if rapid.Bool().Draw(t, "text") {
+			q.Message, _ = kaban.NewMessage(drawName(t, "author"), "x"+drawLine(t, "content", 100), 5000)
+		}
 	case TypeDelete:
 		q.Reason = drawLine(t, "reason", MaxReason)
 	case TypeReact:
@@ -191,6 +193,7 @@ func drawChange(t *rapid.T) Change {
 	switch c.Type {
 	case TypeEdit:
 		c.Content = text("content")
+		c.NoText = c.Content == "" && rapid.Bool().Draw(t, "no text")
 	case TypeDelete:
 		c.Reason = text("reason")
 	case TypeReact:
@@ -266,7 +269,7 @@ func drawEvent(t *rapid.T) Event {
 			e.Mentions = append(e.Mentions, Mention{
 				Room: text("room"), Seq: rapid.Uint64Range(0, MaxNumber).Draw(t, "seq"), ID: text("id"), Username: text("username"), Account: text("account"),
 				Bot: rapid.Bool().Draw(t, "bot"), Content: text("content"), Time: time.UnixMilli(rapid.Int64Range(0, 1e13).Draw(t, "time")).UTC(),
-				Cause: rapid.SampledFrom([]Cause{CauseName, CauseEveryone, CauseHere, "later"}).Draw(t, "cause"),
+				Files: drawFiles(t), Cause: rapid.SampledFrom([]Cause{CauseName, CauseEveryone, CauseHere, "later"}).Draw(t, "cause"),
 			})
 		}
 	case TypeState:
@@ -302,9 +305,13 @@ func drawEvent(t *rapid.T) Event {
 	return e
 }
 
+func drawFiles(t *rapid.T) kaban.Files {
+	return rapid.SampledFrom([]kaban.Files{{}, someFiles}).Draw(t, "files")
+}
+
 func drawHit(t *rapid.T) Hit {
 	m := drawMessage(t)
-	h := Hit{Room: rapid.StringN(1, 20, -1).Draw(t, "room"), Seq: m.Seq, ID: m.ID, Username: m.Username, Account: m.Account, Bot: m.Bot, Time: m.Time, Snippet: m.Content}
+	h := Hit{Room: rapid.StringN(1, 20, -1).Draw(t, "room"), Seq: m.Seq, ID: m.ID, Username: m.Username, Account: m.Account, Bot: m.Bot, Time: m.Time, Snippet: m.Content, Files: drawFiles(t)}
 	for range rapid.IntRange(0, 3).Draw(t, "marks") {
 		h.Marks = append(h.Marks, Mark{rapid.IntRange(0, 1000).Draw(t, "start"), rapid.IntRange(1, 1000).Draw(t, "length")})
 	}

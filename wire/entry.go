@@ -86,6 +86,7 @@ type Change struct {
 	// Content is the new content of an edit. It is "" if a later edit has replaced it, or
 	// the message was deleted.
 	Content string
+	NoText  bool   // edit: the message has only files since; sent as an empty content
 	Emoji   string // react
 	On      bool   // react, pin
 }
@@ -119,10 +120,7 @@ func (m *Message) append(dst []byte) []byte {
 		dst = append(dst, `,"content":`...)
 		dst = appendString(dst, m.Content)
 	}
-	if !m.Files.IsZero() {
-		dst = append(dst, `,"files":`...)
-		dst = append(dst, m.Files.String()...)
-	}
+	dst = appendFiles(dst, m.Files)
 	dst = append(dst, `,"time":`...)
 	dst = appendTime(dst, m.Time)
 	if m.Edited.Seq != 0 {
@@ -193,6 +191,9 @@ func (c *Change) appendOfMessage(dst []byte) []byte {
 	dst = appendCount(dst, fTarget, c.Target)
 	switch c.Type {
 	case TypeEdit:
+		if c.NoText {
+			return appendText(dst, fContent, "")
+		}
 		return appendNonEmpty(dst, fContent, c.Content)
 	case TypeDelete:
 		return appendNonEmpty(dst, fReason, c.Reason)

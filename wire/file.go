@@ -28,6 +28,14 @@ func (d *decoder) files() (ids []string) {
 	return ids
 }
 
+// appendFiles appends what a message says of its files, if it has any.
+func appendFiles(dst []byte, files kaban.Files) []byte {
+	if files.IsZero() {
+		return dst
+	}
+	return append(appendField(dst, fFiles), files.String()...)
+}
+
 // filesOfMessage decodes what a message says of its files. It leaves out those that make no
 // sense to this version: the message is an entry all the same.
 func (d *decoder) filesOfMessage() kaban.Files {

@@ -36,8 +36,14 @@ func TestFilesOfASend(t *testing.T) {
 			t.Errorf("%s: %q, want %q", more, got, want)
 		}
 	}
-	if got := faultOf(t, `{"type":"edit","room":"lobby","id":"1","target":1,"content":"","files":["`+id(0)+`"]}`); got != "empty_content content" {
-		t.Errorf("an edit with files and no content: %q", got)
+	if got := faultOf(t, `{"type":"edit","room":"lobby","id":"1","target":1,"content":"","files":["`+id(0)+`"]}`); got != "" {
+		t.Errorf("an edit that takes the text of a message away: %q", got)
+	}
+	if got := faultOf(t, `{"type":"edit","room":"lobby","id":"1","target":1,"content":" "}`); got != "empty_content content" {
+		t.Errorf("an edit to a blank text: %q", got)
+	}
+	if got := faultOf(t, `{"type":"edit","room":"lobby","id":"1","target":1}`); got != "missing_field content" {
+		t.Errorf("an edit without a text: %q", got)
 	}
 }
 

@@ -76,7 +76,7 @@ var goldenEvents = []Event{
 	{Type: TypeMe},
 	{Type: TypeInbox, Mentions: []Mention{
 		{Room: "ops", Seq: 7, ID: "m-7", Username: "ann", Account: "A1", Content: "@ci \"look\"", Time: time.UnixMilli(1_800_000_000_007).UTC(), Cause: CauseName},
-		{Room: "@abcdefghijklmnopqrstuvwxyz", Seq: 3, ID: "m-3", Username: "bot", Bot: true, Content: "@here", Time: time.UnixMilli(1_800_000_000_000).UTC(), Cause: CauseHere},
+		{Room: "@abcdefghijklmnopqrstuvwxyz", Seq: 3, ID: "m-3", Username: "bot", Bot: true, Content: "@here", Files: someFiles, Time: time.UnixMilli(1_800_000_000_000).UTC(), Cause: CauseHere},
 	}, More: true, Next: 1_800_000_000_000_003, Ref: "i", HasRef: true},
 	{Type: TypeInbox},
 	{Type: TypeState, Room: "ops", State: &RoomState{Room: "ops", Kind: kaban.RoomPublic, Role: kaban.RoomRoleSpeaker, Flags: kaban.FlagAnnounce, Head: 9, Read: 9, Notify: kaban.NotifyNone}},
@@ -118,6 +118,7 @@ var goldenEvents = []Event{
 		{Room: "lobby", Seq: 43, ID: "b-1", Username: "bob", Account: "A1", Time: noon, Snippet: "…the deploy of 東京都 failed", Marks: []Mark{{5, 6}, {15, 2}}},
 		{Room: "@abcdefghijklmnopqrstuvwxyz", Seq: 1, ID: "b-2", Username: "ci", Bot: true, Time: noon, Snippet: "deploy\n🎉", Marks: []Mark{{0, 6}}},
 		{Room: "dev", Seq: 9, ID: "x", Username: "ann", Time: noon, Snippet: "found by its author"},
+		{Room: "dev", Seq: 7, ID: "y", Username: "ann", Time: noon, Files: someFiles},
 	}},
 	{Type: TypeFound, Partial: true},
 }
@@ -134,6 +135,7 @@ var goldenChanges = []Change{
 	{Type: TypeRoom, Seq: 9, ID: "s-3", Username: "ann", Change: "set", HasFlags: true, HasArchived: true, Time: noon},
 	{Type: TypeEdit, Seq: 10, ID: "e-1", Username: "ann", Account: "A1", Target: 3, Content: "say \"hi\"\n😀", Time: noon},
 	{Type: TypeEdit, Seq: 11, ID: "e-2", Username: "ann", Target: 3, Time: noon},
+	{Type: TypeEdit, Seq: 11, ID: "e-3", Username: "ann", Target: 3, NoText: true, Time: noon},
 	{Type: TypeDelete, Seq: 12, ID: "d-1", Username: "ann", Target: 3, Time: noon},
 	{Type: TypeDelete, Seq: 13, ID: "d-2", Username: "ann", Account: "A1", Target: 3, Reason: "spam", Time: noon},
 	{Type: TypeReact, Seq: 14, ID: "r-1", Username: "ann", Target: 3, Emoji: "👍🏽", On: true, Time: noon},
@@ -215,6 +217,7 @@ func goldenRequests(t testing.TB) []Request {
 		{Type: TypeSend, Room: room, ID: id, ReplyTo: 41, Files: []string{catID, notesID}},
 		{Type: TypeEdit, Room: room, ID: id, Target: 41, Message: message, Ref: []byte("r")},
 		{Type: TypeEdit, Room: direct, ID: id, Target: 41, Base: 43, Message: message},
+		{Type: TypeEdit, Room: room, ID: id, Target: 41},
 		{Type: TypeDelete, Room: room, ID: id, Target: 41},
 		{Type: TypeDelete, Room: room, ID: id, Target: 41, Reason: "say \"please\""},
 		{Type: TypeReact, Room: room, ID: id, Target: 41, Emoji: "👍🏽", On: true},

@@ -3,6 +3,8 @@ package wire
 import (
 	"strconv"
 	"time"
+
+	"kaban"
 )
 
 // Hit is a message that a search has found.
@@ -18,6 +20,7 @@ type Hit struct {
 	Snippet string
 	// Marks are the parts of the snippet to highlight, in order and apart from each other.
 	Marks []Mark
+	Files kaban.Files // as in Message
 }
 
 // Mark is a part of a snippet, in code points.
@@ -53,7 +56,8 @@ func (h *Hit) Append(dst []byte) []byte {
 		dst = strconv.AppendInt(append(dst, ','), int64(m.Length), 10)
 		dst = append(dst, ']')
 	}
-	return append(dst, ']', '}')
+	dst = appendFiles(append(dst, ']'), h.Files)
+	return append(dst, '}')
 }
 
 func (d *decoder) found(e *Event) {
@@ -62,6 +66,7 @@ func (d *decoder) found(e *Event) {
 		e.Hits = append(e.Hits, Hit{
 			Room: d.str(fRoom, true), Seq: d.positive(fSeq, true), ID: d.str(fID, true), Username: d.str(fUsername, true),
 			Account: d.str(fAccount, false), Bot: d.boolean(fBot), Time: d.time(), Snippet: d.str(fSnippet, true), Marks: d.marks(),
+			Files: d.filesOfMessage(),
 		})
 	})
 }

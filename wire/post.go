@@ -11,7 +11,8 @@ import (
 type Post struct {
 	ID     kaban.MessageID
 	Author kaban.Username
-	// Message has the content, of an edit the new one. It is zero if there are files and no text.
+	// Message has the content, of an edit the new one. It is zero if there are files and no text,
+	// and of an edit that takes the text away.
 	Message kaban.Message
 	ReplyTo uint64   // of a message: the seq of the one that it answers; 0 if absent
 	Base    uint64   // of an edit: the seq of the version that it replaces; 0 if absent
@@ -27,7 +28,7 @@ func DecodePost(body []byte, maxContent int, sender kaban.Username) (Post, error
 	return decodePost(body, fReplyTo, maxContent, sender)
 }
 
-// DecodeEdit is DecodePost for an edit, which has an optional base.
+// DecodeEdit is DecodePost for an edit, which has an optional base, and a content that may be empty.
 func DecodeEdit(body []byte, maxContent int, sender kaban.Username) (Post, error) {
 	return decodePost(body, fBase, maxContent, sender)
 }
@@ -52,7 +53,7 @@ func decodePost(body []byte, about field, maxContent int, sender kaban.Username)
 	} else {
 		d.checkCase([]field{about})
 	}
-	p = d.post(maxContent, sender, files)
+	p = d.post(maxContent, sender, files, about == fBase)
 	if seq := d.positive(about, false); about == fReplyTo {
 		p.ReplyTo = seq
 	} else {
@@ -64,8 +65,8 @@ func decodePost(body []byte, about field, maxContent int, sender kaban.Username)
 	return p, nil
 }
 
-// post decodes what all bodies have. With files the content may be empty.
-func (d *decoder) post(maxContent int, sender kaban.Username, files []string) (p Post) {
+// post decodes what all bodies have. With files the content may be empty, as may that of an edit.
+func (d *decoder) post(maxContent int, sender kaban.Username, files []string, edit bool) (p Post) {
 	// In this order, which says the fault that is reported where there are several.
 	id := d.text(fID, true)
 	name, named := d.get(fUsername, kindString, sender.IsZero())
@@ -85,7 +86,7 @@ func (d *decoder) post(maxContent int, sender kaban.Username, files []string) (p
 		return p
 	}
 	p.Author = sender
-	if len(content) == 0 && len(files) > 0 {
+	if len(content) == 0 && (len(files) > 0 || edit) {
 		return p
 	}
 	if p.Message, err = kaban.NewMessage(sender, string(content), maxContent); err != nil {

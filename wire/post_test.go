@@ -125,6 +125,9 @@ func TestDecodePostWithFiles(t *testing.T) {
 	if p, err := DecodeEdit([]byte(`{"id":"1","content":"x","files":["`+a+`"]}`), 10, ann); err != nil || p.Files != nil {
 		t.Errorf("an edit has %v, %v", p.Files, err)
 	}
+	if p, err := DecodeEdit([]byte(`{"id":"1","content":""}`), 10, ann); err != nil || p.Author != ann || p.Message.Content() != "" {
+		t.Errorf("an edit that takes the text away: %+v, %v", p, err)
+	}
 }
 
 func TestCheckReason(t *testing.T) {

@@ -65,7 +65,9 @@ func (d *decoder) change(t Type) *Change {
 		archived, ok := d.get(fArchived, kindBool, false)
 		c.Archived, c.HasArchived = archived.number == 1, ok
 	case TypeEdit:
-		c.Target, c.Content = d.positive(fTarget, true), d.str(fContent, false)
+		content, ok := d.get(fContent, kindString, false)
+		c.Target, c.Content = d.positive(fTarget, true), string(content.bytes)
+		c.NoText = ok && c.Content == ""
 	case TypeDelete:
 		c.Target, c.Reason = d.positive(fTarget, true), d.str(fReason, false)
 	case TypeReact:

@@ -142,7 +142,8 @@ func (r *Reader) decodeHello(d *decoder, q *Request) {
 	q.Resume = string(d.token(fResume, maxToken))
 }
 
-// decodeContent decodes the message of a send, or that of an edit.
+// decodeContent decodes the message of a send, or that of an edit, whose content may be empty: whether
+// the message has files is for the log to say.
 func (r *Reader) decodeContent(d *decoder, q *Request) {
 	q.Room = r.room(d)
 	id := d.text(fID, true)
@@ -155,7 +156,7 @@ func (r *Reader) decodeContent(d *decoder, q *Request) {
 		d.invalid(fID, err)
 		return
 	}
-	if len(content) == 0 && len(q.Files) > 0 {
+	if len(content) == 0 && (len(q.Files) > 0 || q.Type == TypeEdit) {
 		return
 	}
 	if r.author == nil {

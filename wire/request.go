@@ -44,7 +44,8 @@ type Request struct {
 	// Message is the message of a send, or what an edit makes of one. Its author is not
 	// on the wire but comes from Reader.SetAuthor. Without an author it is the zero
 	// Message.
-	// It is also the zero Message of a send that has Files and no content.
+	// It is also the zero Message of a send that has Files and no content, and of an edit that
+	// takes the text of a message away.
 	Message kaban.Message
 	ReplyTo uint64   // send: the seq of the message that it answers; 0 if absent
 	Files   []string // send: the ids of its files, at most kaban.MaxFiles, none of them twice

@@ -116,7 +116,8 @@ type Mention struct {
 	Account  string // as in Message
 	Bot      bool   // as in Message
 	Content  string
-	Time     time.Time // since when it mentions the account: that of the message or of an edit; UTC, sent with milliseconds
+	Files    kaban.Files // as in Message
+	Time     time.Time   // since when it mentions the account: that of the message or of an edit; UTC, sent with milliseconds
 	Cause    Cause
 }
 
@@ -141,7 +142,7 @@ func (m *Mention) Append(dst []byte) []byte {
 	if m.Bot {
 		dst = appendBool(dst, fBot, true)
 	}
-	dst = appendText(dst, fContent, m.Content)
+	dst = appendFiles(appendText(dst, fContent, m.Content), m.Files)
 	dst = appendTime(appendField(dst, fTime), m.Time)
 	dst = appendText(dst, fCause, string(m.Cause))
 	return append(dst, '}')
@@ -150,7 +151,7 @@ func (m *Mention) Append(dst []byte) []byte {
 func (d *decoder) mention() Mention {
 	return Mention{
 		Room: d.str(fRoom, true), Seq: d.count(fSeq, true), ID: d.str(fID, true), Username: d.str(fUsername, true),
-		Account: d.str(fAccount, false), Bot: d.boolean(fBot), Content: d.str(fContent, true), Time: d.time(), Cause: Cause(d.str(fCause, true)),
+		Account: d.str(fAccount, false), Bot: d.boolean(fBot), Content: d.str(fContent, true), Files: d.filesOfMessage(), Time: d.time(), Cause: Cause(d.str(fCause, true)),
 	}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"strings"
 
 	"kaban/client"
@@ -27,7 +28,7 @@ func (c *amending) amend(std streams, change func(context.Context, *client.Room)
 
 type editCommand struct {
 	amending
-	Text []string `arg:"" optional:"" help:"The new text, all of it; several words are joined by spaces. Put -- before words that start with a dash. Default: standard input, up to its end."`
+	Text []string `arg:"" optional:"" help:"The new text, all of it; several words are joined by spaces. Put -- before words that start with a dash. An empty text, as in '', leaves a message with nothing but its files. Default: standard input, up to its end."`
 }
 
 // Run edits a message.
@@ -35,6 +36,9 @@ func (c *editCommand) Run(std streams) error {
 	text, err := c.readText(std, c.Text)
 	if err != nil {
 		return err
+	}
+	if text == "" && len(c.Text) == 0 { // perhaps a program has failed
+		return errors.New("nothing is changed: standard input is empty; to leave a message with nothing but its files, give '' as the text")
 	}
 	return c.amend(std, func(ctx context.Context, room *client.Room) error {
 		_, err := room.Edit(ctx, c.Seq, text, 0)

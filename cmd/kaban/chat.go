@@ -134,7 +134,7 @@ func (c *chatCommand) fullScreen(ctx context.Context, std streams) error {
 		},
 		Trust:   c.trust,
 		Devices: c.devices, SetName: c.setName, Person: c.person,
-		Upload: c.upload, Download: c.download,
+		Upload: c.upload, Download: c.download, Paths: pathsLike,
 		Explain: func(server string, err error) string { return unreachable(server, err).Error() },
 		In:      std.in, Out: std.out,
 	})

@@ -70,5 +70,5 @@ func (c *inboxCommand) line(m *client.Mention, titles map[string]string) string 
 	if title := titles[room]; title != "" {
 		room = "(" + title + ")"
 	}
-	return fmt.Sprintf("%s %d %s:> %s\n", display.Line(room), m.Seq, authorOf(m.Username, m.Bot), display.Line(m.Content))
+	return fmt.Sprintf("%s %d %s:> %s\n", display.Line(room), m.Seq, authorOf(m.Username, m.Bot), display.WithFiles(display.Line(m.Content), m.Files))
 }

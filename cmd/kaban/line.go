@@ -67,7 +67,10 @@ func describeAmendment(c *wire.Change) string {
 	switch c.Type {
 	case wire.TypeEdit:
 		text = fmt.Sprintf("%s edited %d", c.Username, c.Target)
-		if c.Content != "" { // a later change has replaced it
+		switch {
+		case c.NoText:
+			text = fmt.Sprintf("%s took the text of %d away", c.Username, c.Target)
+		case c.Content != "": // else a later change has replaced it
 			text += ": " + c.Content
 		}
 	case wire.TypeDelete:

@@ -38,7 +38,7 @@ func closeIndex(x *index.Index, log *slog.Logger) {
 
 type searchCommand struct {
 	connectFlags
-	Query []string `arg:"" help:"What to look for: words, word*, '\"two words\"', from:NAME, in:ROOM, before:DATE, after:DATE, on:DATE, has:link, mentions:me, is:pinned. A - in front excludes; put -- before the first of these."`
+	Query []string `arg:"" help:"What to look for: words, word*, '\"two words\"', from:NAME, in:ROOM, before:DATE, after:DATE, on:DATE, has:link, has:file, mentions:me, is:pinned. A - in front excludes; put -- before the first of these."`
 	Room  string   `help:"Look only in this room."`
 	Limit int      `placeholder:"N" default:"20" help:"The most messages to print. Default: ${default}."`
 	Zone  string   `placeholder:"ZONE" help:"Time zone of dates, such as Europe/Berlin. Default: that of this machine."`
@@ -117,7 +117,7 @@ func (c *searchCommand) line(h *client.Hit) string {
 	if c.JSON {
 		return display.JSON(string(h.Append(nil))) + "\n"
 	}
-	return fmt.Sprintf("%s %s %d %s:> %s\n", h.Time.Local().Format(time.DateTime), display.Line(h.Room), h.Seq, authorOf(h.Username, h.Bot), display.Line(h.Snippet))
+	return fmt.Sprintf("%s %s %d %s:> %s\n", h.Time.Local().Format(time.DateTime), display.Line(h.Room), h.Seq, authorOf(h.Username, h.Bot), display.WithFiles(display.Line(h.Snippet), h.Files))
 }
 
 // localZone returns the IANA name of the time zone of this machine, or "" if it is not

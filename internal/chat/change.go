@@ -17,7 +17,7 @@ import (
 type Change struct {
 	Kind    kaban.Kind // KindEdit, KindDelete, KindReact or KindPin
 	Target  uint64     // the message
-	Content string     // of KindEdit
+	Content string     // of KindEdit; "" takes the text of a message with files away
 	Base    uint64     // of KindEdit: the version that it replaces, as kaban.Draft has it
 	Reason  string     // of KindDelete: one line, or ""
 	Emoji   string     // of KindReact
@@ -30,10 +30,12 @@ func (c *Chat) draft(change *Change) (kaban.Draft, error) {
 	d := kaban.Draft{Kind: change.Kind, Target: change.Target}
 	switch change.Kind {
 	case kaban.KindEdit:
-		if err := kaban.CheckContent(change.Content, c.maxContent); err != nil {
+		d.Body, d.Base = change.Content, change.Base
+		if d.Body == "" {
+			d.Body = kaban.NoText
+		} else if err := kaban.CheckContent(d.Body, c.maxContent); err != nil {
 			return kaban.Draft{}, err
 		}
-		d.Body, d.Base = change.Content, change.Base
 	case kaban.KindDelete:
 		d.Body = change.Reason
 	case kaban.KindReact:
@@ -53,7 +55,7 @@ func (c *Chat) draft(change *Change) (kaban.Draft, error) {
 // DraftChange returns a change as a send, to be submitted. The subscription is the member's;
 // nil if there is none, then Commit takes the send. Whether it is allowed is decided when it
 // is committed, by the message as it is then: the receipt has ErrNoMessage, ErrGone,
-// ErrEditConflict, ErrTooManyReactions, or that it is not allowed. DraftChange returns a
+// ErrEditConflict, ErrNoText, ErrTooManyReactions, or that it is not allowed. DraftChange returns a
 // *kaban.MessageError and an *EmojiError.
 func (u User) DraftChange(s *Subscription, origin kaban.Origin, room kaban.RoomName, id kaban.MessageID, change Change) (Send, error) {
 	d, err := u.chat.draft(&change)

@@ -122,6 +122,8 @@ var (
 	// ErrEditConflict says that the message was edited after the version that an edit
 	// replaces.
 	ErrEditConflict = store.ErrEditConflict
+	// ErrNoText says that an edit would leave a message without text and without files.
+	ErrNoText = store.ErrNoText
 	// ErrTooManyReactions says that a message takes no other reaction, or none of the
 	// identity.
 	ErrTooManyReactions = store.ErrTooManyReactions

@@ -23,6 +23,9 @@ var ErrNoFile = errors.New("there is no such file")
 // finished.
 var ErrUploading = errors.New("an upload is in use")
 
+// ErrFileClaimed says that a message has the file, so that nothing about it changes any more.
+var ErrFileClaimed = errors.New("a message has the file")
+
 // FileTooLargeError says that a file is larger than the server takes.
 type FileTooLargeError struct{ Size, Limit int64 } // in bytes
 
@@ -96,6 +99,32 @@ func (u User) AddFile(ctx context.Context, upload Upload) (people.File, error) {
 	return added, nil
 }
 
+// DescribeFile changes what describes a file of the user's; "" takes the description away. It returns
+// the file, ErrForbidden, ErrAuthRequired, ErrNoFile, ErrFileClaimed if a message has the file and
+// says something else of it, and kaban.ErrFiles. It blocks while the store works.
+func (u User) DescribeFile(ctx context.Context, id, alt string) (f people.File, err error) {
+	return f, u.chat.count(u.chat.dispatcher.Update(ctx, func(tx store.Tx) (err error) {
+		if err := u.hasUploads(tx); err != nil {
+			return err
+		}
+		if !kaban.IsFileID(id) {
+			return ErrNoFile
+		}
+		if f, err = u.ownFile(tx, id); err != nil || f.Alt == alt {
+			return err
+		}
+		if !f.IsLoose() {
+			return ErrFileClaimed
+		}
+		f.Alt = alt
+		said := f.OfMessage()
+		if err := said.Check(); err != nil {
+			return err
+		}
+		return people.Files.Put(tx, &f)
+	}))
+}
+
 // MayUpload returns why AddFile would refuse a file of some size now, so that nobody sends bytes in
 // vain. AddFile decides again. A size below zero asks for the right alone.
 func (u User) MayUpload(ctx context.Context, size int64) error {
@@ -162,7 +191,7 @@ type Claim struct {
 }
 
 // Claim reads what a message is to say of some files of the user's, by their ids. A message that is
-// sent again says the same as before, because files do not change. Whether the message gets them is
+// sent again says the same as before, because files that a message has do not change. Whether the message gets them is
 // decided when it is committed. Claim returns kaban.ErrFiles. It blocks while the store is asked.
 func (u User) Claim(ctx context.Context, ids []string) (*Claim, error) {
 	c := &Claim{user: u, ids: ids}
@@ -214,7 +243,8 @@ func (c *Claim) decide(tx store.Tx, room kaban.RoomName) error {
 	if err != nil {
 		return err
 	}
-	for _, id := range c.ids {
+	said := c.files.List()
+	for i, id := range c.ids {
 		f, err := c.user.ownFile(tx, id)
 		if err != nil {
 			return err
@@ -222,6 +252,7 @@ func (c *Claim) decide(tx store.Tx, room kaban.RoomName) error {
 		if !f.IsLoose() {
 			return fmt.Errorf("%w: another message has %.100q", ErrNoFile, id)
 		}
+		f.Alt = said[i].Alt // a repeat says the same, also if the description has changed since Claim
 		f.Room, f.RoomName, f.Seq = room.Key(), room.String(), head+1
 		if err := people.Files.Put(tx, &f); err != nil {
 			return err

@@ -86,7 +86,7 @@ func (m *unreadMention) position() uint64 { return position(m.Time, m.Seq) }
 
 // Inbox returns up to limit unread mentions of the account (0 is 20, and 100 are the most) from
 // before what Next returned (0 is the newest), and no more than one beyond so many bytes of
-// content. A room of which the account wants no notifications has only those by its name. It
+// texts (store.Entry.Size). A room of which the account wants no notifications has only those by its name. It
 // waits for its turn, and blocks while the store is asked. It returns ErrAuthRequired and a
 // *limit.ExceededError.
 func (u User) Inbox(ctx context.Context, before uint64, limit, bytes int) (inbox Inbox, err error) {
@@ -129,7 +129,7 @@ func (u User) Inbox(ctx context.Context, before uint64, limit, bytes int) (inbox
 			}
 			if m := &some[i]; m.message != nil {
 				inbox.Mentions = append(inbox.Mentions, Mention{m.room, *m.message, m.Time, m.Cause})
-				bytes -= len(m.message.Content)
+				bytes -= m.message.Size()
 			}
 			found = found[1:]
 		}
@@ -175,7 +175,7 @@ func (u User) readMentionsOf(ctx context.Context, mentions []*unreadMention, byt
 			}
 			if len(page.Entries) > 0 && !page.Entries[0].IsDeleted() {
 				m.message = &page.Entries[0]
-				left -= len(m.message.Content)
+				left -= m.message.Size()
 			}
 		}
 		return nil

@@ -59,7 +59,8 @@ type Search struct {
 type Hit struct {
 	Room    kaban.RoomName
 	Entry   Entry
-	Snippet search.Snippet
+	Snippet search.Snippet // of its content; without marks if only the name of a file was found
+	next    uint64         // Hits.Next of a page that ends with it
 }
 
 // Hits is a page of hits, newest first.
@@ -68,6 +69,14 @@ type Hits struct {
 	More    bool
 	Next    uint64 // asks for the next page, if there are more
 	Partial bool   // there may be hits that were not looked at
+}
+
+// Cut leaves at most so many hits in the page, and at least one.
+func (h *Hits) Cut(most int) {
+	if n := max(most, 1); n < len(h.Hits) {
+		h.Hits = h.Hits[:n]
+		h.More, h.Next = true, h.Hits[n-1].next
+	}
 }
 
 // SetIndex sets the index that searches use; without one there are none. It is called
@@ -184,8 +193,8 @@ type searching struct {
 
 // run asks the index until the page is full or nothing is left.
 func (s *searching) run(ctx context.Context) (Hits, error) {
-	if !s.mentions() || s.query.Must&search.HasFile != 0 || !s.ask.All && len(s.ask.Rooms) == 0 {
-		return Hits{}, nil // no message has a file yet
+	if !s.mentions() || !s.ask.All && len(s.ask.Rooms) == 0 {
+		return Hits{}, nil
 	}
 	for candidates := minCandidates; ; candidates = min(2*candidates, maxCandidates) {
 		s.ask.Limit = max(s.limit+1-len(s.found.Hits), candidates)
@@ -400,7 +409,9 @@ func (s *searching) lookAt(ctx context.Context, places []search.Place) (full boo
 			return true, nil
 		}
 		s.last = places[i].Order
-		s.found.Hits = append(s.found.Hits, Hit{Room: places[i].Room, Entry: *e, Snippet: s.query.Snippet(e.Content, snippetLength)})
+		s.found.Hits = append(s.found.Hits, Hit{
+			Room: places[i].Room, Entry: *e, Snippet: s.query.Snippet(e.Content, snippetLength), next: s.index.Number(s.last),
+		})
 	}
 	return false, nil
 }
@@ -441,7 +452,7 @@ func (s *searching) read(ctx context.Context, places []search.Place, indexes []i
 // isHit decides about a message as it is now.
 func (s *searching) isHit(room kaban.RoomName, e *Entry) bool {
 	q := s.query
-	if e.Kind != kaban.KindMessage || e.IsDeleted() || !q.Matches(e.Content) {
+	if e.Kind != kaban.KindMessage || e.IsDeleted() || !q.Matches(search.TextOf(e.Content, e.Files)) {
 		return false
 	}
 	at := time.UnixMilli(e.Time)
@@ -464,6 +475,9 @@ func (s *searching) isHit(room kaban.RoomName, e *Entry) bool {
 
 // properties returns which of some properties a message has.
 func (s *searching) properties(e *Entry, asked search.Property) (has search.Property) {
+	if asked&search.HasFile != 0 && e.Files != "" {
+		has |= search.HasFile
+	}
 	if asked&search.HasLink != 0 && markup.HasAddress(e.Content) {
 		has |= search.HasLink
 	}

@@ -44,6 +44,7 @@ func (w *town) found(u User, s Search) (all []string, err error) {
 		if page.Partial || page.More != (page.Next != 0) || len(page.Hits) > s.Limit {
 			w.t.Fatalf("%s: a page of %d hits: partial %t, more %t, next %d", s.Query, len(page.Hits), page.Partial, page.More, page.Next)
 		}
+		page.Cut(3) // as if no more fit
 		for _, h := range page.Hits {
 			all = append(all, fmt.Sprint(h.Room, "/", h.Entry.Seq))
 		}
@@ -96,11 +97,20 @@ func (w *town) put(u User, room kaban.RoomName, kind kaban.Kind, target uint64, 
 		return err
 	}
 	results := make([]store.Result, 1)
-	err = w.store.Append(w.t.Context(), []store.Write{{Draft: kaban.Draft{Author: u.Identity(), Room: room, Kind: kind, ID: w.id(), Target: target, Body: body}}}, results)
+	err = w.store.Append(w.t.Context(), []store.Write{{Draft: kaban.Draft{Author: u.Identity(), Room: room, Kind: kind, ID: w.id(), Target: target, Body: body, Files: filesIn(w.t, body)}}}, results)
 	if err == nil {
 		w.chat.dispatcher.Grown(room, results[0].Seq)
 	}
 	return errors.Join(err, results[0].Err)
+}
+
+// filesIn returns the file of a message that says so.
+func filesIn(t testing.TB, body string) kaban.Files {
+	t.Helper()
+	if strings.HasPrefix(body, "file ") {
+		return storetest.Files(t, "Jahresplan.png")
+	}
+	return kaban.Files{}
 }
 
 // TestSearchFindsWhatHistoryHas compares what people find with what they can read, while
@@ -139,7 +149,7 @@ func TestSearchFindsWhatHistoryHas(t *testing.T) {
 		// From here on bob reads what comes, and cat what is not secret.
 		want(t, "invite", w.do("ann", rooms[3].String(), w.to("bob", access.Invite)), nil)
 		want(t, "ban", w.do("ann", rooms[0].String(), w.to("cat", access.Ban)), nil)
-		words := []string{"tea", "cake", "日本", "tea-time", "@ann", "https://x.example"}
+		words := []string{"tea", "cake", "日本", "tea-time", "@ann", "https://x.example", "file tea"}
 		hits := 0
 		for step := range 200 {
 			room, u := rooms[random.IntN(len(rooms))], w.user(names[random.IntN(len(names))])
@@ -150,7 +160,7 @@ func TestSearchFindsWhatHistoryHas(t *testing.T) {
 			subject := names[random.IntN(len(names))]
 			switch random.IntN(12) {
 			case 0:
-				w.put(u, room, kaban.KindEdit, 1+random.Uint64N(max(state.Head, 1)), words[random.IntN(len(words))]+" changed")
+				w.put(u, room, kaban.KindEdit, 1+random.Uint64N(max(state.Head, 1)), []string{"tea changed", "cake changed", "日本 changed", kaban.NoText}[random.IntN(4)])
 			case 1:
 				w.put(u, room, kaban.KindDelete, 1+random.Uint64N(max(state.Head, 1)), "")
 			case 2:
@@ -174,14 +184,16 @@ func TestSearchFindsWhatHistoryHas(t *testing.T) {
 			for who, u := range asked {
 				reads := w.readable(u, rooms...)
 				for query, match := range map[string]func(*Entry) bool{
-					"tea":         func(e *Entry) bool { return strings.Contains(e.Content, "tea") },
-					"本":           func(e *Entry) bool { return strings.Contains(e.Content, "日本") },
-					"-cake and":   func(e *Entry) bool { return strings.Contains(e.Content, "and") && !strings.Contains(e.Content, "cake") },
-					"from:bob":    func(e *Entry) bool { return e.Username == "bob" },
-					"is:pinned":   func(e *Entry) bool { return e.State != nil && e.State.Pinned != (store.Change{}) },
-					"has:link":    func(e *Entry) bool { return strings.Contains(e.Content, "https://") },
-					"mentions:me": func(e *Entry) bool { return who == "ann" && strings.Contains(e.Content, "@ann") },
-					"has:file":    func(*Entry) bool { return false },
+					"tea":           func(e *Entry) bool { return strings.Contains(e.Content, "tea") },
+					"本":             func(e *Entry) bool { return strings.Contains(e.Content, "日本") },
+					"-cake and":     func(e *Entry) bool { return strings.Contains(e.Content, "and") && !strings.Contains(e.Content, "cake") },
+					"from:bob":      func(e *Entry) bool { return e.Username == "bob" },
+					"is:pinned":     func(e *Entry) bool { return e.State != nil && e.State.Pinned != (store.Change{}) },
+					"has:link":      func(e *Entry) bool { return strings.Contains(e.Content, "https://") },
+					"mentions:me":   func(e *Entry) bool { return who == "ann" && strings.Contains(e.Content, "@ann") },
+					"has:file":      func(e *Entry) bool { return e.Files != "" },
+					"jahresplan":    func(e *Entry) bool { return e.Files != "" },
+					"tea -has:file": func(e *Entry) bool { return strings.Contains(e.Content, "tea") && e.Files == "" },
 				} {
 					got, err := w.found(u, Search{Query: query, Limit: 1 + random.IntN(5)})
 					if err != nil {

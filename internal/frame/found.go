@@ -9,7 +9,7 @@ import (
 	"kaban/wire"
 )
 
-// Found puts a page of hits into the answer to a search. As many as there may be fit a line.
+// Found puts a page of hits into the answer to a search.
 func Found(answer *wire.Event, page *chat.Hits) {
 	answer.Hits, answer.More, answer.Next, answer.Partial = make([]wire.Hit, len(page.Hits)), page.More, page.Next, page.Partial
 	for i := range page.Hits {
@@ -18,6 +18,9 @@ func Found(answer *wire.Event, page *chat.Hits) {
 		answer.Hits[i] = wire.Hit{
 			Room: h.Room.String(), Seq: h.Entry.Seq, ID: h.Entry.ID, Username: h.Entry.Username, Account: account, Bot: bot,
 			Time: timeOf(h.Entry.Time), Snippet: h.Snippet.Text, Marks: marks(&h.Snippet),
+		}
+		if h.Entry.Files != "" {
+			answer.Hits[i].Files = files(&h.Entry)
 		}
 	}
 }

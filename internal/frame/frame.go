@@ -189,7 +189,9 @@ func ofMessage(c *wire.Change, e *chat.Entry) *wire.Change {
 	c.Target = e.Target
 	switch e.Kind {
 	case kaban.KindEdit:
-		c.Type, c.Content = wire.TypeEdit, e.Content
+		if c.Type, c.Content = wire.TypeEdit, e.Content; c.Content == kaban.NoText {
+			c.Content, c.NoText = "", true
+		}
 	case kaban.KindDelete:
 		c.Type, c.Reason = wire.TypeDelete, e.Content
 	case kaban.KindReact:

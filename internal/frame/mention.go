@@ -16,7 +16,7 @@ func Mentions(found []chat.Mention) []wire.Mention {
 	for i := range found {
 		m := message(&found[i].Message)
 		mentions[i] = wire.Mention{
-			Room: found[i].Room.String(), Seq: m.Seq, ID: m.ID, Username: m.Username, Account: m.Account, Bot: m.Bot, Content: m.Content,
+			Room: found[i].Room.String(), Seq: m.Seq, ID: m.ID, Username: m.Username, Account: m.Account, Bot: m.Bot, Content: m.Content, Files: m.Files,
 			Time: timeOf(found[i].Time), Cause: causes[found[i].Cause],
 		}
 	}

@@ -19,7 +19,7 @@ import (
 
 // version is the version of the schema and of the terms; an index of another one is made
 // anew.
-const version = 2
+const version = 3
 
 var (
 	errUnusable = errors.New("the search index cannot be used")

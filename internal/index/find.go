@@ -196,12 +196,14 @@ func (f *finder) conditions() {
 	if from := f.authors(q.NotFrom); from != nil {
 		f.negative = append(f.negative, from)
 	}
-	links := condition{{{term: linkTerm}}}
-	if q.Must&search.HasLink != 0 {
-		f.positive = append(f.positive, links)
-	}
-	if q.MustNot&search.HasLink != 0 {
-		f.negative = append(f.negative, links)
+	for property, term := range map[search.Property]string{search.HasLink: linkTerm, search.HasFile: fileTerm} {
+		has := condition{{{term: term}}}
+		if q.Must&property != 0 {
+			f.positive = append(f.positive, has)
+		}
+		if q.MustNot&property != 0 {
+			f.negative = append(f.negative, has)
+		}
 	}
 	// The longest terms are the rarest, as a rule; once nothing is left the others are not read.
 	slices.SortStableFunc(f.positive, func(x, y condition) int { return cmp.Compare(y.rarity(), x.rarity()) })

@@ -67,6 +67,9 @@ func (w *world) append(room kaban.RoomName, author string, kind kaban.Kind, targ
 		w.t.Fatal(err)
 	}
 	write := store.Write{Draft: kaban.Draft{Author: kaban.Visitor(storetest.Username(w.t, author)), Room: room, Kind: kind, ID: id, Target: target, Body: body}}
+	if kind == kaban.KindMessage && w.random.IntN(4) == 0 {
+		write.Draft.Files = storetest.Files(w.t, w.text(3)+"x.png")
+	}
 	results := make([]store.Result, 1)
 	if err := w.store.Append(w.t.Context(), []store.Write{write}, results); err != nil {
 		w.t.Fatal(err)
@@ -111,7 +114,11 @@ func (w *world) change() {
 	}
 	switch w.random.IntN(10) {
 	case 0, 1:
-		w.append(room, author, kaban.KindEdit, target, w.text(8)+"x", tell)
+		body := w.text(8) + "x"
+		if w.random.IntN(3) == 0 {
+			body = kaban.NoText // refused if the message has no files
+		}
+		w.append(room, author, kaban.KindEdit, target, body, tell)
 	case 2:
 		w.append(room, author, kaban.KindDelete, target, "", tell)
 	case 3:
@@ -188,7 +195,7 @@ func (w *world) compare(queries int) (hits int) {
 	all := w.folded()
 	for range queries {
 		query := `"` + w.text(3) + `"` + []string{"", "", "*"}[w.random.IntN(3)]
-		switch w.random.IntN(6) {
+		switch w.random.IntN(9) {
 		case 0:
 			query += ` -"` + w.text(2) + `"`
 		case 1:
@@ -199,6 +206,10 @@ func (w *world) compare(queries int) (hits int) {
 			query += " has:link"
 		case 4:
 			query = "is:pinned"
+		case 5:
+			query = "has:file"
+		case 6:
+			query += " -has:file"
 		}
 		q, err := search.Parse(query, time.UnixMilli(0).UTC())
 		if err != nil {
@@ -215,8 +226,9 @@ func (w *world) compare(queries int) (hits int) {
 				return slices.ContainsFunc(names, func(n kaban.Username) bool { return n.String() == e.Username })
 			}
 			pinned := e.State != nil && e.State.Pinned != (store.Change{})
-			if in && q.Matches(e.Content) && (len(q.From) == 0 || author(q.From)) && !author(q.NotFrom) &&
+			if in && q.Matches(search.TextOf(e.Content, e.Files)) && (len(q.From) == 0 || author(q.From)) && !author(q.NotFrom) &&
 				(q.Must&search.HasLink == 0 || markup.HasAddress(e.Content)) &&
+				(q.Must&search.HasFile == 0 || e.Files != "") && (q.MustNot&search.HasFile == 0 || e.Files == "") &&
 				(q.Must&search.IsPinned == 0 || pinned) {
 				want = append(want, fmt.Sprint(at))
 			}
@@ -224,7 +236,7 @@ func (w *world) compare(queries int) (hits int) {
 		loose := slices.ContainsFunc(q.Texts, func(t search.Text) bool { return len(t.Terms) > 1 })
 		for _, p := range w.find(query, rooms) {
 			at := key{p.Room.Key(), p.Seq}
-			if e, ok := all[at]; ok && loose && !q.Matches(e.Content) {
+			if e, ok := all[at]; ok && loose && !q.Matches(search.TextOf(e.Content, e.Files)) {
 				continue
 			}
 			got = append(got, fmt.Sprint(at))

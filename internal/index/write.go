@@ -23,6 +23,7 @@ const (
 	roomTerm   = "¤r"
 	authorTerm = "¤a"
 	linkTerm   = "¤l"
+	fileTerm   = "¤f"
 	pairTerm   = "¤p"
 )
 
@@ -83,7 +84,10 @@ func (w *writer) terms(r *room, e *store.Entry) string {
 	if markup.HasAddress(e.Content) {
 		all = append(all, linkTerm)
 	}
-	words := search.Terms(e.Content)
+	if e.Files != "" {
+		all = append(all, fileTerm)
+	}
+	words := search.Terms(search.TextOf(e.Content, e.Files))
 	all = append(all, words...)
 	for i := 1; i < len(words); i++ {
 		if pair, ok := termOfPair(words[i-1], words[i]); ok {

@@ -154,6 +154,7 @@ var ofServer = []deed{
 	{access.ChangeCredentials, "POST /v1/device/decide", frame{"user_code": "BBBB-BBBB", "approve": true}, notes{accounts: true, done: "not_found"}},
 	{access.ReadDevices, "GET /v1/session", nil, notes{accounts: true, programs: true}},
 	{access.Upload, "POST /v1/files", frame{}, notes{accounts: true, done: "bad_type"}},
+	{access.Upload, "PATCH /v1/files/FRESH", frame{"alt": "x"}, notes{accounts: true, done: "not_found"}},
 	{access.Upload, "PATCH /v1/uploads/FRESH", nil, notes{accounts: true, done: "not_found"}},
 	{access.Upload, "DELETE /v1/uploads/FRESH", nil, notes{accounts: true, done: "not_found"}},
 	{access.ReadDevices, "GET /v1/tokens", nil, notes{operator: "bad_field"}},

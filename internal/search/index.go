@@ -6,7 +6,7 @@ import (
 	"kaban"
 )
 
-// Index knows where terms are. It finds at least what Query.Matches reports of the messages
+// Index knows where terms are. It finds at least what Query.Matches reports of TextOf the messages
 // that it has come to, and may find more: what it finds is to be compared with the messages
 // as they are now.
 type Index interface {
@@ -20,8 +20,8 @@ type Index interface {
 	Order(number uint64) (order uint64, ok bool)
 }
 
-// Ask is a question to an index. It looks at the texts, the authors, the dates, links and
-// pins of the query; its rooms, and the other properties, are for the caller.
+// Ask is a question to an index. It looks at the texts, the authors, the dates, links, files
+// and pins of the query; its rooms, and the other properties, are for the caller.
 type Ask struct {
 	Query *Query
 	// Any are texts of which a message must have one; none is no condition.

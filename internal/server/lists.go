@@ -49,10 +49,17 @@ func (c *client) search(r *wire.Request) {
 			c.replyFailure(ref, err)
 			return
 		}
-		e := answer(wire.TypeFound, ref)
-		frame.Found(e, &found)
-		c.reply(e)
+		c.reply(foundEvent(ref, &found))
 	})
+}
+
+// foundEvent returns a page of hits as a frame, which it must fit.
+func foundEvent(ref []byte, found *chat.Hits) *wire.Event {
+	e := answer(wire.TypeFound, ref)
+	frame.Found(e, found)
+	found.Cut(fitting(len(e.Hits), func(i int) int { return len(e.Hits[i].Append(nil)) + len(",") }))
+	e.Hits, e.More, e.Next = e.Hits[:len(found.Hits)], found.More, found.Next
+	return e
 }
 
 func (c *client) listRooms(r *wire.Request) {

@@ -29,6 +29,8 @@ var (
 	ErrGone = errors.New("the message was deleted")
 	// ErrEditConflict means that the target was edited after Draft.Base.
 	ErrEditConflict = errors.New("the message was edited in the meantime")
+	// ErrNoText means that an edit would leave a message without text and without files.
+	ErrNoText = errors.New("a message without files needs a text")
 	// ErrTooManyReactions means that the target has MaxReactions, MaxOwnReactions by the
 	// author, or MaxReactors.
 	ErrTooManyReactions = errors.New("the message has too many reactions")
@@ -117,8 +119,11 @@ func (w *Write) Fit(target *Entry) (known Change, err error) {
 	always := Change{target.Seq, target.Time}
 	switch w.Kind {
 	case kaban.KindEdit:
-		if w.Base != 0 && w.Base != target.Version() {
+		switch {
+		case w.Base != 0 && w.Base != target.Version():
 			return Change{}, ErrEditConflict
+		case w.Body == kaban.NoText && target.Files == "":
+			return Change{}, ErrNoText
 		}
 	case kaban.KindPin:
 		switch on, _ := kaban.ParseSwitch(w.Body); {
@@ -185,7 +190,11 @@ func (e *Entry) apply(change *Entry, own bool) {
 		s.Replies++
 	case kaban.KindEdit:
 		s.Edited = at
-		if change.Content != "" {
+		switch change.Content {
+		case "": // a later edit has the text
+		case kaban.NoText:
+			e.Content = ""
+		default:
 			e.Content = change.Content
 		}
 	case kaban.KindDelete:

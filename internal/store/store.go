@@ -129,7 +129,7 @@ type Result struct {
 	// difference is used as long as the message is kept, so a repeat has the same result.
 	Duplicate bool
 	// Err is nil, ErrIDConflict, ErrStale, Write.Refusal, the error of Write.Decide or
-	// Write.Allow, ErrNoTarget, ErrGone, ErrEditConflict, ErrTooManyReactions, or ErrDamaged
+	// Write.Allow, ErrNoTarget, ErrGone, ErrEditConflict, ErrNoText, ErrTooManyReactions, or ErrDamaged
 	// if the record of the author, of the first use of the id, of the target, or of a
 	// document that Decide reads cannot be read. With an error nothing was stored.
 	Err error

@@ -66,6 +66,7 @@ func (m *Model) alter(c wire.Change, base uint64) {
 	r := m.active
 	m.number++
 	c.Username, c.Time = m.username, m.now()
+	c.NoText = c.Type == wire.TypeEdit && c.Content == ""
 	a := alteration{number: m.number, change: c, base: base}
 	r.altering = append(r.altering, a)
 	r.renew([]uint64{c.Target})
@@ -209,16 +210,21 @@ func (m *Model) startEdit(i *item) {
 func (m *Model) sendEdit() {
 	r := m.here()
 	content, target, base := r.draft.text, r.editing, r.base
-	if err := kaban.CheckContent(content, m.limit); err != nil {
+	i := r.message(target)
+	if strings.TrimSpace(content) == "" && i != nil && !i.files.IsZero() {
+		content = "" // the files stay
+	} else if err := kaban.CheckContent(content, m.limit); err != nil {
 		m.complain("not edited: " + err.Error() + "; Esc leaves the message as it was, /delete deletes one")
 		return
 	}
 	r.endEdit()
-	if i := r.message(target); i != nil && i.content == content {
+	if i != nil && i.content == content {
 		m.hint = "nothing has changed"
 		return
 	}
-	m.active.remember(content)
+	if content != "" {
+		m.active.remember(content)
+	}
 	m.alter(wire.Change{Type: wire.TypeEdit, Target: target, Content: content}, base)
 }
 

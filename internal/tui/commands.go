@@ -60,7 +60,7 @@ func commands() []command {
 		{"reconnect", "", "Drop the connection and connect again at once", 0, (*Model).reconnect, nil, anyone},
 		{"reply", "[#N] [TEXT]", "Reply to the last message of somebody else, or to the one with a number; without a text, in the input", 0, (*Model).replyCommand, nil, anyone},
 		{"rooms", "", "List the rooms of the server", 0, (*Model).listRooms, []string{"list"}, anyone},
-		{"search", "[QUERY]", "Search all rooms, for words, \"two words\", word*, from:NAME, in:ROOM, before:DATE, after:DATE, has:link, mentions:me, is:pinned; a - excludes", 0, (*Model).searchAll, nil, anyone},
+		{"search", "[QUERY]", "Search all rooms, for words, \"two words\", word*, from:NAME, in:ROOM, before:DATE, after:DATE, has:link, has:file, mentions:me, is:pinned; a - excludes", 0, (*Model).searchAll, nil, anyone},
 		{"set", "[[-]announce] [[-]locked] [[-]archived] [history all|joined] [private]", "Change this room: announce is for announcements of ops and speakers, locked keeps topic and pins to ops, archived is for reading only, history is what later members see; a minus takes away", 0, (*Model).set, nil, ops},
 		{"theme", "auto|dark|light", "Change the colours", 1, (*Model).changeTheme, nil, anyone},
 		{"thread", "[#N]", "Show only a message and its replies: those of the last message that has some, or of the one with a number", 0, (*Model).threadCommand, nil, anyone},

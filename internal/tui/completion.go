@@ -17,8 +17,10 @@ type completing struct {
 	at    int
 	from  int // where the completed text begins
 	to    int
-	after string // what follows it
-	text  string // the draft as the completion left it
+	after string   // what follows it
+	text  string   // the draft as the completion left it
+	shown []string // what the hint says instead of found; nil if there is nothing else
+	once  bool     // the next Tab goes on behind the only candidate, as into a directory
 }
 
 // complete completes the word before the cursor, or switches to the next
@@ -44,7 +46,13 @@ func (m *Model) complete(direction int) tea.Cmd {
 	d.move(c.to)
 	c.text = d.text
 	if len(c.found) > 1 {
-		m.hint = strings.Join(c.found[:min(len(c.found), 12)], "  ")
+		shown := c.found
+		if c.shown != nil {
+			shown = c.shown
+		}
+		m.hint = strings.Join(shown[:min(len(shown), 12)], "  ")
+	} else if c.once {
+		c.found = nil
 	}
 	return nil
 }
@@ -62,6 +70,8 @@ func (m *Model) candidates(d *draft) completing {
 		}
 	}
 	switch {
+	case about.name == "upload":
+		return m.pathCandidates(d, len(first)+1)
 	case begin == 0 && strings.HasPrefix(word, "/") && !strings.HasPrefix(word, "//"):
 		c.found, c.after = completions(m.commandNames("/"), word), " "
 	case strings.Contains(about.usage, "ROOM"):

@@ -28,7 +28,7 @@ func (s *Session) inbox(number, before uint64) {
 		e := mentionsEvent{number: number}
 		page, err := s.client.Inbox(ctx, before, hitsPerPage)
 		for _, m := range page.Mentions {
-			e.hits = append(e.hits, wire.Hit{Room: m.Room, Seq: m.Seq, Username: m.Username, Time: m.Time, Snippet: m.Content})
+			e.hits = append(e.hits, wire.Hit{Room: m.Room, Seq: m.Seq, Username: m.Username, Time: m.Time, Snippet: m.Content, Files: m.Files})
 		}
 		e.next, e.err = page.Next, err
 		s.put(e)

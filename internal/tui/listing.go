@@ -13,6 +13,7 @@ import (
 	"kaban"
 	"kaban/client"
 	"kaban/internal/attention"
+	"kaban/internal/display"
 	"kaban/wire"
 )
 
@@ -300,7 +301,7 @@ func (m *Model) when(t time.Time) string {
 	return t.Format("2006-01-02")
 }
 
-// snippet returns the text of a hit with what was found marked.
+// snippet returns the text of a hit with what was found marked, and its files.
 func (m *Model) snippet(h *wire.Hit) (l line) {
 	text := []rune(strings.NewReplacer("\n", " ", "\t", " ").Replace(h.Snippet))
 	add := func(to int, at look, from int) {
@@ -317,6 +318,12 @@ func (m *Model) snippet(h *wire.Hit) (l line) {
 		at = end
 	}
 	add(len(text), look{}, at)
+	if files := display.WithFiles("", h.Files); files != "" {
+		if len(l) > 0 {
+			l = append(l, span{text: " "})
+		}
+		l = append(l, span{text: m.meter.clean(files), look: look{role: roleDim}})
+	}
 	return l
 }
 
@@ -329,7 +336,7 @@ func (m *Model) listingStatus() string {
 	closes := "; Esc closes"
 	switch {
 	case strings.TrimSpace(l.query.text) != l.asked:
-		return "Enter searches all rooms: words, word*, \"two words\", from:NAME, in:ROOM, before:DATE, has:link, is:pinned, -word" + closes
+		return "Enter searches all rooms: words, word*, \"two words\", from:NAME, in:ROOM, before:DATE, has:link, has:file, is:pinned, -word" + closes
 	case l.asked == "":
 		return "type what to look for" + closes
 	case l.fault != "":

@@ -48,6 +48,9 @@ type Options struct {
 	// the server has said, or "". It reports the bytes that were sent, and the size, or -1. Nil:
 	// files cannot be sent.
 	Upload func(ctx context.Context, server, web, path string, report func(sent, size int64)) (kaban.File, error)
+	// Paths returns the paths of files of this machine that begin with a typed one, directories with
+	// a separator at their end. It is called while the screen waits. Nil: paths are not completed.
+	Paths func(typed string) []string
 	// Download saves a file, and opens it unless it could run. It returns a sentence that says
 	// where it is. Nil: files cannot be downloaded.
 	Download func(ctx context.Context, server, web string, f kaban.File) (string, error)

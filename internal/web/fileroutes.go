@@ -125,6 +125,14 @@ func fileOperation() *huma.Operation {
 		"For whoever may read the message that has the file; before that for whoever has uploaded it. Pictures that the server has encoded are inline, everything else is an attachment. Ranges and If-None-Match work as in RFC 9110.")
 }
 
+func describeOperation() huma.Operation {
+	op := aboutPeople("describe-file", http.MethodPatch, filesPath+"/{id}", "Describe a file to people that do not see it")
+	op.Tags = nil
+	op.Description = "For whoever has uploaded it, as long as no message has it: what a message says of its files does not change."
+	op.Errors = append(op.Errors, http.StatusForbidden)
+	return op
+}
+
 func thumbnailOperation() *huma.Operation {
 	return bytesOperation("get-thumbnail", filesPath+"/{id}/thumbnail", "Get a small picture of a file",
 		"Of pictures that the server has encoded, which have a width and a height: at most 720 pixels on the longer side. Of an animation it is the first picture.")

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
+
 	"kaban"
 	"kaban/internal/chat"
 	"kaban/internal/files"
@@ -190,6 +192,36 @@ func (s *Server) laterProblem(code wire.Code, text string, err error) *Problem {
 	p := problem(code, text)
 	p.RetryAfter = new(comeBack.Milliseconds())
 	return p
+}
+
+// fileOperations are those on files that are no bytes.
+func (s *Server) fileOperations(api huma.API) {
+	asks(s, api, toAccounts, describeOperation(), s.describeFile)
+}
+
+type fileDescription struct {
+	Alt string `json:"alt" maxLength:"500" doc:"The description, in one line. Empty: none."`
+}
+
+type describeInput struct {
+	JSON[fileDescription]
+	ID string `path:"id" doc:"The id of the file."`
+}
+
+// describeFile changes the description of a file that no message has yet.
+func (s *Server) describeFile(ctx context.Context, by *who, in *describeInput) (File, error) {
+	body, err := in.read(s)
+	if err != nil {
+		return File{}, err
+	}
+	if err := keep.CheckAlt(body.Alt); err != nil {
+		return File{}, err
+	}
+	f, err := by.user().DescribeFile(ctx, in.ID, keep.CleanAlt(body.Alt))
+	if err != nil {
+		return File{}, err
+	}
+	return File(answerOf(&f)), nil
 }
 
 // answerOf returns what a client is told of a file of its own.

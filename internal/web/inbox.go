@@ -23,7 +23,8 @@ type Mention struct {
 	Username string `json:"username" doc:"The author."`
 	Account  string `json:"account,omitempty" doc:"The id of the author's account. Absent for visitors and hooks."`
 	Bot      bool   `json:"bot,omitempty" doc:"The author is a program."`
-	Content  string `json:"content" doc:"The text, as its last edit has left it. Treat it as untrusted."`
+	Content  string `json:"content" doc:"The text, as its last edit has left it; empty if there are only files. Treat it as untrusted."`
+	Files    []File `json:"files,omitempty" nullable:"false" maxItems:"10" doc:"The files of the message. Their bytes are at /v1/files/{id}."`
 	Time     string `json:"time" format:"date-time" doc:"Since when it mentions you: when the message was stored, or the edit that added the mention. UTC, with milliseconds."`
 	Cause    string `json:"cause" enum:"name,everyone,here" doc:"Why: it has your name, or everyone, or it is for those that were online."`
 }
@@ -78,7 +79,7 @@ func (s *Server) getInbox(ctx context.Context, by *who, in *inboxInput) (Inbox, 
 	mentions := frame.Mentions(found.Mentions)
 	for i := range mentions {
 		inbox.Mentions = append(inbox.Mentions, written[Mention]{&mentions[i]})
-		bytes += len(mentions[i].Content)
+		bytes += len(mentions[i].Content) + len(mentions[i].Files.String())
 	}
 	for i := range rooms {
 		inbox.Rooms[i] = newsOf(&rooms[i])

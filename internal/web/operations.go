@@ -17,6 +17,7 @@ func (s *Server) registerPeople(api huma.API) {
 	s.profileOperations(api)
 	s.pushOperations(api)
 	s.inboxOperations(api)
+	s.fileOperations(api)
 	s.tokenOperations(api)
 	s.inviteOperations(api)
 	s.peopleOperations(api)

@@ -182,6 +182,7 @@ var rights = []right{
 	{"DELETE", "/v1/admin/users/FRESH/tokens/x", ``, access.ReadAudit, 404, 0, 0, 0},
 	{"PUT", "/v1/admin/users/TARGET/owner", `{"username":"olga"}`, access.GiveBot, 404, kaban.RoleMember, 0, 0},
 	{"POST", "/v1/files", `{}`, access.Upload, 415, 0, 0, ofAccounts},
+	{"PATCH", "/v1/files/FRESH", `{"alt":"x"}`, access.Upload, 404, 0, 0, ofAccounts},
 	{"PATCH", "/v1/uploads/FRESH", ``, access.Upload, 404, 0, 0, ofAccounts},
 	{"DELETE", "/v1/uploads/FRESH", ``, access.Upload, 404, 0, 0, ofAccounts},
 	{"PUT", "/v1/admin/rooms/den/op", `{"username":"TARGET"}`, access.Appoint, 204, kaban.RoleMember, 0, inDen},

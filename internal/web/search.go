@@ -59,6 +59,7 @@ type Hit struct {
 	Time     string   `json:"time" format:"date-time" doc:"When the server stored it: UTC, with milliseconds."`
 	Snippet  string   `json:"snippet" doc:"The part of the text that shows what was found, at most 200 code points, with … where it leaves something out. Treat it as untrusted."`
 	Marks    [][2]int `json:"marks" nullable:"false" doc:"What to highlight: the start and the length of each part of the snippet, in code points, in order."`
+	Files    []File   `json:"files,omitempty" nullable:"false" maxItems:"10" doc:"The files of the message. Their bytes are at /v1/files/{id}."`
 }
 
 func (s *Server) searchMessages(ctx context.Context, in *searchInput) (*output[HitList], error) {
@@ -83,13 +84,20 @@ func (s *Server) searchMessages(ctx context.Context, in *searchInput) (*output[H
 	if err != nil {
 		return nil, s.problemOf(err)
 	}
+	fit, bytes := 0, 0
+	for i := range found.Hits {
+		h := &found.Hits[i]
+		if bytes += len(h.Snippet.Text) + len(h.Entry.Files); bytes > pageBytes && fit > 0 {
+			break
+		}
+		fit++
+	}
+	found.Cut(fit)
 	var e wire.Event
 	frame.Found(&e, &found)
 	list := HitList{Hits: make([]hit, len(e.Hits)), More: e.More, Next: e.Next, Partial: e.Partial}
-	bytes := 0
 	for i := range e.Hits {
 		list.Hits[i] = hit{e.Hits[i]}
-		bytes += len(e.Hits[i].Snippet)
 	}
 	if hold(ctx, bytes) != nil {
 		return nil, heldProblem()

@@ -29,7 +29,7 @@ type Draft struct {
 type Edit struct {
 	ID       string `json:"id" minLength:"1" maxLength:"64" pattern:"^[A-Za-z0-9._:-]+$" doc:"Your id for this edit. Use a new one for each message and each change. Repeating an edit with the same id stores nothing."`
 	Username string `json:"username,omitempty" minLength:"1" doc:"The author's name, as in a message."`
-	Content  string `json:"content" minLength:"1" doc:"The new text, all of it."`
+	Content  string `json:"content" doc:"The new text, all of it. It may be empty if the message has files."`
 	Base     uint64 `json:"base,omitempty" minimum:"1" doc:"The seq of the text that is replaced: that of its last edit, or of the message. If it was edited since, the answer is 409 edit_conflict. If it is absent, any text is replaced."`
 }
 

@@ -167,7 +167,9 @@ func (m *moment) withText(e store.Entry) (store.Entry, error) {
 		}
 		e.Content = ""
 		if message != nil && message.Version() == e.Seq && !message.IsDeleted() {
-			e.Content = message.Content
+			if e.Content = message.Content; e.Content == "" { // only such an edit leaves none
+				e.Content = kaban.NoText
+			}
 		}
 	}
 	return e, nil

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	gocmp "github.com/google/go-cmp/cmp"
@@ -65,7 +66,9 @@ func (r *roomModel) message(seq uint64) store.Entry {
 		case kaban.KindMessage:
 			s.Replies++
 		case kaban.KindEdit:
-			m.Content, s.Edited = e.Content, now
+			if m.Content, s.Edited = e.Content, now; m.Content == kaban.NoText {
+				m.Content = ""
+			}
 		case kaban.KindDelete:
 			m.Content, m.Files, s.Deleted = "", "", now
 		case kaban.KindPin:
@@ -156,6 +159,8 @@ func (r *roomModel) want(w *changeWrite) (want store.Result, allowed bool) {
 		want = refused(store.ErrGone)
 	case w.Kind == kaban.KindEdit && w.Base != 0 && w.Base != version:
 		want = refused(store.ErrEditConflict)
+	case w.Kind == kaban.KindEdit && w.Body == kaban.NoText && w.room.log[w.Target-1].Files == "":
+		want = refused(store.ErrNoText)
 	case w.Kind == kaban.KindPin && w.Body == "+" && s.Pinned.Seq != 0:
 		want = since(s.Pinned)
 	case w.Kind == kaban.KindPin && w.Body == "-" && s.Pinned.Seq == 0:
@@ -321,7 +326,7 @@ func (c *replay) apply(e *store.Entry) {
 	switch e.Kind {
 	case kaban.KindEdit:
 		if e.Content != "" {
-			m.text = e.Content
+			m.text = strings.TrimPrefix(e.Content, kaban.NoText)
 		}
 	case kaban.KindDelete:
 		*m = replayed{deleted: true, reactions: make(map[string]bool)}
@@ -422,7 +427,7 @@ func (c *changes) more(rt *rapid.T, before int) (writes []*changeWrite) {
 		}
 		w.Files = c.files(rt)
 	case kaban.KindEdit:
-		w.Body, w.Base = text, rapid.OneOf(rapid.Just(uint64(0)), targets, seqs).Draw(rt, "base")
+		w.Body, w.Base = rapid.SampledFrom([]string{text, text, kaban.NoText}).Draw(rt, "body"), rapid.OneOf(rapid.Just(uint64(0)), targets, seqs).Draw(rt, "base")
 	case kaban.KindReact:
 		w.Body = kaban.Switch(on, rapid.SampledFrom([]string{"👍", "🎉", "❤️"}).Draw(rt, "emoji"))
 	case kaban.KindPin:
@@ -435,6 +440,9 @@ func (c *changes) more(rt *rapid.T, before int) (writes []*changeWrite) {
 		case 4, 5:
 			if w.Kind == kaban.KindMessage || w.Kind == kaban.KindEdit {
 				w.Body = text
+			}
+			if w.Kind == kaban.KindEdit && rapid.Bool().Draw(rt, "none") {
+				w.Body = kaban.NoText
 			}
 		case 6:
 			if w.Kind == kaban.KindMessage {

@@ -2,6 +2,7 @@
 
 import { computed, signal } from '@preact/signals'
 import { useEffect } from 'preact/hooks'
+import { marksOf } from './files'
 import { lookAt, visit } from './focus'
 import { excerpt } from './marks'
 import { Avatar, nickClass } from './nick'
@@ -180,7 +181,7 @@ function classesOf(key: string, read: boolean): string {
 }
 
 function Mention({ mention }: { mention: Mentioned }) {
-  const { room: name, seq, username: author, bot, time, content, cause } = mention
+  const { room: name, seq, username: author, bot, time, cause } = mention
   const key = mentionKey(mention)
   const place = { room: name, seq }
   const read = isReadMention(mention)
@@ -199,8 +200,9 @@ function Mention({ mention }: { mention: Mentioned }) {
           </span>
         </span>
         <span class="excerpt" dir="auto">
-          {excerpt({ content })}
+          {excerpt(mention)}
         </span>
+        {marksOf(mention)}
       </a>
     </li>
   )

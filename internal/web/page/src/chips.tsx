@@ -8,7 +8,7 @@ import { addressOf } from './fileaddress'
 import type { Field } from './state'
 import type { Attachment } from './storage'
 import { Cross } from './symbols'
-import { describable, describe, mostFiles, remove, retry, tooMany } from './uploads'
+import { describe, mostFiles, remove, retry, tooMany } from './uploads'
 
 /** The most characters of a description, by the server's limit. */
 const mostAlt = 500
@@ -55,7 +55,7 @@ function Chip({ field, attachment, describing, onDescribe }: ChipProps) {
           {name}
         </bdi>
         <State attachment={attachment} />
-        {(problem || (picture && describable(attachment))) && (
+        {(problem || picture) && (
           <span class="attachment-tools">
             {problem && (
               <button type="button" class="plain" onClick={() => retry(field, key)}>

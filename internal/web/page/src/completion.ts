@@ -50,11 +50,37 @@ export function offersFor({ sign, word }: Begun, room: Room): Offer[] {
   })
 }
 
+/** The name of an emoji was written out, with both colons, before the list of emoji was there. */
+let missed = false
+
 /** An emoji whose name has been written out, with both colons. */
 export function written(text: string, caret: number): { emoji: string; from: number } | undefined {
   const found = /(?:^|[\s([{"'])(:([a-z0-9_+-]+):)$/i.exec(text.slice(Math.max(0, caret - longest), caret))
+  if (found && !emoji.peek()) {
+    missed = true
+    void loadEmoji()
+  }
   const picture = found && named(found[2]!)
   return picture ? { emoji: picture, from: caret - found[1]!.length } : undefined
+}
+
+/** A text that is sent, with emoji for names that were written out before the list was there. */
+export function spelled(text: string): string {
+  if (!missed) return text
+  missed = !emoji.peek()
+  return text.replace(/(^|[\s([{"'])(:([a-z0-9_+-]+):)/gi, (_, before: string, all: string, name: string) => before + (named(name) ?? all))
+}
+
+/** How long a message waits for the list. Milliseconds. */
+const mostWait = 3000
+
+/** Waits until the names in a text are known; undefined if nothing has to be waited for. */
+export function spelling(text: string): Promise<void> | undefined {
+  if (!missed || emoji.peek() || !text.includes(':')) return undefined
+  return new Promise((resolve) => {
+    setTimeout(resolve, mostWait)
+    void loadEmoji().then(resolve)
+  })
 }
 
 const begins = (name: string, word: string) => name.toLowerCase().startsWith(word)

@@ -92,7 +92,7 @@ export function Composer({ field }: { field: Field }) {
           }}
         />
         <Left id={namesOf(field).length} over={over} />
-        <Buttons field={field} sendable={(length > 0 || (!editing && field.files.value.length > 0)) && over <= 0} />
+        <Buttons field={field} sendable={(length > 0 || hasFiles(field)) && over <= 0} />
       </form>
     </>
   )
@@ -106,8 +106,7 @@ function useSubmit(input: RefObject<HTMLTextAreaElement | null>, field: Field, f
   const submit = () => {
     const el = input.current!
     const content = trimmed(el.value)
-    const without = field.composing.peek()?.type === 'edit' || field.files.peek().length === 0
-    if ((without && content.trim() === '') || codePoints(content) > limits.peek().content) return
+    if ((content.trim() === '' && !hasFiles(field)) || codePoints(content) > limits.peek().content) return
     if (submitEdit(field, content) || waits(field)) return
     el.value = ''
     draft(field, '')
@@ -119,6 +118,12 @@ function useSubmit(input: RefObject<HTMLTextAreaElement | null>, field: Field, f
     return () => (field.submit = () => submitDraft(field))
   }, [field])
   return submit
+}
+
+/** Whether the message that is written or edited has files: then it needs no text. */
+function hasFiles({ composing, room, files }: Field): boolean {
+  const about = composing.value
+  return about?.type === 'edit' ? room.message(about.seq)?.files !== undefined : files.value.length > 0
 }
 
 /** The files of the message that is being written, and the button that adds some. Visitors have none. */
@@ -189,7 +194,7 @@ function Attach({ field }: { field: Field }) {
 /** Whether the message has to wait for its files, which then send it. One that was refused is the user's to decide about. */
 function waits(field: Field): boolean {
   const files = field.files.peek()
-  if (files.every((f) => f.file)) return false
+  if (files.every((f) => f.file && !f.telling && !f.problem)) return false
   field.waiting.value = !files.some((f) => f.problem)
   return true
 }

@@ -36,11 +36,12 @@ const byText = new Map<string, Emoji>()
 
 /** The language of the list that is loaded or on its way. */
 let loading: string | undefined
+let arrival = Promise.resolve()
 
-/** Loads the list, unless it is there. */
-export async function loadEmoji(): Promise<void> {
-  const of = language.value
-  if (loading === of) return
+/** Loads the list, unless it is there. The promise ends when it is, or has failed. */
+export const loadEmoji = (): Promise<void> => (loading === language.value ? arrival : (arrival = fetchEmoji(language.value)))
+
+async function fetchEmoji(of: string): Promise<void> {
   loading = of
   failed.value = false
   try {

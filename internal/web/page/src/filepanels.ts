@@ -4,6 +4,7 @@ import sheet from 'sheet:files'
 
 export { Chips } from './chips'
 export { FileList } from './filelist'
+export { FileMarks } from './filemarks'
 export { speak } from './filetexts'
 export { Lightbox } from './lightbox'
 export { add } from './uploads'

@@ -23,3 +23,9 @@ export function Files({ files, by }: { files: FileInfo[]; by: string }) {
   const height = (pictures.length === 1 ? pictures[0]! : pictures.length > 0 ? side : 0) + other * (files.length - pictures.length)
   return <div style={{ minHeight: `${height}px` }}>{files.map((file) => file.name).join(', ')}</div>
 }
+
+/** What a list of messages shows of the files of one. */
+export function marksOf({ files }: { files?: FileInfo[] }) {
+  const part = filesPart(files !== undefined)
+  return files && part && <part.FileMarks files={files} />
+}

@@ -6,7 +6,7 @@ export interface Offer {
   /** What takes the place of the word before the caret. */
   text: string
   /** The key of a text that explains it, if it needs that. */
-  help?: 'opFrom' | 'opIn' | 'opBefore' | 'opAfter' | 'opLink' | 'opMentions' | 'opPinned' | 'opPhrase' | 'opWithout' | 'opPrefix'
+  help?: 'opFrom' | 'opIn' | 'opBefore' | 'opAfter' | 'opLink' | 'opFile' | 'opMentions' | 'opPinned' | 'opPhrase' | 'opWithout' | 'opPrefix'
 }
 
 /** What is offered for a word, which is from `from` to the caret. */
@@ -27,6 +27,7 @@ const operators: Offer[] = [
   { text: 'before:', help: 'opBefore' },
   { text: 'after:', help: 'opAfter' },
   { text: 'has:link', help: 'opLink' },
+  { text: 'has:file', help: 'opFile' },
   { text: 'mentions:me', help: 'opMentions' },
   { text: 'is:pinned', help: 'opPinned' },
 ]
@@ -65,7 +66,7 @@ function valuesOf(operator: string, { rooms, people }: Names): string[] {
     case 'on:':
       return ['today', 'yesterday', isoDay(dayBefore(7)), isoDay(dayBefore(30)).slice(0, 7), isoDay(dayBefore(0)).slice(0, 4)]
     case 'has:':
-      return ['link']
+      return ['link', 'file']
     case 'mentions:':
       return ['me']
     case 'is:':

@@ -3,6 +3,7 @@
 
 import { batch } from '@preact/signals'
 import { changeOfAck } from './acts'
+import { spelled, spelling } from './completion'
 import { composeFor, moveDraft } from './drafts'
 import { version } from './fold'
 import { loadNewest } from './history'
@@ -41,16 +42,29 @@ export function amend(room: Room, change: Amend): void {
 
 function put(room: Room, what: Pick<Pending, 'content' | 'reply_to' | 'amend' | 'files'>): void {
   const epoch = what.amend || what.reply_to !== undefined ? room.cursor?.epoch : undefined
-  const pending: Pending = { room: room.name, id: messageID(), username: state.username.value, time: new Date().toISOString(), ...(epoch === undefined ? {} : { epoch }), ...what }
+  const pending: Pending = { room: room.name, id: messageID(), username: state.username.value, time: new Date().toISOString(), ...(epoch === undefined ? {} : { epoch }), ...what, content: spelled(what.content) }
   keepPending(pending)
-  state.pending.value = [...state.pending.value, pending]
+  const wait = spelling(pending.content)
+  const late = wait !== undefined || state.pending.value.some((p) => p.late)
+  state.pending.value = [...state.pending.value, late ? { ...pending, late } : pending]
   room.changed()
-  transmit(pending)
+  if (!late) transmit(pending)
+  void wait?.then(transmitLate)
+}
+
+/** Sends what has waited for the list of emoji, with emoji for names. */
+function transmitLate(): void {
+  for (const { late, ...pending } of state.pending.value) {
+    if (!late) continue
+    const now = { ...pending, content: spelled(pending.content) }
+    update(now.id, now)
+    transmit(now)
+  }
 }
 
 export function transmit(pending: Pending): void {
   const to = find(pending.room)
-  if (!to?.joined.value) return
+  if (!to?.joined.value || pending.late) return
   if (isOrphan(pending, to)) return update(pending.id, { ...pending, error: { code: 'no_message', message: '' } })
   if (firstOf(pending) !== pending) return
   const { room, id, content, amend: change, reply_to, files } = pending

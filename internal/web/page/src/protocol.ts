@@ -66,7 +66,7 @@ export interface Reaction {
 
 /** What an entry changes in a message. */
 export type Amends =
-  /** The content is left out if it has been replaced since. */
+  /** The content is left out if it has been replaced since. It is empty if the message has only files now. */
   | { type: 'edit'; content?: string }
   | { type: 'delete'; reason?: string }
   | { type: 'react'; emoji: string; on: boolean }
@@ -225,6 +225,7 @@ export interface Hit {
   snippet: string
   /** What to highlight of it: starts and lengths, in code points. */
   marks: [number, number][]
+  files?: FileInfo[]
 }
 /** What a search has found, the newest first. */
 export interface Found {
@@ -247,6 +248,7 @@ export interface Mentioned {
   bot?: boolean
   time: string
   content: string
+  files?: FileInfo[]
   cause: 'name' | 'everyone' | 'here'
 }
 /** The unread mentions of the account, the newest first. */

@@ -3,6 +3,7 @@
 import { useComputed, useSignal } from '@preact/signals'
 import type { RefObject } from 'preact'
 import { useEffect, useLayoutEffect, useRef } from 'preact/hooks'
+import { marksOf } from './files'
 import { find, finding, findMore } from './finding'
 import { lookFor, touch, visit } from './focus'
 import { parse } from './markup'
@@ -261,6 +262,7 @@ function Result({ hit, panel }: { hit: Hit; panel: SearchPanel }) {
           </span>
         </span>
         <Snippet hit={hit} />
+        {marksOf(hit)}
       </a>
     </li>
   )

@@ -58,6 +58,8 @@ export interface Attachment {
   sent: number
   /** Set once the server has all of it. */
   file?: FileInfo
+  /** The server is being told the description. */
+  telling?: boolean
   /** Why it was refused; it stays until the user decides. */
   problem?: Problem
   /** The address of a picture in this browser. */
@@ -95,6 +97,8 @@ export interface Pending {
   error?: Problem
   /** Another tab has had it acknowledged: this one will see it in the log. */
   elsewhere?: boolean
+  /** It waits for the list of emoji, because it has a name of one, or was written after one that does. */
+  late?: boolean
 }
 
 /** The position in a tab when it was reloaded. */
@@ -173,7 +177,7 @@ export function keepReads(reads: Record<string, Cursor>): void {
 const pendingKey = (id: string) => `pending.${id}`
 
 export function keepPending(pending: Pending): void {
-  set(shared, pendingKey(pending.id), JSON.stringify(pending))
+  set(shared, pendingKey(pending.id), JSON.stringify({ ...pending, late: undefined }))
 }
 
 /** Removes a message that is acknowledged, or that the user has discarded. */

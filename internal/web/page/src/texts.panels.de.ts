@@ -35,6 +35,7 @@ export const panels: Record<keyof typeof english, string> = {
   opBefore: 'vor diesem Tag, etwa 2026-01-31',
   opAfter: 'nach diesem Tag',
   opLink: 'mit einem Link',
+  opFile: 'mit einer Datei',
   opMentions: 'die dich erwähnen',
   opPinned: 'die angeheftet sind',
   opPhrase: 'genau diese Wörter',

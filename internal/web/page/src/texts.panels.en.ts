@@ -36,6 +36,7 @@ export const panels = {
   opBefore: 'before this day, such as 2026-01-31',
   opAfter: 'after this day',
   opLink: 'with a link',
+  opFile: 'with a file',
   opMentions: 'that mention you',
   opPinned: 'that are pinned',
   opPhrase: 'exactly these words',

@@ -1,8 +1,9 @@
 // The files of messages that are being written, on their way to the server.
 
 import { effect, signal } from '@preact/signals'
-import { APIError, problemOf } from './api'
+import { APIError, call, problemOf } from './api'
 import { keepSoon } from './drafts'
+import type { FileInfo } from './protocol'
 import type { Field } from './state'
 import type { Attachment } from './storage'
 import { abandon, upload, type Upload } from './tus'
@@ -73,25 +74,39 @@ export function remove(field: Field, key: string): void {
   settle(field)
 }
 
-/** Goes on with a file that was refused. */
+/** Goes on with a file that was refused, or whose description was. */
 export function retry(field: Field, key: string): void {
   patch(field, key, { problem: undefined })
   next()
+  void tell(field, key)
 }
 
-/** Whether a file can still be described: that is part of its upload, which has to begin again. */
-export const describable = ({ key }: Attachment): boolean => known.has(key)
-
-/** Describes a picture. */
+/** Describes a picture. The server learns of it when it has the picture. */
 export function describe(field: Field, key: string, alt: string): void {
-  const running = known.get(key)
-  if (!running || running.upload.alt === alt) return
-  running.stop?.abort()
-  if (!field.files.peek().find((f) => f.key === key)?.file) abandon(running.upload)
-  const { blob, name } = running.upload
-  known.set(key, { ...running, upload: { blob, name, alt }, stop: undefined })
-  patch(field, key, { alt, sent: 0, file: undefined, problem: undefined })
-  next()
+  patch(field, key, { alt })
+  void tell(field, key)
+}
+
+/** Whether the server has all of a file, and its description. */
+export const isThere = ({ file, telling, alt }: Attachment): boolean => file !== undefined && !telling && (file.alt ?? '') === alt
+
+/** Tells the server the description of a file that it has, until that is the one that the user wants. */
+async function tell(field: Field, key: string): Promise<void> {
+  const here = () => field.files.peek().find((f) => f.key === key)
+  if (here()?.telling) return
+  for (let a = here(); a?.file && !a.problem && !isThere(a); a = here()) {
+    patch(field, key, { telling: true })
+    try {
+      const file = await call<FileInfo>('PATCH', `v1/files/${a.file.file}`, { alt: a.alt })
+      // The server may have cleaned it.
+      patch(field, key, { file, telling: undefined, ...(here()?.alt === a.alt ? { alt: file.alt ?? '' } : {}) })
+    } catch (error) {
+      patch(field, key, { problem: problemOf(error), telling: undefined })
+      field.waiting.value = false
+    }
+  }
+  keepSoon(field)
+  settle(field)
 }
 
 /** Begins with those that wait, in their order. */
@@ -112,6 +127,7 @@ async function run(key: string, running: Running, what: Upload): Promise<void> {
   try {
     const file = await upload(what, (sent) => current() && patch(field, key, { sent }), stop.signal)
     if (current()) patch(field, key, { file, sent: what.blob.size })
+    void tell(field, key)
   } catch (error) {
     if (current() && !stop.signal.aborted) {
       patch(field, key, { problem: error instanceof APIError ? error.problem : problemOf(error) })
@@ -126,7 +142,7 @@ async function run(key: string, running: Running, what: Upload): Promise<void> {
 
 /** Sends a message that has waited for its files. */
 function settle(field: Field): void {
-  if (!field.waiting.peek() || !field.files.peek().every((f) => f.file)) return
+  if (!field.waiting.peek() || !field.files.peek().every(isThere)) return
   field.waiting.value = false
   if (field.composing.peek()?.type !== 'edit') field.submit?.()
 }
