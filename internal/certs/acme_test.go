@@ -208,7 +208,7 @@ func TestState(t *testing.T) {
 		is("refused", State{Host: "one.example.org", Next: next, Failures: 1, Err: refusal})
 		time.Sleep(time.Until(next) - 1)
 		is("before the next attempt", State{Host: "one.example.org", Next: next, Failures: 1, Err: refusal})
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		next = a.States()[0].Next
 		is("refused again", State{Host: "one.example.org", Next: next, Failures: 2, Err: refusal})

@@ -21,11 +21,10 @@ var ErrNoFile = errors.New("there is no such file")
 
 // ErrUploading means that an upload cannot be removed yet, because it is just growing or being
 // finished.
-var (
-	ErrUploading = errors.New("an upload is in use")
-	// ErrFileClaimed says that a message has the file, so that nothing about it changes any more.
-	ErrFileClaimed = errors.New("a message has the file")
-)
+var ErrUploading = errors.New("an upload is in use")
+
+// ErrFileClaimed says that a message has the file, so that nothing about it changes any more.
+var ErrFileClaimed = errors.New("a message has the file")
 
 // FileTooLargeError says that a file is larger than the server takes.
 type FileTooLargeError struct{ Size, Limit int64 } // in bytes
