@@ -144,6 +144,15 @@ func CutBody() time.Time {
 	return s.Deadlines[len(s.Deadlines)-1]
 }
 
+// CutServedBody cuts a body whose request is served, and returns how many deadlines were set.
+func CutServedBody() int {
+	s := new(Streamed)
+	b := streamBody(&http.Request{Body: &body{ReadCloser: io.NopCloser(strings.NewReader("x")), client: s}})
+	b.release()
+	b.cut(errCrowded)
+	return len(s.Deadlines)
+}
+
 // SendFile sends bytes of a file over a connection as net/http does.
 func SendFile(conn net.Conn, source *os.File, size int64) (int64, error) {
 	all := newConnections(Config{MaxRequests: 10})

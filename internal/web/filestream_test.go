@@ -93,6 +93,9 @@ func TestAStreamedBody(t *testing.T) {
 	if !got.Deadlines[len(got.Deadlines)-1].IsZero() {
 		t.Error("the deadline stays")
 	}
+	if n := web.CutServedBody(); n != 0 {
+		t.Errorf("a body whose request is served gets %d deadlines", n)
+	}
 	if got := web.CutBody(); got.IsZero() || got.After(time.Now()) {
 		t.Errorf("a body that is cut has until %s", got)
 	}

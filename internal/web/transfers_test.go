@@ -188,6 +188,45 @@ func TestAnUploadEndsWithTheRight(t *testing.T) {
 	}
 }
 
+// The same with TLS, over either version of HTTP: a body that stands still is cut, and its client is told why.
+func TestAnUploadEndsOverTLS(t *testing.T) {
+	for _, version := range []int{1, 2} {
+		t.Run(fmt.Sprint("HTTP/", version), func(t *testing.T) {
+			f := encrypted(t, web.Config{}, version)
+			f.claim("open")
+			eve := f.person("eve", kaban.RoleMember)
+			body, more := io.Pipe()
+			defer more.Close()
+			r, err := http.NewRequestWithContext(t.Context(), "POST", f.url+"/v1/files", body)
+			f.must(err)
+			r.Header.Set("Content-Type", "multipart/form-data; boundary=x")
+			r.Header.Set("Authorization", "Bearer "+eve.Secret)
+			answered := make(chan *http.Response, 1)
+			go func() {
+				got, err := f.client.Do(r)
+				if err != nil {
+					t.Error(err)
+				}
+				answered <- got
+			}()
+			_, err = io.WriteString(more, "--x\r\nContent-Disposition: form-data; name=file; filename=a\r\n\r\n"+strings.Repeat("x", 10_000))
+			f.must(err)
+			f.until("it has begun", func() bool { return f.web.Came() > 10_000 })
+			f.must(f.accounts.Suspend(t.Context(), account.Operator(), "eve", ""))
+			got := <-answered
+			if got == nil {
+				return
+			}
+			defer got.Body.Close()
+			var p web.Problem
+			if err := json.NewDecoder(got.Body).Decode(&p); err != nil || p.Code != "suspended" || got.ProtoMajor != version {
+				t.Errorf("%s: the upload ends with %+v, %v", got.Proto, p, err)
+			}
+			f.until("it is over", func() bool { return f.web.Uploads() == 0 })
+		})
+	}
+}
+
 // A refusal ends a transfer at once. A store that fails does not: it does if it goes on for a while.
 func TestRecheck(t *testing.T) {
 	away := errors.New("the disk does not answer")

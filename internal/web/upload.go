@@ -47,7 +47,9 @@ func (s *Server) patient(next http.Handler) http.Handler {
 		}
 		b := &body{ReadCloser: r.Body, client: client, held: held, end: time.Now().Add(requestTimeout)}
 		r.Body = b
+		defer b.release() // also after a panic
 		next.ServeHTTP(w, r)
+		b.release()
 		switch {
 		case b.isOver:
 		case r.ProtoMajor == 1: // net/http reads the rest
@@ -90,9 +92,10 @@ type body struct {
 	came      atomic.Int64 // bytes of a body that is streamed
 	onOver    func()       // of one that is streamed, when nothing more is read of it; nil: nothing
 
-	cutting sync.Mutex // guards isOver and why against cut, in another goroutine
-	isOver  bool
-	why     error // it was cut; nil: it was not
+	cutting  sync.Mutex // guards all below against cut, in another goroutine
+	isOver   bool
+	isServed bool  // the client may be somewhere else
+	why      error // it was cut; nil: it was not
 }
 
 // A body that is streamed goes somewhere as it comes, so it takes as long as it takes, and counts
@@ -134,11 +137,19 @@ func streamBody(r *http.Request) *body {
 func (b *body) cut(why error) {
 	b.cutting.Lock()
 	defer b.cutting.Unlock()
-	if b.isOver || b.why != nil {
+	if b.isOver || b.isServed || b.why != nil {
 		return
 	}
 	b.why = why
 	b.client.SetReadDeadline(past)
+}
+
+// release notes that the request is served. Its connection may have another one by now, and net/http has
+// taken back what sets the deadlines of HTTP/2: nothing cuts the body from here on.
+func (b *body) release() {
+	b.cutting.Lock()
+	defer b.cutting.Unlock()
+	b.isServed = true
 }
 
 // whyCut returns why a body was cut; nil if it was not, or there is none.
