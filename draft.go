@@ -89,6 +89,10 @@ func AuthorOf(id string) (account string, bot bool) {
 	return "", strings.HasPrefix(id, hookPrefix)
 }
 
+// HookOf returns the id of the webhook of an identity with an id that Identity.ID returned. It
+// reports false for all others.
+func HookOf(id string) (hook string, ok bool) { return strings.CutPrefix(id, hookPrefix) }
+
 // ID returns the stable id that logs keep. Message ids are unique per room and identity.
 func (i Identity) ID() string { return i.id }
 
@@ -124,6 +128,9 @@ const (
 	// KindMember is a change of membership: somebody joined, left, was invited, kicked
 	// or banned, or has another role.
 	KindMember Kind = 8
+	// KindLost stands in for an entry that was lost to damage, so that those behind it keep
+	// their numbers. It has no body, and nothing shows it.
+	KindLost Kind = 9
 )
 
 // IsChange reports whether entries of this kind change a message: their target.

@@ -123,7 +123,7 @@ func (c *backupCommand) Run(std streams) (err error) {
 	})
 	bar.Finish()
 	if err != nil {
-		return err
+		return explainDamage(c.Data, err)
 	}
 	if lost == nil {
 		lost = report.Lost
@@ -145,6 +145,14 @@ func (c *backupCommand) Run(std streams) (err error) {
 		return fmt.Errorf("%w; the backup has everything before them", lost)
 	}
 	return err
+}
+
+// explainDamage adds to the refusal of a damaged database what saves the rest.
+func explainDamage(data string, err error) error {
+	if !errors.Is(err, store.ErrDamaged) {
+		return err
+	}
+	return fmt.Errorf("%w; a backup has all or nothing, so nothing was written: \"kaban export --data %s\" writes everything that can be read, and names the rest, and \"kaban import --fill-gaps\" takes it into a new data directory", err, data)
 }
 
 // checkFolderOf returns an error if the folder of a file that is to be written does not

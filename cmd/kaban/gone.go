@@ -28,7 +28,7 @@ func watchData(ctx context.Context, dir string, kept store.Store, gone func(erro
 	files, _ := kept.(store.Displaceable)
 	first, err := look(dir)
 	if err != nil {
-		gone(goneError(dir, err))
+		gone(goneError(theDirectory+dir, err))
 		return
 	}
 	ticker := time.NewTicker(goneInterval)
@@ -40,14 +40,14 @@ func watchData(ctx context.Context, dir string, kept store.Store, gone func(erro
 		case <-ticker.C:
 		}
 		if err := first.compare(dir); err != nil {
-			gone(goneError(dir, err))
+			gone(goneError(theDirectory+dir, err))
 			return
 		}
 		if files == nil {
 			continue
 		}
 		if err := files.Displaced(); err != nil {
-			gone(displacedError(err))
+			gone(goneError("a file of the database", err))
 			return
 		}
 	}
@@ -93,10 +93,9 @@ func abandon(s store.Store, failed chan<- error) func(error) {
 	}
 }
 
-func displacedError(err error) error {
-	return fmt.Errorf("a file of the database is gone (%w), so the server exits: messages could not be kept any more; put it back, or restore a backup, before you start the server again", err)
-}
+const theDirectory = "the data directory "
 
-func goneError(dir string, err error) error {
-	return fmt.Errorf("the data directory %s is gone (%w), so the server exits: messages could not be kept any more; put it back, or restore a backup, before you start the server again", dir, err)
+// goneError says that something of the data is gone, and what to do.
+func goneError(what string, err error) error {
+	return fmt.Errorf("%s is gone (%w), so the server exits: messages could not be kept any more; put it back, or restore a backup, before you start the server again", what, err)
 }

@@ -24,6 +24,7 @@ type importCommand struct {
 	dataFlags
 	placeFlags
 	Files string `placeholder:"DIR" help:"The directory to which \"kaban export --files\" copied the files, to be copied, too."`
+	Fill  bool   `name:"fill-gaps" help:"Import a file that lacks entries, such as an export of a damaged database: their numbers stay taken, and show nothing."`
 	File  string `arg:"" optional:"" help:"A file that \"kaban export\" wrote. Default: standard input."`
 }
 
@@ -79,14 +80,21 @@ func (c *importCommand) importFrom(ctx context.Context, in io.Reader, name strin
 		return err
 	}
 	defer func() { err = errors.Join(err, target.Close()) }()
-	i := importer{target: target, name: name}
+	gaps, err := newFiller(ctx, target, c.Fill)
+	if err != nil {
+		return err
+	}
+	i := importer{target: target, name: name, gaps: gaps}
 	defer func() {
 		bar.Finish()
-		imported := display.Count(i.messages, "message")
+		imported := display.Count(i.messages-min(gaps.lost, i.messages), "message") // what stands in is new, or the gap is none
 		if i.documents > 0 {
 			imported += " and " + display.Count(i.documents, "document")
 		}
 		fmt.Fprintf(std.err, "kaban: %s imported, %s there already\n", imported, display.Count(i.known, "was", "were"))
+		if gaps.lost > 0 {
+			fmt.Fprintf(std.err, "kaban: %s that the export lacks: void, their numbers stay taken and show nothing\n", counted(int(gaps.lost), "entry", "entries"))
+		}
 	}()
 	for {
 		line, err := lines.Read()
@@ -102,7 +110,10 @@ func (c *importCommand) importFrom(ctx context.Context, in io.Reader, name strin
 			}
 			continue
 		}
-		if i.add(line); !i.isFull() {
+		if err := i.add(ctx, line); err != nil {
+			return errors.Join(i.flush(ctx), err)
+		}
+		if !i.isFull() {
 			continue
 		}
 		if err := i.flush(ctx); err != nil {
@@ -118,6 +129,7 @@ func (c *importCommand) importFrom(ctx context.Context, in io.Reader, name strin
 type importer struct {
 	target store.Importer
 	name   string // of the source
+	gaps   *filler
 
 	// The batch.
 	records []store.Record
@@ -136,16 +148,39 @@ func (i *importer) begin(ctx context.Context, front *store.Front) error {
 	if _, err := i.target.ImportFront(ctx, front); err != nil {
 		return i.explain(err)
 	}
+	i.gaps.front(front)
 	return nil
 }
 
-func (i *importer) add(line export.Line) {
+// add adds a line to the batch, after what stands in for entries that are missing before it.
+func (i *importer) add(ctx context.Context, line export.Line) error {
 	if line.Document != nil {
 		i.values = append(i.values, *line.Document)
 		i.bytes += len(line.Document.Value)
-		return
+		return nil
+	}
+	missing, err := i.gaps.before(i.name, line.Record)
+	if err != nil {
+		return err
+	}
+	for seq := line.Record.Seq - missing; seq < line.Record.Seq; seq++ {
+		lost, err := lostEntry(line.Record, seq)
+		if err != nil {
+			return err
+		}
+		i.records = append(i.records, lost)
+		if !i.isFull() {
+			continue
+		}
+		if err := i.flush(ctx); err != nil {
+			return err
+		}
+	}
+	if err := i.gaps.settle(ctx, line.Record); err != nil {
+		return err
 	}
 	i.records = append(i.records, *line.Record)
+	return nil
 }
 
 func (i *importer) isFull() bool {

@@ -1,6 +1,7 @@
 package account
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -396,10 +397,10 @@ func TestBlocksAndLinks(t *testing.T) {
 	if blocked(bob, alice) {
 		t.Error("the block stays")
 	}
-	wantCode(t, "a member links", w.LinkVisitor(w.ctx, bob, "oldbob", "bob"), "forbidden")
+	wantCode(t, "a member links", w.LinkVisitor(w.ctx, bob, "oldbob", "bob", nil), "forbidden")
 	var changed []string
 	w.options.OnChanged = func(account string) { changed = append(changed, account) }
-	w.must(w.LinkVisitor(w.ctx, alice, "oldbob", "bob"))
+	w.must(w.LinkVisitor(w.ctx, alice, "oldbob", "bob", nil))
 	if !slices.Equal(changed, []string{bob.Principal.Account.ID}) {
 		t.Errorf("a link changes the accounts %q", changed)
 	}
@@ -410,6 +411,38 @@ func TestBlocksAndLinks(t *testing.T) {
 		}
 		return err
 	}))
+
+	// What has written nothing is not linked, and nothing is done twice.
+	var asked []int64
+	wrote := false
+	ask := func(_ context.Context, author string, since int64) (bool, error) {
+		if author != "visitor:"+username(t, "oldbob").Key() {
+			t.Errorf("it asks about %q", author)
+		}
+		asked = append(asked, since)
+		return wrote, nil
+	}
+	rows := func() int { return len(w.rows(alice)) }
+	w.add(alice, "carol", kaban.RoleMember)
+	before := rows()
+	w.must(w.LinkVisitor(w.ctx, alice, "oldbob", "bob", ask))
+	if asked[0] == 0 || rows() != before {
+		t.Errorf("again, with nothing new since %d: %d rows, want %d", asked[0], rows(), before)
+	}
+	wantCode(t, "a visitor that has written nothing", w.LinkVisitor(w.ctx, alice, "oldbob", "carol", ask), "not_found")
+	if asked[1] != 0 || rows() != before {
+		t.Errorf("to somebody else: since %d, %d rows", asked[1], rows())
+	}
+	wantCode(t, "a member asks", w.LinkVisitor(w.ctx, bob, "oldbob", "carol", ask), "forbidden")
+	wantCode(t, "nobody is asked about", w.LinkVisitor(w.ctx, alice, "oldbob", "nobody", ask), "not_found")
+	if len(asked) != 2 {
+		t.Errorf("it looks at the logs for whoever asks: %v", asked)
+	}
+	wrote = true
+	w.must(w.LinkVisitor(w.ctx, alice, "oldbob", "bob", ask))
+	if rows() != before+1 {
+		t.Errorf("with something new: %d rows, want %d", rows(), before+1)
+	}
 }
 
 func username(t *testing.T, s string) kaban.Username {

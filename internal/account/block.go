@@ -73,34 +73,76 @@ func (s *Service) Blocks(ctx context.Context, by Actor) (names []string, err err
 	return names, err
 }
 
+// Wrote reports whether an identity has written anything at or after a time, in milliseconds
+// since 1970 UTC.
+type Wrote func(ctx context.Context, author string, since int64) (bool, error)
+
 // LinkVisitor attributes what a visitor with a name wrote until now to an account, by an
 // owner. Whoever uses the name later, where visitors may, is somebody else.
 // Ids of messages and the right to edit do not move.
-func (s *Service) LinkVisitor(ctx context.Context, by Actor, visitor, username string) error {
+//
+// A visitor that has written nothing is a NotFoundError: the name may be mistyped, and its next
+// user would be taken for the account when that one is erased. Done again it changes nothing,
+// unless the visitor has written since. Without wrote, each visitor is taken for one that has.
+func (s *Service) LinkVisitor(ctx context.Context, by Actor, visitor, username string, wrote Wrote) error {
 	name, err := kaban.ParseUsername(visitor)
 	if err != nil {
 		return err
 	}
-	return s.update(ctx, by, func(c *change) error {
-		if err := c.may(access.ChangeSettings); err != nil {
-			return err
-		}
-		other, err := kaban.ParseUsername(username)
+	id, since := kaban.Visitor(name).ID(), int64(0)
+	err = s.view(ctx, by, func(c *change) error {
+		a, err := c.linkable(username)
 		if err != nil {
-			return NoAccount(username)
-		}
-		a, err := people.Accounts.Named(c.Tx, other)
-		if ignoreNotFound(err) != nil {
 			return err
 		}
-		if err != nil || a.Status == people.StatusRemoved {
-			return NoAccount(username)
+		link, err := people.Links.Get(c.Tx, id)
+		if since = 0; err == nil && link.Account == a.ID {
+			since = link.Since
 		}
-		link := people.Link{Visitor: kaban.Visitor(name).ID(), Account: a.ID, Since: c.now}
+		return ignoreNotFound(err)
+	})
+	if err != nil {
+		return err
+	}
+	if wrote != nil {
+		switch news, err := wrote(ctx, id, since); {
+		case err != nil:
+			return fmt.Errorf("look for what a visitor wrote: %w", err)
+		case !news && since != 0:
+			return nil
+		case !news:
+			return notFound("visitor with messages", visitor, "kaban user visitors")
+		}
+	}
+	return s.update(ctx, by, func(c *change) error {
+		a, err := c.linkable(username)
+		if err != nil {
+			return err
+		}
+		link := people.Link{Visitor: id, Account: a.ID, Since: c.now}
 		if err := people.Links.Put(c.Tx, &link); err != nil {
 			return err
 		}
 		c.changed(a.ID)
 		return c.audit(people.AuditAccountLink, a.Username, "visitor "+name.String())
 	})
+}
+
+// linkable returns an account that the actor may link a visitor to.
+func (c *change) linkable(username string) (a people.Account, err error) {
+	if err := c.may(access.ChangeSettings); err != nil {
+		return a, err
+	}
+	name, err := kaban.ParseUsername(username)
+	if err != nil {
+		return a, NoAccount(username)
+	}
+	a, err = people.Accounts.Named(c.Tx, name)
+	if ignoreNotFound(err) != nil {
+		return a, err
+	}
+	if err != nil || a.Status == people.StatusRemoved {
+		return a, NoAccount(username)
+	}
+	return a, nil
 }

@@ -214,19 +214,24 @@ func (c *change) allBots(owner string) (bots []people.Account, err error) {
 // formerHooks returns the ids of the hooks that an account has made, as the audit has them:
 // those that were removed are stored nowhere else. They are the newest, and maxErasedHooks at
 // most. The actor must be one that may erase the account. With again what was found last is enough,
-// if that was for the same account.
+// if that was for the same account. Once the account is erased it makes no more, and the erasure has
+// them: nothing goes through the audit then.
 func (s *Service) formerHooks(ctx context.Context, by Actor, username string, again bool) (hooks []string, err error) {
 	var identity kaban.Identity
+	known := false
 	err = s.view(ctx, by, func(c *change) error {
 		a, err := c.target(access.Erase, username, 0)
 		if err != nil {
 			return err
 		}
-		identity, err = a.Identity()
+		if identity, err = a.Identity(); err != nil {
+			return err
+		}
+		hooks, known, err = c.erasedHooks(&a)
 		return err
 	})
-	if err != nil {
-		return nil, err
+	if err != nil || known {
+		return hooks, err
 	}
 	if last := s.former.Load(); again && last != nil && last.by == identity.ID() {
 		return last.hooks, nil
@@ -247,6 +252,21 @@ func (s *Service) formerHooks(ctx context.Context, by Actor, username string, ag
 		s.former.Store(&formerHooks{identity.ID(), hooks})
 	}
 	return hooks, err
+}
+
+// erasedHooks returns the hooks whose texts the erasure of an account has as its own, and whether
+// these are all: an older server may not have looked for them.
+func (c *change) erasedHooks(a *people.Account) (hooks []string, known bool, err error) {
+	e, err := people.Erasures.Get(c.Tx, a.ID)
+	if err != nil || a.Status != people.StatusRemoved || e.Version < people.ErasureVersion {
+		return nil, false, ignoreNotFound(err)
+	}
+	for _, author := range e.Authors {
+		if hook, ok := kaban.HookOf(author); ok {
+			hooks = append(hooks, hook)
+		}
+	}
+	return hooks, true, nil
 }
 
 // formerHooks are the hooks that an identity has made. It never changes.

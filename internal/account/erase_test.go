@@ -54,7 +54,7 @@ func TestErase(t *testing.T) {
 	_, invite, err := w.Invite(w.ctx, bob, NewInvite{})
 	w.must(err)
 	w.must(w.Block(w.ctx, bob, "eve"))
-	w.must(w.LinkVisitor(w.ctx, Operator(), "bobby", "bob"))
+	w.must(w.LinkVisitor(w.ctx, Operator(), "bobby", "bob", nil))
 	w.bot(bob, "robot")
 	w.must(w.SetName(w.ctx, alice, "robot", "robert's robot"))
 	w.bot(bob, "given")
@@ -207,6 +207,26 @@ func TestWouldEraseAgain(t *testing.T) {
 	made("three")
 	hooks("bob", false, 3)
 	wantCode(t, "by somebody else", func() error { _, err := w.WouldErase(w.ctx, bob, "eve", true); return err }(), "forbidden")
+
+	// An erased account makes no hooks, so the audit, which may be long, is not read for it again.
+	w.must(w.Erase(w.ctx, alice, "bob"))
+	made("four")
+	hooks("eve", false, 0) // forgets what was found last
+	hooks("bob", false, 3)
+	e, err := w.Erasure(w.ctx, alice, "bob")
+	w.must(err)
+	e.Done = w.now()
+	w.must(w.documents.Update(w.ctx, func(tx store.Tx) error { return people.Erasures.Put(tx, &e) }))
+	w.must(w.Erase(w.ctx, alice, "bob"))
+	hooks("bob", false, 3)
+	e, err = w.Erasure(w.ctx, alice, "bob")
+	w.must(err)
+	e.Version-- // by a server that may not have looked for them
+	w.must(w.documents.Update(w.ctx, func(tx store.Tx) error { return people.Erasures.Put(tx, &e) }))
+	w.must(w.Erase(w.ctx, alice, "bob"))
+	if found, err := w.formerHooks(w.ctx, alice, "bob", false); err != nil || len(found) != 4 {
+		t.Errorf("of an older erasure: %q, %v", found, err)
+	}
 }
 
 // What the audit has of an account is removed.
@@ -297,7 +317,7 @@ func TestEraseAgain(t *testing.T) {
 	w.must(w.SetName(w.ctx, bob, "", "Robert the Bold"))
 	w.must(w.RenameDevice(w.ctx, bob, bob.Principal.SecretID, "laptop of robert"))
 	w.must(w.Block(w.ctx, bob, "eve"))
-	w.must(w.LinkVisitor(w.ctx, Operator(), "bobby", "bob"))
+	w.must(w.LinkVisitor(w.ctx, Operator(), "bobby", "bob", nil))
 	w.bot(bob, "robot")
 	w.bot(eve, "given")  // after the backup it was bob's, and erased with him
 	w.bot(bob, "spared") // after the backup it was eve's, before bob was erased

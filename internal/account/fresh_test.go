@@ -63,7 +63,7 @@ func TestPowerNeedsAFreshSignIn(t *testing.T) {
 		"give":          func() error { return w.GiveBot(w.ctx, alice, "robo", "bob") },
 		"setting":       func() error { return w.Set(w.ctx, alice, SettingAccess, "open") },
 		"sign-on":       func() error { return w.Set(w.ctx, alice, "oidc.issuer", "https://id.example") },
-		"visitor":       func() error { return w.LinkVisitor(w.ctx, alice, "ghost", "bob") },
+		"visitor":       func() error { return w.LinkVisitor(w.ctx, alice, "ghost", "bob", nil) },
 		"restore":       func() error { return w.Restore(w.ctx, alice, "suspended") },
 		"invite":        func() error { _, _, err := w.Invite(w.ctx, alice, NewInvite{}); return err },
 		"invite guests": func() error { _, _, err := w.Invite(w.ctx, alice, NewInvite{Role: kaban.RoleGuest}); return err },

@@ -91,7 +91,7 @@ func deeds(w *world) []func() error {
 		func() error { return w.RenameDevice(w.ctx, bob, token.ID, "builds") },
 		func() error { return w.SetName(w.ctx, bob, "", "Bob B.") },
 		func() error { return w.Block(w.ctx, bob, "carol") },
-		func() error { return w.LinkVisitor(w.ctx, alice, "oldbob", "bob") },
+		func() error { return w.LinkVisitor(w.ctx, alice, "oldbob", "bob", nil) },
 		func() error { return w.Suspend(w.ctx, alice, "bob", "spam") },
 		func() error { return w.GiveBot(w.ctx, alice, "robot", "carol") },
 		func() error { return w.RevokeOtherDevices(w.ctx, alice) },

@@ -45,6 +45,7 @@ type (
 		room string
 		err  error
 	}
+	heldEvent    struct{} // the server has no room for messages; they are kept and sent again
 	messageEvent struct {
 		room    string
 		message wire.Message

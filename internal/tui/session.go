@@ -43,6 +43,7 @@ type Session struct {
 
 	mu      sync.Mutex // guards all below
 	space   *sync.Cond // events were taken
+	held    time.Time  // when it was last reported that the server has no room
 	events  batch
 	bytes   int                      // of the events, nearly
 	counts  map[string]presenceEvent // of presence there was no space for, by room
@@ -68,6 +69,7 @@ func newSession(o Options) *Session {
 		MaxBackoff:  maxBackoff,
 		Silence:     silence,
 		OnState:     s.onState,
+		OnHeld:      s.onHeld,
 		OnRoomState: func(r wire.RoomState) { s.put(roomStateEvent(r)) },
 		OnPresence:  func(p client.Presence) { s.putPresence(presenceEvent(p)) },
 		OnTyping:    func(t client.Typing) { s.putTyping(typingEvent(t)) },
@@ -119,6 +121,24 @@ func (s *Session) connect(server string, names []string) {
 }
 
 func (s *Session) reconnect() { s.client.Reconnect() }
+
+// heldAgain is how long a server that has no room for messages is not reported again: each
+// message is refused every few seconds.
+const heldAgain = time.Hour
+
+// onHeld reports to the Model that the server has no room for messages.
+func (s *Session) onHeld(refused *client.Error) {
+	if refused.Code != wire.CodeStorageFull {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.held.IsZero() && time.Since(s.held) < heldAgain {
+		return
+	}
+	s.held = time.Now()
+	s.putLocked(heldEvent{})
+}
 
 // onState reports the connection to the Model.
 func (s *Session) onState(state client.State) {

@@ -39,6 +39,8 @@ func (m *Model) take(e event) tea.Cmd {
 		m.takeJoined(e)
 	case failedEvent:
 		m.takeFailed(e)
+	case heldEvent:
+		m.say("the server's disk is full; what you send is kept and tried again until there is room")
 	case messageEvent:
 		return m.takeMessage(e)
 	case entryEvent:

@@ -355,7 +355,7 @@ func (s *Server) linkVisitor(ctx context.Context, by *who, in *struct {
 	if err != nil {
 		return err
 	}
-	return s.config.Accounts.LinkVisitor(ctx, by.actor(), body.Visitor, in.Username)
+	return s.config.Accounts.LinkVisitor(ctx, by.actor(), body.Visitor, in.Username, s.chat.HasWritten)
 }
 
 type newOwnerBody struct {

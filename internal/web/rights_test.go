@@ -142,7 +142,7 @@ var rights = []right{
 	{"PUT", "/v1/admin/users/TARGET/role", `{"role":"member"}`, access.ChangeRole, 204, kaban.RoleOwner, kaban.RoleMember, 0},
 	{"PUT", "/v1/admin/users/TARGET/name", `{"name":"X"}`, access.Reset, 204, kaban.RoleMember, 0, 0},
 	{"PUT", "/v1/admin/users/TARGET/identities", `{"issuer":"https://id.example","subject":"FRESH"}`, access.LinkIdentity, 204, kaban.RoleMember, 0, 0},
-	{"PUT", "/v1/admin/users/TARGET/visitor", `{"visitor":"FRESH"}`, access.ChangeSettings, 204, kaban.RoleMember, 0, 0},
+	{"PUT", "/v1/admin/users/TARGET/visitor", `{"visitor":"FRESH"}`, access.ChangeSettings, 404, kaban.RoleMember, 0, 0},
 	{"DELETE", "/v1/admin/users/TARGET", ``, access.Remove, 204, kaban.RoleMember, 0, 0},
 	{"POST", "/v1/admin/users/TARGET/erase", ``, access.Erase, 204, kaban.RoleMember, 0, 0},
 	{"GET", "/v1/admin/users/TARGET/erase", ``, access.ReadAudit, 200, kaban.RoleMember, 0, 0},

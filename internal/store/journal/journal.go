@@ -25,6 +25,7 @@ import (
 	"sync/atomic"
 
 	"kaban/internal/failpoint"
+	"kaban/internal/failpoint/disk"
 )
 
 // SegmentSize is the size of a segment in bytes, unless a single frame needs more.
@@ -84,19 +85,13 @@ type Journal struct {
 
 	tending sync.Mutex // held by Trim and Prepare; before mu
 
-	mu       sync.Mutex // guards all below
-	segments []header   // the current one is the last; those before may have a number only
-	current  *place     // of the current one; nil if there is none
-	last     uint64     // batch of the newest frame
+	mu       sync.Mutex  // guards all below
+	segments []header    // the current one is the last; those before may have a number only
+	current  *disk.Place // of the current one; nil if there is none
+	last     uint64      // batch of the newest frame
 	spares   []spare
 	lost     []string // names of spare files that could not be removed
 	made     uint64   // the number of the newest spare
-}
-
-// place is where a file was when it was opened.
-type place struct {
-	path string
-	info fs.FileInfo
 }
 
 // spare is a file of the size of a segment that has no use.
@@ -214,38 +209,42 @@ func (j *Journal) turn(frame int64, clean bool) (err error) {
 		return err
 	}
 	j.end, j.coder, j.large, j.clean = headerSize, newCoder(h.salt), size > j.size, spare.clean
-	if info, err := os.Stat(to); err == nil { // or else nobody watches it
-		os.SameFile(info, info) // Windows finds out which file it is only when it is compared
+	if place, err := disk.PlaceOf(to); err == nil { // or else nobody watches it
 		j.mu.Lock()
-		j.current = &place{to, info}
+		j.current = place
 		j.mu.Unlock()
 	}
 	return nil
 }
 
-// Displaced returns an error if the name of the current segment does not lead to its file any
-// more: somebody has removed or exchanged it, and the next start would not find what is
-// appended. It returns nil if it cannot find out. Nothing is wrong with segments that the
-// journal itself renames or removes.
+// Displaced returns an error if a name of a segment does not lead to its file any more: somebody
+// has removed or exchanged it, and the next start would not find what it has. It returns nil if it
+// cannot find out. Nothing is wrong with segments that the journal itself renames or removes; while
+// it does so, only the current one is looked at.
 func (j *Journal) Displaced() error {
-	look := func() *place {
+	look := func() *disk.Place {
 		j.mu.Lock()
 		defer j.mu.Unlock()
 		return j.current
 	}
-	was := look()
-	if was == nil {
+	if was := look(); was != nil {
+		if err := was.Displaced(); err != nil && look() == was { // or else the journal has gone on to another one
+			return err
+		}
+	}
+	if !j.tending.TryLock() {
 		return nil
 	}
-	now, err := os.Stat(was.path)
-	missing := errors.Is(err, fs.ErrNotExist)
-	if look() != was || err != nil && !missing || err == nil && os.SameFile(was.info, now) {
-		return nil // the journal has gone on to another segment, or it is there
+	defer j.tending.Unlock()
+	j.mu.Lock()
+	older := slices.Clone(j.segments[:max(len(j.segments)-1, 0)])
+	j.mu.Unlock()
+	for _, h := range older {
+		if _, err := os.Lstat(j.path(h.number)); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s was removed or moved", j.path(h.number))
+		}
 	}
-	if missing {
-		return fmt.Errorf("%s was removed or moved", was.path)
-	}
-	return fmt.Errorf("another file is in the place of %s", was.path)
+	return nil
 }
 
 // begin writes the header of a segment to a spare file. It is closed then, because Windows

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"kaban"
+	"kaban/internal/failpoint/disk"
 	"kaban/internal/store"
 	"kaban/internal/store/journal"
 )
@@ -50,8 +51,8 @@ type database struct {
 	closed   bool                 // nothing is merged any more
 	written  map[authorIn]written // of some authors, as the database has it
 	merger   merger
-	walFile  *os.File // nil until the WAL is read
-	beside   []beside // set before anything else uses the store
+	walFile  *os.File      // nil until the WAL is read
+	beside   []*disk.Place // set before anything else uses the store
 	eraser   eraser
 
 	appending sync.Mutex // lets one batch at a time take its place; guards all below
@@ -324,7 +325,7 @@ func (d *database) connect(ctx context.Context, options Options, version int, sc
 		}
 		d.readers <- r
 	}
-	d.beside, err = filesBeside(d.path, os.Stat)
+	d.beside, err = filesBeside(d.path, disk.PlaceOf)
 	return err
 }
 
