@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"path/filepath"
 	"strings"
 	"time"
@@ -72,6 +73,24 @@ func (c *serveCommand) startPushes(shared *services, endpoints []*endpoint, sour
 		return nil, fmt.Errorf("start Web Push: %w", err)
 	}
 	return &pushes{key, g, service}, nil
+}
+
+// check refuses an endpoint that no push would ever reach: with another port than those of push services, or with an
+// address that the server does not connect to. The error is a *push.SubscriptionError, and says nothing about the
+// operator's network.
+func (p *pushes) check(endpoint string) error {
+	u, err := url.Parse(endpoint) // it was parsed before
+	if err == nil {
+		err = p.guard.CheckURL(u)
+	}
+	if err == nil {
+		return nil
+	}
+	problem := "is no address of a push service"
+	if bad, ok := errors.AsType[*guard.URLError](err); ok {
+		problem = "cannot be used: " + bad.Reason
+	}
+	return &push.SubscriptionError{Field: "endpoint", Problem: problem}
 }
 
 // pushKey returns the key that pushes are signed with. One in memory is gone with its data.

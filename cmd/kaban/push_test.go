@@ -509,10 +509,18 @@ func TestPushesAreGuarded(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer g.Close()
+	p := pushes{guard: g}
+	if err := p.check("https://push.example/x"); err != nil {
+		t.Errorf("a subscription that may be reached: %v", err)
+	}
 	for _, address := range []string{"https://127.0.0.1/x", "https://10.0.0.1/x", "https://[::1]/x", "https://169.254.169.254/x", "http://192.0.2.1/x", "https://192.0.2.1:8443/x"} {
 		u, err := url.Parse(address)
 		if err != nil {
 			t.Fatal(err)
+		}
+		refused, ok := errors.AsType[*push.SubscriptionError](p.check(address))
+		if !ok || refused.Field != "endpoint" || strings.Contains(refused.Error(), u.Hostname()) {
+			t.Errorf("a subscription at %s: %v", address, refused)
 		}
 		if response, err := g.RoundTrip(&http.Request{Method: http.MethodPost, URL: u, Header: http.Header{}}); err == nil {
 			response.Body.Close()

@@ -99,7 +99,7 @@ func (c *serveCommand) start(shared *services, kept store.Store, source *certs.S
 	var pages *web.Server // before anybody connects
 	address := func() string { return pages.Address() }
 	lines := server.New(server.Config{Name: name, Accounts: shared.accounts, Web: address, Limits: limits}, shared.rooms, manager)
-	config := web.Config{Secure: secureURL(endpoints, source), Name: name, Accounts: shared.accounts, Limits: limits, MaxRequests: requestCapacity(), Turns: handshakes, Origins: c.Origin, BasePath: c.BasePath, Page: page.Handler(), PushKey: shared.pushes.key.Public(), Files: shared.files.kept(), Refusing: refusing(kept), Log: log}
+	config := web.Config{Secure: secureURL(endpoints, source), Name: name, Accounts: shared.accounts, Limits: limits, MaxRequests: requestCapacity(), Turns: handshakes, Origins: c.Origin, BasePath: c.BasePath, Page: page.Handler(), PushKey: shared.pushes.key.Public(), CheckPush: shared.pushes.check, Files: shared.files.kept(), Refusing: refusing(kept), Log: log}
 	if source != nil && slices.ContainsFunc(endpoints, func(e *endpoint) bool { return e.scheme.name == schemeHTTP }) {
 		config.Challenges = source.Handler
 	}

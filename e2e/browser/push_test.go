@@ -105,22 +105,26 @@ func TestPushEvent(t *testing.T) {
 			globalThis.notes = all.map((n) => [n.tag, n.title, n.body, n.data].join(' | ')).sort().join('\n')
 		})) && globalThis.notes === %s`, strings.Join(want, "\n"))
 	}
-	lobby := `kaban lobby | olga · lobby | <b>look</b> | /r/lobby#7`
+	lobby := `kaban lobby @ | olga · lobby | <b>look</b> | /r/lobby#7`
 	push(`{"v":1,"room":"lobby","seq":7,"time":1790000000000,"from":"olga","text":"<b>look</b>","cause":"mention"}`)
 	shown(lobby)
 	direct := "kaban @abc | olga | psst | /r/%40abc#3"
 	push(`{"v":1,"room":"@abc","seq":3,"from":"olga","text":"psst","cause":"direct"}`)
 	shown(direct, lobby)
-	// A later one of the room takes the place of the earlier; without its text it is a hint.
+	// A later one of the room takes the place of the earlier, but not of a mention; without its text it is a hint.
+	push(`{"v":1,"room":"lobby","seq":8,"from":"olga","text":"small talk","cause":"room"}`)
 	push(`{"v":1,"room":"lobby","seq":9,"from":"olga","cause":"room"}`)
 	later := `kaban lobby | olga · lobby | New message | /r/lobby#9`
-	shown(direct, later)
+	shown(direct, lobby, later)
+	lobby = `kaban lobby @ | olga · lobby | deployed | /r/lobby#10`
+	push(`{"v":1,"room":"lobby","seq":10,"from":"olga","text":"deployed","cause":"keyword"}`)
+	shown(direct, lobby, later)
 	for _, hint := range []string{`{"v":1}`, ``, `no JSON`} { // also what a later server may push
 		push(hint)
-		shown(direct, later, `kaban | Kaban | New message | /`)
+		shown(direct, lobby, later, `kaban | Kaban | New message | /`)
 	}
 	kept := value[string](ben, `caches.keys().then(async (names) => (await Promise.all(names.map(async (name) => (await (await caches.open(name)).keys()).map((r) => r.url)))).flat().join(' '))`, awaited)
-	for _, text := range []string{"look", "psst", "v1", "push"} {
+	for _, text := range []string{"look", "psst", "deployed", "small talk", "v1", "push"} {
 		if kept == "" || strings.Contains(kept, text) {
 			t.Errorf("the caches have %q: %s", text, kept)
 		}

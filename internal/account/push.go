@@ -13,7 +13,7 @@ import (
 )
 
 // MaxPushes is how many browsers of an account are notified while the page is closed.
-const MaxPushes = 20
+const MaxPushes = people.MaxPushes
 
 // PushInfo is what people see of a browser that is notified while the page is closed.
 type PushInfo struct {

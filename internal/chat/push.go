@@ -35,8 +35,6 @@ const (
 	lookPause = 250 * time.Millisecond
 	// lastLook is how long the last look may take when the server ends.
 	lastLook = 3 * time.Second
-	// maxPushes is how many browsers of an account there may be; see account.MaxPushes.
-	maxPushes = 100
 )
 
 // pushes looks for accounts that new messages notify, and has their browsers told. It is a reader
@@ -60,6 +58,7 @@ type pushes struct {
 
 	mu         sync.Mutex          // guards all below; a leaf
 	subscribed map[string]uint64   // accounts that may have browsers, and how often that was noted
+	listed     map[string]struct{} // those accounts, which never changes; nil: they have changed
 	grown      map[string]*stretch // by the key of the room
 }
 
@@ -106,7 +105,9 @@ func (c *Chat) Subscribed(account string) {
 	p := c.pushes
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.subscribed[account]++
+	if p.subscribed[account]++; p.subscribed[account] == 1 {
+		p.listed = nil
+	}
 	p.some.Store(true)
 }
 
@@ -246,14 +247,22 @@ func ignoreGone(err error) error {
 	return err
 }
 
+// accounts returns those that may have browsers. The set does not change: rooms share it until there are others.
+func (p *pushes) accounts() map[string]struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.listed == nil {
+		p.listed = make(map[string]struct{}, len(p.subscribed))
+		for id := range p.subscribed {
+			p.listed[id] = struct{}{}
+		}
+	}
+	return p.listed
+}
+
 // members returns the memberships in a room of accounts that may have browsers.
 func (p *pushes) members(ctx context.Context, room kaban.RoomName) (members []people.Member, err error) {
-	p.mu.Lock()
-	accounts := make(map[string]struct{}, len(p.subscribed))
-	for id := range p.subscribed {
-		accounts[id] = struct{}{}
-	}
-	p.mu.Unlock()
+	accounts := p.accounts()
 	err = p.chat.dispatcher.View(ctx, func(tx store.Tx) error {
 		members = nil
 		known, _, err := people.Rooms.Known(tx, room)
@@ -286,12 +295,9 @@ func (p *pushes) members(ctx context.Context, room kaban.RoomName) (members []pe
 // meant for it, and the last one of all if that is later. Whether that is still so is decided when it is
 // sent.
 func (p *pushes) notify(ctx context.Context, room kaban.RoomName, m *people.Member, messages []Entry, mentioning bool) error {
-	account, browsers, err := p.browsers(ctx, m.Account)
-	if err != nil || len(browsers) == 0 {
+	account, err := p.account(ctx, m.Account)
+	if err != nil || account.ID == "" || (*attention.Quiet)(account.Quiet).Covers(time.Now()) {
 		return err
-	}
-	if (*attention.Quiet)(account.Quiet).Covers(time.Now()) {
-		return nil
 	}
 	var mentions []store.Mention
 	if mentioning {
@@ -328,8 +334,28 @@ func (p *pushes) notify(ctx context.Context, room kaban.RoomName, m *people.Memb
 	if other > urgent {
 		notices = append(notices, push.Notice{Account: m.Account, Room: room.Key(), Seq: other})
 	}
-	p.push(browsers, notices)
-	return nil
+	if len(notices) == 0 {
+		return nil
+	}
+	browsers, err := p.browsers(ctx, m.Account)
+	if err == nil {
+		p.push(browsers, notices)
+	}
+	return err
+}
+
+// account returns an account, or none if it is gone: then nobody asks about it again.
+func (p *pushes) account(ctx context.Context, id string) (account people.Account, err error) {
+	noted := p.noted(id)
+	err = p.chat.dispatcher.View(ctx, func(tx store.Tx) (err error) {
+		account, err = people.Accounts.Get(tx, id)
+		return err
+	})
+	if errors.Is(err, people.ErrNotFound) {
+		p.forget(id, noted)
+		return people.Account{}, nil
+	}
+	return account, err
 }
 
 // push queues notices for browsers, in their order. A service that is closed pushes nothing.
@@ -376,16 +402,13 @@ func levelOf(m *people.Member, account *people.Account) kaban.NotifyLevel {
 	return account.DefaultLevel()
 }
 
-// browsers returns an account and its browsers whose devices are signed in. An account that has
+// browsers returns the browsers of an account whose devices are signed in. An account that has
 // none any more is not asked about again.
-func (p *pushes) browsers(ctx context.Context, id string) (account people.Account, browsers []*push.Subscription, err error) {
+func (p *pushes) browsers(ctx context.Context, id string) (browsers []*push.Subscription, err error) {
 	any, noted := false, p.noted(id)
 	err = p.chat.dispatcher.View(ctx, func(tx store.Tx) (err error) {
 		browsers = nil
-		if account, err = people.Accounts.Get(tx, id); err != nil {
-			return err
-		}
-		kept, _, err := people.Pushes.Of(tx, id, maxPushes)
+		kept, _, err := people.Pushes.Of(tx, id, people.MaxPushes)
 		if err != nil {
 			return err
 		}
@@ -410,13 +433,10 @@ func (p *pushes) browsers(ctx context.Context, id string) (account people.Accoun
 		}
 		return nil
 	})
-	if errors.Is(err, people.ErrNotFound) {
-		err = nil
-	}
 	if err == nil && !any {
 		p.forget(id, noted)
 	}
-	return account, browsers, err
+	return browsers, err
 }
 
 // isSignedIn reports whether a device is there and has not expired.
@@ -453,6 +473,7 @@ func (p *pushes) forget(account string, noted uint64) {
 	defer p.mu.Unlock()
 	if p.subscribed[account] == noted {
 		delete(p.subscribed, account)
+		p.listed = nil
 		p.some.Store(len(p.subscribed) > 0)
 	}
 }

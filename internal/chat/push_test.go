@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -193,11 +194,37 @@ func TestWhatIsPushed(t *testing.T) {
 			return errors.Join(people.Pushes.Delete(tx, "push-ann"), people.Pushes.Delete(tx, "push-bob"))
 		}), nil)
 		w.tell("bob", "den", "@ann no browser")
+		w.tell("ann", "den", "@bob none either")
 		w.look(p, "without browsers")
 		if len(w.chat.pushes.subscribed) != 0 {
 			t.Errorf("these may have browsers: %v", w.chat.pushes.subscribed)
 		}
 	})
+}
+
+// What does not notify an account costs it no look at its browsers, and rooms share the set of accounts.
+func TestWhoMayHaveBrowsers(t *testing.T) {
+	w := denOf(t, memory.New(0))
+	p := pushing(w, "ann", "bob")
+	want(t, "ann's last browser", w.store.Update(t.Context(), func(tx store.Tx) error { return people.Pushes.Delete(tx, "push-ann") }), nil)
+	pushes := w.chat.pushes
+	before := pushes.accounts()
+	if w.tell("cat", "den", "small talk"); len(before) != 2 {
+		t.Errorf("accounts are %v", before)
+	}
+	w.look(p, "small talk")
+	w.chat.Subscribed("id-bob") // again
+	if got := pushes.accounts(); fmt.Sprintf("%p", got) != fmt.Sprintf("%p", before) {
+		t.Error("the set was made anew, although nothing has changed")
+	}
+	w.tell("cat", "den", "@ann look")
+	w.look(p, "a mention without a browser")
+	if got := slices.Collect(maps.Keys(pushes.accounts())); !slices.Equal(got, []string{"id-bob"}) {
+		t.Errorf("accounts are %v after a look at ann's browsers", got)
+	}
+	if w.chat.Subscribed("id-ann"); len(pushes.accounts()) != 2 || len(before) != 2 {
+		t.Errorf("accounts are %v after ann has subscribed", pushes.accounts())
+	}
 }
 
 // Whatever is pushed is decided again when it is sent.

@@ -320,6 +320,25 @@ func chain(t *testing.T, seen *[]http.Header) *local {
 	})
 }
 
+// What can be told of a URL without a request.
+func TestCheckURL(t *testing.T) {
+	g, err := guard.New(guard.Options{HTTPSOnly: true, Ports: []uint16{443}, Allowed: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer g.Close()
+	for address, want := range map[string]string{
+		"https://push.example/x": "", "https://push.example:443/x": "", "https://192.0.1.1/": "", "https://10.1.2.3/": "", "https://[2606:4700::1]/": "",
+		"http://push.example/": "https://", "https://push.example:8443/": "port 8443", "https://a:b@push.example/": "user name", "https://10.2.0.1/": "10.2.0.1",
+		"https://[::1]/": "::1", "https://127.1/": "number", "https://0x7f000001/": "number", "https://[::ffff:127.0.0.1]/": "127.0.0.1", "https://127.0.0.1./": "127.0.0.1",
+	} {
+		err := g.CheckURL(mustParse(address))
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", address, err, want)
+		}
+	}
+}
+
 func TestNumberOfRedirects(t *testing.T) {
 	var seen []http.Header
 	l := chain(t, &seen)

@@ -82,6 +82,17 @@ func (g *Guard) delay(ctx context.Context, begin time.Time) {
 	}
 }
 
+// CheckURL returns an error if no request to a URL can succeed, as far as the URL itself tells: a *URLError
+// for its scheme, its port or what it has beside them, a *BlockedError for a numeric host that the guard does not
+// connect to. It resolves no names: where those lead is checked when they are dialled. It is for
+// refusing a URL where somebody enters it.
+func (g *Guard) CheckURL(u *url.URL) error {
+	if err := g.checkURL(u); err != nil {
+		return err
+	}
+	return g.checkNumeric(u.Hostname())
+}
+
 // checkURL returns a *URLError for what is refused whatever the host is.
 func (g *Guard) checkURL(u *url.URL) error {
 	defaultPort := 80
@@ -128,6 +139,11 @@ func (g *Guard) checkLiteral(host string) error {
 	if g.options.Proxy == nil {
 		return nil
 	}
+	return g.checkNumeric(host)
+}
+
+// checkNumeric checks a numeric host.
+func (g *Guard) checkNumeric(host string) error {
 	ascii, err := idna.Lookup.ToASCII(host)
 	if err != nil {
 		ascii = host

@@ -2,6 +2,9 @@ package people
 
 import "kaban/internal/store"
 
+// MaxPushes is how many browsers of an account are notified while the page is closed.
+const MaxPushes = 20
+
 // Push is a browser that is notified of messages while the page is closed: a subscription of
 // its Push API. Endpoint, P256DH and Auth are secrets.
 type Push struct {

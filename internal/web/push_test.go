@@ -98,6 +98,7 @@ func TestBadPushSubscriptions(t *testing.T) {
 	for name, c := range map[string]struct{ old, text, field string }{
 		"http":         {"https://", "http://", "endpoint"},
 		"a user":       {"https://", "https://user:pass@", "endpoint"},
+		"not reached":  {"push.example", "nowhere.example", "endpoint"},
 		"a fragment":   {"s3cret", "s3cret#x", "endpoint"},
 		"no endpoint":  {`"endpoint":"https://push.example/send/s3cret",`, ``, "endpoint"},
 		"no keys":      {`"keys"`, `"key"`, "keys"},

@@ -83,6 +83,9 @@ type Config struct {
 	// PushKey is the public key that browsers subscribe to pushes with, in base64url. Required
 	// for that.
 	PushKey string
+	// CheckPush returns a *push.SubscriptionError for an endpoint that the server would never reach.
+	// Default: every endpoint is accepted.
+	CheckPush func(endpoint string) error
 	// Files keeps what is uploaded. Default: there are no files.
 	Files *keep.Keeper
 	// Page serves what is not an interface for programs. Default: nothing is found.

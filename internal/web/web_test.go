@@ -33,6 +33,7 @@ import (
 	"kaban/internal/files/keep"
 	"kaban/internal/files/upload"
 	"kaban/internal/peer"
+	"kaban/internal/push"
 	"kaban/internal/server"
 	"kaban/internal/store"
 	"kaban/internal/store/memory"
@@ -130,6 +131,12 @@ func start(t testing.TB, config web.Config, s store.Store, settings ...chat.Opti
 		config.Files = nil
 	}
 	config.Accounts, config.PushKey = f.accounts, "BDd3_hVL9fZi9Ybo2UUzA284WG5FZR30_95YeZJsiApwXKpNcF1rRPF3foIiBHXRdJI2Qhumhf6_LFTeZaNndIo"
+	config.CheckPush = func(endpoint string) error {
+		if strings.Contains(endpoint, "nowhere.example") {
+			return &push.SubscriptionError{Field: "endpoint", Problem: "cannot be used"}
+		}
+		return nil
+	}
 	lines := server.New(server.Config{Accounts: f.accounts}, rooms, f.manager)
 	if f.web, err = web.New(config, rooms, lines); err != nil {
 		t.Fatal(err)

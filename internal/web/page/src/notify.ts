@@ -45,11 +45,11 @@ export function notify(room: Room, message: Message, mentioned: boolean): void {
   if (when === 'never' || (when === 'mentions' && !mentioned)) return
   room.notified = message.seq
   const title = `${message.username} · ${room.title.value}`
-  // One notification per room. Without `renotify` only the first one would make a sound.
+  // One notification per room, and one for mentions; the service worker does the same. Without `renotify` only the first one would make a sound.
   const now = Date.now()
   const renotify = now - (sounded.get(room.name) ?? -Infinity) >= soundEvery
   if (renotify) sounded.set(room.name, now)
-  const options = { body: (message.content || filesIn(message.files)).slice(0, 300), icon, tag: `kaban ${room.name}`, renotify, data: pathOf({ room: room.name, seq: message.seq }) }
+  const options = { body: (message.content || filesIn(message.files)).slice(0, 300), icon, tag: `kaban ${room.name}${mentioned ? ' @' : ''}`, renotify, data: pathOf({ room: room.name, seq: message.seq }) }
   // Phones only take notifications from the service worker.
   void navigator.serviceWorker?.getRegistration().then((registration) => {
     if (registration) return registration.showNotification(title, options)

@@ -105,6 +105,7 @@ interface Pushed {
   time?: number
   from?: string
   text?: string
+  cause?: string
 }
 
 scope.addEventListener('push', (event) => event.waitUntil(show(pushed(event.data))))
@@ -117,13 +118,16 @@ function pushed(data: PushEvent['data']): Pushed {
   }
 }
 
-/** Shows what was pushed. The page's own notification of the room has the same tag, so there is one. */
-async function show({ room, seq, time, from, text }: Pushed): Promise<void> {
+/**
+ * Shows what was pushed. The page's own notification of the room has the same tag, so there is one. Mentions and
+ * keywords have one of their own, so that small talk does not take their place.
+ */
+async function show({ room, seq, time, from, text, cause }: Pushed): Promise<void> {
   const direct = room?.startsWith('@')
   const title = room && from ? (direct ? from : `${from} · ${room}`) : 'Kaban'
   const hint = navigator.language.startsWith('de') ? 'Neue Nachricht' : 'New message'
   const path = room ? `${base}r/${encodeURIComponent(room)}#${seq}` : base
-  const tag = room ? `kaban ${room}` : 'kaban'
+  const tag = room ? `kaban ${room}${cause === 'mention' || cause === 'keyword' ? ' @' : ''}` : 'kaban'
   const known = await scope.registration.getNotifications({ tag })
   const clients = await scope.clients.matchAll({ type: 'window' })
   // Whoever looks at the page sees the message there. Safari wants a notification for each push.
