@@ -174,6 +174,10 @@ func (s *State) fitReaction(w *Write, always Change) (known Change, err error) {
 // was deleted, makes no difference.
 func (e *Entry) Apply(change *Entry) { e.apply(change, false) }
 
+// ApplyOwned is Apply for a message whose State nobody else has: its reactions are changed
+// where they are, and not copied.
+func (e *Entry) ApplyOwned(change *Entry) { e.apply(change, true) }
+
 // apply is Apply. own says that nobody else has the reactions of the state, so that they need
 // not be copied.
 func (e *Entry) apply(change *Entry, own bool) {

@@ -74,6 +74,7 @@ type room struct {
 	messages, forgotten uint64
 	authors             map[string]wrote                      // those of authors that have written any
 	mentions            btree.Map[uint64, []store.Occurrence] // by the seqs of messages that are kept
+	runs                runs
 }
 
 // kept is an entry of the log with the data to find and to forget it.
@@ -213,6 +214,7 @@ func (s *Store) appendLocked(w *store.Write, now int64) store.Result {
 		s.changeLocked(target, &k)
 	}
 	r.head++
+	r.runs.add(r.head, d.Kind)
 	if d.Kind == kaban.KindMessage {
 		r.count(e.Author)
 	}
@@ -395,6 +397,7 @@ func (s *Store) dropLocked(position uint64) {
 	k := s.log.at(position)
 	e := *k
 	e.room.positions.pop()
+	e.room.runs.drop(e.Seq)
 	if e.Kind == kaban.KindMessage {
 		e.room.forget(e.Author)
 	}
@@ -535,10 +538,14 @@ func (s *Store) History(_ context.Context, name kaban.RoomName, page store.Page)
 		seq, step = last, ^uint64(0)
 	}
 	for h.First, h.Last = first, last; seq >= first && seq <= last; seq += step {
-		e := s.log.at(r.position(seq)).Entry
-		if !page.Shows(&e) {
+		at := &s.log.at(r.position(seq)).Entry
+		if !page.Shows(at) {
+			if page.RepliesTo == 0 {
+				seq = r.runs.end(seq, page.Last)
+			}
 			continue
 		}
+		e := *at
 		bytes += e.Size()
 		if len(h.Entries) == page.Limit || page.Bytes > 0 && bytes > page.Bytes && len(h.Entries) > 0 {
 			h.Stop(seq, page.Last)

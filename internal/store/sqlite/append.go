@@ -28,6 +28,7 @@ type writerStmts struct {
 	cutStmts
 	stateStmts
 	foldStmts
+	runStmts
 	mentionStmts
 	writtenStmts
 	ledgerStmts
@@ -70,7 +71,7 @@ func (w *writerStmts) prepare(ctx context.Context, c *conn) error {
 		&w.savepoint:   "SAVEPOINT decide",
 		&w.release:     "RELEASE decide",
 		&w.rollbackTo:  "ROLLBACK TO decide",
-	}, w.stateStmts.queries(), w.foldStmts.queries(), w.writtenStmts.queries(), w.mentionStmts.queries(), w.ledgerStmts.queries(), w.cutStmts.queries())
+	}, w.stateStmts.queries(), w.foldStmts.queries(), w.runStmts.queries(), w.writtenStmts.queries(), w.mentionStmts.queries(), w.ledgerStmts.queries(), w.cutStmts.queries())
 }
 
 // batch is a transaction in progress: the changes to the database's memory that

@@ -583,6 +583,9 @@ func TestCheckFindsWhatNothingUses(t *testing.T) {
 		"replies":                         {"UPDATE states SET replies = replies + 1 WHERE place = (SELECT min(place) FROM states)", "1 states have a wrong number of replies"},
 		"a hash of a text as it was":      {"UPDATE originals SET place = (SELECT min(place) FROM entries WHERE kind = 1 AND place NOT IN (SELECT place FROM states)) WHERE place = (SELECT min(place) FROM originals)", "1 hashes are of texts"},
 		"a hash of a deleted text":        {"UPDATE originals SET place = (SELECT place FROM states WHERE deleted <> 0) WHERE place = (SELECT min(place) FROM originals)", "1 hashes are of texts"},
+		"a run of a message":              {"UPDATE runs SET place = place - 1 WHERE place = (SELECT min(place) FROM runs)", "1 runs of changes are not what"},
+		"a run of what is to come":        {"UPDATE runs SET last = place + 1000 WHERE place = (SELECT max(place) FROM runs)", "1 runs of changes are not what"},
+		"a run of no room":                {"UPDATE runs SET place = place + (7 << 40), last = last + (7 << 40) WHERE place = (SELECT max(place) FROM runs)", "1 runs of changes are not what"},
 		"a hash of nothing":               {"UPDATE originals SET place = 7 WHERE place = (SELECT min(place) FROM originals)", "1 hashes are of texts"},
 	} {
 		t.Run(name, func(t *testing.T) {

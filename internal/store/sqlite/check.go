@@ -297,6 +297,10 @@ func (a *Archive) checkStates(ctx context.Context) (problems []string, err error
 			m, err := scanMention(rows, &a.sum)
 			return m.place, err
 		},
+		"SELECT place, last, sum FROM runs": func(rows *sql.Rows) (int64, error) {
+			r, err := scanRun(rows, &a.sum)
+			return r.place, err
+		},
 		"SELECT place, sum FROM unledgered": func(rows *sql.Rows) (place int64, err error) {
 			var value int64
 			err = rows.Scan(&place, &value)
@@ -379,6 +383,12 @@ var uses = []struct{ query, problem string }{
 	{
 		"SELECT count(*) FROM noops n JOIN entries e ON e.place >> 40 = n.room AND e.user = n.user AND e.id = n.id",
 		"%d ids of changes that made no difference are those of entries",
+	},
+	{ // the front of a run may be cut
+		"SELECT count(*) FROM runs r LEFT JOIN rooms m ON m.id = r.place >> 40 WHERE (SELECT count(*) FROM entries e" +
+			" WHERE e.place BETWEEN max(r.place, m.id << 40 | m.cut + 1) AND r.last AND e.kind BETWEEN 2 AND 5) IS NOT r.last - max(r.place, m.id << 40 | m.cut + 1) + 1" +
+			" OR r.last <= m.id << 40 | m.cut OR r.last > m.id << 40 | m.head",
+		"%d runs of changes are not what the entries say",
 	},
 	{ // the hash of a message that was edited, or of an edit, until the message is deleted
 		"SELECT count(*) FROM originals o WHERE NOT EXISTS (SELECT 1 FROM entries e JOIN states s ON s.place = iif(e.kind = 1, e.place, e.place >> 40 << 40 | e.target)" +

@@ -14,8 +14,8 @@ import (
 
 // cutStmts take entries away, with all that is known of them.
 type cutStmts struct {
-	cutBy, cutEdited, cutFiles, cutUnnamed, setCut, cutNoops                      *sql.Stmt
-	cutEntries, cutStates, cutReactions, cutOriginals, cutMentions, cutUnledgered *sql.Stmt
+	cutBy, cutEdited, cutFiles, cutUnnamed, setCut, cutNoops                               *sql.Stmt
+	cutEntries, cutStates, cutReactions, cutOriginals, cutMentions, cutUnledgered, cutRuns *sql.Stmt
 }
 
 func (c *cutStmts) queries() map[**sql.Stmt]string {
@@ -32,6 +32,8 @@ func (c *cutStmts) queries() map[**sql.Stmt]string {
 		&c.cutReactions: "DELETE FROM reactions" + run,
 		&c.cutOriginals: "DELETE FROM originals" + run,
 		&c.cutMentions:  "DELETE FROM mentions INDEXED BY mentions_of_message" + run,
+		// A run of changes that goes on behind the front stays: it says what is passed over there.
+		&c.cutRuns: "DELETE FROM runs WHERE place BETWEEN ?1 >> 40 << 40 AND ?2 AND last <= ?2",
 		// The ledger has them.
 		&c.cutUnledgered: "DELETE FROM unledgered" + run,
 	}
@@ -166,8 +168,8 @@ func (b *batch) cutNamed(r *room, row roomRow, n int, named *places) (int, error
 // deletes reports whether an entry of the room that is not merged deletes a message up to one.
 // The caller holds appending.
 func (r *room) deletes(last uint64) bool {
-	for _, seq := range r.tailAbout {
-		if e := &r.tail[seq-r.tail[0].Seq]; e.Kind == kaban.KindDelete && e.Target <= last {
+	for _, a := range r.tailAbout {
+		if a.kind == kaban.KindDelete && a.target <= last {
 			return true
 		}
 	}
@@ -289,7 +291,7 @@ func (b *batch) cutFront(r *room, row roomRow, n uint64) error {
 			return err
 		}
 	}
-	for _, stmt := range []*sql.Stmt{b.stmts.cutStates, b.stmts.cutReactions, b.stmts.cutOriginals, b.stmts.cutMentions, b.stmts.cutUnledgered, b.stmts.cutEntries} {
+	for _, stmt := range []*sql.Stmt{b.stmts.cutStates, b.stmts.cutReactions, b.stmts.cutOriginals, b.stmts.cutMentions, b.stmts.cutUnledgered, b.stmts.cutRuns, b.stmts.cutEntries} {
 		if _, err := stmt.ExecContext(b.ctx, first, last); err != nil {
 			return err
 		}

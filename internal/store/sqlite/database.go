@@ -29,6 +29,7 @@ type database struct {
 	walPages    int
 	maxUnmerged int
 	mergeStep   int
+	shortestRun uint64
 	// largeJournal is from how many bytes on the journal is large.
 	largeJournal int64
 	journalDir   string
@@ -103,8 +104,8 @@ type room struct {
 	// are being appended.
 	next uint64
 	tail []unmergedEntry
-	// tailAbout are the seqs of those of tail that are about a message.
-	tailAbout []uint64
+	// tailAbout are those of tail that are about a message.
+	tailAbout []aboutMessage
 	// tailTelling are the seqs of those of tail that may change whom a message mentions.
 	tailTelling []uint64
 	// Guarded by database.mu. The newest entries are in unmerged and not in the
@@ -116,7 +117,7 @@ type room struct {
 	// messages. Both are also guarded by database.writing, and by database.appending.
 	cut, cutMessages uint64
 	unmerged         []unmergedEntry
-	about            []uint64
+	about            []aboutMessage
 	telling          []uint64
 }
 
@@ -195,7 +196,8 @@ func newDatabase(dir string, options Options) *database {
 	d := &database{
 		path: filepath.Join(dir, databaseName), journalDir: filepath.Join(dir, journalName), ledger: options.Ledger, log: options.Log, now: clock,
 		walPages: or(options.walPages, checkpointPages), maxUnmerged: or(options.maxUnmerged, unmergedEntries), mergeStep: or(options.mergeStep, mergeEntries),
-		users: make(map[string]user), rooms: make(map[string]*room), reported: make(map[reported]struct{}),
+		shortestRun: uint64(or(options.shortestRun, shortestRun)),
+		users:       make(map[string]user), rooms: make(map[string]*room), reported: make(map[reported]struct{}),
 		largeJournal: int64(or(options.largeJournal, largeJournal)), readers: make(chan *reader, readers), dead: make(chan struct{}),
 		eraser: eraser{wake: make(chan struct{}, 1), hurry: make(chan struct{}, 1), changed: make(chan struct{})},
 	}

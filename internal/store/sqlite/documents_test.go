@@ -278,6 +278,7 @@ func TestFullInATransaction(t *testing.T) {
 
 // toVersion9 turns a database into one of version 9.
 var toVersion9 = []string{
+	"DROP TABLE runs",
 	// Dropping a column moves all rows, and must not leave copies that no version would.
 	"PRAGMA secure_delete = 1", "ALTER TABLE entries DROP COLUMN files",
 	"DROP TABLE noops",

@@ -30,7 +30,7 @@ var (
 func varied(t *testing.T) (dir string) {
 	t.Helper()
 	dir = t.TempDir()
-	s := still(t, dir, Options{mergeStep: 8})
+	s := still(t, dir, Options{mergeStep: 8, shortestRun: 2})
 	for i := range 60 {
 		content := fmt.Sprintf("message %d: %s", i, strings.Repeat("Žluťoučký kůň 😀 ", i%7))
 		if i == 11 {
@@ -149,6 +149,7 @@ func keptIn(ctx context.Context, dir string) (k kept, err error) {
 		"SELECT format('%d %s %d %s %d %d', place, emoji, user, username, seq, time) FROM reactions",
 		"SELECT format('%d %s %d', place, hex(hash), older) FROM originals",
 		"SELECT format('%d %d %d %d', room, user, messages, last) FROM written",
+		"SELECT format('%d %d', place, last) FROM runs",
 		"SELECT format('%s %d %d %d %d %s', account, place, cause, user, time, online) FROM mentions",
 		"SELECT format('%s %d', account, place) FROM mentions INDEXED BY mentions_of_message WHERE place > 0",
 		"SELECT format('%s %d %d', account, place, time) FROM mentions INDEXED BY mentions_by_time WHERE time > 0",

@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"errors"
 	"slices"
+	"strings"
 
 	"kaban"
 	"kaban/internal/store"
@@ -14,7 +15,8 @@ type foldStmts struct {
 	setTexts, setState, dropState *sql.Stmt
 	setOriginal, dropOriginal     *sql.Stmt
 	addReaction, addReactions     *sql.Stmt
-	dropReaction, dropReactions   *sql.Stmt
+	dropReaction, takeReactions   *sql.Stmt // those of some keys
+	dropReactions                 *sql.Stmt // those of a message
 }
 
 func (f *foldStmts) queries() map[**sql.Stmt]string {
@@ -27,7 +29,8 @@ func (f *foldStmts) queries() map[**sql.Stmt]string {
 		&f.dropOriginal:  "DELETE FROM originals WHERE place = ?",
 		&f.addReaction:   addReactionQuery + addReactionRow,
 		&f.addReactions:  addReactionQuery + times(addReactionRow, insertRows),
-		&f.dropReaction:  "DELETE FROM reactions WHERE place = ? AND emoji = ? AND user = ?",
+		&f.dropReaction:  dropReactionQuery + dropReactionRow,
+		&f.takeReactions: dropReactionQuery + strings.TrimSuffix(strings.Repeat(dropReactionRow+" OR ", insertRows), " OR "),
 		&f.dropReactions: "DELETE FROM reactions WHERE place = ?",
 	}
 }

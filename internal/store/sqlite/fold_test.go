@@ -97,10 +97,10 @@ func (w *twins) step() {
 	case 3: // a crash
 		w.dir = copyFiles(w.t, w.dir)
 		closeStore(w.t, w.store)
-		w.store = still(w.t, w.dir, Options{mergeStep: 1})
+		w.store = still(w.t, w.dir, Options{mergeStep: 1, shortestRun: 3})
 	case 4:
 		closeStore(w.t, w.store)
-		w.store = still(w.t, w.dir, Options{mergeStep: 1})
+		w.store = still(w.t, w.dir, Options{mergeStep: 1, shortestRun: 3})
 	}
 }
 
@@ -159,7 +159,7 @@ func TestChangesAreFolded(t *testing.T) {
 				t: t, random: rand.New(rand.NewPCG(seed, 0)), dir: t.TempDir(),
 				memory: memory.New(0), heads: map[string]uint64{"lobby": 0, "attic": 0},
 			}
-			w.store = still(t, w.dir, Options{mergeStep: 1})
+			w.store = still(t, w.dir, Options{mergeStep: 1, shortestRun: 3})
 			for n := range 120 {
 				if w.step(); n%4 == 0 {
 					w.compare()
@@ -183,7 +183,7 @@ func TestChangesAreFolded(t *testing.T) {
 // Damage to a whole page of what has become of messages, or of the index of changes, is
 // damage to messages: it does not end the store.
 func TestDamagedPagesOfStates(t *testing.T) {
-	for _, table := range []string{"states", "reactions", "no_messages", "originals", "replies", "mentions", "mentions_of_message"} {
+	for _, table := range []string{"states", "reactions", "no_messages", "runs", "originals", "replies", "mentions", "mentions_of_message"} {
 		t.Run(table, func(t *testing.T) {
 			dir := copyFiles(t, varied(t))
 			closeStore(t, open(t, dir, Options{}))

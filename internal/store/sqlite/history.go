@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -19,6 +20,7 @@ type historyStmts struct {
 	shown, shownBack      *sql.Stmt
 	answers, answersBack  *sql.Stmt
 	countChanges          *sql.Stmt
+	runBefore             *sql.Stmt
 }
 
 const (
@@ -38,6 +40,7 @@ func (h *historyStmts) queries() map[**sql.Stmt]string {
 		&h.reactionsOf: listedReactions,
 		&h.shown:       shownQuery, &h.shownBack: shownQuery + " DESC",
 		&h.answers: answersQuery, &h.answersBack: answersQuery + " DESC",
+		&h.runBefore:    runBeforeQuery,
 		&h.countChanges: "SELECT count(*) FROM entries INDEXED BY no_messages WHERE place BETWEEN ? AND ? AND kind <> 1 AND kind BETWEEN 2 AND 5",
 	}
 }
@@ -50,12 +53,12 @@ type moment struct {
 	database *database
 	head     uint64
 	unmerged []unmergedEntry
-	about    []uint64
+	about    []aboutMessage
 	merged   uint64
 	front    uint64                  // the entries up to this one are not kept
 	begin    uint64                  // the first entry that is read, in the direction of reading
 	edited   map[uint64]*store.Entry // the messages of the edits that were read
-	changes  map[uint64][]int        // where in unmerged those about a message are; nil until they are sorted
+	changes  map[uint64]*changesOf   // those of unmerged by their messages; nil until they are sorted
 }
 
 // at runs a function on one moment of a room. r may be nil: then it does nothing.
@@ -185,20 +188,49 @@ func (m *moment) fold(e *store.Entry) {
 		return
 	}
 	if m.changes == nil {
-		m.changes = make(map[uint64][]int)
-		for _, seq := range m.about {
-			at := int(seq - m.unmerged[0].Seq)
-			target := m.unmerged[at].Target
-			m.changes[target] = append(m.changes[target], at)
-		}
+		m.sortChanges()
+	}
+	c := m.changes[e.Seq]
+	if c == nil {
+		return
 	}
 	f := store.Folder{Message: e}
-	for _, at := range m.changes[e.Seq] {
-		if change := &m.unmerged[at].Entry; change.Seq > after {
-			f.Apply(change)
+	for _, seq := range slices.Backward(c.seqs) {
+		if seq > after {
+			f.Apply(&m.unmerged[seq-m.unmerged[0].Seq].Entry)
 		}
 	}
 	f.End()
+}
+
+// changesOf are the unmerged entries about a message, the newest one first. Of its edits only the last
+// one counts.
+type changesOf struct {
+	seqs   []uint64
+	edited bool
+}
+
+// sortChanges sorts the unmerged entries by the messages that they are about.
+func (m *moment) sortChanges() {
+	m.changes = make(map[uint64]*changesOf)
+	var last *changesOf // often several in a row are about the same message
+	target := uint64(0)
+	for i := range slices.Backward(m.about) {
+		a := &m.about[i]
+		if last == nil || a.target != target {
+			if last, target = m.changes[a.target], a.target; last == nil {
+				last = new(changesOf)
+				m.changes[target] = last
+			}
+		}
+		if a.kind == kaban.KindEdit {
+			if last.edited {
+				continue
+			}
+			last.edited = true
+		}
+		last.seqs = append(last.seqs, a.seq)
+	}
 }
 
 // isMerged reports whether an entry is read from the table.
@@ -253,9 +285,7 @@ func (m *moment) history(page store.Page) (h store.History, err error) {
 	merged, unmerged := split(m.unmerged, h.First, h.Last)
 	p := shownRun{page: page, h: &h}
 	if page.Last {
-		for i := len(unmerged) - 1; i >= 0 && !p.full; i-- {
-			p.add(m, unmerged[i].Entry)
-		}
+		p.addUnmerged(m, unmerged)
 	}
 	var damage error
 	if h.First <= merged && !p.full {
@@ -264,9 +294,7 @@ func (m *moment) history(page store.Page) (h store.History, err error) {
 		}
 	}
 	if !page.Last {
-		for i := 0; i < len(unmerged) && !p.full; i++ {
-			p.add(m, unmerged[i].Entry)
-		}
+		p.addUnmerged(m, unmerged)
 	} else {
 		slices.Reverse(h.Entries)
 	}
@@ -300,6 +328,35 @@ func (p *shownRun) add(m *moment, e store.Entry) {
 	p.h.Entries = append(p.h.Entries, e)
 }
 
+// addUnmerged adds a run of unmerged entries. The list of those about messages tells which ones are
+// changes, so that passing over thousands of them does not visit them.
+func (p *shownRun) addUnmerged(m *moment, unmerged []unmergedEntry) {
+	if len(unmerged) == 0 {
+		return
+	}
+	first, n := unmerged[0].Seq, uint64(len(unmerged))
+	bySeq := func(a aboutMessage, seq uint64) int { return cmp.Compare(a.seq, seq) }
+	from, _ := slices.BinarySearchFunc(m.about, first, bySeq)
+	to, _ := slices.BinarySearchFunc(m.about, first+n, bySeq)
+	for i := uint64(0); i < n && !p.full; i++ {
+		at, next := i, from
+		if p.page.Last {
+			at, next = n-1-i, to-1
+		}
+		if from < to && m.about[next].seq == first+at {
+			if p.page.Last {
+				to--
+			} else {
+				from++
+			}
+			if m.about[next].kind.IsChange() {
+				continue
+			}
+		}
+		p.add(m, unmerged[at].Entry)
+	}
+}
+
 // end ends the page before an entry.
 func (p *shownRun) end(seq uint64) {
 	p.full = true
@@ -309,8 +366,8 @@ func (p *shownRun) end(seq uint64) {
 // errHidden means that the entries that a page passes over are not what the index says.
 var errHidden = errors.New("it or one next to it is missing, or of another kind than the index says")
 
-// readShown adds merged entries of a run to a page. Damage ends the page.
-func (m *moment) readShown(p *shownRun, first, last uint64) (damage, _ error) {
+// readStretch adds merged entries of a run to a page. Damage ends the page.
+func (m *moment) readStretch(p *shownRun, first, last uint64) (damage, _ error) {
 	rows, err := m.queryShown(&p.page, first, last)
 	next := first // not seen yet, in the direction of reading
 	if p.page.Last {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"kaban"
 	"kaban/internal/failpoint"
 	"kaban/internal/store"
 )
@@ -77,7 +78,7 @@ func (u *unmerged) add(to *room, entries []unmergedEntry) {
 			to.tailTelling = append(to.tailTelling, e.Seq)
 		}
 		if store.HasTarget(e.Kind, e.Target) {
-			to.tailAbout = append(to.tailAbout, e.Seq)
+			to.tailAbout = append(to.tailAbout, aboutMessage{e.Seq, e.Target, e.Kind})
 		}
 		if e.Kind.TakesText() {
 			u.taken = max(u.taken, e.batch)
@@ -118,7 +119,7 @@ func (u *unmerged) drop(from *room, n int) {
 	if from.unmerged = from.unmerged[n:]; len(from.unmerged) == 0 {
 		from.unmerged = nil
 	}
-	from.tailAbout, from.about = behind(from.tailAbout, from.tail), behind(from.about, from.unmerged)
+	from.tailAbout, from.about = aboutBehind(from.tailAbout, from.tail), aboutBehind(from.about, from.unmerged)
 	from.tailTelling, from.telling = behind(from.tailTelling, from.tail), behind(from.telling, from.unmerged)
 }
 
@@ -130,6 +131,22 @@ func behind(seqs []uint64, tail []unmergedEntry) []uint64 {
 	}
 	at, _ := slices.BinarySearch(seqs, tail[0].Seq)
 	return seqs[at:]
+}
+
+// aboutMessage is an unmerged entry that is about a message. Those of a room are in a list of
+// their own, so that looking for changes of a message need not visit all entries.
+type aboutMessage struct {
+	seq, target uint64
+	kind        kaban.Kind
+}
+
+// aboutBehind is behind for those that are about messages.
+func aboutBehind(about []aboutMessage, tail []unmergedEntry) []aboutMessage {
+	if len(tail) == 0 || len(about) == 0 {
+		return nil
+	}
+	at, _ := slices.BinarySearchFunc(about, tail[0].Seq, func(a aboutMessage, seq uint64) int { return cmp.Compare(a.seq, seq) })
+	return about[at:]
 }
 
 // takeBack removes the entries of a room that are not published.
@@ -288,6 +305,11 @@ func (b *batch) insert(rooms []merging) error {
 	if err := b.count(rooms); err != nil {
 		return err
 	}
+	for i := range rooms {
+		if err := b.noteRuns(&rooms[i]); err != nil {
+			return err
+		}
+	}
 	for _, r := range rooms {
 		row := b.rowOf(r.room, r.entries[len(r.entries)-1].Seq, r.revision)
 		if _, err := b.stmts.setHead.ExecContext(b.ctx, row.head, row.messages, b.sum.room(r.id, r.key, r.name.String(), row), r.id); err != nil {
@@ -347,6 +369,7 @@ type finder struct {
 	noop, newestNoop        *sql.Stmt
 	stateStmts
 	rowsOf, statesOf, reactionsOf *sql.Stmt // of a list
+	roomsOf                       *sql.Stmt // of a list
 	authors                       *authors
 	sum                           summer
 	newest                        map[authorIn]string // the highest ids of some authors in some rooms that are merged or made no difference
@@ -368,7 +391,8 @@ func (f *finder) prepare(ctx context.Context) error {
 		&f.newestID: "SELECT place, id FROM entries INDEXED BY ids WHERE place >> 40 = ? AND user = ? ORDER BY id DESC LIMIT 1",
 		&f.begin:    "BEGIN",
 		&f.noop:     noopQuery, &f.newestNoop: lastNoopQuery,
-		&f.rowsOf: rowsQuery + inList, &f.statesOf: stateQuery + inList, &f.reactionsOf: listedReactions,
+		&f.roomsOf: "SELECT id, key, name, " + roomColumns + " FROM rooms WHERE id " + inList,
+		&f.rowsOf:  rowsQuery + inList, &f.statesOf: stateQuery + inList, &f.reactionsOf: listedReactions,
 	}, f.stateStmts.queries())
 }
 

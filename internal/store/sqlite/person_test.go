@@ -35,6 +35,7 @@ var exportedColumns = map[string]string{
 	"progress.id": server, "progress.salt": server, "progress.closed": server, "progress.merged": server, "progress.batch": server,
 	"progress.last": server, "progress.sum": sums,
 	"erasing.id": server, "erasing.due": server, "erasing.done": server, "erasing.swept": server, "erasing.sum": sums,
+	"runs.place": numbers, "runs.last": numbers, "runs.sum": sums,
 	"unledgered.place": server, "unledgered.sum": sums,
 }
 

@@ -13,6 +13,9 @@ const (
 	addReactionQuery   = "INSERT OR IGNORE INTO reactions (place, emoji, user, username, seq, time, sum) VALUES "
 	addReactionRow     = "(?, ?, ?, ?, ?, ?, ?)"
 	addReactionColumns = 7
+	dropReactionQuery  = "DELETE FROM reactions WHERE "
+	dropReactionRow    = "place = ? AND emoji = ? AND user = ?"
+	dropReactionKey    = 3
 )
 
 // reacted is what entries that are being merged make of reactions. It is written once, in the
@@ -73,17 +76,16 @@ func (r *reacted) forget(place int64) {
 
 // save writes the changes to the table.
 func (r *reacted) save(b *batch) error {
+	keys := slices.SortedFunc(maps.Keys(r.changed), reactionKey.compare)
+	if len(r.forgotten) > 0 {
+		keys = slices.DeleteFunc(keys, func(key reactionKey) bool { _, forgotten := r.forgotten[key.place]; return forgotten })
+	}
+	if err := r.drop(b, keys); err != nil {
+		return err
+	}
 	args := make([]any, 0, insertRows*addReactionColumns)
-	for _, key := range slices.SortedFunc(maps.Keys(r.changed), reactionKey.compare) {
-		if _, forgotten := r.forgotten[key.place]; forgotten {
-			continue
-		}
+	for _, key := range keys {
 		change := r.changed[key]
-		if change.taken {
-			if _, err := b.stmts.dropReaction.ExecContext(b.ctx, key.place, key.emoji, key.user); err != nil {
-				return err
-			}
-		}
 		if change.on == nil {
 			continue
 		}
@@ -96,6 +98,28 @@ func (r *reacted) save(b *batch) error {
 	}
 	for one := range slices.Chunk(args, addReactionColumns) {
 		if _, err := b.stmts.addReaction.ExecContext(b.ctx, one...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// drop takes those rows of some keys away that go.
+func (r *reacted) drop(b *batch, keys []reactionKey) error {
+	args := make([]any, 0, insertRows*dropReactionKey)
+	for _, key := range keys {
+		if !r.changed[key].taken {
+			continue
+		}
+		if args = append(args, key.place, key.emoji, key.user); len(args) == cap(args) {
+			if _, err := b.stmts.takeReactions.ExecContext(b.ctx, args...); err != nil {
+				return err
+			}
+			args = args[:0]
+		}
+	}
+	for one := range slices.Chunk(args, dropReactionKey) {
+		if _, err := b.stmts.dropReaction.ExecContext(b.ctx, one...); err != nil {
 			return err
 		}
 	}

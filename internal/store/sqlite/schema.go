@@ -62,6 +62,8 @@ const (
 	countedVersion = 9
 	// erasingVersion is the first version that erases texts from all files.
 	erasingVersion = 11
+	// runsVersion is the first version with runs of changes.
+	runsVersion = 16
 )
 
 // staleSums returns the tables that need new checksums after a migration from one
@@ -104,6 +106,11 @@ func migrate(ctx context.Context, c *conn, version int, scripts []string, read f
 		if version < countedVersion && len(scripts) >= countedVersion {
 			if err := fillCounts(ctx, c, report); err != nil {
 				return fmt.Errorf("count the messages: %w", err)
+			}
+		}
+		if 0 < version && version < runsVersion && len(scripts) >= runsVersion {
+			if err := fillRuns(ctx, c); err != nil {
+				return fmt.Errorf("find runs of changes: %w", err)
 			}
 		}
 		if version == 0 {

@@ -222,14 +222,11 @@ func (s *stateStmts) readMessage(ctx context.Context, authors *authors, place in
 
 // fold applies those of some unmerged entries of a room that are behind a seq to the message
 // that they are about. about are the seqs of those that are about any.
-func fold(e *store.Entry, unmerged []unmergedEntry, about []uint64, after uint64) {
+func fold(e *store.Entry, unmerged []unmergedEntry, about []aboutMessage, after uint64) {
 	f := store.Folder{Message: e}
-	for _, seq := range about {
-		if seq <= after || seq <= e.Seq {
-			continue
-		}
-		if change := &unmerged[seq-unmerged[0].Seq]; change.Target == e.Seq {
-			f.Apply(&change.Entry)
+	for i := range about {
+		if a := &about[i]; a.target == e.Seq && a.seq > after && a.seq > e.Seq {
+			f.Apply(&unmerged[a.seq-unmerged[0].Seq].Entry)
 		}
 	}
 	f.End()

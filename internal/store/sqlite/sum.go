@@ -90,6 +90,14 @@ func (s *summer) unledgered(place int64) int64 {
 	return s.sum()
 }
 
+// run sums a row of runs.
+func (s *summer) run(r changeRun) int64 {
+	s.begin()
+	s.number(r.place)
+	s.number(r.last)
+	return s.sum()
+}
+
 // batch sums a row of unmerged.
 func (s *summer) batch(batch, time int64, entries []byte) int64 {
 	s.begin()

@@ -21,7 +21,7 @@ func TestTargetsAreBounded(t *testing.T) {
 	var targets targets
 	text := strings.Repeat("x", 10_000)
 	asked := target{1, 1}
-	most := 2 * (targetBytes/len(text) + 2)
+	most := targetBytes / len(text)
 	for i := range uint64(1000) {
 		at := target{1, i + 1}
 		targets.put(at, &store.Entry{Seq: at.seq, Kind: kaban.KindMessage, Content: text})
@@ -29,7 +29,7 @@ func TestTargetsAreBounded(t *testing.T) {
 		if got := targets.get(asked); got == nil || got.State == nil || got.State.Replies != i+1 {
 			t.Fatalf("after %d replies the message is %+v", i+1, got)
 		}
-		if n := len(targets.young) + len(targets.old); n > most {
+		if n := len(targets.known); n > most || n != targets.order.Len() || targets.bytes > targetBytes {
 			t.Fatalf("%d messages of %d bytes are remembered, want %d at most", n, len(text), most)
 		}
 	}
@@ -48,7 +48,7 @@ func TestReactionsCountAsMemory(t *testing.T) {
 	for i := range uint64(1000) {
 		targets.put(target{1, i}, &store.Entry{Seq: i, State: &store.State{Reactions: []store.Reaction{crowd}}})
 	}
-	if n, most := len(targets.young)+len(targets.old), 2*(targetBytes/(len(crowd.People)*reactorSize)+2); n > most {
+	if n, most := len(targets.known), targetBytes/(len(crowd.People)*reactorSize); n > most {
 		t.Errorf("%d messages with %d reactions each are remembered, want %d at most", n, len(crowd.People), most)
 	}
 }
@@ -93,7 +93,7 @@ func TestReactionsInOneBatch(t *testing.T) {
 		closeStore(t, w.store) // then it remembers none
 		w.store = still(t, w.dir, Options{mergeStep: 1})
 		w.both(aboutAll(t, messages, authors[round], true, "👍"))
-		if n := len(w.store.targets.young); n < messages/2 {
+		if n := len(w.store.targets.known); n < messages/2 {
 			t.Errorf("round %d: %d messages are remembered", round, n)
 		}
 		w.both(aboutAll(t, messages, authors[round], true, "🎉"))

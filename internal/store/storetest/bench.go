@@ -132,7 +132,8 @@ func BenchmarkStates(b *testing.B, s store.Store) {
 	}
 }
 
-// benchmarkHistory measures a page of 100 messages, with edits of one of them in the middle.
+// benchmarkHistory measures a page of 100 messages, with edits of one of them in the middle. Enough
+// follows in another room that a store with a journal has merged them.
 func benchmarkHistory(b *testing.B, s store.Store, name string, edits int) {
 	const limit = 100
 	room := "history-" + name
@@ -148,6 +149,9 @@ func benchmarkHistory(b *testing.B, s store.Store, name string, edits int) {
 		Append(b, s, batch...)
 	}
 	Append(b, s, many(b, room, limit*3/2, limit/2)...)
+	for i := 0; i < 20_000; i += 1000 {
+		Append(b, s, many(b, "elsewhere-"+name, i, 1000)...)
+	}
 	b.Run("history of 100 entries with edits/"+name, func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {

@@ -41,6 +41,7 @@ func (d *Driver) stateTests() []test {
 		{"a page of history ends early at its limit of bytes", testHistoryBytes},
 		{"history is walked from both ends", testHistoryWalk},
 		{"history passes over many changes", testManyChanges},
+		{"history passes over runs of changes of all lengths", testRunsOfChanges},
 		{"history is of one moment", func(t *testing.T, s store.Store) { testOneMoment(t, s, s) }},
 		{"messages mention accounts", testMentions},
 		{"many messages mention an account", testManyMentions},

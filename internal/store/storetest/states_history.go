@@ -263,6 +263,73 @@ func testHistoryWalk(t *testing.T, s store.Store) {
 	}
 }
 
+// testRunsOfChanges has messages with more and more changes between them, also with a front that
+// ends within such a run.
+func testRunsOfChanges(t *testing.T, s store.Store) {
+	lobby := RoomName(t, "lobby")
+	var shown []uint64
+	head := uint64(0)
+	add := func(changes, batch int) {
+		drafts := []kaban.Draft{message(t, "ann", fmt.Sprint("m", head), "hello")}
+		shown = append(shown, head+1)
+		for i := range changes {
+			drafts = append(drafts, edit(t, "ann", fmt.Sprint("e", head, "-", i), 1, fmt.Sprint("edit ", head, " ", i)))
+		}
+		for some := range slices.Chunk(drafts, batch) {
+			Append(t, s, some...)
+			head += uint64(len(some))
+		}
+	}
+	for i, changes := range []int{0, 1, 62, 63, 64, 65, 0, 127, 128, 200, 1, 1, 300} {
+		add(changes, []int{1 << 10, 7, 64}[i%3])
+	}
+	wantRuns(t, s, shown, 1, head)
+	if n, err := s.Cut(t.Context(), lobby, store.Age{Before: 1 << 60, Now: 1 << 61}, 250); n != 250 || err != nil { // the run of 64 is gone, and a part of the next one
+		t.Fatalf("cut %d, %v", n, err)
+	}
+	shown = slices.DeleteFunc(shown, func(seq uint64) bool { return seq <= 250 })
+	wantRuns(t, s, shown, 251, head)
+}
+
+// wantRuns reads pages from both ends of and around each message that a room shows.
+func wantRuns(t *testing.T, s store.Store, shown []uint64, oldest, head uint64) {
+	t.Helper()
+	lobby := RoomName(t, "lobby")
+	places := []uint64{0, oldest, head / 2, head, head + 1}
+	for _, seq := range shown {
+		places = append(places, seq-1, seq, seq+1, seq+40)
+	}
+	for _, after := range places {
+		for _, limit := range []int{1, 2, 5, 100} {
+			want := slices.DeleteFunc(slices.Clone(shown), func(seq uint64) bool { return seq <= after })
+			got := readHistory(t, s, lobby, store.Page{After: after, Limit: limit})
+			if seqs := seqsOf(got.Entries); !slices.Equal(seqs, want[:min(limit, len(want))]) {
+				t.Errorf("%d after %d: %v, want the first of %v", limit, after, seqs, want)
+			}
+			end := head
+			if len(want) > limit {
+				end = want[limit] - 1
+			}
+			if after < head && (got.First != max(after+1, oldest) || got.Last != end) {
+				t.Errorf("%d after %d: of %d to %d, want up to %d", limit, after, got.First, got.Last, end)
+			}
+			before := after + 1
+			want = slices.DeleteFunc(slices.Clone(shown), func(seq uint64) bool { return seq >= before })
+			got = readHistory(t, s, lobby, store.Page{Before: before, Limit: limit, Last: true})
+			if seqs := seqsOf(got.Entries); !slices.Equal(seqs, want[max(0, len(want)-limit):]) {
+				t.Errorf("%d before %d: %v, want the last of %v", limit, before, seqs, want)
+			}
+			begin := oldest
+			if len(want) > limit {
+				begin = want[len(want)-limit-1] + 1
+			}
+			if before > oldest && (got.First != begin || got.Last != min(before-1, head)) {
+				t.Errorf("%d before %d: of %d to %d, want from %d", limit, before, got.First, got.Last, begin)
+			}
+		}
+	}
+}
+
 func testManyChanges(t *testing.T, s store.Store) {
 	const changes, batches = 2000, 20
 	Append(t, s, message(t, "ann", "m", "hello"))
