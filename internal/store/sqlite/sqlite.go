@@ -57,6 +57,7 @@ type Options struct {
 	maxUnmerged  int          // instead of unmergedEntries
 	mergeStep    int          // instead of mergeEntries
 	largeJournal int          // instead of largeJournal
+	shortestRun  int          // instead of shortestRun
 	room         func() error // whether there is some, instead of that on the disk
 	shortestRun  int          // instead of shortestRun
 }
