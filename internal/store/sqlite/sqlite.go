@@ -59,7 +59,6 @@ type Options struct {
 	largeJournal int          // instead of largeJournal
 	shortestRun  int          // instead of shortestRun
 	room         func() error // whether there is some, instead of that on the disk
-	shortestRun  int          // instead of shortestRun
 }
 
 // Store is a handle on an open database. It implements store.Importer.
