@@ -134,8 +134,8 @@ func TestZoomOfTheLightbox(t *testing.T) {
 func TestRefusedFiles(t *testing.T) {
 	t.Parallel()
 	s, olga, _ := fileServer(t, desktop)
-	s.set("file_size", "100kB")
-	s.set("file_quota", "150kB")
+	s.set("file_size", "100KB")
+	s.set("file_quota", "150KB")
 	olga.does(`choose([new File([new Uint8Array(100001)], 'large.bin'), new File([new Uint8Array(90000)], 'good.bin')])`)
 	const states = `[...document.querySelectorAll('.attachment')].map((a) => a.querySelector('.attachment-name').innerText + ': ' + a.querySelector('.attachment-state').innerText).join('; ')`
 	olga.until(states+` === %s`, "large.bin: too large: the limit is 100 kB; good.bin: BIN · 90 kB")

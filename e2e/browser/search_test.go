@@ -69,7 +69,7 @@ func TestSearch(t *testing.T) {
 	// Operators complete themselves.
 	p.text(`(document.querySelector('#search').focus(), document.querySelector('#search').select(), '')`)
 	p.write("h")
-	p.until(`[...document.querySelectorAll('#operators li code')].map((e) => e.innerText).join() === 'has:link'`)
+	p.until(`[...document.querySelectorAll('#operators li code')].map((e) => e.innerText).join() === 'has:link,has:file'`)
 	p.press(kb.Tab)
 	p.until(`document.querySelector('#search').value === 'has:link ' && document.activeElement.id === 'search'`)
 	p.write("in:te")

@@ -470,8 +470,9 @@ func TestQuotaOfFiles(t *testing.T) {
 	for _, c := range []struct {
 		size int64
 		code string
-	}{{11_000_000, "too_large"}, {9_500_000, "quota_exceeded"}} {
-		f.do("POST", "/v1/files", "", tus(owner, "Upload-Length", strconv.FormatInt(c.size, 10))...).has(t, 413, "code", c.code)
+		max  int
+	}{{11_000_000, "too_large", 10_000_000}, {9_500_000, "quota_exceeded", 12_000_000}} {
+		f.do("POST", "/v1/files", "", tus(owner, "Upload-Length", strconv.FormatInt(c.size, 10))...).has(t, 413, "code", c.code, "max", c.max)
 		for _, declared := range []bool{true, false} {
 			body, contentType := endless(c.size)
 			sent := &counted{Reader: body}

@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -75,8 +76,16 @@ func (s *Server) refuseUpload(err error) (tus.Refusal, bool) {
 	}
 	p := s.fileProblem(err)
 	final := slices.Contains([]wire.Code{wire.CodeTooLarge, wire.CodeQuotaExceeded, wire.CodeBadType, wire.CodeForbidden}, wire.Code(p.Code))
-	return tus.Refusal{Status: p.Status, Code: p.Code, Message: p.Detail, Final: final}, true
+	code := p.Code
+	if p.Max != nil && p.Actual != nil {
+		code = fmt.Sprintf(numberedCode, code, *p.Max, *p.Actual)
+	}
+	return tus.Refusal{Status: p.Status, Code: code, Message: p.Detail, Final: final}, true
 }
+
+// numberedCode is a code with the limit and the value of its problem: tusd passes on nothing but
+// two texts. Codes have no blanks.
+const numberedCode = "%s %d %d"
 
 // resumeUpload is any request about an upload that can be resumed.
 func (s *Server) resumeUpload(w http.ResponseWriter, r *http.Request) {
@@ -193,7 +202,12 @@ func (a *tusAnswer) refuse(text string) {
 	if !ok {
 		code, message = "", http.StatusText(a.status)
 	}
+	var limit, actual int
+	n, _ := fmt.Sscanf(code, numberedCode, &code, &limit, &actual)
 	p := tusProblem(a.status, code, message)
+	if n == 3 {
+		p.Max, p.Actual = &limit, &actual
+	}
 	if why := a.body.whyCut(); why != nil && why != errInterrupted {
 		p = a.server.cutProblem(why)
 	}
