@@ -245,10 +245,10 @@ func TestAxeFiles(t *testing.T) {
 // keepPicture writes a picture of the documentation, if some are wanted.
 func (p *page) keepPicture(name string, how screen) {
 	p.t.Helper()
-	if *screenshots == "" {
+	switch {
+	case *screenshots == "" || how.dark && name != "files":
 		return
-	}
-	if how.dark {
+	case how.dark:
 		name += "-phone-dark"
 	}
 	p.shoot("web-" + name)
