@@ -97,3 +97,34 @@ func TestParseFilesRefuses(t *testing.T) {
 		}
 	}
 }
+
+func TestStoredFiles(t *testing.T) {
+	files, err := NewFiles(File{ID: strings.Repeat("a", FileIDLength), Name: "a <b>.png", Type: "image/png", Width: 3, Height: 4, Alt: "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := StoredFiles(files.String()); got != files {
+		t.Errorf("%q becomes %q", files, got)
+	}
+	for _, damaged := range []string{"", "{}", "[", `[{"file":1}`, "[\n]", `[]x`, "[" + strings.Repeat(" ", MaxFilesText) + "]"} {
+		if got := StoredFiles(damaged); !got.IsZero() {
+			t.Errorf("%.20q is taken for %q", damaged, got)
+		}
+	}
+}
+
+func BenchmarkParseFiles(b *testing.B) {
+	benchmarkFiles(b, func(text string) { _, _ = ParseFiles(text) })
+}
+
+func BenchmarkStoredFiles(b *testing.B) { benchmarkFiles(b, func(text string) { StoredFiles(text) }) }
+
+func benchmarkFiles(b *testing.B, read func(string)) {
+	files, err := NewFiles(File{ID: strings.Repeat("a", FileIDLength), Name: "a.png", Type: "image/png", Width: 300, Height: 400, Alt: "a sleeping cat"})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		read(files.String())
+	}
+}

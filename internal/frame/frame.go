@@ -127,9 +127,10 @@ func message(e *chat.Entry) wire.Message {
 // files returns the files of a message. A message that would not fit a line with all of them has
 // fewer. A list that was damaged is none.
 func files(e *chat.Entry) kaban.Files {
-	all, err := kaban.ParseFiles(e.Files)
-	if err != nil {
-		return kaban.Files{}
+	all := kaban.StoredFiles(e.Files)
+	const most = maxElement - maxRest
+	if len(all.String())+2*len(e.Content) <= most {
+		return all
 	}
 	taken := 0
 	for i := range len(e.Content) {
@@ -137,7 +138,7 @@ func files(e *chat.Entry) kaban.Files {
 			taken++ // it is escaped
 		}
 	}
-	for list := all.List(); len(list) > 0 && taken+len(all.String()) > maxElement-maxRest; {
+	for list := all.List(); len(list) > 0 && taken+len(all.String()) > most; {
 		list = list[:len(list)-1]
 		all, _ = kaban.NewFiles(list...) // they are of a valid list
 	}
