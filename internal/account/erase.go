@@ -329,6 +329,10 @@ func (c *change) erasureOf(a *people.Account, bots []people.Account, former []st
 	for _, l := range links {
 		if !slices.Contains(e.Authors, l.Visitor) {
 			e.Authors = append(e.Authors, l.Visitor)
+			if e.Until == nil {
+				e.Until = make(map[string]int64)
+			}
+			e.Until[l.Visitor] = l.Since
 		}
 	}
 	for i := range bots {

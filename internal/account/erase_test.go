@@ -90,6 +90,9 @@ func TestErase(t *testing.T) {
 	for again := range 2 { // it may be done again
 		would, err := w.WouldErase(w.ctx, alice, "bob", false)
 		w.must(err)
+		if _, ends := would.Until["visitor:bobby"]; ends != (again == 0) || len(would.Until) > 1 {
+			t.Errorf("what was written ends at %v", would.Until)
+		}
 		w.must(w.Erase(w.ctx, alice, "bob"))
 		w.must(EraseFromAudit(w.ctx, w.documents, bob.Principal.Account.ID))
 		done, err := w.Erasure(w.ctx, alice, "bob")

@@ -259,7 +259,7 @@ func (c *Chat) eraseOne(ctx context.Context, e *people.Erasure) error {
 	if err := c.eraseUploads(ctx, e); err != nil { // last: an upload that goes on holds it up
 		return err
 	}
-	e.Done, e.Authors = c.now(), nil
+	e.Done, e.Authors, e.Until = c.now(), nil, nil
 	return c.putErasure(ctx, e)
 }
 
@@ -377,7 +377,7 @@ func (c *Chat) eraseRoom(ctx context.Context, e *people.Erasure, name kaban.Room
 			if entries[i].Kind == kaban.KindTopic || entries[i].Seq == 1 { // a room may be made with a topic
 				topic = entries[i]
 			}
-			if !slices.Contains(e.Authors, entries[i].Author) {
+			if !e.Wrote(entries[i].Author, entries[i].Time) {
 				continue
 			}
 			if content := withoutText(&entries[i]); content != entries[i].Content {
@@ -400,7 +400,7 @@ func (c *Chat) eraseRoom(ctx context.Context, e *people.Erasure, name kaban.Room
 			}
 		}
 	}
-	if slices.Contains(e.Authors, topic.Author) {
+	if e.Wrote(topic.Author, topic.Time) {
 		if err := c.clearTopic(ctx, name, &topic); err != nil {
 			return err
 		}
@@ -421,7 +421,7 @@ func (c *Chat) countRoom(ctx context.Context, e *people.Erasure, name kaban.Room
 	at, found := ErasablePlace{Room: name.Key()}, Erasable{}
 	for more := true; more; {
 		var err error
-		if more, err = c.countErasable(ctx, name, e.Authors, &at, &found); err != nil {
+		if more, err = c.countErasable(ctx, name, e, &at, &found); err != nil {
 			return err
 		}
 	}
@@ -603,11 +603,11 @@ type ErasablePlace struct {
 // erasablePages is how many pages of entries one call of Erasable looks at.
 const erasablePages = 20
 
-// Erasable counts what some authors have written and erasing them would delete: their messages,
+// Erasable counts what the authors of an erasure have written, and it would delete: their messages,
 // their reactions to messages of others, and the topics and reasons that they gave. It looks at some
 // thousand entries from a place on, or from the
 // beginning, and deletes nothing. Who may ask is for package account to say.
-func (c *Chat) Erasable(ctx context.Context, authors []string, from *ErasablePlace) (found Erasable, err error) {
+func (c *Chat) Erasable(ctx context.Context, of *people.Erasure, from *ErasablePlace) (found Erasable, err error) {
 	at := ErasablePlace{}
 	if from != nil {
 		at = *from
@@ -625,7 +625,7 @@ func (c *Chat) Erasable(ctx context.Context, authors []string, from *ErasablePla
 				found.Next = &at
 				return found, nil
 			}
-			if more, err = c.countErasable(ctx, name, authors, &at, &found); err != nil {
+			if more, err = c.countErasable(ctx, name, of, &at, &found); err != nil {
 				return Erasable{}, err
 			}
 		}
@@ -635,13 +635,13 @@ func (c *Chat) Erasable(ctx context.Context, authors []string, from *ErasablePla
 
 // countErasable counts a page behind a place, and reports whether there are more. Reactions are in the
 // history only, and reasons of deletions are not in it, so a room is read twice.
-func (c *Chat) countErasable(ctx context.Context, name kaban.RoomName, authors []string, at *ErasablePlace, found *Erasable) (more bool, err error) {
+func (c *Chat) countErasable(ctx context.Context, name kaban.RoomName, of *people.Erasure, at *ErasablePlace, found *Erasable) (more bool, err error) {
 	before := found.Messages + found.Reactions + found.Texts
 	last, count := at.After, c.countMessages
 	if at.Texts {
 		count = c.countTexts
 	}
-	more, err = count(ctx, name, authors, at, found)
+	more, err = count(ctx, name, of, at, found)
 	if damaged, ok := errors.AsType[*store.DamagedError](err); ok && damaged.Seq > last {
 		at.After = damaged.Seq
 		return true, nil
@@ -661,7 +661,7 @@ func (c *Chat) countErasable(ctx context.Context, name kaban.RoomName, authors [
 }
 
 // countMessages counts messages and reactions.
-func (c *Chat) countMessages(ctx context.Context, name kaban.RoomName, authors []string, at *ErasablePlace, found *Erasable) (more bool, err error) {
+func (c *Chat) countMessages(ctx context.Context, name kaban.RoomName, of *people.Erasure, at *ErasablePlace, found *Erasable) (more bool, err error) {
 	page, err := c.dispatcher.History(ctx, name, store.Page{After: at.After, Limit: erasePage})
 	if err != nil {
 		return false, err
@@ -670,12 +670,12 @@ func (c *Chat) countMessages(ctx context.Context, name kaban.RoomName, authors [
 		e := &page.Entries[i]
 		switch {
 		case e.Kind != kaban.KindMessage || e.IsDeleted():
-		case slices.Contains(authors, e.Author):
+		case of.Wrote(e.Author, e.Time):
 			found.Messages++
 		case e.State != nil:
 			for _, r := range e.State.Reactions {
 				for _, by := range r.People {
-					if slices.Contains(authors, by.Author) {
+					if of.Wrote(by.Author, by.Time) {
 						found.Reactions++
 					}
 				}
@@ -687,7 +687,7 @@ func (c *Chat) countMessages(ctx context.Context, name kaban.RoomName, authors [
 }
 
 // countTexts counts topics and reasons.
-func (c *Chat) countTexts(ctx context.Context, name kaban.RoomName, authors []string, at *ErasablePlace, found *Erasable) (more bool, err error) {
+func (c *Chat) countTexts(ctx context.Context, name kaban.RoomName, of *people.Erasure, at *ErasablePlace, found *Erasable) (more bool, err error) {
 	entries, err := c.dispatcher.Read(ctx, name, store.Page{After: at.After, Limit: erasePage})
 	if err != nil {
 		return false, err
@@ -695,7 +695,7 @@ func (c *Chat) countTexts(ctx context.Context, name kaban.RoomName, authors []st
 	for i := range entries {
 		e := &entries[i]
 		at.After = e.Seq
-		isOurs := slices.Contains(authors, e.Author)
+		isOurs := of.Wrote(e.Author, e.Time)
 		switch {
 		case e.Kind == kaban.KindTopic:
 			at.Named = false

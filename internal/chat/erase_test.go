@@ -93,7 +93,7 @@ func (w *erasing) say(room string, by kaban.Identity, kind kaban.Kind, target ui
 func (w *erasing) erasable(authors ...string) (all Erasable, parts int) {
 	w.t.Helper()
 	for {
-		some, err := w.chat.Erasable(w.t.Context(), authors, all.Next)
+		some, err := w.chat.Erasable(w.t.Context(), &people.Erasure{Authors: authors}, all.Next)
 		if err != nil {
 			w.t.Fatal(err)
 		}
@@ -174,6 +174,52 @@ func TestErased(t *testing.T) {
 	w.giveErasure(ann.ID(), was.ID())
 	if e := w.erasure(true); e.Messages != 0 || e.Reactions != 0 || e.Rooms != 0 {
 		t.Errorf("again: %d messages, %d reactions", e.Messages, e.Reactions)
+	}
+}
+
+// Whoever uses the name of a visitor after it was linked to the account is somebody else.
+func TestErasedUntilTheLink(t *testing.T) {
+	w := newErasing(t)
+	w.say("lobby", w.bob, kaban.KindMessage, 0, "public-1")
+	w.say("lobby", w.was, kaban.KindMessage, 0, "secret-2")
+	w.say("lobby", w.was, kaban.KindReact, 1, "+👍")
+	w.say("lobby", w.was, kaban.KindTopic, 0, `{"topic":"secret-4"}`)
+	read := func() []store.Entry {
+		t.Helper()
+		entries, err := w.sqlite.Read(t.Context(), storetest.RoomName(t, "lobby"), store.Page{Limit: 100})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return entries
+	}
+	linked := read()[3].Time
+	for time.Now().UnixMilli() <= linked {
+		time.Sleep(time.Millisecond)
+	}
+	w.say("lobby", w.was, kaban.KindMessage, 0, "public-5")
+	w.say("lobby", w.was, kaban.KindReact, 1, "+🎉")
+	w.say("lobby", w.was, kaban.KindTopic, 0, `{"topic":"public-7"}`)
+	w.restart()
+	erasure := people.Erasure{Account: "id-ann", Authors: []string{w.ann.ID(), w.was.ID()}, Until: map[string]int64{w.was.ID(): linked}}
+	if got, err := w.chat.Erasable(t.Context(), &erasure, nil); err != nil || got != (Erasable{1, 1, 1, 1, nil}) {
+		t.Errorf("%+v can be erased, %v", got, err)
+	}
+	err := w.store.Update(t.Context(), func(tx store.Tx) error { return people.Erasures.Put(tx, &erasure) })
+	want(t, "put", err, nil)
+	w.chat.AccountChanged("id-ann")
+	if e := w.erasure(true); e.Messages != 1 || e.Reactions != 1 || e.Texts != 1 || e.Until != nil {
+		t.Errorf("the report is %+v", e)
+	}
+	texts := ""
+	for _, e := range read() {
+		texts += e.Content + "\n"
+	}
+	if strings.Contains(texts, "secret-") || !strings.Contains(texts, "public-5") || !strings.Contains(texts, "public-7") {
+		t.Errorf("the room has %q", texts)
+	}
+	history, err := w.sqlite.History(t.Context(), storetest.RoomName(t, "lobby"), store.Page{Limit: 100})
+	if err != nil || len(history.Entries[0].State.Reactions) != 1 || history.Entries[0].State.Reactions[0].Emoji != "🎉" {
+		t.Errorf("of the reactions there are %+v, %v", history.Entries[0].State, err)
 	}
 }
 

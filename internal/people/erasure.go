@@ -1,6 +1,10 @@
 package people
 
-import "kaban/internal/store"
+import (
+	"slices"
+
+	"kaban/internal/store"
+)
 
 // Erasure is the erasing of what an account has written, and how far that is. It stays, as a
 // report that has no texts.
@@ -9,8 +13,11 @@ type Erasure struct {
 	// Authors are the ids of the identities that it has written as; nil once it is done,
 	// because names of visitors are personal.
 	Authors []string `json:"authors,omitempty"`
-	Since   int64    `json:"since"`
-	Done    int64    `json:"done,omitempty"` // 0 until nothing is left in any file
+	// Until is when what an author wrote ends, in milliseconds since 1970 UTC, of those of whom
+	// not all is: whoever has used the name of a visitor after it was linked is somebody else.
+	Until map[string]int64 `json:"until,omitempty"`
+	Since int64            `json:"since"`
+	Done  int64            `json:"done,omitempty"` // 0 until nothing is left in any file
 	// Version is that of the server that has begun it, see ErasureVersion.
 	Version int `json:"version,omitempty"`
 	// Audited is set once the audit has nothing of the account that is to go.
@@ -31,6 +38,12 @@ type Erasure struct {
 	Reactions int64 `json:"reactions"`       // taken back
 	Texts     int64 `json:"texts,omitempty"` // topics and reasons, taken out of entries
 	Rooms     int64 `json:"rooms"`           // with any of them
+}
+
+// Wrote reports whether the erasure is of what an author wrote at a time.
+func (e *Erasure) Wrote(author string, time int64) bool {
+	until, ends := e.Until[author]
+	return slices.Contains(e.Authors, author) && (!ends || time <= until)
 }
 
 // ErasureVersion is increased when erasures reach something that they did not reach before. One of

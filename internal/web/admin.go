@@ -285,7 +285,7 @@ func (s *Server) previewErasure(ctx context.Context, by *who, in *previewQuery) 
 			return Erasable{}, fieldProblem(wire.CodeBadField, "after", "after: give the next of the answer before")
 		}
 	}
-	found, err := s.chat.Erasable(ctx, would.Authors, from)
+	found, err := s.chat.Erasable(ctx, &would, from)
 	if err != nil {
 		return Erasable{}, err
 	}
