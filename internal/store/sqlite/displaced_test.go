@@ -17,7 +17,7 @@ import (
 
 // A segment of the journal that was removed is noticed, also if it is not the newest one.
 func TestARemovedSegmentIsNoticed(t *testing.T) {
-	s := open(t, t.TempDir(), Options{maxUnmerged: 1 << 20})
+	s := still(t, t.TempDir(), Options{maxUnmerged: 1 << 20}) // nothing gives segments back
 	content := strings.Repeat("x", 4000)
 	for i := range 3 * journal.SegmentSize / len(content) / 100 {
 		batch := make([]kaban.Draft, 100)
