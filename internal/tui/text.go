@@ -208,6 +208,12 @@ type cell struct {
 
 func (w *wrapper) add(text string, columns int, s span) {
 	if columns > w.limit { // does not fit anywhere
+		if _, first := utf8.DecodeRuneInString(text); first < len(text) { // as where it counts in columns
+			for _, r := range text {
+				w.add(string(r), w.meter.width(string(r)), s)
+			}
+			return
+		}
 		text, columns = "?", 1
 	}
 	if n := len(w.cells); n > 0 && (w.cells[n-1].text == " " && text != " " || w.cells[n-1].width > 1 || columns > 1) {

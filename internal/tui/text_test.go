@@ -55,6 +55,17 @@ func TestWrap(t *testing.T) {
 	}
 }
 
+// A cluster that is wider than a line, as terminals see it that do not know clusters, is no "?".
+func TestWrapSplitsWideClusters(t *testing.T) {
+	var got []string
+	for _, l := range meters["wcwidth"].wrap(plain("a🏽🏽", look{}), 4, 0) {
+		got = append(got, l.text())
+	}
+	if joined := strings.Join(got, "|"); joined != "a🏽|🏽" {
+		t.Errorf("got %q", joined)
+	}
+}
+
 // Whatever is wrapped fits, and nothing but spaces at the breaks is lost.
 func TestWrapFitsAndLosesNothing(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
