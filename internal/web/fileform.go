@@ -47,15 +47,16 @@ func (s *Server) postFile(w http.ResponseWriter, r *http.Request) {
 		s.writeProblem(w, problem(wire.CodeBadType, "send the file as "+formData+", or with the protocol tus 1.0"))
 		return
 	}
-	own, err := s.uploads.enter(by.transferKey())
-	if err == nil {
-		defer own.leave()
-		err = s.limitUpload(by)
+	if err := s.limitUpload(by); err != nil { // before it could take the place of another upload
+		s.writeProblem(w, s.fileProblem(err))
+		return
 	}
+	own, err := s.uploads.enter(by.transferKey())
 	if err != nil {
 		s.writeProblem(w, s.fileProblem(err))
 		return
 	}
+	defer own.leave()
 	if !isForm {
 		s.serveTus(w, r, "/", own)
 		return
