@@ -189,9 +189,8 @@ func TestRepeatedChanges(t *testing.T) {
 	alice.react(one, "👍")
 	ben.untilMarks(two, "two and a half | edited")
 	ben.untilMarks(one, "one | 👍 1 alice")
-	if !alice.truth(`document.querySelector('.changing') && document.querySelector('.pill.waiting')`) {
-		t.Error("changes without an acknowledgement look as if they were stored")
-	}
+	// Without an acknowledgement they do not look as if they were stored.
+	alice.until(`document.querySelector('.changing') && document.querySelector('.pill.waiting')`)
 	between.set(cut)
 	alice.until(`document.querySelector('[data-status]').dataset.status === 'waiting'`)
 	alice.text(`window.losing = false, ''`)
