@@ -2,10 +2,18 @@ package web
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"kaban/wire"
 )
+
+// maxPreviewsOfOne is for how many messages somebody may wait at once to see previews: an
+// account, or visitors at an address; loopback is exempt. Each may wait for pages that do not
+// answer, and holds one of Config.MaxRequests.
+const maxPreviewsOfOne = 32
 
 // Preview is what a web page says of itself.
 type Preview struct {
@@ -21,7 +29,7 @@ type PreviewList struct {
 }
 
 func (s *Server) previewOperation(api huma.API, operation func(id, method, path, summary string, errors ...int) huma.Operation) {
-	op := operation("list-previews", http.MethodGet, "/v1/rooms/{room}/messages/{seq}/previews", "See what the pages are about that a message links to", 400, 404, 500, 503)
+	op := operation("list-previews", http.MethodGet, "/v1/rooms/{room}/messages/{seq}/previews", "See what the pages are about that a message links to", 400, 404, 429, 500, 503)
 	op.Description = "If the setting previews is on, and for whoever may read the message. The server reads the pages, through a guard that reaches public addresses only, when somebody asks first, which may take 10 seconds; it remembers them for an hour. Links in code, in quotes and in angle brackets have no preview. The list is empty if previews are off; GET /v1/server says whether they are on."
 	register(s, api, toReaders, op, s.listPreviews)
 }
@@ -34,7 +42,13 @@ func (s *Server) listPreviews(ctx context.Context, in *MessagePath) (*output[Pre
 	if err := in.Seq.check("seq"); err != nil {
 		return nil, err
 	}
-	found, err := whoOf(ctx).user().Previews(ctx, name, in.Seq.Value)
+	by := whoOf(ctx)
+	place, err := s.previews.Enter(by.transferKey())
+	if err != nil {
+		return nil, laterOn(wire.CodeRateLimited, fmt.Sprintf("no more than %d messages with previews at a time; wait for one of them", maxPreviewsOfOne))
+	}
+	defer place.Leave()
+	found, err := by.user().Previews(ctx, name, in.Seq.Value)
 	if err != nil {
 		return nil, s.problemOf(err)
 	}

@@ -21,6 +21,43 @@ func (p *onePage) Previews(context.Context, limit.Key, string) []chat.Preview {
 	return []chat.Preview{{URL: "https://a.example/", Title: "A <page>"}}
 }
 
+// slowPage is a chat.Previewer whose pages answer when the test has them do so.
+type slowPage struct{ asked, answer chan struct{} }
+
+func (p slowPage) Previews(context.Context, limit.Key, string) []chat.Preview {
+	p.asked <- struct{}{}
+	<-p.answer
+	return nil
+}
+
+// Whoever waits for many pages is told to come back, and others are not.
+func TestPreviewsOfOneAreBounded(t *testing.T) {
+	pages := slowPage{make(chan struct{}), make(chan struct{})}
+	f := start(t, web.Config{}, nil, chat.Options{Previewer: pages})
+	owner := f.claim("open")
+	if err := f.accounts.Set(t.Context(), account.Operator(), "previews", "on"); err != nil {
+		t.Fatal(err)
+	}
+	path := fmt.Sprintf("/v1/rooms/lobby/messages/%v/previews", f.say("lobby", "1", "ann", "https://a.example").json["seq"])
+	const most = 32
+	answers := make(chan *answer, most)
+	for range most {
+		go func() { answers <- f.get(path, bearer(owner)...) }()
+		<-pages.asked
+	}
+	if got := f.get(path, bearer(owner)...); got.status != http.StatusTooManyRequests || got.header.Get("Retry-After") == "" {
+		t.Errorf("one more: status %d, %s", got.status, got.body)
+	}
+	go func() { answers <- f.get(path) }() // somebody else
+	<-pages.asked
+	close(pages.answer)
+	for range most + 1 {
+		if got := <-answers; got.status != http.StatusOK {
+			t.Errorf("of those before: status %d, %s", got.status, got.body)
+		}
+	}
+}
+
 // Previews are those of a message, for those that may read it, once the setting is on.
 func TestPreviews(t *testing.T) {
 	pages := new(onePage)

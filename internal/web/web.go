@@ -155,6 +155,7 @@ type Server struct {
 	tus         http.Handler // of uploads that can be resumed; nil without Config.Files
 	uploads     transfers
 	downloads   transfers
+	previews    *limit.Connections
 
 	listening atomic.Pointer[string] // the address of the first listener
 	faults    atomic.Uint64          // requests that failed by a fault of the server
@@ -185,6 +186,7 @@ func New(config Config, c *chat.Chat, sockets Sockets) (*Server, error) {
 		config: config, chat: c, sockets: sockets, origins: allowed, stop: make(chan struct{}), listeners: make(map[net.Listener]struct{}),
 		streams: streams{slots: slots{free: int64(config.MaxStreams)}}, connections: newConnections(config),
 	}
+	s.previews = limit.NewConnections("previews", maxPreviewsOfOne)
 	s.uploads.what, s.uploads.max, s.uploads.ofOne = "uploads", maxUploads, maxUploadsOfOne
 	s.downloads.what, s.downloads.max, s.downloads.ofOne = "downloads", maxDownloads, maxDownloadsOfOne
 	if s.tus, err = s.newTus(); err != nil {
