@@ -71,6 +71,7 @@ var leftOut = map[string]string{
 	"was.along":               "they are networks and names that others may have, too",
 	"was.by":                  "whoever did it is somebody else",
 	"erasure.authors":         "they go when it is done",
+	"erasure.until":           "it goes when it is done",
 	"erasure.room":            "it is how far the server is with it",
 	"erasure.deleted":         "it is how far the server is with it",
 	"erasure.counted":         "it is how far the server is with it",
@@ -231,7 +232,7 @@ func samples() map[string]sample {
 	visitor := people.Link{Visitor: annsVisitor, Account: annID, Since: 1_789_000_000_000}
 	all["visitor"] = sample{&visitor, func(tx store.Tx) error { return people.Links.Put(tx, &visitor) }}
 	erasure := people.Erasure{
-		Account: annID, Authors: []string{"account:" + annID}, Since: 1_789_000_000_001, Done: 1_789_000_000_002, Room: "plans", Deleted: true,
+		Account: annID, Authors: []string{"account:" + annID}, Until: map[string]int64{annsVisitor: 1_789_000_000_000}, Since: 1_789_000_000_001, Done: 1_789_000_000_002, Room: "plans", Deleted: true,
 		Version: 7, Audited: true, Counted: "counted", Bots: 1, Hooks: 2, Messages: 3, Reactions: 4, Texts: 6, Rooms: 5,
 	}
 	all["erasure"] = sample{&erasure, func(tx store.Tx) error { return people.Erasures.Put(tx, &erasure) }}
@@ -342,6 +343,10 @@ func change(t *testing.T, name string, f reflect.Value) {
 			return
 		}
 		f.Set(reflect.Append(f, reflect.ValueOf("x")))
+	case reflect.Map:
+		other := reflect.MakeMap(f.Type())
+		other.SetMapIndex(reflect.ValueOf("x"), reflect.Zero(f.Type().Elem()))
+		f.Set(other)
 	default:
 		t.Fatalf("%s is of a kind that this test does not know: %s", name, f.Type())
 	}
