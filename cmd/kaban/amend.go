@@ -28,7 +28,7 @@ func (c *amending) amend(std streams, change func(context.Context, *client.Room)
 
 type editCommand struct {
 	amending
-	Text []string `arg:"" optional:"" help:"The new text, all of it; several words are joined by spaces. Put -- before words that start with a dash. An empty text, as in '', leaves a message with nothing but its files. Default: standard input, up to its end."`
+	Text []string `arg:"" optional:"" help:"The new text, all of it; several words are joined by spaces. Put -- before words that start with a dash. An empty text leaves a message with nothing but its files. Default: standard input, up to its end."`
 }
 
 // Run edits a message.

@@ -152,7 +152,7 @@ func explainDamage(data string, err error) error {
 	if !errors.Is(err, store.ErrDamaged) {
 		return err
 	}
-	return fmt.Errorf("%w; a backup has all or nothing, so nothing was written: \"kaban export --data %s\" writes everything that can be read, and names the rest, and \"kaban import --fill-gaps\" takes it into a new data directory", err, data)
+	return fmt.Errorf("%w; a backup has all or nothing, so nothing was written: \"kaban export --files DIR --data %s\" writes what can be read, and names the rest, and \"kaban import --fill-gaps --files DIR\" takes it into a new data directory", err, data)
 }
 
 // checkFolderOf returns an error if the folder of a file that is to be written does not

@@ -71,7 +71,7 @@ func TestImportOfAHugeGap(t *testing.T) {
 // What a backup refuses because it is damaged, an export saves.
 func TestABackupOfDamagedRowsNamesTheExport(t *testing.T) {
 	damage := fmt.Errorf("write x: %w", store.ErrDamaged)
-	if got := explainDamage("data", damage); !errors.Is(got, store.ErrDamaged) || !strings.Contains(got.Error(), `"kaban export --data data"`) {
+	if got := explainDamage("data", damage); !errors.Is(got, store.ErrDamaged) || !strings.Contains(got.Error(), `"kaban export --files DIR --data data"`) {
 		t.Error(got)
 	}
 	if other := errors.New("x"); explainDamage("data", other) != other {
