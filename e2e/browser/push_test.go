@@ -3,6 +3,7 @@ package browser
 import (
 	"strings"
 	"testing"
+	"time"
 
 	cdpbrowser "github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/cdproto/cdp"
@@ -94,16 +95,23 @@ func TestPushEvent(t *testing.T) {
 	within(t, "registering the service worker", func() { id = <-registered })
 	// Another page of the same origin, which is not Kaban's: the browser shows its JSON.
 	ben.open(s.url + "/v1/server")
-	push := func(data string) {
-		t.Helper()
-		command(ben, serviceworker.DeliverPushMessage, serviceworker.DeliverPushMessageParams{Origin: s.url, RegistrationID: id, Data: data})
-	}
+	var pushed []string
+	push := func(data string) { pushed = append(pushed, data) }
+	// shown delivers what was pushed, looks once, and begins again if that is not what is shown: to list the
+	// notifications has Chromium forget each that is about to appear, so it must not be done often.
 	shown := func(want ...string) {
 		t.Helper()
-		ben.until(`(globalThis.looking ??= navigator.serviceWorker.getRegistration('/').then((r) => r.getNotifications()).then((all) => {
-			globalThis.looking = undefined
-			globalThis.notes = all.map((n) => [n.tag, n.title, n.body, n.data].join(' | ')).sort().join('\n')
-		})) && globalThis.notes === %s`, strings.Join(want, "\n"))
+		var notes string
+		for end, pause := time.Now().Add(patience), 50*time.Millisecond; notes != strings.Join(want, "\n"); pause *= 2 {
+			if time.Now().After(end) {
+				t.Fatalf("shown are\n%s\nwant\n%s", notes, strings.Join(want, "\n"))
+			}
+			for _, data := range pushed {
+				command(ben, serviceworker.DeliverPushMessage, serviceworker.DeliverPushMessageParams{Origin: s.url, RegistrationID: id, Data: data})
+				time.Sleep(pause)
+			}
+			notes = value[string](ben, `navigator.serviceWorker.getRegistration('/').then((r) => r.getNotifications()).then((all) => all.map((n) => [n.tag, n.title, n.body, n.data].join(' | ')).sort().join('\n'))`, awaited)
+		}
 	}
 	lobby := `kaban lobby @ | olga · lobby | <b>look</b> | /r/lobby#7`
 	push(`{"v":1,"room":"lobby","seq":7,"time":1790000000000,"from":"olga","text":"<b>look</b>","cause":"mention"}`)

@@ -177,6 +177,9 @@ func Check(ctx context.Context, s Store, key Key, size int64) (State, error) {
 		return Good, err
 	}
 	state, err := check(ctx, f, info, size)
+	if errors.Is(err, ErrNotFound) { // somebody deleted it while it was read
+		state, err = Missing, nil
+	}
 	return state, errors.Join(err, f.Close())
 }
 

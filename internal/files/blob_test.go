@@ -3,6 +3,8 @@ package files
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"testing"
@@ -87,4 +89,23 @@ func TestLocks(t *testing.T) {
 			t.Errorf("%d locks are left", len(locks.held))
 		}
 	})
+}
+
+// vanishing has a file that somebody deletes while it is read, as an S3 service may.
+type vanishing struct{ Store }
+
+func (vanishing) Open(_ context.Context, key Key) (io.ReadSeekCloser, Info, error) {
+	return vanished{}, Info{Key: key, Size: 5}, nil
+}
+
+type vanished struct{ io.Seeker }
+
+func (vanished) Read([]byte) (int, error) { return 0, fmt.Errorf("read: %w", ErrNotFound) }
+func (vanished) Close() error             { return nil }
+
+func TestCheckOfWhatVanishes(t *testing.T) {
+	state, err := Check(t.Context(), vanishing{}, Key{}, 5)
+	if state != Missing || err != nil {
+		t.Errorf("got %v, %v, want it missing", state, err)
+	}
 }

@@ -51,21 +51,23 @@ func (f *fixture) webAddr() string {
 	if f.web != nil {
 		return f.web.Listener.Addr().String()
 	}
+	// Asked for here: a handler may still run when a subtest has become the t of the fixture.
+	t, caller := f.t, here(f.t)
 	f.web = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		conn, buffered, _, err := ws.UpgradeHTTP(r, w)
 		if err != nil {
-			f.t.Errorf("upgrade: %v", err)
+			t.Errorf("upgrade: %v", err)
 			return
 		}
 		early := make([]byte, buffered.Reader.Buffered())
 		io.ReadFull(buffered.Reader, early)
-		f.server.ServeWebSocket(conn, early, here(f.t))
+		f.server.ServeWebSocket(conn, early, caller)
 	}))
 	if *overTLS {
 		f.web.Listener = tls.NewListener(tcp.Carried{Listener: f.web.Listener}, server.ForRecords(tlstest.Server()))
 	}
 	f.web.Start()
-	f.t.Cleanup(f.web.Close)
+	t.Cleanup(f.web.Close)
 	return f.web.Listener.Addr().String()
 }
 
