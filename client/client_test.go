@@ -96,7 +96,7 @@ func (h *host) start() {
 		h.options.Accounts = h.accounts
 	}
 	done := make(chan struct{})
-	serve := serveOver(server.New(h.options, rooms, m), l)
+	serve := serveOver(h.t, server.New(h.options, rooms, m), l)
 	go func() { defer close(done); serve() }()
 	h.stop = func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
@@ -319,7 +319,7 @@ func newProxy(t *testing.T, target string, meanBytes int) *proxy {
 	}
 	p := &proxy{l: l, least: 300, conns: make(map[net.Conn]struct{})}
 	if _, ok := encrypted.Load(target); ok {
-		encrypted.Store(l.Addr().String(), true)
+		encrypt(t, l.Addr().String())
 		p.least += 4096 // the handshake, so that a first attempt gets through
 	}
 	p.group.Go(func() {

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"net"
 	"sync"
+	"testing"
 
 	"kaban/client"
 	"kaban/internal/peer"
@@ -20,10 +21,17 @@ var overTLS = flag.Bool("tls", false, "connect over TLS")
 // of these tests are of servers that only look like one.
 var encrypted sync.Map
 
+// encrypt marks an address until the test ends: a later one may get its port for a server
+// without TLS.
+func encrypt(t *testing.T, addr string) {
+	encrypted.Store(addr, true)
+	t.Cleanup(func() { encrypted.Delete(addr) })
+}
+
 // serveOver returns what serves a listener.
-func serveOver(s *server.Server, l net.Listener) (serve func() error) {
+func serveOver(t *testing.T, s *server.Server, l net.Listener) (serve func() error) {
 	if *overTLS {
-		encrypted.Store(l.Addr().String(), true)
+		encrypt(t, l.Addr().String())
 		return func() error { return s.ServeTLS(l, peer.Loopback(), tlstest.Server()) }
 	}
 	return func() error { return s.Serve(l, peer.Loopback()) }
