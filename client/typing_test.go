@@ -91,10 +91,11 @@ func TestNoReportOfTypingIsLate(t *testing.T) {
 		l := c.link
 		c.link = nil // offline
 		c.mu.Unlock()
-		if err := r.Typing(t.Context()); err != nil || len(l.typing) > 0 {
+		err = r.Typing(t.Context())
+		c.mu.Lock()
+		if err != nil || len(l.typing) > 0 {
 			t.Errorf("offline: %v, %d reports wait", err, len(l.typing))
 		}
-		c.mu.Lock()
 		c.link = l
 		c.mu.Unlock()
 		if _, err := r.Send(t.Context(), "x"); err != nil {
