@@ -22,6 +22,7 @@ import (
 	"kaban/client"
 	"kaban/internal/account"
 	"kaban/internal/chat"
+	"kaban/internal/childtest"
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
 	"kaban/internal/server"
@@ -34,7 +35,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience is how long a test waits.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // host is a server whose process can be replaced under the same address.
 type host struct {
@@ -56,7 +57,7 @@ func newHost(t *testing.T, config server.Config, s store.Store) *host {
 
 func newHostWith(t *testing.T, config server.Config, conns conn.Config, s store.Store) *host {
 	t.Helper()
-	h := &host{t: t, addr: "127.0.0.1:0", store: s, options: config, conns: conns}
+	h := &host{t: t, addr: childtest.Address(t), store: s, options: config, conns: conns}
 	if h.store == nil {
 		h.store = memory.New(0)
 	}
@@ -71,17 +72,10 @@ func (h *host) start() {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	var l net.Listener
-	for range 100 {
-		if l, err = net.Listen("tcp", h.addr); err == nil {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+	l, err := net.Listen("tcp", h.addr)
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	h.addr = l.Addr().String()
 	rooms, err := chat.New(context.Background(), d, chat.Options{MaxContent: h.maxContent})
 	if err != nil {
 		h.t.Fatal(err)
@@ -99,7 +93,7 @@ func (h *host) start() {
 	serve := serveOver(h.t, server.New(h.options, rooms, m), l)
 	go func() { defer close(done); serve() }()
 	h.stop = func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+		ctx, cancel := context.WithTimeout(context.Background(), patience) // clients that are told go
 		defer cancel()
 		m.Shutdown(ctx)
 		<-done
@@ -870,8 +864,8 @@ func TestHead(t *testing.T) {
 		t.Errorf("of the sender: got %d, want 5", got)
 	}
 	read(t, bob, 3)
-	for bob.Head() != 5 {
-		if within(t).Err() != nil {
+	for ctx := within(t); bob.Head() != 5; {
+		if ctx.Err() != nil {
 			t.Fatalf("got %d, want 5", bob.Head())
 		}
 		time.Sleep(time.Millisecond)

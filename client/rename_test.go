@@ -12,6 +12,7 @@ import (
 
 	"kaban/client"
 	"kaban/client/clienttest"
+	"kaban/internal/childtest"
 	"kaban/internal/server"
 	"kaban/wire"
 )
@@ -141,12 +142,7 @@ func TestRenameWaitsForAnswers(t *testing.T) {
 // A client of New tries its first connection again, and takes rooms and messages
 // before it.
 func TestTheFirstConnectionIsTriedAgain(t *testing.T) {
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	refusing := l.Addr().String()
-	l.Close()
+	refusing := childtest.Address(t)
 	s := clienttest.NewServer(t)
 	states := newStatuses()
 	var mu sync.Mutex
