@@ -25,7 +25,7 @@ import (
 )
 
 // patience is how long a story waits for an expected event.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // impatient is an HTTP client with a timeout.
 var impatient = http.Client{Timeout: patience}

@@ -109,8 +109,11 @@ func dialer(t *testing.T, address string, trust Trust) *Dialer {
 	return &Dialer{Address: a, Trust: trust, Proxy: func(*url.URL) (*url.URL, error) { return nil, nil }}
 }
 
-func within10s(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+// patience is how long a test waits for what must come.
+const patience = 2 * time.Minute
+
+func patient(t *testing.T) context.Context {
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -118,7 +121,7 @@ func within10s(t *testing.T) context.Context {
 // speaks sends lines of all sizes and gets them back.
 func speaks(t *testing.T, conn net.Conn) {
 	t.Helper()
-	conn.SetDeadline(time.Now().Add(10 * time.Second))
+	conn.SetDeadline(time.Now().Add(patience))
 	lines := []string{"one", "", "ping", strings.Repeat("é", 62), strings.Repeat("x", 125), strings.Repeat("y", 126), strings.Repeat("z", 65535), strings.Repeat("w", 65536), "last"}
 	all := strings.Join(lines, "\n") + "\n"
 	for _, part := range []string{all[:2], all[2:700], all[700:]} { // a line may come in parts
@@ -151,7 +154,7 @@ func TestEachScheme(t *testing.T) {
 		{"wss://" + dialtest.NewFront(t, config, socket).Addr() + "/chat/v1/socket", trust, true},
 		{"https://" + dialtest.NewFront(t, config, socket).Addr() + "/chat", trust, true},
 	} {
-		conn, err := dialer(t, c.address, c.trust).Dial(within10s(t))
+		conn, err := dialer(t, c.address, c.trust).Dial(patient(t))
 		if err != nil {
 			t.Errorf("%s: %v", c.address, err)
 			continue
@@ -222,7 +225,7 @@ func TestCertificates(t *testing.T) {
 			trust.Pin = Pin{1}
 		}
 		front := dialtest.NewFront(t, &tls.Config{Certificates: []tls.Certificate{certificate}}, echo(t))
-		conn, err := dialer(t, "tls://"+front.Addr(), trust).Dial(within10s(t))
+		conn, err := dialer(t, "tls://"+front.Addr(), trust).Dial(patient(t))
 		if c.ok {
 			if err != nil {
 				t.Errorf("%s: %v", c.name, err)
@@ -280,7 +283,7 @@ func TestStrangeServers(t *testing.T) {
 		{"nothing, tls", "tls://" + closedPort(t), trust, syscall.ECONNREFUSED},
 		{"an end instead of TLS", "tls://" + raw(t, func(conn net.Conn) { conn.Read(make([]byte, 16<<10)) }), trust, io.EOF},
 	} {
-		conn, err := dialer(t, c.address, c.trust).Dial(within10s(t))
+		conn, err := dialer(t, c.address, c.trust).Dial(patient(t))
 		if err == nil {
 			io.WriteString(conn, "{}\n")
 			_, err = conn.Read(make([]byte, 1024))
@@ -295,7 +298,7 @@ func TestStrangeServers(t *testing.T) {
 		if location != "" {
 			answer += "Location: " + location + "?secret=1\r\n"
 		}
-		_, err := dialer(t, "https://"+dialtest.NewFront(t, config, says(answer+"\r\n")).Addr(), trust).Dial(within10s(t))
+		_, err := dialer(t, "https://"+dialtest.NewFront(t, config, says(answer+"\r\n")).Addr(), trust).Dial(patient(t))
 		if no, ok := errors.AsType[*UpgradeError](err); !ok || no.Status != status || no.Location != location || !strings.Contains(no.Error(), fmt.Sprint(status)) {
 			t.Errorf("%d: got %v", status, err)
 		}
@@ -306,7 +309,7 @@ func TestStrangeServers(t *testing.T) {
 		`{`:                               "there is no Kaban WebSocket: HTTP status 401",
 	} {
 		answer := fmt.Sprintf("HTTP/1.1 401 X\r\nContent-Type: application/problem+json; charset=utf-8\r\nContent-Length: %d\r\n\r\n%s", len(body), body)
-		_, err := dialer(t, "https://"+dialtest.NewFront(t, config, says(answer)).Addr(), trust).Dial(within10s(t))
+		_, err := dialer(t, "https://"+dialtest.NewFront(t, config, says(answer)).Addr(), trust).Dial(patient(t))
 		if no, ok := errors.AsType[*UpgradeError](err); !ok || no.Error() != want {
 			t.Errorf("%s: got %v, want %s", body, err, want)
 		}
@@ -318,7 +321,7 @@ func TestStrangeServers(t *testing.T) {
 		"endless":       "HTTP/1.1 101 X\r\nX: " + strings.Repeat("y", 2*maxAnswer) + "\r\n\r\n",
 		"another thing": "HTTP/1.1 101 X\r\nUpgrade: h2c\r\n\r\n",
 	} {
-		if conn, err := dialer(t, "ws://"+says(answer), Trust{}).Dial(within10s(t)); err == nil {
+		if conn, err := dialer(t, "ws://"+says(answer), Trust{}).Dial(patient(t)); err == nil {
 			conn.Close()
 			t.Errorf("%s is a WebSocket", name)
 		}
@@ -368,7 +371,7 @@ func TestReadsGoOnAfterADeadline(t *testing.T) {
 			io.WriteString(conn, piece)
 		}
 	})
-	conn, err := dialer(t, "ws://"+address, Trust{}).Dial(within10s(t))
+	conn, err := dialer(t, "ws://"+address, Trust{}).Dial(patient(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -425,11 +428,11 @@ func TestBadFrames(t *testing.T) {
 				io.WriteString(conn, "HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "+acceptKey(r.Header.Get("Sec-WebSocket-Key"))+"\r\n\r\n"+c.frames)
 			}
 		})
-		conn, err := dialer(t, "ws://"+address, Trust{}).Dial(within10s(t))
+		conn, err := dialer(t, "ws://"+address, Trust{}).Dial(patient(t))
 		if err != nil {
 			t.Fatal(err)
 		}
-		conn.SetDeadline(time.Now().Add(10 * time.Second))
+		conn.SetDeadline(time.Now().Add(patience))
 		_, err = io.Copy(io.Discard, conn)
 		if c.eof && err != nil && !errors.Is(err, io.EOF) || !c.eof && (err == nil || errors.Is(err, io.EOF) || errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, syscall.ECONNRESET)) {
 			t.Errorf("%s: %v", name, err)

@@ -57,7 +57,7 @@ func TestProxies(t *testing.T) {
 			}
 			return c.proxy, c.err
 		}
-		conn, err := d.Dial(within10s(t))
+		conn, err := d.Dial(patient(t))
 		if c.want == "" {
 			if err != nil {
 				t.Errorf("%s: %v", c.name, err)
@@ -84,7 +84,7 @@ func TestProxies(t *testing.T) {
 			t.Errorf("%s uses a proxy", address)
 			return nil, nil
 		}
-		d.Dial(within10s(t))
+		d.Dial(patient(t))
 	}
 }
 
@@ -100,7 +100,7 @@ func TestTransport(t *testing.T) {
 	front := dialtest.NewFront(t, &tls.Config{Certificates: []tls.Certificate{certificate}}, page)
 	proxy := dialtest.NewProxy(t, nil, "", map[string]string{"chat.example:443": front.Addr()})
 	get := func(d *Dialer, address string) (string, error) {
-		r, err := http.NewRequestWithContext(within10s(t), http.MethodGet, address, http.NoBody)
+		r, err := http.NewRequestWithContext(patient(t), http.MethodGet, address, http.NoBody)
 		if err != nil {
 			t.Fatal(err)
 		}

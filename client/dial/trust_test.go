@@ -74,7 +74,7 @@ func TestBadAuthorities(t *testing.T) {
 	}
 	for address, want := range map[string]error{"tls://127.0.0.1": ErrNoCertificates, "tcp://127.0.0.1": ErrNoUse, "ws://127.0.0.1": ErrNoUse, "https://127.0.0.1": ErrNoCertificates} {
 		d := dialer(t, address, Trust{CA: []byte("x")})
-		if _, err := d.Dial(within10s(t)); !errors.Is(err, want) || !errors.Is(d.Check(), want) {
+		if _, err := d.Dial(patient(t)); !errors.Is(err, want) || !errors.Is(d.Check(), want) {
 			t.Errorf("%s: %v", address, err)
 		}
 	}

@@ -146,7 +146,7 @@ func TestACutEntryThatCannotBeRead(t *testing.T) {
 	m, slow := lagging(t, s, 1500, false)
 	s.fails.Store(true)
 	slow.take(1 << 30)
-	for deadline := time.Now().Add(20 * time.Second); !slow.socket.gone && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(patience); !slow.socket.gone && time.Now().Before(deadline); {
 		m.turn()
 	}
 	if out := string(slow.socket.out); out != "" || !slow.socket.gone {
@@ -193,7 +193,7 @@ func TestOneReadAtATime(t *testing.T) {
 	}
 	slow.say(`{"type":"join","room":"lobby"}`)
 	slow.say(`{"type":"join","room":"attic","after":0,"epoch":%q}`, s.Epoch())
-	for deadline := time.Now().Add(10 * time.Second); s.now.Load() == 0 && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(patience); s.now.Load() == 0 && time.Now().Before(deadline); {
 		m.turn()
 	}
 	if s.now.Load() == 0 {

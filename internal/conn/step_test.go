@@ -18,6 +18,9 @@ import (
 	"kaban/internal/store/memory"
 )
 
+// patience is how long a test waits for what must come.
+const patience = 2 * time.Minute
+
 // gate is a store that holds up appends until it is opened.
 type gate struct {
 	store.Store
@@ -108,7 +111,7 @@ func (l *turned) step() {
 // until steps until a condition holds.
 func (l *turned) until(what string, so func() bool) {
 	l.t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !so(); time.Sleep(10 * time.Microsecond) {
+	for deadline := time.Now().Add(patience); !so(); time.Sleep(10 * time.Microsecond) {
 		if l.step(); time.Now().After(deadline) {
 			l.t.Fatalf("it never happens: %s", what)
 		}

@@ -45,7 +45,7 @@ func (s *shuttle) Write(p []byte) (int, error) {
 }
 
 func (s *shuttle) Read(p []byte) (int, error) {
-	for deadline := time.Now().Add(20 * time.Second); s.read == len(s.p.out); time.Sleep(10 * time.Microsecond) {
+	for deadline := time.Now().Add(patience); s.read == len(s.p.out); time.Sleep(10 * time.Microsecond) {
 		if s.p.l.step(); s.p.half || s.p.gone {
 			if s.read < len(s.p.out) {
 				break

@@ -307,7 +307,7 @@ func serveToy(t *testing.T, config conn.Config) (m *conn.Manager, d *dispatch.Di
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { c.Close() })
-		c.SetDeadline(time.Now().Add(30 * time.Second))
+		c.SetDeadline(time.Now().Add(patience))
 		p := &toyPeer{t: t, conn: c, lines: bufio.NewScanner(c)}
 		p.lines.Buffer(nil, 1<<20)
 		p.say("NICK %s", name)

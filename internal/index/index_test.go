@@ -668,7 +668,7 @@ func TestForgetEndsARest(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-	case <-time.After(30 * time.Second):
+	case <-time.After(2 * time.Minute):
 		t.Fatal("it waits for the rest")
 	}
 	q, err := search.Parse("tea", time.Time{})

@@ -25,7 +25,7 @@ import (
 
 // patience is how long a test waits for what must come. It is no measure of
 // anything: what has not come by then does not come.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // fixture is a server on a free port.
 type fixture struct {

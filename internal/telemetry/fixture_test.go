@@ -40,7 +40,7 @@ import (
 )
 
 // patience is how long a test waits for what must come.
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 // trouble is a store that fails, or waits, when a test says so.
 type trouble struct {

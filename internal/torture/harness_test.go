@@ -38,7 +38,7 @@ var (
 )
 
 // patience is how long a campaign waits for an expected event.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // room is the room of all campaigns.
 const room = "lobby"

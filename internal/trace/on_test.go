@@ -119,7 +119,7 @@ func talk(t *testing.T, kept store.Store) (say func(string), expect func(string)
 		d.Close()
 		kept.Close()
 	})
-	c.SetDeadline(time.Now().Add(20 * time.Second))
+	c.SetDeadline(time.Now().Add(2 * time.Minute))
 	lines := bufio.NewScanner(c)
 	say = func(line string) { io.WriteString(c, line+"\n") }
 	expect = func(kind string) {

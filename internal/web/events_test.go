@@ -272,7 +272,7 @@ func TestEventsDrainADeafReader(t *testing.T) {
 		t.Fatal(err)
 	}
 	time.Sleep(100 * time.Millisecond) // it fills up; the test would pass without
-	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if err := f.web.Shutdown(ctx); err != nil {
 		t.Errorf("Shutdown: %v", err)

@@ -26,7 +26,7 @@ func TestRefusalsAreAtOnce(t *testing.T) {
 		"a long hook":     {"POST /hooks/x HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 100000000\r\n", 404},
 	} {
 		conn := f.dialConn()
-		conn.SetDeadline(time.Now().Add(10 * time.Second)) // less than bodyTimeout, which was waited for
+		conn.SetDeadline(time.Now().Add(25 * time.Second)) // less than bodyTimeout, which was waited for
 		if _, err := fmt.Fprintf(conn, "%sHost: localhost\r\n\r\n", c.head); err != nil {
 			t.Fatal(err)
 		}
@@ -49,7 +49,7 @@ func TestRefusalsAreAtOnce(t *testing.T) {
 func TestRefusalsReachThoseWhoSend(t *testing.T) {
 	f := serve(t)
 	conn := f.dialConn()
-	conn.SetDeadline(time.Now().Add(20 * time.Second))
+	conn.SetDeadline(time.Now().Add(patience))
 	const long = 4 << 20
 	if _, err := fmt.Fprintf(conn, "POST /v1/rooms/lobby/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n", long); err != nil {
 		t.Fatal(err)
@@ -63,7 +63,7 @@ func TestRefusalsReachThoseWhoSend(t *testing.T) {
 	}
 
 	short := f.dialConn()
-	short.SetDeadline(time.Now().Add(10 * time.Second))
+	short.SetDeadline(time.Now().Add(patience))
 	replies := bufio.NewReader(short)
 	for range 3 {
 		if _, err := io.WriteString(short, "POST /v1/nothing HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n"+strings.Repeat("x", 100)); err != nil {

@@ -50,7 +50,7 @@ func TestMain(m *testing.M) {
 var update = flag.Bool("update", false, "write the golden files anew")
 
 // patience is how long a test waits for what must come.
-const patience = 20 * time.Second
+const patience = 2 * time.Minute
 
 // cheapKey is argon2.IDKey with as little work as it can have. What a password costs is tested
 // in package account; here a hundred people sign up at once.

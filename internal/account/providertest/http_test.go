@@ -76,7 +76,7 @@ func newSite(t *testing.T) *site {
 	})
 	jar, err := cookiejar.New(nil)
 	s.must(err)
-	s.client = &http.Client{Jar: jar, Timeout: 10 * time.Second}
+	s.client = &http.Client{Jar: jar, Timeout: 2 * time.Minute}
 	return s
 }
 

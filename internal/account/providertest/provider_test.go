@@ -124,7 +124,7 @@ func (w *world) browser() *browser {
 		}
 		return nil
 	}
-	return &browser{w, account.NewBrowser(), &http.Client{Jar: jar, CheckRedirect: stop, Timeout: 10 * time.Second}}
+	return &browser{w, account.NewBrowser(), &http.Client{Jar: jar, CheckRedirect: stop, Timeout: 2 * time.Minute}}
 }
 
 // visit goes to the provider, signs in there, and returns what comes back.
