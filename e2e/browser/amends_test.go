@@ -18,8 +18,8 @@ import (
 func (p *page) seqOf(content string) int {
 	p.t.Helper()
 	find := fmt.Sprintf(`[...document.querySelectorAll('.row[data-seq]')].find((r) => r.querySelector('.content')?.innerText === %s)`, quote(content))
-	p.until("%s", raw(find))
-	return int(p.number("Number(" + find + ".dataset.seq)"))
+	p.until("((r) => r && (window.foundSeq = Number(r.dataset.seq)))(%s)", raw(find))
+	return int(p.number("window.foundSeq"))
 }
 
 // tool points at a message and presses one of its tools.
@@ -40,8 +40,7 @@ func (p *page) react(seq int, text string) {
 func (p *page) pick(text string) {
 	p.t.Helper()
 	find := fmt.Sprintf(`document.querySelector('dialog[open] [data-emoji="%s"]')`, text)
-	p.until("%s", raw(find))
-	p.text(find + ".click(), ''")
+	p.until("((b) => b && (b.click(), true))(%s)", raw(find))
 	p.until(`!document.querySelector('dialog[open]')`)
 }
 
@@ -49,15 +48,14 @@ func (p *page) pick(text string) {
 func (p *page) inTools(seq int, label string) {
 	p.t.Helper()
 	find := fmt.Sprintf(`[...r.querySelectorAll('.tools button')].find((b) => b.getAttribute('aria-label') === %[1]s || b.innerText.trim() === %[1]s)`, quote(label))
-	p.inRow(seq, find)
-	p.text(fmt.Sprintf(`((r) => (%s.click(), ''))(%s)`, find, row(seq)))
+	p.inRow(seq, `((b) => b && (b.click(), true))(`+find+`)`)
 }
 
 // tools returns the names of the tools of a message.
 func (p *page) tools(seq int) string {
 	p.t.Helper()
-	p.inRow(seq, `(r.dispatchEvent(new MouseEvent('mouseover', {bubbles: true})), r.querySelector('.tools'))`)
-	return p.text(fmt.Sprintf(`[...%s.querySelectorAll('.tools button')].map((b) => b.getAttribute('aria-label') ?? b.innerText).join(', ')`, row(seq)))
+	p.inRow(seq, `(r.dispatchEvent(new MouseEvent('mouseover', {bubbles: true})), window.foundTools = [...r.querySelectorAll('.tools button')].map((b) => b.getAttribute('aria-label') ?? b.innerText).join(', '))`)
+	return p.text(`window.foundTools`)
 }
 
 // untilMarks waits until a row shows this of the changes of its message.

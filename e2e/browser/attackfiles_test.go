@@ -225,7 +225,7 @@ func (p *page) goesTo(url, name string) (shown bool) {
 	tab := p.tab()
 	tab.expectBreaks() // thumbnails that do not exist
 	tab.open(strings.Split(url, "/v1/")[0] + "/healthz")
-	ctx, cancel := context.WithTimeout(tab.ctx, patience/4) // a dialog that is open would keep it for ever
+	ctx, cancel := context.WithTimeout(tab.ctx, patience) // a dialog that is open would keep it for ever
 	defer cancel()
 	_, err := chromedp.Run(ctx, chromedp.Navigate(url))
 	switch {

@@ -163,17 +163,18 @@ func TestUploadsAreCancelled(t *testing.T) {
 	_, olga, _ := fileServer(t, desktop)
 	olga.text(`((send) => {
 		window.asked = []
+		window.began = false
 		XMLHttpRequest.prototype.send = function (body) {
 			// The bytes never arrive.
 			if (!body) return send.call(this, body)
+			window.began = true
 		}
 		const go = window.fetch
 		window.fetch = (url, how) => go(url, how).then((answer) => (how?.method === 'DELETE' && asked.push(answer.status), answer))
 		return ''
 	})(XMLHttpRequest.prototype.send)`)
 	olga.does(`choose([new File([new Uint8Array(1000000)], 'long.bin')])`)
-	olga.until(`document.querySelector('.attachment progress')`)
-	olga.pause(200) // the upload has begun
+	olga.until(`document.querySelector('.attachment progress') && began`)
 	olga.say("with a file")
 	olga.until(`document.querySelector('.send').getAttribute('aria-label') === 'Sent once the files are there'`)
 	olga.press(kb.Escape)
@@ -200,8 +201,7 @@ func TestDescriptionsUploadNothingAgain(t *testing.T) {
 	}
 	describe("Describe hills.png", "Green hills")
 	olga.until(`document.querySelector('.attachment').innerText.includes('Description: Green hills')`)
-	olga.pause(300) // a draft is saved a moment later
-	olga.text(`location.reload(), ''`)
+	olga.run(chromedp.Reload())
 	olga.online()
 	olga.attachedFiles(1) // also that of an earlier visit
 	olga.text(`window.uploads = 0, ((open) => (XMLHttpRequest.prototype.open = function (...all) { uploads++; return open.apply(this, all) }))(XMLHttpRequest.prototype.open), ''`)

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	cdppage "github.com/chromedp/cdproto/page"
+	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 )
 
@@ -204,8 +205,7 @@ func TestFilesOfDrafts(t *testing.T) {
 	olga.until(`document.querySelector('.attached-note').innerText.includes('at most 10 files')`)
 	olga.button("Remove f3.txt")
 	olga.attachedFiles(9)
-	olga.pause(300) // a draft is saved a moment later
-	olga.text(`location.reload(), ''`)
+	olga.run(chromedp.Reload())
 	olga.online()
 	olga.attachedFiles(9)
 	olga.press(kb.Enter)
@@ -219,7 +219,7 @@ func TestAxeFiles(t *testing.T) {
 	for _, how := range []screen{desktop, {width: 390, height: 780, mobile: true, dark: true}} {
 		_, p, _ := fileServer(t, how)
 		command(p, cdppage.SetBypassCSP, cdppage.SetBypassCSPParams{Enabled: true})
-		p.text(`location.reload(), ''`)
+		p.run(chromedp.Reload())
 		p.online()
 		const some = `choose([await picture('hills.png', 1600, 1000), await picture('tall.png', 500, 900, 20), new File(['package main\n\nfunc main() {\n\tprintln("hello")\n}\n'.repeat(9)], 'main.go'), new File([new Uint8Array(3210000)], 'archive.bin')])`
 		p.does(some)

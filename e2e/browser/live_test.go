@@ -28,19 +28,6 @@ func (p *page) inRow(seq int, expression string) {
 	p.until("((r) => r && (%s))(%s)", raw(expression), raw(row(seq)))
 }
 
-// marksOf returns what a row shows of the changes of its message.
-func (p *page) marksOf(seq int) string {
-	p.t.Helper()
-	return p.text(fmt.Sprintf(`((r) => [...r.querySelectorAll('.content, .deleted, .edited, .pin-mark, .pill, .replies-count')].map((e) => (e.classList.contains('mine') ? 'mine ' : '') + e.innerText.replaceAll(/\s+/g, ' ')).join(' | '))(%s)`, row(seq)))
-}
-
-func (p *page) wantMarks(seq int, want string) {
-	p.t.Helper()
-	if got := p.marksOf(seq); got != want {
-		p.t.Errorf("message %d is shown as\n%s\nwant\n%s", seq, got, want)
-	}
-}
-
 // TestFoldedPages has pages of history that are older or newer than what came live, and
 // changes of messages that are not loaded. None of them counts as unread.
 func TestFoldedPages(t *testing.T) {
@@ -73,8 +60,8 @@ func TestFoldedPages(t *testing.T) {
 	p.join(k.url, "alice")
 	p.sees("more 300")
 	p.inRow(302, `r.querySelector('.pill')`)
-	p.wantMarks(302, "more 300 | edited | mine 👍 8 a, b, c, d, e, you, and 2 more | 2 replies")
-	p.wantMarks(301, "more 299 | 🎉 1 ben")
+	p.untilMarks(302, "more 300 | edited | mine 👍 8 a, b, c, d, e, you, and 2 more | 2 replies")
+	p.untilMarks(301, "more 299 | 🎉 1 ben")
 
 	// Live changes of what is loaded and of what is not. An edit that a later one has
 	// replaced has no content.
@@ -86,9 +73,9 @@ func TestFoldedPages(t *testing.T) {
 	k.change(frame{"type": "react", "username": "ben", "target": 300, "emoji": "🎉", "on": true})
 	k.change(frame{"type": "message", "username": "ben", "id": "r", "content": "an answer", "reply_to": 301})
 	p.sees("an answer")
-	p.wantMarks(302, "Pinned | more 300 | edited | 👍 7 a, b, c, d, e, and 2 more | 2 replies")
-	p.wantMarks(301, "more 299 | edited | 🎉 1 ben | 1 reply")
-	p.wantMarks(300, "This message was deleted.")
+	p.untilMarks(302, "Pinned | more 300 | edited | 👍 7 a, b, c, d, e, and 2 more | 2 replies")
+	p.untilMarks(301, "more 299 | edited | 🎉 1 ben | 1 reply")
+	p.untilMarks(300, "This message was deleted.")
 	p.until(`document.title === 'lobby · Kaban'`)
 
 	// The page goes on behind all of them.
@@ -119,7 +106,7 @@ func TestFoldedPages(t *testing.T) {
 	k.change(frame{"type": "react", "username": "ben", "target": 1, "emoji": "👍", "on": true})
 	k.change(frame{"type": "pin", "username": "ben", "target": 1, "on": true})
 	p.inRow(1, `r.querySelector('.pin-mark')`)
-	p.wantMarks(1, "Pinned | edited since | edited | 👍 1 ben")
+	p.untilMarks(1, "Pinned | edited since | edited | 👍 1 ben")
 	p.until(`document.title === 'lobby · Kaban'`)
 }
 
@@ -133,7 +120,7 @@ func TestChangesMissed(t *testing.T) {
 	p := newPage(t, desktop)
 	p.expectBreaks()
 	p.join(between.url(), "alice")
-	p.wantMarks(1, "the first")
+	p.untilMarks(1, "the first")
 	between.set(cut)
 	p.until(`document.querySelector('[data-status]').dataset.status === 'waiting'`)
 	s.say("carol", "lobby", numbered("missed", 1100)...)

@@ -22,7 +22,7 @@ import (
 )
 
 // patience is how long a test waits for something that must happen.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // within fails the test if f does not return in time.
 func within(t testing.TB, what string, f func()) {

@@ -19,8 +19,7 @@ const notices = `
 // set sets a field of a form as a user does.
 func (p *page) set(id, value string) {
 	p.t.Helper()
-	p.until(`document.getElementById(%s)`, id)
-	p.text(fmt.Sprintf(`((e) => (e.value = %s, e.dispatchEvent(new Event('input', {bubbles: true})), e.dispatchEvent(new Event('change', {bubbles: true})), ''))(document.getElementById(%s))`, quote(value), quote(id)))
+	p.until(`((e) => e && (e.value = %s, e.dispatchEvent(new Event('input', {bubbles: true})), e.dispatchEvent(new Event('change', {bubbles: true})), true))(document.getElementById(%s))`, value, id)
 }
 
 // notified waits until these notifications were shown, and no others.

@@ -3,12 +3,14 @@ package browser
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto"
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/input"
@@ -218,7 +220,8 @@ func (p *page) truth(script string) bool {
 	return value[bool](p, "Boolean("+script+")")
 }
 
-// until waits until a JavaScript expression is true.
+// until waits until a JavaScript expression is true. Until then it may ask for what is not there
+// yet: the expression may throw as for a property of null, or find no document.
 func (p *page) until(expression string, args ...any) {
 	p.t.Helper()
 	for i, arg := range args {
@@ -234,13 +237,39 @@ func (p *page) until(expression string, args ...any) {
 	}
 	expression = fmt.Sprintf(expression, args...)
 	end := time.Now().Add(patience)
-	for !p.truth(expression) {
+	for why := p.why(expression); why != ""; why = p.why(expression) {
 		if time.Now().After(end) {
-			p.t.Fatalf("waited in vain for: %s\nthe page ends with:\n%s", expression, p.text(`document.body.innerText.slice(-700)`))
+			p.t.Fatalf("waited in vain for: %s\nwhich is %s\nthe page ends with:\n%s", expression, why, p.text(`document.body.innerText.slice(-700)`))
 		}
 		time.Sleep(15 * time.Millisecond)
 	}
 }
+
+// why returns why an expression is not true, "" if it is.
+func (p *page) why(expression string) string {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.ctx, patience)
+	defer cancel()
+	why, err := chromedp.Run(ctx, chromedp.Evaluate[string](`(() => {
+		try {
+			return (`+expression+`) ? '' : 'false'
+		} catch (e) {
+			if (e instanceof TypeError) return String(e)
+			throw e
+		}
+	})()`))
+	if lost, ok := errors.AsType[*cdproto.Error](err); ok && lost.Code == betweenDocuments {
+		return lost.Error()
+	}
+	if err != nil {
+		p.t.Fatalf("%s: %v", expression, err)
+	}
+	return why
+}
+
+// betweenDocuments is the code of a browser's error if the page has left its document and the next
+// one is not there yet. It stands for other things too, but not where a script is evaluated.
+const betweenDocuments = -32000
 
 // sees waits until the messages of the room include a text.
 func (p *page) sees(text string) {

@@ -67,15 +67,13 @@ func prepare(t *testing.T, data string, change func(*account.Service)) {
 func (p *page) button(text string) {
 	p.t.Helper()
 	const find = `[...document.querySelectorAll('button, a.secondary, [role=option]')].find((b) => (b.innerText.trim() === %[1]s || b.getAttribute('aria-label') === %[1]s) && !b.disabled)`
-	p.until(`Boolean(`+find+`)`, text)
-	p.text(fmt.Sprintf(find+`.click(), ''`, quote(text)))
+	p.until(`((b) => b && (b.click(), true))(`+find+`)`, text) // in one step: between two it may go
 }
 
 // fill types into a field, in place of what it has.
 func (p *page) fill(id, text string) {
 	p.t.Helper()
-	p.until(`document.getElementById(%s)`, id)
-	p.text(fmt.Sprintf(`document.getElementById(%s).focus(), document.activeElement.select(), ''`, quote(id)))
+	p.until(`((e) => e && (e.focus(), e.select(), document.activeElement === e))(document.getElementById(%s))`, id)
 	p.write(text)
 }
 
