@@ -56,7 +56,7 @@ func (f *fixture) alsoAt(path string) {
 // Connections of different pollers are in the same rooms, and all of them keep
 // the rules.
 func TestConnectionsThatAreNotTCP(t *testing.T) {
-	f := start(t, conn.Config{StallTimeout: 300 * time.Millisecond}, nil, dispatch.Options{})
+	f := start(t, conn.Config{StallTimeout: time.Second}, nil, dispatch.Options{})
 	path := filepath.Join(t.TempDir(), "socket")
 	f.alsoAt(path)
 	ann, bob := f.join("ann"), f.joinOther(path, "bob")
@@ -109,13 +109,22 @@ func TestConnectionsThatAreNotTCP(t *testing.T) {
 	if last == 101+n {
 		t.Fatal("it got everything: it was not deaf")
 	}
-	back := f.dialOther(path)
-	back.say(`{"type":"hello","version":1,"username":"deaf"}`)
-	back.expect("welcome")
-	back.say(`{"type":"join","room":"lobby","after":%d}`, last)
-	back.expect("joined", "head", 101+n)
-	for last++; last <= 101+n; last++ {
-		back.expect("message", "seq", last)
+	for try := 0; last < 101+n; try++ { // on a busy machine it is cut again
+		back := f.dialOther(path)
+		back.say(`{"type":"hello","version":1,"username":"deaf-%d"}`, try)
+		back.expect("welcome")
+		back.say(`{"type":"join","room":"lobby","after":%d}`, last)
+		back.expect("joined", "head", 101+n)
+		for last < 101+n {
+			got, err := back.next()
+			if err != nil || got["reason"] == "slow_consumer" {
+				break
+			}
+			if last++; got["type"] != "message" || fmt.Sprint(got["seq"]) != fmt.Sprint(last) {
+				t.Fatalf("got %v, want message %d", got, last)
+			}
+		}
+		back.conn.Close()
 	}
 
 	// A peer that has ended its output still gets what it is owed; a drain says goodbye to all.

@@ -44,6 +44,9 @@ func TestASlowReaderIsGivenEverything(t *testing.T) {
 	}()
 	for i := range n {
 		ann.expect("ack", "id", i)
+		if i%50 == 0 {
+			ann.say(`{"type":"pong"}`) // also if it has said all before the acks come
+		}
 	}
 	ann.conn.Close()
 	slow := f.hello("slow")
