@@ -6,7 +6,7 @@ import (
 )
 
 // hostile replaces the server, and runs the page's clock a hundred times as fast. The
-// server is hostile from the second connection on.
+// server is hostile once the page has been in a room, however often it took the page to get there.
 const hostile = `(() => {
 	const later = window.setTimeout, now = Date.now, begin = now(), speed = 100
 	window.setTimeout = (f, ms, ...rest) => later(f, (ms ?? 0) / speed, ...rest)
@@ -29,15 +29,15 @@ const hostile = `(() => {
 			if (type === 'pong') window.most = Math.max(window.most, this.bufferedAmount += text.length)
 			later(() => {
 				const welcome = () => this.say({ type: 'welcome', version: 1, session: 's' + this.number, username: 'alice', server: 'x', limits: { username: 32, content: 5000, frame: 65536 }, heartbeat: 30 })
-				if (type === 'hello' && this.number > 1) {
+				if (type === 'hello' && window.turned) {
 					MODE
-				} else if (type === 'hello') welcome()
+				} else if (type === 'hello') this.friendly = true, welcome()
 				else if (type === 'join') this.say({ type: 'joined', room, epoch: 'e', head: 0, members: 1, ref })
 				else if (type === 'history') this.say({ type: 'history', room, messages: [], more: false, ref })
 				else if (type === 'rooms') this.say({ type: 'rooms', rooms: [], more: false, ref })
 				else if (type === 'members') this.say({ type: 'members', room, usernames: ['alice'], more: false, ref })
 				else if (type === 'ping') this.say({ type: 'pong' })
-				if (type === 'members' && this.number === 1) later(() => this.end(), 500)
+				if (type === 'members' && this.friendly) later(() => { window.turned = true; this.end() }, 500)
 			}, 0)
 		}
 	}
