@@ -318,7 +318,7 @@ func serveToy(t *testing.T, config conn.Config) (m *conn.Manager, d *dispatch.Di
 // The third protocol talks, replays, refuses, is pinged and drained, with nothing
 // of the engine changed for it.
 func TestToyProtocol(t *testing.T) {
-	m, _, enter := serveToy(t, conn.Config{Heartbeat: 100 * time.Millisecond, Loops: 2})
+	m, _, enter := serveToy(t, conn.Config{Heartbeat: time.Second, Loops: 2})
 	ann, bob := enter("ann"), enter("bob")
 	ann.expect("HELLO ann")
 	bob.expect("HELLO bob")
