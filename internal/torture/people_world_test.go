@@ -201,7 +201,7 @@ type line struct {
 
 // dial signs in with a secret.
 func (w *world) dial(secret string) (*line, error) {
-	conn, err := net.DialTimeout("tcp", w.address, time.Second)
+	conn, err := net.DialTimeout("tcp", w.address, patience)
 	if err != nil {
 		return nil, err
 	}
