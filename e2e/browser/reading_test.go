@@ -41,7 +41,7 @@ func TestReadingIsNotDisturbed(t *testing.T) {
 	p.sees("n 600")
 	p.text(`document.querySelector('#messages').scrollBy(0, -900), ''`)
 	p.until(`document.querySelector('.jump')`)
-	before := value[position](p, firstVisible)
+	before := value[position](p, `new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(`+firstVisible+`))))`, awaited)
 	s.say("ben", "lobby", numbered("later", 30)...)
 	p.until(`document.querySelector('.jump').innerText.includes('30 new messages')`)
 	p.until(`document.title.startsWith('(30) ')`)

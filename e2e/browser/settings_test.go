@@ -19,8 +19,7 @@ func (p *page) part(name string) {
 		p.button("Settings")
 	}
 	find := `[...document.querySelectorAll('.parts nav button')].find((b) => b.innerText === ` + quote(name) + `)`
-	p.until(find)
-	p.text(find + `.click(), ''`)
+	p.until(`((b) => b && (b.click(), true))(%s)`, raw(find))
 	p.until(`document.querySelector('.parts [aria-current]')?.innerText === %s`, name)
 	p.until(`![...document.querySelectorAll('.part > p.quiet')].some((e) => e.innerText.startsWith('Loading'))`)
 }
