@@ -35,13 +35,17 @@ func Visitor(name Username) Identity {
 	if name.IsZero() {
 		return Identity{}
 	}
-	// One string for all three, for most names: a connection keeps them.
-	id := visitorPrefix + name.key
-	own := Username{name: name.name, key: id[len(visitorPrefix):]}
-	if own.name == own.key {
-		own.name = own.key
+	// One string for all three: a connection keeps them. A name that is not its own key stands behind it.
+	own := ""
+	if name.name != name.key {
+		own = name.name
 	}
-	return Identity{id: id, name: own}
+	whole, end := visitorPrefix+name.key+own, len(visitorPrefix)+len(name.key)
+	key := whole[len(visitorPrefix):end]
+	if own = whole[end:]; own == "" {
+		own = key
+	}
+	return Identity{id: whole[:end], name: Username{name: own, key: key}}
 }
 
 // Account returns the identity of an account. The id must not be empty; the name
