@@ -93,6 +93,7 @@ func (a *Archive) begin(ctx context.Context) error {
 		return errors.Join(explain(a.path, err), a.hold.Release())
 	}
 	a.problems, a.lost = nil, nil
+	a.authors.saved = &salvage{conn: a.conn}
 	a.contents, err = load(ctx, a.conn, a.authors, a.frames, func(err error) error {
 		a.problems = append(a.problems, err)
 		return nil
@@ -111,7 +112,9 @@ func (a *Archive) begin(ctx context.Context) error {
 // end ends the transaction and drops the contents.
 func (a *Archive) end(ctx context.Context) error {
 	a.contents = nil
-	return errors.Join(a.conn.rollback(context.WithoutCancel(ctx)), a.hold.Release())
+	saved := a.authors.saved
+	a.authors.saved = nil
+	return errors.Join(saved.close(), a.conn.rollback(context.WithoutCancel(ctx)), a.hold.Release())
 }
 
 // frames reads the journal. What looks damaged may be half written, so it looks again.
@@ -258,27 +261,33 @@ func (a *Archive) releasing(ctx context.Context) (keys []string, err error) {
 // cannot be read, until either returns an error.
 func (a *Archive) eachDocument(ctx context.Context, visit func(*store.Document) error, damaged func(error) error) error {
 	rows, err := a.conn.QueryContext(ctx, "SELECT key, value, sum FROM documents ORDER BY key")
-	if err != nil {
+	if err != nil && !isDamage(err) {
 		return explain(a.path, err)
 	}
-	defer rows.Close()
-	for rows.Next() {
-		d, err := scanDocument(rows, &a.sum)
-		if err == nil {
-			err = d.Check()
+	last := "" // the documents up to here were visited
+	if err == nil {
+		defer rows.Close()
+		for rows.Next() {
+			d, err := scanDocument(rows, &a.sum)
+			if err == nil {
+				err = d.Check()
+			}
+			if err != nil {
+				err = damaged(err)
+			} else {
+				last = max(last, d.Key)
+				err = visit(&d)
+			}
+			if err != nil {
+				return err
+			}
 		}
-		if err != nil {
-			err = damaged(err)
-		} else {
-			err = visit(&d)
-		}
-		if err != nil {
-			return err
-		}
+		err = closeRows(rows)
 	}
-	if err := closeRows(rows); isDamage(err) {
-		return damaged(err)
-	} else if err != nil {
+	switch {
+	case isDamage(err):
+		return a.authors.saved.documentsAfter(ctx, last, visit, damaged)
+	case err != nil:
 		return explain(a.path, err)
 	}
 	return nil
@@ -287,48 +296,69 @@ func (a *Archive) eachDocument(ctx context.Context, visit func(*store.Document) 
 // front passes on what was cut from a room. Authors are ordered by what does not depend on the
 // database, so that an import exports the same.
 func (a *Archive) front(ctx context.Context, r *room, to store.Receiver) error {
-	rows, err := a.conn.QueryContext(ctx, "SELECT u.id, u.key, u.name, w.messages, w.last, w.cut_messages, w.cut, w.sum, u.sum FROM written w JOIN users u ON u.id = w.user"+
-		" WHERE w.room = ? AND w.cut_messages > 0 ORDER BY u.key", r.id)
+	written, err := a.writtenIn(ctx, r, to.Damaged)
 	if err != nil {
-		return explain(a.path, err)
+		return err
 	}
-	defer rows.Close()
+	slices.SortFunc(written, func(a, b store.FrontAuthor) int { return cmp.Compare(a.Author.ID(), b.Author.ID()) })
 	part, parts := store.Front{Room: r.name, Seq: r.cut, Messages: r.cutMessages}, 0
-	for rows.Next() {
-		of, w := authorIn{room: r.id}, written{}
-		var by author
-		var value, userValue int64
-		if err := rows.Scan(&of.user, &by.key, &by.name, &w.messages, &w.last, &w.cutMessages, &w.cut, &value, &userValue); err != nil {
-			return explain(a.path, err)
+	for some := range slices.Chunk(written, store.MaxFrontAuthors) {
+		part.Written = some
+		if err := to.Front(&part); err != nil {
+			return err
 		}
-		one := store.FrontAuthor{Messages: w.cutMessages}
-		if a.sum.written(of, w) != value || a.sum.user(of.user, by.key, by.name) != userValue {
-			err = errSum
-		} else if one.Author, err = by.identity(); err == nil {
-			part.Written = append(part.Written, one)
-		}
-		if err != nil {
-			if err := to.Damaged(damaged(fmt.Sprintf("the count of user %d in %s", of.user, r.name), err)); err != nil {
-				return err
-			}
-		}
-		if len(part.Written) == store.MaxFrontAuthors {
-			if err := to.Front(&part); err != nil {
-				return err
-			}
-			part.Written = part.Written[:0]
-			parts++
-		}
+		parts++
 	}
-	if err := closeRows(rows); isDamage(err) {
-		return to.Damaged(damaged("the counts of "+r.name.String(), err))
-	} else if err != nil {
-		return explain(a.path, err)
-	}
-	if len(part.Written) > 0 || parts == 0 {
+	if parts == 0 {
 		return to.Front(&part)
 	}
 	return nil
+}
+
+// writtenIn returns who has written what was cut from a room. One of whom too little is left is damage.
+func (a *Archive) writtenIn(ctx context.Context, r *room, bad func(error) error) (found []store.FrontAuthor, _ error) {
+	counts := make(map[int64]uint64)
+	rows, err := a.conn.QueryContext(ctx, "SELECT user, messages, last, cut_messages, cut, sum FROM written WHERE room = ? AND cut_messages > 0", r.id)
+	if err != nil {
+		return nil, explain(a.path, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		of, w := authorIn{room: r.id}, written{}
+		var value int64
+		err := rows.Scan(&of.user, &w.messages, &w.last, &w.cutMessages, &w.cut, &value)
+		if err == nil && a.sum.written(of, w) != value {
+			err = errSum
+		}
+		if err == nil {
+			counts[of.user] = w.cutMessages
+		} else if err := bad(damaged(fmt.Sprintf("the count of user %d in %s", of.user, r.name), err)); err != nil {
+			return nil, err
+		}
+	}
+	if err := closeRows(rows); isDamage(err) {
+		if err := bad(damaged("the counts of "+r.name.String(), err)); err != nil {
+			return nil, err
+		}
+	} else if err != nil {
+		return nil, explain(a.path, err)
+	}
+	for user, messages := range counts {
+		by, err := a.authors.author(ctx, user)
+		if err != nil && !isDamage(err) {
+			return nil, explain(a.path, err)
+		}
+		one := store.FrontAuthor{Messages: messages}
+		if err = cmp.Or(err, by.err); err == nil {
+			one.Author, err = by.identity()
+		}
+		if err == nil {
+			found = append(found, one)
+		} else if err := bad(damaged(fmt.Sprintf("the author of a count, user %d in %s", user, r.name), err)); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
 }
 
 // identity returns the author of a row of users.
@@ -394,7 +424,16 @@ func (a *Archive) eachOf(ctx context.Context, r *room, visit func(*store.Entry) 
 			}
 			continue
 		}
-		if err := damaged(&store.DamagedError{Room: r.name, Seq: bad, Err: damage}); err != nil {
+		found, err := a.savedEntry(ctx, r, bad, damage)
+		if err != nil {
+			return explain(a.path, err)
+		}
+		if found != nil {
+			err = now(found)
+		} else {
+			err = damaged(&store.DamagedError{Room: r.name, Seq: bad, Err: damage})
+		}
+		if err != nil {
 			return err
 		}
 		next = bad + 1
@@ -412,6 +451,14 @@ func (a *Archive) eachOf(ctx context.Context, r *room, visit func(*store.Entry) 
 		}
 	}
 	return nil
+}
+
+// savedEntry returns an entry that SQLite cannot reach because the page above it is damaged, nil if there is none.
+func (a *Archive) savedEntry(ctx context.Context, r *room, seq uint64, damage error) (*store.Entry, error) {
+	if !isDamage(damage) {
+		return nil, nil
+	}
+	return a.authors.saved.entry(ctx, a.authors, r.place(seq))
 }
 
 // nextOf returns the seq of the next merged entry of a room from one on, or last+1. Where the
