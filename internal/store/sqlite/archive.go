@@ -121,7 +121,9 @@ func (a *Archive) end(ctx context.Context) error {
 func (a *Archive) frames(p progressRow) (found []journal.Frame, err error) {
 	for look := range walLooks {
 		last := err
-		found, err = framesIn(journalOf(a.path))(p)
+		if found, err = framesIn(journalOf(a.path))(p); err == nil {
+			err = a.behind(p)
+		}
 		switch {
 		case !errors.Is(err, store.ErrDamaged):
 			return found, err
@@ -132,6 +134,29 @@ func (a *Archive) frames(p progressRow) (found []journal.Frame, err error) {
 	}
 	a.lost = err
 	return found, err
+}
+
+// behind returns an errBatch if the database is older than its journal, as a start would refuse it. A server may have
+// written both since this transaction began, so a database that is newer by now is not meant.
+func (a *Archive) behind(p progressRow) error {
+	found, err := journal.Read(journalOf(a.path), p.Mark)
+	if err != nil {
+		return nil // the caller has just read it: a server has changed it
+	}
+	if _, err := complete(a.path, p.batch, found); err == nil {
+		return nil
+	}
+	ctx := context.Background()
+	c, err := connect(ctx, a.path, "ro", []pragma{{"busy_timeout", busyMillis}})
+	if err != nil {
+		return explain(a.path, err)
+	}
+	now, err := scanProgress(c.QueryRowContext(ctx, progressQuery), new(summer))
+	if err = errors.Join(err, c.close()); err != nil {
+		return explain(a.path, err)
+	}
+	_, err = complete(a.path, max(p.batch, now.batch), found) // these were read before
+	return err
 }
 
 // Rooms implements store.Archive.

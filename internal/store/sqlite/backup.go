@@ -195,7 +195,7 @@ func finish(ctx context.Context, c *conn, read frames, lost *error) error {
 	}
 	contents, err := load(ctx, c, authors, read, func(err error) error {
 		switch {
-		case lost != nil && errors.Is(err, journal.ErrDamaged):
+		case lost != nil && (errors.Is(err, journal.ErrDamaged) || errors.Is(err, errBatch)):
 			*lost = err
 			return nil
 		case lost != nil && *lost != nil && errors.Is(err, errGap):
