@@ -71,11 +71,11 @@ func openArchive(ctx context.Context, path string) (*Archive, error) {
 	}
 	c, err := connect(ctx, path, "ro", []pragma{{"busy_timeout", busyMillis}, {"temp_store", "2"}})
 	if err != nil {
-		return nil, explain(path, err)
+		return nil, explainRead(path, err)
 	}
 	authors, err := c.newAuthors(ctx)
 	if err != nil {
-		return nil, errors.Join(explain(path, err), c.close())
+		return nil, errors.Join(explainRead(path, err), c.close())
 	}
 	return &Archive{path: path, conn: c, authors: authors, pause: walPause}, nil
 }
@@ -90,7 +90,7 @@ func (a *Archive) begin(ctx context.Context) error {
 		return err
 	}
 	if err := a.conn.exec(ctx, "BEGIN"); err != nil {
-		return errors.Join(explain(a.path, err), a.hold.Release())
+		return errors.Join(explainRead(a.path, err), a.hold.Release())
 	}
 	a.problems, a.lost = nil, nil
 	a.authors.saved = &salvage{conn: a.conn}
@@ -99,7 +99,7 @@ func (a *Archive) begin(ctx context.Context) error {
 		return nil
 	})
 	if err != nil {
-		return errors.Join(explain(a.path, err), a.end(ctx))
+		return errors.Join(explainRead(a.path, err), a.end(ctx))
 	}
 	if a.hold == nil && !a.progress.Closed {
 		if _, err := os.Stat(journalOf(a.path)); err == nil { // a server has just begun it
@@ -149,11 +149,11 @@ func (a *Archive) behind(p progressRow) error {
 	ctx := context.Background()
 	c, err := connect(ctx, a.path, "ro", []pragma{{"busy_timeout", busyMillis}})
 	if err != nil {
-		return explain(a.path, err)
+		return explainRead(a.path, err)
 	}
 	now, err := scanProgress(c.QueryRowContext(ctx, progressQuery), new(summer))
 	if err = errors.Join(err, c.close()); err != nil {
-		return explain(a.path, err)
+		return explainRead(a.path, err)
 	}
 	_, err = complete(a.path, max(p.batch, now.batch), found) // these were read before
 	return err
@@ -269,7 +269,7 @@ func (a *Archive) releasing(ctx context.Context) (keys []string, err error) {
 			if !has && e.Target <= a.merged[r.id] {
 				n, err := a.conn.number(ctx, fmt.Sprintf("SELECT count(*) FROM entries WHERE place = %d AND files IS NOT NULL", r.place(e.Target)))
 				if err != nil && !isDamage(err) { // the export reports damage
-					return nil, explain(a.path, err)
+					return nil, explainRead(a.path, err)
 				}
 				has = n > 0
 			}
@@ -287,7 +287,7 @@ func (a *Archive) releasing(ctx context.Context) (keys []string, err error) {
 func (a *Archive) eachDocument(ctx context.Context, visit func(*store.Document) error, damaged func(error) error) error {
 	rows, err := a.conn.QueryContext(ctx, "SELECT key, value, sum FROM documents ORDER BY key")
 	if err != nil && !isDamage(err) {
-		return explain(a.path, err)
+		return explainRead(a.path, err)
 	}
 	last := "" // the documents up to here were visited
 	if err == nil {
@@ -313,7 +313,7 @@ func (a *Archive) eachDocument(ctx context.Context, visit func(*store.Document) 
 	case isDamage(err):
 		return a.authors.saved.documentsAfter(ctx, last, visit, damaged)
 	case err != nil:
-		return explain(a.path, err)
+		return explainRead(a.path, err)
 	}
 	return nil
 }
@@ -345,7 +345,7 @@ func (a *Archive) writtenIn(ctx context.Context, r *room, bad func(error) error)
 	counts := make(map[int64]uint64)
 	rows, err := a.conn.QueryContext(ctx, "SELECT user, messages, last, cut_messages, cut, sum FROM written WHERE room = ? AND cut_messages > 0", r.id)
 	if err != nil {
-		return nil, explain(a.path, err)
+		return nil, explainRead(a.path, err)
 	}
 	defer rows.Close()
 	for rows.Next() {
@@ -366,12 +366,12 @@ func (a *Archive) writtenIn(ctx context.Context, r *room, bad func(error) error)
 			return nil, err
 		}
 	} else if err != nil {
-		return nil, explain(a.path, err)
+		return nil, explainRead(a.path, err)
 	}
 	for user, messages := range counts {
 		by, err := a.authors.author(ctx, user)
 		if err != nil && !isDamage(err) {
-			return nil, explain(a.path, err)
+			return nil, explainRead(a.path, err)
 		}
 		one := store.FrontAuthor{Messages: messages}
 		if err = cmp.Or(err, by.err); err == nil {
@@ -436,7 +436,7 @@ func (a *Archive) eachOf(ctx context.Context, r *room, visit func(*store.Entry) 
 		case visited != nil:
 			return visited
 		case err != nil:
-			return explain(a.path, err)
+			return explainRead(a.path, err)
 		case damage == nil:
 			next = last + 1
 			continue
@@ -451,7 +451,7 @@ func (a *Archive) eachOf(ctx context.Context, r *room, visit func(*store.Entry) 
 		}
 		found, err := a.savedEntry(ctx, r, bad, damage)
 		if err != nil {
-			return explain(a.path, err)
+			return explainRead(a.path, err)
 		}
 		if found != nil {
 			err = now(found)
@@ -494,7 +494,7 @@ func (a *Archive) nextOf(ctx context.Context, r *room, from, last uint64) (uint6
 	case isDamage(err):
 		return from + 1, nil
 	case err != nil:
-		return 0, explain(a.path, err)
+		return 0, explainRead(a.path, err)
 	}
 	return max(uint64(next), from+1), nil
 }
