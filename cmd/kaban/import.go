@@ -96,6 +96,9 @@ func (c *importCommand) importFrom(ctx context.Context, in io.Reader, name strin
 			imported += " and " + display.Count(i.documents, "document")
 		}
 		fmt.Fprintf(std.err, "kaban: %s imported, %s there already\n", imported, display.Count(i.known, "was", "were"))
+		if i.files > 0 && c.Files == "" {
+			fmt.Fprintf(std.err, "kaban: the messages have %s, which %s not imported; \"kaban import --files DIR\" takes those that \"kaban export --files DIR\" copied, also afterwards\n", display.Count(i.files, "file"), display.Noun(i.files, "is", "are"))
+		}
 		if gaps.lost > 0 {
 			fmt.Fprintf(std.err, "kaban: %s that the export lacks: void, their numbers stay taken and show nothing\n", counted(int(gaps.lost), "entry", "entries"))
 		}
@@ -142,6 +145,7 @@ type importer struct {
 	bytes   int // of the documents
 
 	messages, documents, known uint64
+	files                      int // of the messages
 }
 
 // begin has a room begin where its log was cut. What comes before in the export is imported
@@ -187,6 +191,7 @@ func (i *importer) add(ctx context.Context, line export.Line) error {
 	if account, _ := kaban.AuthorOf(line.Record.Author.ID()); i.gaps.fill && account != "" {
 		i.names[account] = line.Record.Author.Name().String()
 	}
+	i.files += len(line.Record.Files.List())
 	i.records = append(i.records, *line.Record)
 	return nil
 }

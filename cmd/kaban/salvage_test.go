@@ -2,7 +2,10 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -166,4 +169,55 @@ func TestACheckNamesWhatIsMissing(t *testing.T) {
 	to := filepath.Join(t.TempDir(), "data")
 	wantRun(t, exitDone, nil, "import", "--data", to, "--fill-gaps", gapped(t, 3, 4))
 	wantRun(t, exitDone, []string{"complete, but for 2 entries lost before and void since an import", "3 messages in 1 room"}, "check", "--data", to)
+}
+
+// An export and an import without --files say what they do not carry.
+func TestExportAndImportNameFilesLeftBehind(t *testing.T) {
+	dir, to, lines := t.TempDir(), t.TempDir(), filepath.Join(t.TempDir(), "lines")
+	s, err := openImporter(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := storetest.Draft(t, "lobby", "ann", "m", "look")
+	d.Files = storetest.Files(t, "a.png", "b.png")
+	if _, err := s.Import(t.Context(), []store.Record{{Draft: d, Seq: 1, Time: 1}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var out, complaints bytes.Buffer
+	run([]string{"export", "--data", dir}, streams{in: strings.NewReader(""), out: &out, err: &complaints})
+	if want := `the messages have 2 files, which are not in an export; "kaban export --files DIR"`; !strings.Contains(complaints.String(), want) {
+		t.Errorf("the export says %q, want %q", &complaints, want)
+	}
+	if err := os.WriteFile(lines, out.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	wantRun(t, exitDone, []string{`the messages have 2 files, which are not imported; "kaban import --files DIR"`}, "import", "--data", to, lines)
+}
+
+// An error of a download names the file that was meant, and not a draft.
+func TestSaveFileNamesTheFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "nowhere", "cat.png")
+	err := saveFile(path, false, func(io.Writer) error { return nil })
+	if err == nil || !strings.Contains(err.Error(), path+" cannot be written") || strings.Contains(err.Error(), ".part") || !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Who signs in is not guessed where nothing says it.
+func TestLoginNameIsNotGuessed(t *testing.T) {
+	t.Setenv("USER", "")
+	t.Setenv("LOGNAME", "")
+	if name := loginName(); name != "" {
+		t.Errorf("the login name is %q", name)
+	}
+	c := loginCommand{}
+	if _, _, err := c.byPassword(t.Context(), "tcp://127.0.0.1:1", streams{}); err == nil || !strings.Contains(err.Error(), "--username NAME") {
+		t.Errorf("got %v", err)
+	}
+	if names := ownNames(); names[0] != "guest" {
+		t.Errorf("a visitor is %q", names)
+	}
 }
