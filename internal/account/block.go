@@ -50,7 +50,7 @@ func (s *Service) block(ctx context.Context, by Actor, username string, want boo
 		case err != nil && !errors.Is(err, people.ErrNotFound):
 			return err
 		case (err == nil) == want:
-			return nil
+			return errUnchanged
 		}
 		if err := do(c, self, a.ID); err != nil {
 			return err
