@@ -70,11 +70,11 @@ func spin(bar *progressbar.ProgressBar, work func() error) error {
 	return err
 }
 
-// totals counts the messages, rooms and documents of a report.
+// totals counts the messages, rooms and documents of a report, without what was lost before.
 func totals(report *store.Report) string {
 	var messages uint64
 	for _, r := range report.Rooms {
-		messages += r.Entries
+		messages += r.Entries - min(r.Lost, r.Entries)
 	}
 	return fmt.Sprintf("%s in %s and %s", display.Count(messages, "message"), display.Count(len(report.Rooms), "room"), display.Count(report.Documents, "document"))
 }
@@ -346,6 +346,9 @@ func (c *checkCommand) Run(std streams) (err error) {
 	}
 	for _, r := range report.Rooms {
 		state := "complete"
+		if r.Lost > 0 {
+			state = fmt.Sprintf("complete, but for %s lost before and void since an import", counted(int(r.Lost), "entry", "entries"))
+		}
 		if r.Trouble != "" {
 			state = "DAMAGED: " + r.Trouble
 		}
@@ -355,7 +358,10 @@ func (c *checkCommand) Run(std streams) (err error) {
 		fmt.Fprintln(std.err, "kaban:", p)
 	}
 	if report.Err() != nil {
-		return fmt.Errorf("%s is damaged; stop the server and restore a backup with \"kaban restore\", or save the readable part with \"kaban export\"", c.Data)
+		return fmt.Errorf("%s is damaged; stop the server and restore a backup with \"kaban restore\", or save the readable part with \"kaban export\" and \"kaban import --fill-gaps\"", c.Data)
+	}
+	if err := c.checkReferences(ctx, archive, std); err != nil {
+		return err
 	}
 	for _, p := range broken {
 		fmt.Fprintln(std.err, "kaban: search index:", display.Line(p))

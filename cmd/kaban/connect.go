@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -230,18 +231,22 @@ func unreachable(addr string, err error) error {
 // ownNames returns the login name, and variants in case it is taken. POSIX has it in
 // LOGNAME, most systems in USER as well.
 func ownNames() []string {
-	login := "guest"
-	for _, variable := range []string{"USER", "LOGNAME"} {
-		if u, err := kaban.ParseUsername(os.Getenv(variable)); err == nil && len(u.String()) <= kaban.MaxUsername-5 {
-			login = u.String()
-			break
-		}
-	}
+	login := cmp.Or(loginName(), "guest")
 	names := []string{login}
 	for i := 2; i <= 9; i++ {
 		names = append(names, fmt.Sprintf("%s-%d", login, i))
 	}
 	return append(names, login+"-"+randomName())
+}
+
+// loginName returns the login name; "" if it is not known, or too long for the variants.
+func loginName() string {
+	for _, variable := range []string{"USER", "LOGNAME"} {
+		if u, err := kaban.ParseUsername(os.Getenv(variable)); err == nil && len(u.String()) <= kaban.MaxUsername-5 {
+			return u.String()
+		}
+	}
+	return ""
 }
 
 // randomName returns a short random word.

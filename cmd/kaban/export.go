@@ -84,6 +84,7 @@ func (c *exportCommand) write(ctx context.Context, archive store.Archive, only [
 	out := bufio.NewWriterSize(std.out, 1<<20)
 	var line []byte
 	var damaged uint64
+	files := 0
 	write := func() error {
 		if _, err := out.WriteString(display.JSON(string(line))); err != nil {
 			return fmt.Errorf("standard output: %w", err)
@@ -127,6 +128,7 @@ func (c *exportCommand) write(ctx context.Context, archive store.Archive, only [
 			if person != nil && !person.Wrote(r) {
 				return nil
 			}
+			files += len(r.Files.List())
 			if line, err = export.Append(line[:0], r); err != nil {
 				return err
 			}
@@ -144,6 +146,10 @@ func (c *exportCommand) write(ctx context.Context, archive store.Archive, only [
 	}
 	if err := out.Flush(); err != nil {
 		return fmt.Errorf("standard output: %w", err)
+	}
+	if files > 0 && c.Files == "" {
+		bar.Finish()
+		fmt.Fprintf(std.err, "kaban: the messages have %s, which %s not in an export; \"kaban export --files DIR\" copies the files, too\n", display.Count(files, "file"), display.Noun(files, "is", "are"))
 	}
 	if damaged > 0 {
 		return fmt.Errorf("%s has %s; everything else is exported", c.Data, display.Count(damaged, "damaged place"))

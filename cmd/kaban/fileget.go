@@ -77,6 +77,9 @@ func saveFile(path string, force bool, write func(io.Writer) error) error {
 		return err
 	}
 	draft, err := os.CreateTemp(filepath.Dir(path), ".kaban-*.part")
+	if bad, ok := errors.AsType[*fs.PathError](err); ok { // it names the draft, which says nothing to people
+		return fmt.Errorf("%s cannot be written: %w; --output names another file", display.Line(path), bad.Err)
+	}
 	if err != nil {
 		return err
 	}

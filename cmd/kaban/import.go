@@ -6,11 +6,15 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
+	"time"
 
 	"github.com/schollz/progressbar/v3"
 
+	"kaban"
 	"kaban/internal/display"
 	"kaban/internal/export"
+	"kaban/internal/people"
 	"kaban/internal/store"
 )
 
@@ -24,7 +28,7 @@ type importCommand struct {
 	dataFlags
 	placeFlags
 	Files string `placeholder:"DIR" help:"The directory to which \"kaban export --files\" copied the files, to be copied, too."`
-	Fill  bool   `name:"fill-gaps" help:"Import a file that lacks entries, such as an export of a damaged database: their numbers stay taken, and show nothing."`
+	Fill  bool   `name:"fill-gaps" help:"Import a file that lacks entries or documents, such as an export of a damaged database: numbers of messages stay taken, and show nothing; accounts and rooms are made anew as far as the rest says what they were."`
 	File  string `arg:"" optional:"" help:"A file that \"kaban export\" wrote. Default: standard input."`
 }
 
@@ -84,7 +88,7 @@ func (c *importCommand) importFrom(ctx context.Context, in io.Reader, name strin
 	if err != nil {
 		return err
 	}
-	i := importer{target: target, name: name, gaps: gaps}
+	i := importer{target: target, name: name, gaps: gaps, names: make(map[string]string)}
 	defer func() {
 		bar.Finish()
 		imported := display.Count(i.messages-min(gaps.lost, i.messages), "message") // what stands in is new, or the gap is none
@@ -92,6 +96,9 @@ func (c *importCommand) importFrom(ctx context.Context, in io.Reader, name strin
 			imported += " and " + display.Count(i.documents, "document")
 		}
 		fmt.Fprintf(std.err, "kaban: %s imported, %s there already\n", imported, display.Count(i.known, "was", "were"))
+		if i.files > 0 && c.Files == "" {
+			fmt.Fprintf(std.err, "kaban: the messages have %s, which %s not imported; \"kaban import --files DIR\" takes those that \"kaban export --files DIR\" copied, also afterwards\n", display.Count(i.files, "file"), display.Noun(i.files, "is", "are"))
+		}
 		if gaps.lost > 0 {
 			fmt.Fprintf(std.err, "kaban: %s that the export lacks: void, their numbers stay taken and show nothing\n", counted(int(gaps.lost), "entry", "entries"))
 		}
@@ -99,7 +106,7 @@ func (c *importCommand) importFrom(ctx context.Context, in io.Reader, name strin
 	for {
 		line, err := lines.Read()
 		if errors.Is(err, io.EOF) {
-			return i.flush(ctx)
+			return i.end(ctx, std)
 		}
 		if err != nil {
 			return errors.Join(i.flush(ctx), fmt.Errorf("%s, line %d: %w", name, lines.Number(), err))
@@ -130,6 +137,7 @@ type importer struct {
 	target store.Importer
 	name   string // of the source
 	gaps   *filler
+	names  map[string]string // by which accounts wrote last, by id, to fill gaps
 
 	// The batch.
 	records []store.Record
@@ -137,6 +145,7 @@ type importer struct {
 	bytes   int // of the documents
 
 	messages, documents, known uint64
+	files                      int // of the messages
 }
 
 // begin has a room begin where its log was cut. What comes before in the export is imported
@@ -179,8 +188,76 @@ func (i *importer) add(ctx context.Context, line export.Line) error {
 	if err := i.gaps.settle(ctx, line.Record); err != nil {
 		return err
 	}
+	if account, _ := kaban.AuthorOf(line.Record.Author.ID()); i.gaps.fill && account != "" {
+		i.names[account] = line.Record.Author.Name().String()
+	}
+	i.files += len(line.Record.Files.List())
 	i.records = append(i.records, *line.Record)
 	return nil
+}
+
+// end imports the rest, and makes good what documents refer to and the export lacks, or says that it is missing.
+func (i *importer) end(ctx context.Context, std streams) error {
+	if err := i.flush(ctx); err != nil || i.documents == 0 && !i.gaps.fill {
+		return err
+	}
+	if !i.gaps.fill {
+		return i.warn(ctx, std)
+	}
+	var done people.Repaired
+	err := i.target.Update(ctx, func(tx store.Tx) (err error) {
+		done, err = people.Repair(tx, i.names, time.Now().UnixMilli())
+		return err
+	})
+	if err != nil {
+		return i.explain(fmt.Errorf("make good what is missing: %w", err))
+	}
+	for _, line := range repairReport(&done) {
+		fmt.Fprintln(std.err, "kaban:", display.Line(line))
+	}
+	return nil
+}
+
+// warn says that documents refer to what is missing, which a second import may bring.
+func (i *importer) warn(ctx context.Context, std streams) error {
+	return i.target.View(ctx, func(tx store.Tx) error {
+		faults, err := people.Faults(tx)
+		if len(faults) > 0 {
+			fmt.Fprintf(std.err, "kaban: warning: %s refer to what %s lacks, such as: %s; if it is lost for good, import again with --fill-gaps\n",
+				display.Count(len(faults), "document"), i.name, display.Line(faults[0].Error()))
+		}
+		return err
+	})
+}
+
+// repairReport says what was made good, in lines.
+func repairReport(done *people.Repaired) (lines []string) {
+	if len(done.Accounts) > 0 {
+		lines = append(lines, fmt.Sprintf("%s lost, and made anew with name, role, password and memberships: %s; their profiles are lost", display.Count(len(done.Accounts), "account was", "accounts were"), some(done.Accounts)))
+	}
+	if len(done.Suspended) > 0 {
+		lines = append(lines, fmt.Sprintf("%s lost with what it may do, and made anew but suspended: %s; \"kaban user restore NAME\" lets a person in again, as a member", display.Count(len(done.Suspended), "account was", "accounts were"), some(done.Suspended)))
+	}
+	if len(done.Rooms) > 0 {
+		lines = append(lines, fmt.Sprintf("%s lost, and made anew with members and messages, as private rooms: %s; their settings are lost", display.Count(len(done.Rooms), "room was", "rooms were"), some(done.Rooms)))
+	}
+	if len(done.Lost) > 0 {
+		lines = append(lines, fmt.Sprintf("%s lost for good, with what belonged to them: %s", display.Count(len(done.Lost), "account is", "accounts are"), some(done.Lost)))
+	}
+	if done.Left+done.Indexed > 0 {
+		lines = append(lines, fmt.Sprintf("%s left out because of what is missing, and %s can be found again", display.Count(done.Left, "document was", "documents were"), display.Count(done.Indexed, "document")))
+	}
+	return lines
+}
+
+// maxNamed bounds the names in a line.
+const maxNamed = 50
+
+func some(names []string) string {
+	if len(names) > maxNamed {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:maxNamed], ", "), len(names)-maxNamed)
+	}
+	return strings.Join(names, ", ")
 }
 
 func (i *importer) isFull() bool {

@@ -155,7 +155,10 @@ func (f *serverFlags) dial(ctx context.Context, server string, options client.Op
 // byPassword returns the token of a new device, and the address of the page where it is
 // revoked if the server says it.
 func (c *loginCommand) byPassword(ctx context.Context, server string, std streams) (token wire.Secret, web string, err error) {
-	username := cmp.Or(c.Username, ownNames()[0])
+	username := cmp.Or(c.Username, loginName())
+	if username == "" {
+		return "", "", usagef("your login name is not known here (USER is not set): name the account with --username NAME")
+	}
 	if _, err := kaban.ParseUsername(username); err != nil {
 		return "", "", usagef("--username: %w", err)
 	}

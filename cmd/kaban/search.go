@@ -104,6 +104,9 @@ func (c *searchCommand) explainNothing(ctx context.Context, session *client.Clie
 		return
 	}
 	n.printf("nothing found; a message of the last few seconds may not be indexed yet: try again in a moment")
+	for _, name := range search.Unknown(strings.Join(c.Query, " ")) {
+		n.printf("%s: is no filter, so it was looked for as text; filters are %s", name, search.Operators())
+	}
 	for _, room := range query.In {
 		_, err := session.History(ctx, room.String(), client.HistoryQuery{Limit: 1})
 		if refused, ok := errors.AsType[*client.Error](err); ok && refused.Code == wire.CodeNotFound {

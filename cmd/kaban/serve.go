@@ -273,7 +273,7 @@ func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*e
 	}
 	state := &serverState{
 		command: c, kept: kept, shared: shared, run: run, endpoints: endpoints, clients: clients,
-		rate: newRate(func() int64 { return sent(shared.rooms.Counts()) }), started: time.Now(),
+		rate: newRate(stored(dispatcher)), started: time.Now(),
 	}
 	serving.Go(func() { state.rate.sample(ctx) })
 	serving.Go(func() { watchData(ctx, c.Data, kept, abandon(kept, failed)) })

@@ -9,8 +9,8 @@ import (
 	"sync"
 	"time"
 
-	service "kaban/internal/chat" // chat is a command here
 	"kaban/internal/disk"
+	"kaban/internal/dispatch"
 	"kaban/internal/store"
 )
 
@@ -52,7 +52,8 @@ type connectionReport struct {
 	Streams    int `json:"streams"` // of events
 }
 
-// messageReport has what clients have sent. Repeated messages count again.
+// messageReport has what was stored: messages, edits, reactions and changes of rooms. What clients repeat, and what is
+// refused, does not count.
 type messageReport struct {
 	PerSecond float64 `json:"per_second"` // over the last seconds
 	PerMinute int64   `json:"per_minute"` // in the last minute
@@ -227,8 +228,10 @@ const (
 	rateDigits = 10 // parts of a message a second
 )
 
-// sent returns how many messages clients have sent.
-func sent(n service.Counts) int64 { return n.Sends + n.Posts }
+// stored returns how many messages were stored, as the metric kaban_messages_total counts them.
+func stored(d *dispatch.Dispatcher) func() int64 {
+	return func() int64 { return int64(d.Stats().Messages) }
+}
 
 // rate measures how fast a counter grows.
 type rate struct {

@@ -394,9 +394,23 @@ func TestBlocksAndLinks(t *testing.T) {
 		t.Error("the block is not one-sided")
 	}
 	w.must(w.Unblock(w.ctx, bob, "alice"))
+	w.must(w.Unblock(w.ctx, bob, "alice"))
 	if blocked(bob, alice) {
 		t.Error("the block stays")
 	}
+	w.must(w.documents.View(w.ctx, func(tx store.Tx) error {
+		rows, _, err := people.Audits.Since(tx, 0, nil, 100)
+		n := 0
+		for _, row := range rows {
+			if strings.Contains(row.Action, "block") {
+				n++
+			}
+		}
+		if n != 2 {
+			t.Errorf("a block and its end, twice each, are %d rows of the audit, want 2", n)
+		}
+		return err
+	}))
 	wantCode(t, "a member links", w.LinkVisitor(w.ctx, bob, "oldbob", "bob", nil), "forbidden")
 	var changed []string
 	w.options.OnChanged = func(account string) { changed = append(changed, account) }

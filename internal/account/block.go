@@ -2,6 +2,7 @@ package account
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"kaban"
@@ -15,7 +16,7 @@ const maxBlocks = 1000
 // Block keeps direct messages and rings of somebody from the actor. Blocking somebody
 // again changes nothing.
 func (s *Service) Block(ctx context.Context, by Actor, username string) error {
-	return s.block(ctx, by, username, func(c *change, self, other string) error {
+	return s.block(ctx, by, username, true, func(c *change, self, other string) error {
 		blocks, _, err := people.Blocks.List(c.Tx, []string{self}, nil, maxBlocks)
 		if err != nil {
 			return err
@@ -27,14 +28,15 @@ func (s *Service) Block(ctx context.Context, by Actor, username string) error {
 	}, people.AuditBlockAdd)
 }
 
-// Unblock undoes Block.
+// Unblock undoes Block. Without one it changes nothing.
 func (s *Service) Unblock(ctx context.Context, by Actor, username string) error {
-	return s.block(ctx, by, username, func(c *change, self, other string) error {
+	return s.block(ctx, by, username, false, func(c *change, self, other string) error {
 		return people.Blocks.Delete(c.Tx, self, other)
 	}, people.AuditBlockRemove)
 }
 
-func (s *Service) block(ctx context.Context, by Actor, username string, do func(c *change, self, other string) error, row people.AuditAction) error {
+// block changes whether the actor blocks somebody, unless it is so already.
+func (s *Service) block(ctx context.Context, by Actor, username string, want bool, do func(c *change, self, other string) error, row people.AuditAction) error {
 	return s.update(ctx, by, func(c *change) error {
 		a, err := c.target(access.Block, username, 0)
 		if err != nil {
@@ -43,7 +45,14 @@ func (s *Service) block(ctx context.Context, by Actor, username string, do func(
 		if by.Operator {
 			return &RefusedError{access.Block, access.Forbidden}
 		}
-		if err := do(c, c.by.Principal.Account.ID, a.ID); err != nil {
+		self := c.by.Principal.Account.ID
+		switch _, err := people.Blocks.Get(c.Tx, self, a.ID); {
+		case err != nil && !errors.Is(err, people.ErrNotFound):
+			return err
+		case (err == nil) == want:
+			return errUnchanged
+		}
+		if err := do(c, self, a.ID); err != nil {
 			return err
 		}
 		return c.audit(row, "", "") // nobody else sees whom somebody blocks

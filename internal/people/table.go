@@ -227,20 +227,44 @@ func (t *Table[T]) find(tx store.Tx, index string, key ...string) (T, error) {
 
 // listBy is List over the entries of an index: prefix and after are parts of its
 // keys, and those of an index that is not unique end with store.Key of the value's
-// key.
+// key. An entry whose value is missing, as where documents were lost, is passed over.
 func (t *Table[T]) listBy(tx store.Tx, index string, prefix, after []string, limit int) (values []T, more bool, err error) {
-	found, more, err := scan(tx, t.entry(index, prefix), t.entry(index, after), len(after) > 0, limit)
-	if err != nil {
-		return nil, false, err
+	from, to := store.KeysUnder(t.entry(index, prefix))
+	if len(after) > 0 {
+		from = max(from, t.entry(index, after)+"\x00")
 	}
-	keys := make([][]string, len(found))
-	for i, d := range found {
-		keys[i] = store.KeyParts(string(d.Value))
+	for {
+		found, err := tx.Scan(from, to, limit+1-len(values))
+		if err != nil {
+			return nil, false, err
+		}
+		keys := make([]string, len(found))
+		for i, d := range found {
+			keys[i] = t.document(store.KeyParts(string(d.Value)))
+		}
+		there, err := tx.GetAll(keys)
+		if err != nil {
+			return nil, false, err
+		}
+		full := len(found) == limit+1-len(values)
+		for _, data := range there {
+			if data == nil {
+				continue
+			}
+			if len(values) == limit {
+				return values, true, nil
+			}
+			v, err := t.decode(data)
+			if err != nil {
+				return nil, false, err
+			}
+			values = append(values, v)
+		}
+		if !full {
+			return values, false, nil
+		}
+		from = found[len(found)-1].Key + "\x00"
 	}
-	if values, err = t.getAll(tx, keys); err != nil {
-		return nil, false, fmt.Errorf("%w: index %s of %s: %w", store.ErrDamaged, index, t.name, err)
-	}
-	return values, more, nil
 }
 
 // scan returns the documents under a key, and whether there are more than limit.

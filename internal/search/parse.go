@@ -225,6 +225,25 @@ func cutColon(word string) (name, value string, ok bool) {
 
 var operators = []string{"from", "in", "has", "mentions", "is", "before", "after", "on"}
 
+// Unknown returns the names before a colon in a query that are no operators, such as "foo" in foo:bar, and so are
+// looked for as text. Names of addresses, such as https, are none.
+func Unknown(query string) (names []string) {
+	p := parser{query: query}
+	for {
+		next, err := p.next()
+		if err != nil || next == nil {
+			return names
+		}
+		name, value, ok := cutColon(strings.TrimLeftFunc(query[next.at:next.end], isMinus))
+		if ok && next.operator == "" && !strings.HasPrefix(value, "//") && value != "" {
+			names = append(names, name)
+		}
+	}
+}
+
+// Operators returns the names of the operators, for people.
+func Operators() string { return strings.Join(operators, ":, ") + ":" }
+
 // misspelled returns the operator that differs from a name by one letter more, less or
 // other, or by two that are swapped. Short operators are too similar to other words.
 func misspelled(name string) string {

@@ -349,3 +349,13 @@ func BenchmarkMatches(b *testing.B) {
 		})
 	}
 }
+
+func TestUnknownOperators(t *testing.T) {
+	for query, want := range map[string]string{
+		"foo:bar tea": "foo", "-foo:bar x": "foo", "from:ann in:lobby": "", "https://example.org": "", `"foo:bar"`: "", "12:30 a:b Zürich:x": "a", "foo: x": "",
+	} {
+		if got := strings.Join(Unknown(query), " "); got != want {
+			t.Errorf("%q has the unknown operators %q, want %q", query, got, want)
+		}
+	}
+}

@@ -40,9 +40,13 @@ func refusalEvent(s *chat.Subscription, r *chat.Receipt) wire.Event {
 // fullEvent says that there is no room for another client.
 func (s *Server) fullEvent(retry time.Duration) *wire.Event {
 	most := s.manager.Config().MaxClients
+	clients := "clients"
+	if most == 1 {
+		clients = "client"
+	}
 	return &wire.Event{
 		Type: wire.TypeError, Code: wire.CodeServerFull, RetryAfter: retry, Max: most,
-		Text: fmt.Sprintf("the server is full: it takes %d clients at a time; try again later", most),
+		Text: fmt.Sprintf("the server is full: it takes %d %s at a time; try again later", most, clients),
 	}
 }
 

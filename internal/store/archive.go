@@ -42,6 +42,7 @@ const MaxFrontAuthors = 1000
 type Health struct {
 	Room    Room
 	Entries uint64 // the entries found
+	Lost    uint64 // of them, those that stand in for entries that were lost (kaban.KindLost)
 	Trouble string // "" if the room is sound
 }
 
@@ -78,7 +79,8 @@ type Receiver struct {
 	Front  func(*Front) error
 	Record func(*Record) error
 	// Damaged gets the damage instead of damaged data: as a *DamagedError if it is an
-	// entry, as a *DocumentError if it is a document.
+	// entry, as a *DocumentError if it is a document, and otherwise as an ErrDamaged that names what is
+	// lost. Damage costs what it is in, and nothing beside it.
 	Damaged func(error) error
 }
 

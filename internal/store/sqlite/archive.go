@@ -71,11 +71,11 @@ func openArchive(ctx context.Context, path string) (*Archive, error) {
 	}
 	c, err := connect(ctx, path, "ro", []pragma{{"busy_timeout", busyMillis}, {"temp_store", "2"}})
 	if err != nil {
-		return nil, explain(path, err)
+		return nil, explainRead(path, err)
 	}
 	authors, err := c.newAuthors(ctx)
 	if err != nil {
-		return nil, errors.Join(explain(path, err), c.close())
+		return nil, errors.Join(explainRead(path, err), c.close())
 	}
 	return &Archive{path: path, conn: c, authors: authors, pause: walPause}, nil
 }
@@ -90,15 +90,16 @@ func (a *Archive) begin(ctx context.Context) error {
 		return err
 	}
 	if err := a.conn.exec(ctx, "BEGIN"); err != nil {
-		return errors.Join(explain(a.path, err), a.hold.Release())
+		return errors.Join(explainRead(a.path, err), a.hold.Release())
 	}
 	a.problems, a.lost = nil, nil
+	a.authors.saved = &salvage{conn: a.conn}
 	a.contents, err = load(ctx, a.conn, a.authors, a.frames, func(err error) error {
 		a.problems = append(a.problems, err)
 		return nil
 	})
 	if err != nil {
-		return errors.Join(explain(a.path, err), a.end(ctx))
+		return errors.Join(explainRead(a.path, err), a.end(ctx))
 	}
 	if a.hold == nil && !a.progress.Closed {
 		if _, err := os.Stat(journalOf(a.path)); err == nil { // a server has just begun it
@@ -111,14 +112,18 @@ func (a *Archive) begin(ctx context.Context) error {
 // end ends the transaction and drops the contents.
 func (a *Archive) end(ctx context.Context) error {
 	a.contents = nil
-	return errors.Join(a.conn.rollback(context.WithoutCancel(ctx)), a.hold.Release())
+	saved := a.authors.saved
+	a.authors.saved = nil
+	return errors.Join(saved.close(), a.conn.rollback(context.WithoutCancel(ctx)), a.hold.Release())
 }
 
 // frames reads the journal. What looks damaged may be half written, so it looks again.
 func (a *Archive) frames(p progressRow) (found []journal.Frame, err error) {
 	for look := range walLooks {
 		last := err
-		found, err = framesIn(journalOf(a.path))(p)
+		if found, err = framesIn(journalOf(a.path))(p); err == nil {
+			err = a.behind(p)
+		}
 		switch {
 		case !errors.Is(err, store.ErrDamaged):
 			return found, err
@@ -129,6 +134,29 @@ func (a *Archive) frames(p progressRow) (found []journal.Frame, err error) {
 	}
 	a.lost = err
 	return found, err
+}
+
+// behind returns an errBatch if the database is older than its journal, as a start would refuse it. A server may have
+// written both since this transaction began, so a database that is newer by now is not meant.
+func (a *Archive) behind(p progressRow) error {
+	found, err := journal.Read(journalOf(a.path), p.Mark)
+	if err != nil {
+		return nil // the caller has just read it: a server has changed it
+	}
+	if _, err := complete(a.path, p.batch, found); err == nil {
+		return nil
+	}
+	ctx := context.Background()
+	c, err := connect(ctx, a.path, "ro", []pragma{{"busy_timeout", busyMillis}})
+	if err != nil {
+		return explainRead(a.path, err)
+	}
+	now, err := scanProgress(c.QueryRowContext(ctx, progressQuery), new(summer))
+	if err = errors.Join(err, c.close()); err != nil {
+		return explainRead(a.path, err)
+	}
+	_, err = complete(a.path, max(p.batch, now.batch), found) // these were read before
+	return err
 }
 
 // Rooms implements store.Archive.
@@ -241,7 +269,7 @@ func (a *Archive) releasing(ctx context.Context) (keys []string, err error) {
 			if !has && e.Target <= a.merged[r.id] {
 				n, err := a.conn.number(ctx, fmt.Sprintf("SELECT count(*) FROM entries WHERE place = %d AND files IS NOT NULL", r.place(e.Target)))
 				if err != nil && !isDamage(err) { // the export reports damage
-					return nil, explain(a.path, err)
+					return nil, explainRead(a.path, err)
 				}
 				has = n > 0
 			}
@@ -258,28 +286,34 @@ func (a *Archive) releasing(ctx context.Context) (keys []string, err error) {
 // cannot be read, until either returns an error.
 func (a *Archive) eachDocument(ctx context.Context, visit func(*store.Document) error, damaged func(error) error) error {
 	rows, err := a.conn.QueryContext(ctx, "SELECT key, value, sum FROM documents ORDER BY key")
-	if err != nil {
-		return explain(a.path, err)
+	if err != nil && !isDamage(err) {
+		return explainRead(a.path, err)
 	}
-	defer rows.Close()
-	for rows.Next() {
-		d, err := scanDocument(rows, &a.sum)
-		if err == nil {
-			err = d.Check()
+	last := "" // the documents up to here were visited
+	if err == nil {
+		defer rows.Close()
+		for rows.Next() {
+			d, err := scanDocument(rows, &a.sum)
+			if err == nil {
+				err = d.Check()
+			}
+			if err != nil {
+				err = damaged(err)
+			} else {
+				last = max(last, d.Key)
+				err = visit(&d)
+			}
+			if err != nil {
+				return err
+			}
 		}
-		if err != nil {
-			err = damaged(err)
-		} else {
-			err = visit(&d)
-		}
-		if err != nil {
-			return err
-		}
+		err = closeRows(rows)
 	}
-	if err := closeRows(rows); isDamage(err) {
-		return damaged(err)
-	} else if err != nil {
-		return explain(a.path, err)
+	switch {
+	case isDamage(err):
+		return a.authors.saved.documentsAfter(ctx, last, visit, damaged)
+	case err != nil:
+		return explainRead(a.path, err)
 	}
 	return nil
 }
@@ -287,48 +321,69 @@ func (a *Archive) eachDocument(ctx context.Context, visit func(*store.Document) 
 // front passes on what was cut from a room. Authors are ordered by what does not depend on the
 // database, so that an import exports the same.
 func (a *Archive) front(ctx context.Context, r *room, to store.Receiver) error {
-	rows, err := a.conn.QueryContext(ctx, "SELECT u.id, u.key, u.name, w.messages, w.last, w.cut_messages, w.cut, w.sum, u.sum FROM written w JOIN users u ON u.id = w.user"+
-		" WHERE w.room = ? AND w.cut_messages > 0 ORDER BY u.key", r.id)
+	written, err := a.writtenIn(ctx, r, to.Damaged)
 	if err != nil {
-		return explain(a.path, err)
+		return err
 	}
-	defer rows.Close()
+	slices.SortFunc(written, func(a, b store.FrontAuthor) int { return cmp.Compare(a.Author.ID(), b.Author.ID()) })
 	part, parts := store.Front{Room: r.name, Seq: r.cut, Messages: r.cutMessages}, 0
-	for rows.Next() {
-		of, w := authorIn{room: r.id}, written{}
-		var by author
-		var value, userValue int64
-		if err := rows.Scan(&of.user, &by.key, &by.name, &w.messages, &w.last, &w.cutMessages, &w.cut, &value, &userValue); err != nil {
-			return explain(a.path, err)
+	for some := range slices.Chunk(written, store.MaxFrontAuthors) {
+		part.Written = some
+		if err := to.Front(&part); err != nil {
+			return err
 		}
-		one := store.FrontAuthor{Messages: w.cutMessages}
-		if a.sum.written(of, w) != value || a.sum.user(of.user, by.key, by.name) != userValue {
-			err = errSum
-		} else if one.Author, err = by.identity(); err == nil {
-			part.Written = append(part.Written, one)
-		}
-		if err != nil {
-			if err := to.Damaged(damaged(fmt.Sprintf("the count of user %d in %s", of.user, r.name), err)); err != nil {
-				return err
-			}
-		}
-		if len(part.Written) == store.MaxFrontAuthors {
-			if err := to.Front(&part); err != nil {
-				return err
-			}
-			part.Written = part.Written[:0]
-			parts++
-		}
+		parts++
 	}
-	if err := closeRows(rows); isDamage(err) {
-		return to.Damaged(damaged("the counts of "+r.name.String(), err))
-	} else if err != nil {
-		return explain(a.path, err)
-	}
-	if len(part.Written) > 0 || parts == 0 {
+	if parts == 0 {
 		return to.Front(&part)
 	}
 	return nil
+}
+
+// writtenIn returns who has written what was cut from a room. One of whom too little is left is damage.
+func (a *Archive) writtenIn(ctx context.Context, r *room, bad func(error) error) (found []store.FrontAuthor, _ error) {
+	counts := make(map[int64]uint64)
+	rows, err := a.conn.QueryContext(ctx, "SELECT user, messages, last, cut_messages, cut, sum FROM written WHERE room = ? AND cut_messages > 0", r.id)
+	if err != nil {
+		return nil, explainRead(a.path, err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		of, w := authorIn{room: r.id}, written{}
+		var value int64
+		err := rows.Scan(&of.user, &w.messages, &w.last, &w.cutMessages, &w.cut, &value)
+		if err == nil && a.sum.written(of, w) != value {
+			err = errSum
+		}
+		if err == nil {
+			counts[of.user] = w.cutMessages
+		} else if err := bad(damaged(fmt.Sprintf("the count of user %d in %s", of.user, r.name), err)); err != nil {
+			return nil, err
+		}
+	}
+	if err := closeRows(rows); isDamage(err) {
+		if err := bad(damaged("the counts of "+r.name.String(), err)); err != nil {
+			return nil, err
+		}
+	} else if err != nil {
+		return nil, explainRead(a.path, err)
+	}
+	for user, messages := range counts {
+		by, err := a.authors.author(ctx, user)
+		if err != nil && !isDamage(err) {
+			return nil, explainRead(a.path, err)
+		}
+		one := store.FrontAuthor{Messages: messages}
+		if err = cmp.Or(err, by.err); err == nil {
+			one.Author, err = by.identity()
+		}
+		if err == nil {
+			found = append(found, one)
+		} else if err := bad(damaged(fmt.Sprintf("the author of a count, user %d in %s", user, r.name), err)); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
 }
 
 // identity returns the author of a row of users.
@@ -381,7 +436,7 @@ func (a *Archive) eachOf(ctx context.Context, r *room, visit func(*store.Entry) 
 		case visited != nil:
 			return visited
 		case err != nil:
-			return explain(a.path, err)
+			return explainRead(a.path, err)
 		case damage == nil:
 			next = last + 1
 			continue
@@ -394,7 +449,16 @@ func (a *Archive) eachOf(ctx context.Context, r *room, visit func(*store.Entry) 
 			}
 			continue
 		}
-		if err := damaged(&store.DamagedError{Room: r.name, Seq: bad, Err: damage}); err != nil {
+		found, err := a.savedEntry(ctx, r, bad, damage)
+		if err != nil {
+			return explainRead(a.path, err)
+		}
+		if found != nil {
+			err = now(found)
+		} else {
+			err = damaged(&store.DamagedError{Room: r.name, Seq: bad, Err: damage})
+		}
+		if err != nil {
 			return err
 		}
 		next = bad + 1
@@ -414,6 +478,14 @@ func (a *Archive) eachOf(ctx context.Context, r *room, visit func(*store.Entry) 
 	return nil
 }
 
+// savedEntry returns an entry that SQLite cannot reach because the page above it is damaged, nil if there is none.
+func (a *Archive) savedEntry(ctx context.Context, r *room, seq uint64, damage error) (*store.Entry, error) {
+	if !isDamage(damage) {
+		return nil, nil
+	}
+	return a.authors.saved.entry(ctx, a.authors, r.place(seq))
+}
+
 // nextOf returns the seq of the next merged entry of a room from one on, or last+1. Where the
 // file is so damaged that nobody can tell, it is the next one.
 func (a *Archive) nextOf(ctx context.Context, r *room, from, last uint64) (uint64, error) {
@@ -422,7 +494,7 @@ func (a *Archive) nextOf(ctx context.Context, r *room, from, last uint64) (uint6
 	case isDamage(err):
 		return from + 1, nil
 	case err != nil:
-		return 0, explain(a.path, err)
+		return 0, explainRead(a.path, err)
 	}
 	return max(uint64(next), from+1), nil
 }

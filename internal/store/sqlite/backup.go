@@ -49,7 +49,7 @@ func (a *Archive) Backup(ctx context.Context, file string, progress func(done, t
 		return nil, err
 	}
 	if report, err = a.write(ctx, draft, progress); err != nil {
-		return nil, explainBackup(draft, err)
+		return nil, explainBackup(a.path, draft, err)
 	}
 	if err := syncFile(draft); err != nil {
 		return nil, err
@@ -109,7 +109,11 @@ func publish(draft, file string) error {
 	return os.Rename(draft, file)
 }
 
-func explainBackup(path string, err error) error {
+// explainBackup explains an error of copying a database to a path. Damage is that of the database.
+func explainBackup(from, path string, err error) error {
+	if isDamage(err) && !errors.Is(err, store.ErrDamaged) {
+		return fmt.Errorf("%w: a page of %s cannot be read: %w", store.ErrDamaged, from, err)
+	}
 	if codeOf(err)&0xff == codeFull {
 		return fmt.Errorf("there is no space left for %s: %w", path, err)
 	}
@@ -195,7 +199,7 @@ func finish(ctx context.Context, c *conn, read frames, lost *error) error {
 	}
 	contents, err := load(ctx, c, authors, read, func(err error) error {
 		switch {
-		case lost != nil && errors.Is(err, journal.ErrDamaged):
+		case lost != nil && (errors.Is(err, journal.ErrDamaged) || errors.Is(err, errBatch)):
 			*lost = err
 			return nil
 		case lost != nil && *lost != nil && errors.Is(err, errGap):

@@ -45,7 +45,7 @@ func (a *Archive) Check(ctx context.Context) (report *store.Report, err error) {
 		e := extents[r.id]
 		delete(extents, r.id)
 		h := store.Health{Room: r.state(), Entries: e.count}
-		if h.Trouble, err = a.checkEntries(ctx, r, e); err != nil {
+		if h.Trouble, h.Lost, err = a.checkEntries(ctx, r, e); err != nil {
 			return nil, err
 		}
 		report.Rooms = append(report.Rooms, h)
@@ -75,12 +75,16 @@ func (a *Archive) checkAll(ctx context.Context, extents map[int64]extent, report
 	return problems, nil
 }
 
-// checkEntries reads every entry of a room, up to its head. There are entries of an extent.
-func (a *Archive) checkEntries(ctx context.Context, r *room, there extent) (trouble string, err error) {
+// checkEntries reads every entry of a room, up to its head, and counts those that stand in for lost ones. There are
+// entries of an extent.
+func (a *Archive) checkEntries(ctx context.Context, r *room, there extent) (trouble string, standIns uint64, err error) {
 	written := make(map[string]uint64)
 	var broken, lost []string
 	damaged, holes := 0, 0
 	err = a.eachOf(ctx, r, func(e *store.Entry) error {
+		if e.Kind == kaban.KindLost {
+			standIns++
+		}
 		if e.Kind == kaban.KindMessage && e.Seq <= a.merged[r.id] {
 			written[e.Author]++
 		}
@@ -115,9 +119,10 @@ func (a *Archive) checkEntries(ctx context.Context, r *room, there extent) (trou
 		broken = append(broken, fmt.Sprintf("it is cut up to %d, behind its newest entry, %d", r.cut, r.head))
 	}
 	if err != nil || len(broken) > 0 {
-		return strings.Join(broken, ", and "), err
+		return strings.Join(broken, ", and "), standIns, err
 	}
-	return a.checkCounts(ctx, r, written)
+	trouble, err = a.checkCounts(ctx, r, written)
+	return trouble, standIns, err
 }
 
 // seqs names entries by their seqs.

@@ -96,13 +96,21 @@ func isDamage(err error) bool {
 	return false
 }
 
+// explainRead is explain for reading what a damaged database still has.
+func explainRead(path string, err error) error {
+	if codeOf(err)&0xff == codeCorrupt {
+		return fmt.Errorf("the database %s is damaged where all of it begins, so nothing of it can be read; replace it with a backup (\"kaban restore\"): %w", path, err)
+	}
+	return explain(path, err)
+}
+
 // explain adds advice to an error of Open.
 func explain(path string, err error) error {
 	switch codeOf(err) & 0xff {
 	case codeNotADB:
 		return fmt.Errorf("%s is no SQLite database, or its beginning is damaged; replace it with a backup, or move it away to start with an empty one: %w", path, err)
 	case codeCorrupt:
-		return fmt.Errorf("the database %s is damaged or truncated; replace it with a backup, try \"sqlite3 OLD .recover | sqlite3 NEW\" on a copy, or move it away to start with an empty one: %w", path, err)
+		return fmt.Errorf("the database %s is damaged or truncated; replace it with a backup (\"kaban restore\"), or save what can be read: \"kaban export --no-audit --files DIR > FILE\", and \"kaban import --fill-gaps --files DIR FILE\" into a new data directory: %w", path, err)
 	case codeReadOnly, codePerm:
 		return fmt.Errorf("the database %s cannot be written; make it and its directory writable for the user that runs the server, and check that the file system is not mounted read-only: %w", path, err)
 	case codeCantOpen:

@@ -400,6 +400,7 @@ func TestADatabaseOlderThanItsJournalIsRefused(t *testing.T) {
 	storetest.Append(t, s, numbered(t, "lobby", "ann", 4, 1)...)
 	replaceJournal()
 	doesNotStart(t, older, "has batch 5 of the journal, but not the one before it", "kaban restore")
+	wantLost(t, older, "has batch 5 of the journal, but not the one before it", "kaban restore")
 
 	closeStore(t, s) // and of a journal that is gone
 	if err := os.RemoveAll(filepath.Join(older, journalName)); err != nil {
@@ -425,4 +426,29 @@ func TestAJournalWithoutItsDatabaseIsRefused(t *testing.T) {
 	if after := namesIn(t, filepath.Join(crashed, journalName)); !slices.Equal(before, after) {
 		t.Errorf("the journal has %q, want %q", after, before)
 	}
+}
+
+// wantLost fails unless an archive of a directory says that newest entries are lost, whatever is asked of it.
+func wantLost(t *testing.T, dir string, words ...string) {
+	t.Helper()
+	a := archive(t, dir)
+	wantError(t, a.Lost(t.Context()), words...)
+	report, err := a.Check(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, report.Err(), words...)
+	var damage []error
+	err = a.Export(t.Context(), nil, store.Receiver{Record: func(*store.Record) error { return nil }, Damaged: func(err error) error {
+		damage = append(damage, err)
+		return nil
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, errors.Join(damage...), words...)
+	if report, err = a.Backup(t.Context(), filepath.Join(t.TempDir(), "copy.db"), nil); err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, report.Lost, words...)
 }

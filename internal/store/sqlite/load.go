@@ -45,7 +45,10 @@ func load(ctx context.Context, c *conn, authors *authors, read frames, bad func(
 		load func() error
 	}{{"the epoch", l.loadEpoch}, {"the rooms", l.loadRooms}, {"the progress", l.loadProgress}, {"what is erased", l.loadErasing}, {"what is not merged", l.loadUnmerged}} {
 		if err := part.load(); err != nil {
-			if isDamage(err) || errors.Is(err, store.ErrDamaged) {
+			if isDamage(err) && !errors.Is(err, store.ErrDamaged) {
+				err = damaged(part.name, err)
+			}
+			if errors.Is(err, store.ErrDamaged) {
 				err = l.bad(err)
 			}
 			if err != nil {
@@ -88,46 +91,92 @@ func (l *loader) loadErasing() (err error) {
 }
 
 func (l *loader) loadRooms() error {
+	keys := make(map[string]*room)
+	err := l.readRooms(keys)
+	if isDamage(err) && l.saved != nil {
+		return l.saveRooms(err, keys)
+	}
+	return err
+}
+
+// readRooms adds the rooms that SQLite can read.
+func (l *loader) readRooms(keys map[string]*room) error {
 	rows, err := l.conn.QueryContext(l.ctx, "SELECT id, key, name, "+roomColumns+" FROM rooms")
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
-	keys := make(map[string]*room)
 	for rows.Next() {
-		r := &room{}
-		var name string
-		var row roomRow
+		var one savedRoom
 		var value int64
-		err := rows.Scan(append([]any{&r.id, &r.key, &name}, row.scan(&value)...)...)
-		if err == nil && l.contents.sum.room(r.id, r.key, name, row) != value {
+		err := rows.Scan(append([]any{&one.id, &one.key, &one.name}, one.row.scan(&value)...)...)
+		if err == nil && l.contents.sum.room(one.id, one.key, one.name, one.row) != value {
 			err = errSum
 		}
-		r.head, r.revision, r.messages, r.cut, r.cutMessages = row.head, row.revision, row.messages, row.cut, row.cutMessages
-		if err == nil {
-			r.name, err = kaban.ParseAnyRoom(name)
+		if err := l.addRoom(&one, err, keys); err != nil {
+			return err
 		}
-		if err != nil {
-			if err = l.bad(damaged(fmt.Sprintf("room %d, %q", r.id, name), err)); err != nil {
-				return err
-			}
-			continue
-		}
-		if other := keys[r.name.Key()]; other != nil {
-			if err := l.bad(fmt.Errorf("rooms %d and %d have the same name, %s and %s", other.id, r.id, other.name, r.name)); err != nil {
-				return err
-			}
-		}
-		r.next = r.head
-		keys[r.name.Key()], l.rooms[r.id], l.merged[r.id] = r, r, r.head
 	}
 	return closeRows(rows)
+}
+
+// addRoom adds a room, unless it is damaged.
+func (l *loader) addRoom(one *savedRoom, err error, keys map[string]*room) error {
+	r := &room{id: one.id, key: one.key}
+	r.head, r.revision, r.messages, r.cut, r.cutMessages = one.row.head, one.row.revision, one.row.messages, one.row.cut, one.row.cutMessages
+	if err == nil {
+		r.name, err = kaban.ParseAnyRoom(one.name)
+	}
+	if err != nil {
+		return l.bad(damaged(fmt.Sprintf("room %d, %q", one.id, one.name), err))
+	}
+	if other := keys[r.name.Key()]; other != nil {
+		if err := l.bad(fmt.Errorf("rooms %d and %d have the same name, %s and %s", other.id, r.id, other.name, r.name)); err != nil {
+			return err
+		}
+	}
+	r.next = r.head
+	keys[r.name.Key()], l.rooms[r.id], l.merged[r.id] = r, r, r.head
+	return nil
+}
+
+// saveRooms adds the rooms that SQLite cannot read, and names those of which too little is left.
+func (l *loader) saveRooms(damage error, keys map[string]*room) error {
+	if err := l.bad(damaged("the table of rooms", damage)); err != nil {
+		return err
+	}
+	found, nameless, err := l.saved.rooms(l.ctx, l.rooms)
+	if err != nil {
+		return err
+	}
+	for i := range found {
+		one := &found[i]
+		if one.guessed {
+			if err := l.bad(damaged(fmt.Sprintf("the row of room %d is lost, and is taken from its entries: it is called %s, and has them up to %d", one.id, one.name, one.row.head), errMissing)); err != nil {
+				return err
+			}
+		}
+		if err := l.addRoom(one, nil, keys); err != nil {
+			return err
+		}
+	}
+	for _, id := range nameless {
+		n, err := l.conn.number(l.ctx, fmt.Sprintf("SELECT count(*) FROM entries WHERE place BETWEEN %d AND %d", id<<seqBits, id<<seqBits|maxSeq))
+		if err != nil && !isDamage(err) {
+			return err
+		}
+		if err := l.bad(damaged(fmt.Sprintf("the name of room %d is lost, so its %d entries cannot be read", id, n), errMissing)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // author is a row of users.
 type author struct {
 	key, name string
-	err       error // if not nil, the row cannot be read, and key and name are ""
+	err       error    // if not nil, the row cannot be read, and key and name are ""
+	guesses   []string // of a row that is lost: what the name may have been
 }
 
 // maxAuthors bounds the rows of users that a connection remembers.
@@ -138,6 +187,8 @@ type authors struct {
 	stmt  *sql.Stmt
 	known map[int64]author
 	sum   summer
+	// saved reads what SQLite cannot, for an archive.
+	saved *salvage
 }
 
 func (c *conn) newAuthors(ctx context.Context) (*authors, error) {
@@ -167,6 +218,24 @@ func (a *authors) readAll(ctx context.Context, c *conn, ids []int64) error {
 	return closeRows(rows)
 }
 
+// matches reports whether an entry, whose author is that, has a checksum. One without a name of its own gets the
+// name that fits, if that is a guess.
+func (a *authors) matches(e *store.Entry, place, user, value int64, by *author, ownName bool) bool {
+	if a.sum.entry(place, user, e) == value {
+		return true
+	}
+	if ownName {
+		return false
+	}
+	for i, name := range by.guesses {
+		if e.Username = name; a.sum.entry(place, user, e) == value {
+			by.guesses[0], by.guesses[i] = name, by.guesses[0] // the first one to try next time
+			return true
+		}
+	}
+	return false
+}
+
 // author returns the row with an id. The error is not about the row.
 func (a *authors) author(ctx context.Context, id int64) (author, error) {
 	found, ok := a.known[id]
@@ -176,6 +245,11 @@ func (a *authors) author(ctx context.Context, id int64) (author, error) {
 	var value int64
 	err := a.stmt.QueryRowContext(ctx, id).Scan(&found.key, &found.name, &value)
 	switch {
+	case isDamage(err) && a.saved != nil:
+		if found, err = a.saved.author(ctx, id); err != nil {
+			return author{}, err
+		}
+		err = found.err
 	case codeOf(err) != 0:
 		return author{}, err
 	case errors.Is(err, sql.ErrNoRows):

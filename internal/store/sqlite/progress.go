@@ -145,11 +145,24 @@ func whole(path string, read func(journal.Mark) ([]journal.Frame, error)) frames
 		if err != nil {
 			return nil, explainJournal(err)
 		}
-		if whole := until(p.batch, found); len(whole) < len(found) {
-			return nil, damaged(fmt.Sprintf("%s, which has batch %d of the journal, but not the one before it", path, found[len(whole)].Batch), errMissing)
+		if _, err := complete(path, p.batch, found); err != nil {
+			return nil, err
 		}
 		return found, nil
 	}
+}
+
+// errBatch means that the database lacks a batch that it had when a later one came into the journal: it is older
+// than its journal, such as after the WAL was removed.
+var errBatch = errors.New("it is missing")
+
+// complete returns the frames that follow the newest batch of a database without a gap, and an errBatch if there are more.
+func complete(path string, batch uint64, found []journal.Frame) ([]journal.Frame, error) {
+	whole := until(batch, found)
+	if len(whole) < len(found) {
+		return whole, damaged(fmt.Sprintf("%s, which has batch %d of the journal, but not the one before it", path, found[len(whole)].Batch), errBatch)
+	}
+	return whole, nil
 }
 
 // until returns the frames up to the first that follows a batch which the database did not

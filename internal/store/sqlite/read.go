@@ -78,7 +78,7 @@ func readRun(rows *sql.Rows, err error, authors *authors, room int64, from, to u
 			return next, errMissing, nil
 		case author.err != nil:
 			return next, fmt.Errorf("its author: %w", author.err), nil
-		case authors.sum.entry(place, user, &e) != value:
+		case !authors.matches(&e, place, user, value, &author, username.Valid):
 			return next, errSum, nil
 		case !visit(&e, user):
 			return 0, nil, nil

@@ -157,7 +157,7 @@ func (l *loader) addUnmerged(entries []unmergedEntry, rooms []int64) error {
 		users[i] = entries[i].user
 	}
 	slices.Sort(users)
-	if err := l.readAll(l.ctx, l.conn, slices.Compact(users)); err != nil {
+	if err := l.readAll(l.ctx, l.conn, slices.Compact(users)); err != nil && (l.saved == nil || !isDamage(err)) {
 		return err
 	}
 	for i := range entries {

@@ -1,0 +1,394 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+
+	"kaban/internal/store"
+)
+
+// SQLite ends a query at the first page that it cannot use, and whatever is behind it is out of
+// reach. A btree reads a table or an index page by page instead, so a page costs the rows in it
+// and no others. It goes by the format only as far as it must: callers compare the checksums of rows.
+// https://www.sqlite.org/fileformat2.html, 1.6 and 2.1.
+
+// The types of pages.
+const (
+	pageOfIndexInner = 2
+	pageOfTableInner = 5
+	pageOfIndexLeaf  = 10
+	pageOfTableLeaf  = 13
+)
+
+const (
+	maxTreeDepth   = 40       // SQLite's own limit is half of that
+	maxSavedRecord = 16 << 20 // bytes; far above the limits of documents and messages
+)
+
+var errPage = errors.New("it is not as SQLite writes one")
+
+// pages reads the pages of a database, in the transaction of its connection.
+type pages struct {
+	ctx   context.Context
+	stmt  *sql.Stmt
+	count uint32
+	used  int // bytes of a page that SQLite uses
+}
+
+func (c *conn) newPages(ctx context.Context) (*pages, error) {
+	p := &pages{ctx: ctx}
+	n, err := c.number(ctx, "PRAGMA page_count")
+	if err != nil {
+		return nil, err
+	}
+	p.count = uint32(n)
+	if p.used, err = c.number(ctx, "PRAGMA page_size"); err != nil {
+		return nil, err
+	}
+	if p.stmt, err = c.PrepareContext(ctx, "SELECT data FROM sqlite_dbpage WHERE pgno = ?"); err != nil {
+		return nil, err
+	}
+	first, err := p.read(1)
+	if err == nil && len(first) > 20 {
+		p.used -= int(first[20]) // reserved at the end of each
+	}
+	return p, errors.Join(err)
+}
+
+// read returns the bytes of a page. One that is not in the file, or that the disk does not give, is damage.
+func (p *pages) read(n uint32) (data []byte, err error) {
+	if n == 0 || n > p.count {
+		return nil, errPage
+	}
+	if err = p.stmt.QueryRowContext(p.ctx, n).Scan(&data); err != nil && p.ctx.Err() == nil {
+		return nil, fmt.Errorf("%w: %w", errPage, err)
+	}
+	return data, err
+}
+
+// node is a page of a b-tree.
+type node struct {
+	data  []byte
+	kind  byte
+	cells []int  // where they begin
+	right uint32 // the last child of an inner page
+}
+
+// node returns a page if it is one of a b-tree.
+func (p *pages) node(n uint32) (node, error) {
+	data, err := p.read(n)
+	if err != nil {
+		return node{}, err
+	}
+	of := node{data: data, kind: data[0]}
+	header := 8
+	switch of.kind {
+	case pageOfIndexInner, pageOfTableInner:
+		header = 12
+		of.right = binary.BigEndian.Uint32(data[8:])
+	case pageOfIndexLeaf, pageOfTableLeaf:
+	default:
+		return node{}, errPage
+	}
+	count := int(binary.BigEndian.Uint16(data[3:]))
+	if header+2*count > p.used {
+		return node{}, errPage
+	}
+	for i := range count {
+		of.cells = append(of.cells, int(binary.BigEndian.Uint16(data[header+2*i:])))
+	}
+	return of, nil
+}
+
+func (n *node) isInner() bool { return n.kind == pageOfIndexInner || n.kind == pageOfTableInner }
+
+// child returns the page below a cell of an inner page.
+func (n *node) child(i int) (uint32, error) {
+	at := n.cells[i]
+	if at+4 > len(n.data) {
+		return 0, errPage
+	}
+	return binary.BigEndian.Uint32(n.data[at:]), nil
+}
+
+// row is a row of a table, or an entry of an index. An integer is an int64, a text a string, a blob a
+// []byte, NULL is nil.
+type row struct {
+	id     int64 // of a table with rowids
+	values []any
+}
+
+func (r *row) text(i int) (text string, ok bool) {
+	if i < len(r.values) {
+		text, ok = r.values[i].(string)
+	}
+	return text, ok
+}
+
+func (r *row) blob(i int) (blob []byte, ok bool) {
+	if i < len(r.values) {
+		blob, ok = r.values[i].([]byte)
+	}
+	return blob, ok
+}
+
+// number returns an integer. A column that was added later is 0 in the rows from before.
+func (r *row) number(i int) (n int64, ok bool) {
+	if i >= len(r.values) {
+		return 0, true
+	}
+	n, ok = r.values[i].(int64)
+	return n, ok
+}
+
+// row returns the row that a cell has.
+func (p *pages) row(of *node, i int) (row, error) {
+	at := of.cells[i]
+	if of.kind == pageOfIndexInner {
+		at += 4
+	}
+	if at >= p.used {
+		return row{}, errPage
+	}
+	rest := of.data[at:p.used]
+	size, n := varint(rest)
+	if rest = rest[n:]; n == 0 || size > maxSavedRecord {
+		return row{}, errPage
+	}
+	var r row
+	local := (p.used-12)*64/255 - 23
+	if of.kind == pageOfTableLeaf {
+		id, n := varint(rest)
+		if n == 0 {
+			return row{}, errPage
+		}
+		r.id, rest, local = int64(id), rest[n:], p.used-35
+	}
+	record, err := p.record(rest, int(size), local)
+	if err == nil {
+		r.values, err = parseRecord(record)
+	}
+	return r, err
+}
+
+// record returns a record, the end of which may be on pages of its own.
+func (p *pages) record(rest []byte, size, most int) ([]byte, error) {
+	local := size
+	if size > most {
+		least := (p.used-12)*32/255 - 23
+		if local = least + (size-least)%(p.used-4); local > most {
+			local = least
+		}
+	}
+	if local > len(rest) {
+		return nil, errPage
+	}
+	record := append([]byte(nil), rest[:local]...)
+	if local == size {
+		return record, nil
+	}
+	if local+4 > len(rest) {
+		return nil, errPage
+	}
+	for next := binary.BigEndian.Uint32(rest[local:]); len(record) < size; {
+		data, err := p.read(next)
+		if err != nil {
+			return nil, err
+		}
+		next = binary.BigEndian.Uint32(data)
+		record = append(record, data[4:min(p.used, 4+size-len(record))]...)
+	}
+	return record, nil
+}
+
+// varint returns a number, and how many bytes it takes; 0 is none.
+func varint(p []byte) (n uint64, bytes int) {
+	for i := range min(len(p), 9) {
+		if i == 8 {
+			return n<<8 | uint64(p[i]), 9
+		}
+		if n = n<<7 | uint64(p[i]&0x7f); p[i] < 0x80 {
+			return n, i + 1
+		}
+	}
+	return 0, 0
+}
+
+// parseRecord returns the values of a record.
+func parseRecord(record []byte) (values []any, _ error) {
+	size, n := varint(record)
+	if n == 0 || size > uint64(len(record)) || uint64(n) > size {
+		return nil, errPage
+	}
+	types, body := record[n:size], record[size:]
+	for len(types) > 0 {
+		kind, n := varint(types)
+		if n == 0 {
+			return nil, errPage
+		}
+		types = types[n:]
+		value, size, err := valueOf(kind, body)
+		if err != nil {
+			return nil, err
+		}
+		values, body = append(values, value), body[size:]
+	}
+	return values, nil
+}
+
+// valueOf returns the value of a type at the beginning of some bytes, and its size.
+func valueOf(kind uint64, body []byte) (value any, size int, _ error) {
+	switch {
+	case kind <= 9:
+		size = []int{0, 1, 2, 3, 4, 6, 8, 8, 0, 0}[kind]
+	case kind < 12 || (kind-12)/2 > uint64(len(body)):
+		return nil, 0, errPage
+	default:
+		size = int(kind-12) / 2
+	}
+	if size > len(body) {
+		return nil, 0, errPage
+	}
+	switch p := body[:size]; {
+	case kind == 0:
+		return nil, 0, nil
+	case kind == 7:
+		return math.Float64frombits(binary.BigEndian.Uint64(p)), size, nil
+	case kind == 8, kind == 9:
+		return int64(kind - 8), 0, nil
+	case kind <= 6:
+		n := int64(int8(p[0]))
+		for _, b := range p[1:] {
+			n = n<<8 | int64(b)
+		}
+		return n, size, nil
+	case kind%2 == 0:
+		return append([]byte{}, p...), size, nil
+	default:
+		return string(p), size, nil
+	}
+}
+
+// btree is a walk over all rows of one.
+type btree struct {
+	*pages
+	leaf, inner byte
+	// visit gets each row with where it is. Rows in pages that no other one leads to any more come last, and are
+	// in no order. They may be anything, also of other trees.
+	visit func(r *row, at cell, found bool) error
+	// lost gets each page that cannot be used, and each cell.
+	lost func(page uint32) error
+	seen map[uint32]struct{}
+	bad  int
+}
+
+// cell is where a row is.
+type cell struct {
+	page uint32
+	n    int
+}
+
+// run walks over the tree of a table or an index. Pages are sought in the whole file if any is bad.
+func (t *btree) run(root uint32, index bool) error {
+	if t.leaf, t.inner = pageOfTableLeaf, pageOfTableInner; index {
+		t.leaf, t.inner = pageOfIndexLeaf, pageOfIndexInner
+	}
+	t.seen = make(map[uint32]struct{})
+	if err := t.walk(root, 0); err != nil || t.bad == 0 {
+		return err
+	}
+	for n := uint32(2); n <= t.count; n++ {
+		if _, seen := t.seen[n]; seen {
+			continue
+		}
+		of, err := t.node(n)
+		if err != nil || of.kind != t.leaf && (of.kind != t.inner || !index) {
+			if err != nil && !errors.Is(err, errPage) {
+				return err
+			}
+			continue
+		}
+		for i := range of.cells {
+			if r, err := t.row(&of, i); err == nil {
+				if err := t.visit(&r, cell{n, i}, true); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func (t *btree) walk(n uint32, depth int) error {
+	of, err := t.node(n)
+	_, twice := t.seen[n]
+	if err == nil && (twice || depth > maxTreeDepth || of.kind != t.leaf && of.kind != t.inner) {
+		err = errPage
+	}
+	switch {
+	case errors.Is(err, errPage):
+		return t.lose(n)
+	case err != nil:
+		return err
+	}
+	t.seen[n] = struct{}{}
+	for i := range of.cells {
+		if of.isInner() {
+			below, err := of.child(i)
+			if err == nil {
+				err = t.walk(below, depth+1)
+			} else {
+				err = t.lose(n)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		if of.kind == pageOfTableInner {
+			continue
+		}
+		r, err := t.row(&of, i)
+		switch {
+		case errors.Is(err, errPage):
+			err = t.lose(n)
+		case err == nil:
+			err = t.visit(&r, cell{n, i}, false)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if of.isInner() {
+		return t.walk(of.right, depth+1)
+	}
+	return nil
+}
+
+func (t *btree) lose(page uint32) error {
+	t.bad++
+	return t.lost(page)
+}
+
+// rootOf returns the first page of a table or an index.
+func (c *conn) rootOf(ctx context.Context, name string) (root uint32, err error) {
+	err = c.QueryRowContext(ctx, "SELECT rootpage FROM sqlite_schema WHERE name = ?", name).Scan(&root)
+	return root, err
+}
+
+// pageError names a page of the database that cannot be read. The rows in it are lost.
+type pageError struct {
+	table string
+	page  uint32
+	lost  string // what was in it, as far as it is known
+}
+
+func (e *pageError) Error() string {
+	return fmt.Sprintf("page %d of the database, of the table %s, cannot be read; lost with it: %s", e.page, e.table, e.lost)
+}
+
+// Unwrap makes every pageError an ErrDamaged.
+func (e *pageError) Unwrap() error { return store.ErrDamaged }

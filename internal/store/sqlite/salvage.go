@@ -1,0 +1,420 @@
+package sqlite
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"kaban"
+	"kaban/internal/store"
+)
+
+// salvage reads what SQLite itself does not: what is beside and below damaged pages. Each table is
+// read once, when it turns out to be damaged. What it returns has a matching checksum. It sees what
+// the transaction of its connection does.
+type salvage struct {
+	*conn
+	sum   summer
+	pages *pages
+
+	users   map[int64]author // nil until they are read
+	entries map[int64]cell   // those that no page leads to, by place; nil until they are read
+}
+
+func (s *salvage) close() error {
+	if s == nil || s.pages == nil {
+		return nil
+	}
+	return s.pages.stmt.Close()
+}
+
+// walk reads the tree of a table or an index.
+func (s *salvage) walk(ctx context.Context, name, table string, index bool, visit func(*row, cell, bool) error, lost func(uint32) error) (err error) {
+	if s.pages == nil {
+		if s.pages, err = s.newPages(ctx); err != nil {
+			return fmt.Errorf("read the pages of %s: %w", table, err)
+		}
+	}
+	root, err := s.rootOf(ctx, name)
+	if err != nil {
+		return fmt.Errorf("find %s: %w", name, err)
+	}
+	t := btree{pages: s.pages, visit: visit, lost: lost}
+	return t.run(root, index)
+}
+
+// savedDocument is where a document is.
+type savedDocument struct {
+	key string
+	at  cell
+}
+
+// document returns the document that a row is, unless it is none or damaged.
+func (s *salvage) document(r *row) (d store.Document, ok bool) {
+	key, isKey := r.text(0)
+	value, isValue := r.blob(1)
+	sum, isSum := r.number(2)
+	ok = isKey && isValue && isSum && len(r.values) == 3 && s.sum.document(key, value) == sum
+	return store.Document{Key: key, Value: value}, ok
+}
+
+// documentsAfter passes on the documents behind a key, in order, and the damage among them.
+func (s *salvage) documentsAfter(ctx context.Context, after string, visit func(*store.Document) error, damaged func(error) error) error {
+	type gap struct {
+		page       uint32
+		from, to   string
+		isComplete bool
+	}
+	var gaps []gap
+	var found []savedDocument
+	var broken []string
+	last := ""
+	err := s.walk(ctx, "documents", "documents", true, func(r *row, at cell, orphan bool) error {
+		d, ok := s.document(r)
+		switch {
+		case !ok && orphan: // of another table
+			return nil
+		case !ok:
+			key, _ := r.text(0)
+			broken = append(broken, key)
+			return nil
+		case d.Key > after:
+			found = append(found, savedDocument{d.Key, at})
+		}
+		if !orphan {
+			last = d.Key
+			for i := len(gaps) - 1; i >= 0 && !gaps[i].isComplete; i-- {
+				gaps[i].to, gaps[i].isComplete = last, true
+			}
+		}
+		return nil
+	}, func(page uint32) error {
+		gaps = append(gaps, gap{page: page, from: last})
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, g := range gaps {
+		lost := fmt.Sprintf("documents after %q", g.from)
+		if g.isComplete {
+			lost = fmt.Sprintf("documents between %q and %q", g.from, g.to)
+		}
+		if err := damaged(&pageError{"documents", g.page, lost}); err != nil {
+			return err
+		}
+	}
+	slices.SortStableFunc(found, func(a, b savedDocument) int { return cmp.Compare(a.key, b.key) })
+	for _, key := range broken {
+		if _, twice := slices.BinarySearchFunc(found, key, func(d savedDocument, key string) int { return cmp.Compare(d.key, key) }); key > after && !twice {
+			if err := damaged(&store.DocumentError{Key: key, Err: errSum}); err != nil {
+				return err
+			}
+		}
+	}
+	found = slices.CompactFunc(found, func(a, b savedDocument) bool { return a.key == b.key })
+	return s.eachSaved(found, visit)
+}
+
+// eachSaved reads documents again.
+func (s *salvage) eachSaved(found []savedDocument, visit func(*store.Document) error) error {
+	var of node
+	page := uint32(0)
+	for i := range found {
+		at := found[i].at
+		if at.page != page {
+			var err error
+			if of, err = s.pages.node(at.page); err != nil {
+				return err
+			}
+			page = at.page
+		}
+		r, err := s.pages.row(&of, at.n)
+		if err != nil {
+			return err
+		}
+		d, ok := s.document(&r)
+		if !ok {
+			return fmt.Errorf("%w: page %d has changed", store.ErrDamaged, at.page)
+		}
+		if err := visit(&d); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// author returns a row of users that SQLite could not read. Where only the index has it, the name is one
+// of those that fit: the checksum of an entry tells.
+func (s *salvage) author(ctx context.Context, id int64) (author, error) {
+	if s.users == nil {
+		if err := s.readUsers(ctx); err != nil {
+			return author{}, err
+		}
+	}
+	if found, ok := s.users[id]; ok {
+		return found, nil
+	}
+	return author{err: errMissing}, nil
+}
+
+func (s *salvage) readUsers(ctx context.Context) error {
+	s.users = make(map[int64]author)
+	nothing := func(uint32) error { return nil } // each entry by such an author is named
+	err := s.walk(ctx, "users", "users", false, func(r *row, _ cell, _ bool) error {
+		key, isKey := r.text(1)
+		name, isName := r.text(2)
+		sum, isSum := r.number(3)
+		if isKey && isName && isSum && len(r.values) == 4 && s.sum.user(r.id, key, name) == sum {
+			s.users[r.id] = author{key: key, name: name}
+		}
+		return nil
+	}, nothing)
+	if err != nil {
+		return err
+	}
+	var lost []author
+	var ids []int64
+	err = s.walk(ctx, "sqlite_autoindex_users_1", "users", true, func(r *row, _ cell, orphan bool) error {
+		key, isKey := r.text(0)
+		id, isID := r.number(1)
+		if _, known := s.users[id]; !known && !orphan && isKey && isID && len(r.values) == 2 {
+			lost, ids = append(lost, author{key: key}), append(ids, id)
+		}
+		return nil
+	}, nothing)
+	if err != nil {
+		return err
+	}
+	for i, id := range ids {
+		if lost[i].guesses = s.namesOf(ctx, lost[i].key); len(lost[i].guesses) > 0 {
+			lost[i].name = lost[i].guesses[0]
+			s.users[id] = lost[i]
+		}
+	}
+	return nil
+}
+
+// namesOf returns how an author may be spelled: an account as its document has it, and a visitor in the usual ways.
+func (s *salvage) namesOf(ctx context.Context, key string) []string {
+	if name, ok := strings.CutPrefix(key, visitorPrefix); ok {
+		return spellings(name)
+	}
+	account, _ := kaban.AuthorOf(key)
+	if account == "" {
+		return nil
+	}
+	var of struct {
+		Username string `json:"username"`
+	}
+	var text []byte
+	err := s.QueryRowContext(ctx, "SELECT value FROM documents WHERE key = ?", store.Key("account", account)).Scan(&text)
+	if err != nil || json.Unmarshal(text, &of) != nil || of.Username == "" {
+		return nil
+	}
+	return []string{of.Username}
+}
+
+// maxFolded bounds the letters of a name that spellings takes for digits.
+const maxFolded = 10
+
+// spellings returns how a name is usually written whose folded form is that: in small letters, with a capital or all
+// in capitals, and with the digits that look like o and l.
+func spellings(folded string) (names []string) {
+	readings := []string{folded}
+	for i, n := 0, 0; i < len(folded) && n < maxFolded; i++ {
+		digit, ok := map[byte]string{'o': "0", 'l': "1"}[folded[i]]
+		if !ok {
+			continue
+		}
+		n++
+		for _, name := range readings {
+			readings = append(readings, name[:i]+digit+name[i+1:])
+		}
+	}
+	for _, name := range readings {
+		first, size := utf8.DecodeRuneInString(name)
+		names = append(names, name, string(unicode.ToUpper(first))+name[size:], strings.ToUpper(name))
+	}
+	return names
+}
+
+// savedRoom is a row of rooms, or as much of one as there is.
+type savedRoom struct {
+	id        int64
+	key, name string
+	row       roomRow
+	guessed   bool // the row is lost, and this is what else says about the room
+}
+
+// rooms returns the rooms that SQLite cannot read, apart from some, and the ids of those that have entries and
+// nothing else.
+func (s *salvage) rooms(ctx context.Context, known map[int64]*room) (found []savedRoom, nameless []int64, err error) {
+	seen := make(map[int64]bool)
+	for id := range known {
+		seen[id] = true
+	}
+	nothing := func(uint32) error { return nil }
+	err = s.walk(ctx, "rooms", "rooms", false, func(r *row, _ cell, _ bool) error {
+		if one, ok := s.room(r); ok && !seen[one.id] {
+			seen[one.id] = true
+			found = append(found, one)
+		}
+		return nil
+	}, nothing)
+	if err != nil {
+		return nil, nil, err
+	}
+	err = s.walk(ctx, "sqlite_autoindex_rooms_1", "rooms", true, func(r *row, _ cell, orphan bool) error {
+		key, isKey := r.text(0)
+		id, isID := r.number(1)
+		if isKey && isID && !orphan && len(r.values) == 2 && !seen[id] {
+			seen[id] = true
+			found = append(found, savedRoom{id: id, key: key, guessed: true})
+		}
+		return nil
+	}, nothing)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i := range found {
+		if found[i].guessed {
+			s.guess(ctx, &found[i])
+		}
+	}
+	for id := int64(-1); ; { // one look for each room
+		var next *int64
+		err := s.QueryRowContext(ctx, "SELECT min(place) >> 40 FROM entries WHERE place >= ?", (id+1)<<seqBits).Scan(&next)
+		switch {
+		case err != nil && !isDamage(err):
+			return nil, nil, err
+		case err != nil || next == nil:
+			return found, nameless, nil
+		}
+		if id = *next; !seen[id] {
+			nameless = append(nameless, id)
+		}
+	}
+}
+
+// room returns the room that a row is, unless it is none or damaged. Columns: id, key, name, head, sum, revision,
+// messages, cut, cut_messages.
+func (s *salvage) room(r *row) (found savedRoom, ok bool) {
+	key, isKey := r.text(1)
+	name, isName := r.text(2)
+	sum, isSum := r.number(4)
+	ok = isKey && isName && isSum && len(r.values) >= 5
+	for i, to := range map[int]*uint64{3: &found.row.head, 5: &found.row.revision, 6: &found.row.messages, 7: &found.row.cut, 8: &found.row.cutMessages} {
+		n, isNumber := r.number(i)
+		*to, ok = uint64(n), ok && isNumber
+	}
+	found.id, found.key, found.name = r.id, key, name
+	return found, ok && s.sum.room(found.id, key, name, found.row) == sum
+}
+
+// guess fills in a room of which only the key is left: its name by its document, and its log by its entries.
+func (s *salvage) guess(ctx context.Context, r *savedRoom) {
+	var of struct {
+		Name string `json:"name"`
+	}
+	var text []byte
+	r.name = r.key
+	if err := s.QueryRowContext(ctx, "SELECT value FROM documents WHERE key = ?", store.Key("room", r.key)).Scan(&text); err == nil {
+		if json.Unmarshal(text, &of) == nil {
+			if name, err := kaban.ParseAnyRoom(of.Name); err == nil && name.Key() == r.key {
+				r.name = of.Name
+			}
+		}
+	}
+	ends := [2]*int64{}
+	for i, query := range []string{"SELECT min(place) FROM entries WHERE place BETWEEN ? AND ?", "SELECT max(place) FROM entries WHERE place BETWEEN ? AND ?"} {
+		_ = s.QueryRowContext(ctx, query, r.id<<seqBits, r.id<<seqBits|maxSeq).Scan(&ends[i]) // none: nothing is exported
+	}
+	if ends[1] == nil {
+		return
+	}
+	r.row.head = uint64(*ends[1] & maxSeq)
+	if ends[0] != nil {
+		r.row.cut = uint64(*ends[0]&maxSeq) - 1
+	}
+	var messages uint64
+	if r.row.cut > 0 && s.QueryRowContext(ctx, "SELECT coalesce(sum(cut_messages), 0) FROM written WHERE room = ?", r.id).Scan(&messages) == nil {
+		r.row.cutMessages = min(messages, r.row.cut)
+	}
+}
+
+// entry returns an entry that is below a damaged page, nil if there is none.
+func (s *salvage) entry(ctx context.Context, authors *authors, place int64) (*store.Entry, error) {
+	if s.entries == nil {
+		s.entries = make(map[int64]cell)
+		err := s.walk(ctx, "entries", "entries", false, func(r *row, at cell, orphan bool) error {
+			if _, isTime := r.number(1); orphan && isTime && len(r.values) >= 9 {
+				s.entries[r.id] = at
+			}
+			return nil
+		}, func(uint32) error { return nil })
+		if err != nil {
+			return nil, err
+		}
+	}
+	at, ok := s.entries[place]
+	if !ok {
+		return nil, nil
+	}
+	of, err := s.pages.node(at.page)
+	if err != nil {
+		return nil, err
+	}
+	r, err := s.pages.row(&of, at.n)
+	if err != nil {
+		return nil, unlessLost(err)
+	}
+	return entryOf(ctx, authors, place, &r)
+}
+
+func unlessLost(err error) error {
+	if errors.Is(err, errPage) {
+		return nil
+	}
+	return err
+}
+
+// entryOf returns the entry that a row is, nil if it is none. Columns: place, time, kind, user, username, id,
+// content, target, sum, files.
+func entryOf(ctx context.Context, authors *authors, place int64, r *row) (*store.Entry, error) {
+	e := &store.Entry{Seq: uint64(place & maxSeq)}
+	numbers := make(map[int]int64)
+	for _, i := range []int{1, 2, 3, 7, 8} {
+		n, ok := r.number(i)
+		if !ok {
+			return nil, nil
+		}
+		numbers[i] = n
+	}
+	id, isID := r.text(5)
+	content, isContent := r.text(6)
+	if !isID || !isContent {
+		return nil, nil
+	}
+	e.Time, e.Kind, e.ID, e.Content, e.Target = numbers[1], kaban.Kind(numbers[2]), id, content, uint64(numbers[7])
+	e.Files, _ = r.text(9)
+	by, err := authors.author(ctx, numbers[3])
+	if err != nil || by.err != nil {
+		return nil, err
+	}
+	e.Author, e.Username = by.key, by.name
+	own, isOwn := r.text(4)
+	if isOwn {
+		e.Username = own
+	}
+	if !authors.matches(e, place, numbers[3], numbers[8], &by, isOwn) {
+		return nil, nil
+	}
+	return e, nil
+}

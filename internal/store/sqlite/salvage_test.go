@@ -1,0 +1,216 @@
+package sqlite
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"kaban/internal/store"
+	"kaban/internal/store/storetest"
+)
+
+// manyPages returns the data directory of a closed store whose tables have several levels of pages.
+func manyPages(t *testing.T) (dir string) {
+	t.Helper()
+	dir = t.TempDir()
+	s := open(t, dir, Options{})
+	for i := range 120 {
+		bump(t, s, fmt.Sprintf("empty-%03d-%s", i, strings.Repeat("x", 30)))
+	}
+	for first := 0; first < 1200; first += 60 {
+		var pairs []string
+		for i := range 60 {
+			size := 120
+			if i == 7 {
+				size = 9000 // with pages of its own
+			}
+			pairs = append(pairs, fmt.Sprintf("table.index/%04d", first+i), "value", fmt.Sprintf("table/%04d", first+i), strings.Repeat("v", size))
+		}
+		put(t, s, pairs...)
+	}
+	for i := range 250 {
+		author := fmt.Sprintf("ann-%03d-%s", i, strings.Repeat("y", 20))
+		if i%3 == 1 {
+			author = strings.ToUpper(author[:1]) + author[1:]
+		}
+		storetest.Append(t, s, numbered(t, []string{"lobby", "kitchen"}[i%2], author, 0, 8)...)
+	}
+	mergeNow(t, s)
+	closeStore(t, s)
+	return dir
+}
+
+// page is one of a table or an index.
+type page struct {
+	table, kind string
+	n           int
+	cells       int
+}
+
+// pagesOf returns the pages of tables, without the overflow.
+func pagesOf(t *testing.T, dir, tables string) (found []page) {
+	t.Helper()
+	c, err := connect(t.Context(), filepath.Join(dir, databaseName), "ro", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	rows, err := c.QueryContext(t.Context(), "SELECT name, pagetype, pageno, ncell FROM dbstat WHERE name IN ("+tables+") ORDER BY pageno")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var p page
+		if err := rows.Scan(&p.table, &p.kind, &p.n, &p.cells); err != nil {
+			t.Fatal(err)
+		}
+		found = append(found, p)
+	}
+	if err := closeRows(rows); err != nil || len(found) == 0 {
+		t.Fatal(len(found), err)
+	}
+	return found
+}
+
+// destroy overwrites the page of a database.
+func destroy(t *testing.T, dir string, n int, with []byte) {
+	t.Helper()
+	f, err := os.OpenFile(filepath.Join(dir, databaseName), os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt(with, int64(n-1)*pageSize); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// saved is what an export has of a directory.
+type saved struct {
+	documents, records map[string]string
+	rooms              int
+	damage             []error
+	order              error // the first document or record out of order
+}
+
+func savedIn(t *testing.T, dir string) saved {
+	t.Helper()
+	a := archive(t, dir)
+	s := saved{documents: make(map[string]string), records: make(map[string]string)}
+	last, lastSeq := "", map[string]uint64{}
+	err := a.Export(t.Context(), nil, store.Receiver{
+		Document: func(d *store.Document) error {
+			if d.Key <= last {
+				s.order = fmt.Errorf("document %q after %q", d.Key, last)
+			}
+			last, s.documents[d.Key] = d.Key, string(d.Value)
+			return nil
+		},
+		Record: func(r *store.Record) error {
+			key := r.Room.String()
+			if r.Seq <= lastSeq[key] {
+				s.order = fmt.Errorf("%s %d after %d", key, r.Seq, lastSeq[key])
+			}
+			lastSeq[key], s.records[fmt.Sprint(r.Room, r.Seq)] = r.Seq, fmt.Sprintf("%+v", *r)
+			return nil
+		},
+		Damaged: func(err error) error {
+			if !errors.Is(err, store.ErrDamaged) {
+				t.Errorf("the damage %v is no ErrDamaged", err)
+			}
+			s.damage = append(s.damage, err)
+			return nil
+		},
+	})
+	if err != nil {
+		t.Fatalf("export: %v", err)
+	}
+	rooms, err := a.Rooms(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.rooms = len(rooms)
+	return s
+}
+
+// lost counts what another export has and this one has not, and fails if anything differs.
+func (s *saved) lost(t *testing.T, of, got map[string]string) (n int) {
+	t.Helper()
+	for key, value := range of {
+		switch found, ok := got[key]; {
+		case !ok:
+			n++
+		case found != value:
+			t.Errorf("%s is %.100q, want %.100q", key, found, value)
+		}
+	}
+	for key := range got {
+		if _, ok := of[key]; !ok {
+			t.Errorf("%s comes from nowhere", key)
+		}
+	}
+	return n
+}
+
+// A page that is damaged costs an export the rows in it and no others, whichever it is and whatever is
+// in it now, and the export names the damage.
+func TestADamagedPageCostsItsRowsOnly(t *testing.T) {
+	dir := manyPages(t)
+	whole := savedIn(t, dir)
+	if len(whole.documents) != 2400 || len(whole.records) != 2000 || len(whole.damage) > 0 || whole.order != nil {
+		t.Fatalf("%d documents, %d records, %v, %v", len(whole.documents), len(whole.records), whole.damage, whole.order)
+	}
+	junk := bytes.Repeat([]byte{0xa5, 0x17, 0x00, 0xff}, pageSize/4)
+	for i, p := range pagesOf(t, dir, "'documents', 'entries', 'users', 'rooms', 'sqlite_autoindex_users_1', 'sqlite_autoindex_rooms_1'") {
+		leafy := p.kind == "leaf" && (p.table == "documents" || p.table == "entries")
+		if p.kind == "overflow" && i%10 != 0 || leafy && i%11 != 0 {
+			continue // they are many, and alike
+		}
+		with := [][]byte{make([]byte, pageSize), junk, {p.header(), 0, 0, 0xff, 0xff, 0, 0, 0}}
+		for n := range with {
+			if p.kind != "internal" && n != i%3 {
+				continue
+			}
+			t.Run(fmt.Sprintf("%s %s %d %d", p.table, p.kind, p.n, n), func(t *testing.T) {
+				damaged := copyFiles(t, dir)
+				destroy(t, damaged, p.n, with[n])
+				got := savedIn(t, damaged)
+				documents, records := got.lost(t, whole.documents, got.documents), got.lost(t, whole.records, got.records)
+				wantDocuments, wantRecords := 0, 0
+				switch {
+				case p.table == "documents" && p.kind == "overflow":
+					wantDocuments = 1
+				case p.table == "documents":
+					wantDocuments = p.cells
+				case p.table == "entries" && p.kind == "leaf":
+					wantRecords = p.cells
+				}
+				if documents > wantDocuments || records > wantRecords || got.rooms != whole.rooms || got.order != nil {
+					t.Errorf("%d documents and %d records are lost, want %d and %d; %d of %d rooms; %v; damage %.300v", documents, records, wantDocuments, wantRecords, got.rooms, whole.rooms, got.order, got.damage)
+				}
+				if documents+records > 0 && len(got.damage) == 0 {
+					t.Errorf("%d documents and %d records are lost in silence", documents, records)
+				}
+			})
+		}
+	}
+}
+
+// header is the type of the page, with damage behind it.
+func (p *page) header() byte {
+	table := p.table == "entries" || p.table == "users" || p.table == "rooms"
+	switch {
+	case p.kind == "leaf" && table:
+		return pageOfTableLeaf
+	case p.kind == "leaf":
+		return pageOfIndexLeaf
+	case table:
+		return pageOfTableInner
+	}
+	return pageOfIndexInner
+}
