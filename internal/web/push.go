@@ -113,7 +113,7 @@ func (s *Server) subscribe(ctx context.Context, by *who, in *JSON[subscriptionBo
 	}
 	parsed, err := push.ParseSubscription(body.Endpoint, body.Keys.P256DH, body.Keys.Auth)
 	if err == nil && s.config.CheckPush != nil {
-		err = s.config.CheckPush(body.Endpoint)
+		err = s.config.CheckPush(ctx, body.Endpoint)
 	}
 	if err != nil {
 		return PushSubscription{}, subscriptionProblem(err)
