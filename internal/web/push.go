@@ -138,5 +138,9 @@ func subscriptionProblem(err error) error {
 }
 
 func (s *Server) unsubscribe(ctx context.Context, by *who, in *IDPath) error {
-	return s.config.Accounts.Unsubscribe(ctx, by.actor(), in.ID)
+	err := s.config.Accounts.Unsubscribe(ctx, by.actor(), in.ID)
+	if errors.Is(err, account.ErrNotFound) {
+		return problem(wire.CodeNotFound, "you have no subscription to pushes with this id")
+	}
+	return err
 }

@@ -67,7 +67,7 @@ func TestPushSubscriptions(t *testing.T) {
 		t.Errorf("bob ends what is ann's: %s", got)
 	}
 
-	if got := f.do("DELETE", "/v1/push/subscriptions/nothing", "", as(ann)...); got.status != 404 || got.json["code"] != "not_found" {
+	if got := f.do("DELETE", "/v1/push/subscriptions/nothing", "", as(ann)...); got.status != 404 || got.json["code"] != "not_found" || !strings.Contains(got.body, "no subscription") {
 		t.Errorf("what is none ends: %s", got)
 	}
 

@@ -537,6 +537,20 @@ func TestServeExport(t *testing.T) {
 	if said := h.run(0, "check", "--files", "--data", disk); !strings.Contains(said, "on the disk") {
 		t.Errorf("a check says %s", said)
 	}
+	// What an import to a service lacks comes from where the files were until now; that is noted last.
+	kept := *h
+	kept.data, kept.service = filepath.Join(t.TempDir(), "kept"), newService(t)
+	h.run(0, "import", "--data", kept.data, "--files", all, lines)
+	if said := kept.run(2, append([]string{"import", "--data", kept.data, lines}, kept.flags()...)...); !strings.Contains(said, "only --files brings files") {
+		t.Errorf("an import without files says %s", said)
+	}
+	if said := kept.run(0, "check", "--files", "--data", kept.data); !strings.Contains(said, "on the disk") {
+		t.Errorf("a check says %s", said)
+	}
+	kept.run(0, append([]string{"import", "--data", kept.data, "--files", t.TempDir(), lines}, kept.flags()...)...)
+	if said := kept.run(0, "check", "--files", "--data", kept.data); !strings.Contains(said, "s3://") || kept.has(data) != files.Good {
+		t.Errorf("a check says %s", said)
+	}
 	// From the disk to a service: the server refuses until the folders are copied.
 	moved := *h
 	moved.data, moved.service = disk, newService(t)
