@@ -514,6 +514,42 @@ func TestServeAnother(t *testing.T) {
 	}
 }
 
+// A server that looks for its files in another service ends with a signal.
+func TestServeInterrupted(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	r := h.serve()
+	r.post(r.upload(http.StatusCreated, filestest.Bytes(12, 1000)))
+	r.stop()
+	h.service = newService(t)
+	listing, once := make(chan struct{}), new(sync.Once)
+	h.service.set(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if r.Method != http.MethodGet || !r.URL.Query().Has("list-type") || !strings.Contains(r.URL.Query().Get("prefix"), files.Content.Folder()) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		once.Do(func() { close(listing) })
+		<-r.Context().Done()
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	c := exec.CommandContext(ctx, h.binary, append([]string{"serve", "--data", h.data, "--listen", "http://127.0.0.1:0"}, h.flags()...)...)
+	var said bytes.Buffer
+	c.Stdout, c.Stderr = &said, &said
+	childtest.Bind(c, syscall.SIGKILL)
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-listing:
+	case <-ctx.Done():
+	}
+	_ = c.Process.Signal(syscall.SIGTERM)
+	if err := c.Wait(); err != nil || !strings.Contains(said.String(), "before the server was ready") {
+		t.Errorf("the server ends with %v\n%s", err, &said)
+	}
+}
+
 // Exports copy files out of the service, and imports take them there or to the disk.
 func TestServeExport(t *testing.T) {
 	t.Parallel()
