@@ -67,6 +67,16 @@ type Download struct {
 // Open asks for a file by its id. A body that ends early is an io.ErrUnexpectedEOF. The error is a
 // *client.Error, client.ErrInsecure, ErrNoWeb, a *dial.AddressError or one of dial.Dialer.
 func Open(ctx context.Context, server, id string, options Options) (*Download, error) {
+	return open(ctx, server, id, "", options)
+}
+
+// OpenThumbnail asks for the small picture that a server has made of a picture: at most 720 pixels on the longer
+// side. Errors are those of Open; the code is wire.CodeNotFound for a file that has none.
+func OpenThumbnail(ctx context.Context, server, id string, options Options) (*Download, error) {
+	return open(ctx, server, id, "/thumbnail", options)
+}
+
+func open(ctx context.Context, server, id, below string, options Options) (*Download, error) {
 	w, err := newWay(server, options)
 	if err != nil {
 		return nil, err
@@ -74,7 +84,7 @@ func Open(ctx context.Context, server, id string, options Options) (*Download, e
 	if !kaban.IsFileID(id) {
 		return nil, fmt.Errorf("%w: %.100q is no id of a file", kaban.ErrFiles, id)
 	}
-	request, err := w.request(ctx, http.MethodGet, w.server+"/v1/files/"+id, nil)
+	request, err := w.request(ctx, http.MethodGet, w.server+"/v1/files/"+id+below, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -316,7 +316,8 @@ func neededIn(dir string, now time.Time) (needed map[files.Hash]bool, err error)
 }
 
 // bringFiles copies the files that a database needs to where its files are kept. Those that are there already
-// stay. Those that are in neither place are missing. name says where they are.
+// stay, and those that are only where they were kept until now are copied from there. The others are missing. name says where
+// they are to be; the data directory is told last.
 func bringFiles(ctx context.Context, data dataFlags, keep *placeFlags, from string, bar *progressbar.ProgressBar) (needs, missing []blob, name string, err error) {
 	archive, err := data.open(ctx)
 	if err != nil {
@@ -329,19 +330,27 @@ func bringFiles(ctx context.Context, data dataFlags, keep *placeFlags, from stri
 	if len(needs) == 0 && !keep.isSet() && !keep.S3TakeOver {
 		return nil, nil, "", nil
 	}
-	to, err := keep.open(ctx, data.Data)
-	if err != nil || len(needs) == 0 {
-		return nil, nil, to.name, err
+	m, err := keep.open(ctx, data.Data)
+	if err != nil {
+		return nil, nil, "", err
 	}
-	store, err := to.opened()
+	if len(needs) == 0 {
+		return nil, nil, m.to.name, m.note(nil)
+	}
+	store, err := m.to.opened()
 	if err != nil {
 		return nil, nil, "", err
 	}
 	err = spin(bar, func() (err error) {
-		missing, err = copyBlobs(ctx, onDisk(from), store, needs)
+		if missing, err = copyBlobs(ctx, onDisk(from), store, needs); err == nil {
+			missing, err = m.rest(ctx, store, missing)
+		}
 		return err
 	})
-	return needs, missing, to.name, err
+	if err == nil {
+		err = m.note(missing)
+	}
+	return needs, missing, m.to.name, err
 }
 
 // restoreFiles brings the files back that a restored database needs, from beside the backup.

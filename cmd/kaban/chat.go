@@ -31,6 +31,7 @@ type chatCommand struct {
 	connectFlags
 	Where       string `arg:"" optional:"" name:"room" help:"The same as --room."`
 	Room        string `placeholder:"ROOM" env:"KABAN_ROOM" help:"The room to open; created if it does not exist. Default: the one that was open at last, or lobby. With --plain: lobby."`
+	Pictures    bool   `help:"Show pictures in the terminal if it can: with v, of a selected message. The same as pictures = true in the configuration."`
 	Plain       bool   `help:"Run as a filter: each input line is a message, and each message is printed as \"username:> content\". This is the default if input or output is not a terminal, or TERM is dumb."`
 	Numbers     bool   `help:"With --plain, begin each line with the number of its entry, for --reply-to of \"kaban send\", \"kaban edit\", \"delete\", \"react\" and \"pin\"."`
 	PrintConfig bool   `help:"Print the configuration file of the full-screen client, with an explanation of every key, and exit."`
@@ -114,6 +115,7 @@ func (c *chatCommand) fullScreen(ctx context.Context, std streams) error {
 		}
 		configured.Username = c.Username
 	}
+	configured.Pictures = configured.Pictures || c.Pictures
 	if c.TokenFile == "-" {
 		return usagef("--token-file - leaves nothing of standard input to type; name a file")
 	}
@@ -134,7 +136,7 @@ func (c *chatCommand) fullScreen(ctx context.Context, std streams) error {
 		},
 		Trust:   c.trust,
 		Devices: c.devices, SetName: c.setName, Person: c.person,
-		Upload: c.upload, Download: c.download, Paths: pathsLike, Previews: c.previews,
+		Upload: c.upload, Download: c.download, Paths: pathsLike, Previews: c.previews, Thumbnail: c.thumbnail,
 		Explain: func(server string, err error) string { return unreachable(server, err).Error() },
 		In:      std.in, Out: std.out,
 	})

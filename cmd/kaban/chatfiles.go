@@ -84,6 +84,20 @@ func (c *chatCommand) download(ctx context.Context, server, web string, f kaban.
 	return said + " and given to " + program, nil
 }
 
+// thumbnail returns a small picture of a file for the full-screen client.
+func (c *chatCommand) thumbnail(ctx context.Context, server, web string, f kaban.File, limit int64) ([]byte, error) {
+	web, options, err := c.filesFor(server, web)
+	if err != nil {
+		return nil, err
+	}
+	d, err := transfer.OpenThumbnail(ctx, web, f.ID, options)
+	if err != nil {
+		return nil, err
+	}
+	defer d.Close()
+	return io.ReadAll(io.LimitReader(d, limit))
+}
+
 // previews returns a line about each page that a message links to, for the full-screen client: the host
 // first, which the page cannot choose.
 func (c *chatCommand) previews(ctx context.Context, server, web, room string, seq uint64) ([]string, error) {

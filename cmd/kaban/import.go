@@ -40,6 +40,9 @@ func (c *importCommand) Run(std streams) (err error) {
 	if err := errors.Join(checkDirectory(c.Data), c.placeFlags.check()); err != nil {
 		return err
 	}
+	if c.Files == "" && (c.isSet() || c.S3TakeOver) {
+		return usagef("the flags of S3 say where files go, and only --files brings files; name their directory with it")
+	}
 	in, size, name := std.in, int64(-1), "standard input"
 	if c.File != "" {
 		file, err := os.Open(c.File)

@@ -351,24 +351,56 @@ func (f *placeFlags) check() error {
 	return f.s3Flags.check(func(flag string) string { return "--" + flag })
 }
 
-// open opens where the files of a data directory are kept, and notes that.
-func (f *placeFlags) open(ctx context.Context, data string) (blobPlace, error) {
+// move is a place of files that a data directory gets, beside the one that it has.
+type move struct {
+	data         string
+	before, next filePlace
+	to           blobPlace
+}
+
+// isElsewhere reports whether the places differ.
+func (m *move) isElsewhere() bool { return m.next.s3.location() != m.before.s3.location() }
+
+// rest copies what the place still lacks from the one that the data directory has, and returns what neither has. Of two services
+// none is asked: then what is lacking remains lacking.
+func (m *move) rest(ctx context.Context, store files.Store, lacking []blob) ([]blob, error) {
+	if len(lacking) == 0 || !m.isElsewhere() || m.before.s3.isSet() && m.next.s3.isSet() {
+		return lacking, nil
+	}
+	old, err := blobsOfData(m.data)
+	if err != nil {
+		return lacking, err
+	}
+	return copyBlobs(ctx, old, store, lacking)
+}
+
+// note writes where the files are from now on, once they are there. What is lacking may still be in another service: then the
+// data directory keeps that.
+func (m *move) note(lacking []blob) error {
+	if len(lacking) > 0 && m.isElsewhere() && m.before.s3.isSet() {
+		return nil
+	}
+	return m.next.note(m.data, m.before)
+}
+
+// open opens where the files of a data directory are to be kept. The caller notes that when they are there.
+func (f *placeFlags) open(ctx context.Context, data string) (*move, error) {
 	before, err := readPlace(data)
 	if err != nil {
-		return blobPlace{}, err
+		return nil, err
 	}
 	next := before
 	if f.s3Flags.isSet() {
 		if next, err = before.changed(f.s3Flags); err != nil {
-			return blobPlace{}, err
+			return nil, err
 		}
 	}
 	to, err := next.openTo(data, slog.New(slog.DiscardHandler))
 	if err != nil {
-		return blobPlace{}, err
+		return nil, err
 	}
 	if err := before.name(data, next.owner); err != nil {
-		return blobPlace{}, err
+		return nil, err
 	}
 	service, ok := to.store.(*s3.Store)
 	switch {
@@ -380,7 +412,7 @@ func (f *placeFlags) open(ctx context.Context, data string) (blobPlace, error) {
 		err = to.ready(ctx)
 	}
 	if err != nil {
-		return blobPlace{}, err
+		return nil, err
 	}
-	return to, next.note(data, before)
+	return &move{data, before, next, to}, nil
 }

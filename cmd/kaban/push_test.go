@@ -504,21 +504,23 @@ func TestPushesAreGuarded(t *testing.T) {
 	if pushGuard.Allowed != nil || !pushGuard.HTTPSOnly || pushGuard.Redirects != -1 || pushGuard.RootCAs != nil || !slices.Equal(pushGuard.Ports, []uint16{443}) {
 		t.Errorf("pushes go through %+v", pushGuard)
 	}
-	g, err := guard.New(pushGuard)
+	options := pushGuard
+	options.Resolver = &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) { return nil, errors.New("no name server") }}
+	g, err := guard.New(options)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer g.Close()
 	p := pushes{guard: g}
-	if err := p.check("https://push.example/x"); err != nil {
+	if err := p.check(t.Context(), "https://push.example/x"); err != nil {
 		t.Errorf("a subscription that may be reached: %v", err)
 	}
-	for _, address := range []string{"https://127.0.0.1/x", "https://10.0.0.1/x", "https://[::1]/x", "https://169.254.169.254/x", "http://192.0.2.1/x", "https://192.0.2.1:8443/x"} {
+	for _, address := range []string{"https://127.0.0.1/x", "https://10.0.0.1/x", "https://[::1]/x", "https://169.254.169.254/x", "http://192.0.2.1/x", "https://192.0.2.1:8443/x", "https://localhost/x"} {
 		u, err := url.Parse(address)
 		if err != nil {
 			t.Fatal(err)
 		}
-		refused, ok := errors.AsType[*push.SubscriptionError](p.check(address))
+		refused, ok := errors.AsType[*push.SubscriptionError](p.check(t.Context(), address))
 		if !ok || refused.Field != "endpoint" || strings.Contains(refused.Error(), u.Hostname()) {
 			t.Errorf("a subscription at %s: %v", address, refused)
 		}

@@ -236,6 +236,10 @@ func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*e
 		return err
 	}
 	shared, err := c.services(kept, dispatcher, found, limits, policy, log)
+	if errors.Is(err, errStartEnded) {
+		log.Info("ended before the server was ready")
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -333,13 +337,22 @@ func (c *serveCommand) services(kept store.Store, d *dispatch.Dispatcher, found 
 	return shared, nil
 }
 
-// blobs opens the store of files; nil in memory, where there are none.
+// errStartEnded means that a signal came while the server was starting.
+var errStartEnded = errors.New("the start was interrupted")
+
+// blobs opens the store of files; nil in memory, where there are none. To look for all files in another service may take
+// minutes, so a signal ends that with errStartEnded.
 func (c *serveCommand) blobs(kept store.Store, log *slog.Logger) (files.Store, error) {
 	if c.Data == inMemory {
 		return nil, nil
 	}
-	ctx := context.Background()
+	// The signal also goes to the channel of takeSignals, for a start that is further by then.
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
 	blobs, err := takePlace(ctx, c.Data, c.s3Flags, func() ([]blob, error) { return blobsIn(ctx, kept) }, log)
+	if err != nil && ctx.Err() != nil {
+		return nil, errStartEnded
+	}
 	if err != nil {
 		return nil, ofData(c.Data, err)
 	}

@@ -125,7 +125,7 @@ func TestPushEvent(t *testing.T) {
 	later := `kaban lobby | olga · lobby | New message | /r/lobby#9`
 	shown(direct, lobby, later)
 	lobby = `kaban lobby @ | olga · lobby | deployed | /r/lobby#10`
-	push(`{"v":1,"room":"lobby","seq":10,"from":"olga","text":"deployed","cause":"keyword"}`)
+	push(`{"v":1,"room":"lobby","seq":10,"from":"olga","text":"deployed","cause":"keyword","unread":3}`)
 	shown(direct, lobby, later)
 	for _, hint := range []string{`{"v":1}`, ``, `no JSON`} { // also what a later server may push
 		push(hint)

@@ -397,7 +397,8 @@ var rules = map[string]rule{
 	"kaban/internal/tui": {
 		[]string{"kaban", "kaban/wire", "kaban/client", "kaban/client/dial", "kaban/internal/attention", "kaban/internal/display", "kaban/internal/config", "kaban/internal/emoji", "kaban/internal/markup"},
 		[]string{
-			"charm.land/bubbletea", "charm.land/lipgloss", "github.com/charmbracelet/x/ansi",
+			"charm.land/bubbletea", "charm.land/lipgloss", "github.com/charmbracelet/x/ansi", "github.com/charmbracelet/ultraviolet",
+			"golang.org/x/image",
 			"github.com/kyokomi/emoji",
 		},
 		"the terminal client is a user of the SDK and knows no server",

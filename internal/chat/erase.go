@@ -47,6 +47,8 @@ type eraser struct {
 	unrecorded bool
 
 	failing map[string]*failedErasure // by account; of the goroutine
+	// ended are the accounts of which only uploads are left that are in use; of the goroutine.
+	ended map[string]bool
 }
 
 // recording stands for what is unrecorded, among the accounts that fail.
@@ -66,7 +68,7 @@ const maxUploading = 150
 
 func (e *eraser) init(log *slog.Logger) {
 	e.ctx, e.cancel = context.WithCancel(context.Background())
-	e.log, e.came, e.failing = log, make(chan struct{}, 1), make(map[string]*failedErasure)
+	e.log, e.came, e.failing, e.ended = log, make(chan struct{}, 1), make(map[string]*failedErasure), make(map[string]bool)
 }
 
 // close ends the goroutine and waits for it.
@@ -149,6 +151,7 @@ func (c *Chat) eraseAll(ctx context.Context) (wait time.Duration) {
 		if errors.Is(err, people.ErrNotFound) {
 			e.note("", nil)
 			maps.DeleteFunc(e.failing, func(account string, _ *failedErasure) bool { return !waiting[account] })
+			maps.DeleteFunc(e.ended, func(account string, _ bool) bool { return !waiting[account] })
 			break
 		}
 		after = next.Account
@@ -245,38 +248,61 @@ func (c *Chat) eraseOne(ctx context.Context, e *people.Erasure) error {
 			return err
 		}
 	}
-	if err := c.dispatcher.Erase(ctx); err != nil {
+	if err := c.endErasure(ctx, e); err != nil {
 		return err
 	}
-	if err := c.record(ctx, []people.Erasure{*e}); err != nil {
-		return err
-	}
-	if c.eraseIndex != nil { // behind the store, from which it reads
-		if err := c.eraseIndex(ctx); err != nil {
-			return err
-		}
-	}
-	if err := c.eraseUploads(ctx, e); err != nil { // last: an upload that goes on holds it up
-		return err
-	}
+	delete(c.eraser.ended, e.Account)
 	e.Done, e.Authors, e.Until = c.now(), nil, nil
 	return c.putErasure(ctx, e)
 }
 
-// eraseUploads removes what the authors have uploaded. The store has noted by then which messages
-// have let go of their files, and has to erase the names of files that go now.
-func (c *Chat) eraseUploads(ctx context.Context, e *people.Erasure) error {
-	if c.blobs == nil {
-		return nil
-	}
-	for _, author := range e.Authors {
-		if account, _ := kaban.AuthorOf(author); account != "" {
-			if err := c.eraseFiles(ctx, account); err != nil {
+// endErasure leaves nothing of what was deleted in store, index and files. An upload that goes on holds up the end: then
+// the error is ErrUploading, and only uploads are looked at the next time.
+func (c *Chat) endErasure(ctx context.Context, e *people.Erasure) error {
+	ended := c.eraser.ended[e.Account]
+	if !ended {
+		if err := c.dispatcher.Erase(ctx); err != nil {
+			return err
+		}
+		if err := c.record(ctx, []people.Erasure{*e}); err != nil {
+			return err
+		}
+		if c.eraseIndex != nil { // behind the store, from which it reads
+			if err := c.eraseIndex(ctx); err != nil {
 				return err
 			}
 		}
 	}
-	return c.dispatcher.Erase(ctx)
+	if c.blobs == nil {
+		return nil
+	}
+	busy := c.eraseUploads(ctx, e)
+	if busy != nil && (ended || !errors.Is(busy, ErrUploading)) {
+		return busy
+	}
+	if err := c.dispatcher.Erase(ctx); err != nil { // the names of files that are gone now
+		return err
+	}
+	c.eraser.ended[e.Account] = true
+	return busy
+}
+
+// eraseUploads removes what the authors have uploaded. The store has noted by then which messages
+// have let go of their files, and has to erase the names of files that go now. The error is ErrUploading
+// if all that is left is in use.
+func (c *Chat) eraseUploads(ctx context.Context, e *people.Erasure) (busy error) {
+	for _, author := range e.Authors {
+		account, _ := kaban.AuthorOf(author)
+		if account == "" {
+			continue
+		}
+		if err := c.eraseFiles(ctx, account); errors.Is(err, ErrUploading) {
+			busy = err
+		} else if err != nil {
+			return err
+		}
+	}
+	return busy
 }
 
 // isUnrecorded reports whether unrecorded is set.

@@ -27,6 +27,7 @@ type hashes struct {
 	err    error
 	// accounts are those whose uploads were removed.
 	accounts []string
+	busy     int // how often an upload is in use
 }
 
 func (h *hashes) Delete(ctx context.Context, hash string, unused func(context.Context) (bool, error)) error {
@@ -46,6 +47,10 @@ func (h *hashes) Delete(ctx context.Context, hash string, unused func(context.Co
 
 func (h *hashes) DeleteUploads(account string) error {
 	h.accounts = append(h.accounts, account)
+	if h.busy > 0 {
+		h.busy--
+		return ErrUploading
+	}
 	return nil
 }
 
@@ -379,4 +384,30 @@ func TestErasingWaitsForUploads(t *testing.T) {
 	if !strings.Contains(log.String(), "works again") {
 		t.Errorf("at the end the log has %q", log.String())
 	}
+}
+
+// An erasure beside an upload that goes on does everything else at once, and only once.
+func TestErasingBesideAnUpload(t *testing.T) {
+	drivers(t, func(t *testing.T, s store.Store) {
+		var indexed, recorded int
+		w := newTownWith(t, s, Options{
+			EraseIndex:   func(context.Context) error { indexed++; return nil },
+			RecordErased: func(context.Context, []store.ErasedAccount) error { recorded++; return nil },
+		})
+		b := &hashes{kept: map[string]bool{hashOf("cat.png"): true}, busy: 2}
+		w.chat.blobs = b
+		w.upload("ann", "cat.png", 10)
+		e := people.Erasure{Account: "id-ann", Version: people.ErasureVersion, Authors: []string{kaban.Account("id-ann", storetest.Username(t, "ann")).ID()}, Deleted: true}
+		for n := range 2 {
+			if err := w.chat.eraseOne(t.Context(), &e); !errors.Is(err, ErrUploading) || e.Done != 0 {
+				t.Fatalf("attempt %d: %v, done at %d", n+1, err, e.Done)
+			}
+			if len(b.kept) > 0 || indexed != 1 || recorded != 1 {
+				t.Errorf("after attempt %d %v are kept, the index was erased %d times, and it was noted %d times", n+1, b.kept, indexed, recorded)
+			}
+		}
+		if err := w.chat.eraseOne(t.Context(), &e); err != nil || e.Done == 0 || indexed != 1 || recorded != 1 || len(w.chat.eraser.ended) > 0 {
+			t.Errorf("after the upload: %v, done at %d, %d and %d times; %v", err, e.Done, indexed, recorded, w.chat.eraser.ended)
+		}
+	})
 }

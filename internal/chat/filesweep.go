@@ -227,13 +227,14 @@ func (c *Chat) SweepBlob(ctx context.Context, hash string) error {
 func (u User) SweepBlob(ctx context.Context, hash string) error { return u.chat.SweepBlob(ctx, hash) }
 
 // eraseFiles lets go of all that an account has uploaded and no message has, and of the files of
-// messages that are gone.
+// messages that are gone. An upload that is in use keeps none of that back; then the error is ErrUploading.
 func (c *Chat) eraseFiles(ctx context.Context, account string) error {
 	if c.blobs == nil {
 		return nil
 	}
-	if err := c.blobs.DeleteUploads(account); err != nil {
-		return err
+	busy := c.blobs.DeleteUploads(account)
+	if busy != nil && !errors.Is(busy, ErrUploading) {
+		return busy
 	}
 	if err := c.sweepReleased(ctx); err != nil {
 		return err
@@ -254,7 +255,7 @@ func (c *Chat) eraseFiles(ctx context.Context, account string) error {
 			after = found[len(found)-1].ID
 		}
 	}
-	return c.sweepBlobs(ctx, c.blobs)
+	return cmp.Or(c.sweepBlobs(ctx, c.blobs), busy)
 }
 
 // sweepBlob removes bytes, and then the document about them. In between there may be a new file

@@ -552,7 +552,23 @@ func (u User) composePush(ctx context.Context, account *people.Account, name kab
 	case account.PushHint:
 		return push.Message{}, nil
 	}
-	return push.Message{Room: name.String(), Seq: seq, Time: e.Time, From: e.Username, Text: pushText(e), Cause: cause}, nil
+	m := push.Message{Room: name.String(), Seq: seq, Time: e.Time, From: e.Username, Text: pushText(e), Cause: cause}
+	m.Unread, err = u.badge(ctx)
+	return m, err
+}
+
+// badge returns the number that the page shows as its badge: what is unread in rooms of which the account wants
+// everything, and the mentions in the others.
+func (u User) badge(ctx context.Context) (n uint64, err error) {
+	err = u.eachState(ctx, func(s *RoomState) error {
+		if s.Notify == kaban.NotifyAll {
+			n += s.Unread
+		} else {
+			n += s.Mentions
+		}
+		return nil
+	})
+	return n, err
 }
 
 // pushText returns what a push says of a message: its text, or if it has only files, the name of

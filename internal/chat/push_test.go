@@ -329,6 +329,37 @@ func TestComposePush(t *testing.T) {
 	})
 }
 
+// A push has the number of the page's badge: what is unread in rooms of which the account wants everything, and the
+// mentions in the others. One that is only a hint has none.
+func TestBadgesOfPushes(t *testing.T) {
+	drivers(t, func(t *testing.T, s store.Store) {
+		w := denOf(t, s)
+		pushing(w, "ann")
+		badge := func(what string, seq, want uint64) {
+			t.Helper()
+			n := push.Notice{Account: "id-ann", Room: "den", Seq: seq, Subscription: "push-ann"}
+			if m, err := w.chat.ComposePush(t.Context(), n); err != nil || m.Unread != want {
+				t.Errorf("%s: the badge is %d, %v, want %d", what, m.Unread, err, want)
+			}
+		}
+		w.create("bob", "hut", kaban.RoomPrivate)
+		want(t, "invite", w.do("bob", "hut", w.to("ann", access.Invite)), nil)
+		w.tell("bob", "hut", "one")
+		w.tell("bob", "hut", "two, @ann")
+		w.tell("cat", "den", "hello")
+		seq := w.tell("cat", "den", "@ann look")
+		badge("mentions", seq, 2)
+		w.member("ann", "hut", func(m *people.Member) { m.Notify = kaban.NotifyAll })
+		badge("everything of one room", seq, 3)
+		w.member("ann", "hut", func(m *people.Member) { m.Notify = kaban.NotifyNone })
+		badge("a name in a room of which she wants nothing", seq, 2)
+		want(t, "read", w.user("ann").Read(t.Context(), storetest.RoomName(t, "hut"), 100), nil)
+		badge("one room is read", seq, 1)
+		w.change("ann", func(a *people.Account) { a.PushHint = true })
+		badge("a hint", seq, 0)
+	})
+}
+
 // A push that waits is not sent once its subscription has ended, its device has, or the browser
 // notifies another account.
 func TestComposePushOfEndedSubscriptions(t *testing.T) {

@@ -114,6 +114,7 @@ type Guard struct {
 	transport *http.Transport
 	dialer    net.Dialer
 	places    chan struct{} // has an element for each connection, open or being made
+	resolving chan struct{} // has an element for each name that CheckHost resolves
 	// connect makes a connection that was checked by control. Tests replace it.
 	connect connectFunc
 
@@ -140,6 +141,7 @@ func New(o Options) (*Guard, error) {
 		lists:   l,
 		conns:   make(map[*conn]struct{}),
 	}
+	g.resolving = make(chan struct{}, maxResolving)
 	g.connect = g.connectChecked
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)

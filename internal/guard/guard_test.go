@@ -22,6 +22,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"kaban/internal/guard"
 )
@@ -336,6 +337,41 @@ func TestCheckURL(t *testing.T) {
 		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", address, err, want)
 		}
+	}
+}
+
+// A name all of whose addresses are blocked is refused where it is entered. What cannot be resolved, or not in time, is left to
+// the dial, which also meets a name that leads elsewhere by then.
+func TestCheckHost(t *testing.T) {
+	names := newDNS(t, map[string][][]string{
+		"inner.example": {{"10.0.0.1"}}, "local.example": {{"127.0.0.1"}}, "mapped.example": {{"169.254.169.254"}}, "public.example": {{"192.0.1.1"}},
+		"both.example": {{"10.0.0.1", "192.0.1.1"}}, "rebound.example": {{"192.0.1.1"}, {"127.0.0.1"}},
+	})
+	g := newGuard(t, guard.Options{HTTPSOnly: true, Ports: []uint16{443}, Resolver: names.resolver()})
+	for host, blocked := range map[string]bool{
+		"inner.example": true, "local.example": true, "mapped.example": true, "public.example": false, "both.example": false, "rebound.example": false, "nowhere.example": false, "10.0.0.1": true,
+	} {
+		err := g.CheckHost(t.Context(), mustParse("https://"+host+"/"))
+		if e, ok := errors.AsType[*guard.BlockedError](err); ok != blocked || ok && e.Host != host {
+			t.Errorf("%s: %v", host, err)
+		}
+	}
+	if _, _, err := get(t, g.Client(), "https://rebound.example/"); err == nil {
+		t.Error("a name that leads to this machine by now is dialled")
+	} else if _, ok := errors.AsType[*guard.BlockedError](err); !ok {
+		t.Errorf("a name that leads to this machine by now: %v", err)
+	}
+	stuck := &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}}
+	slow := newGuard(t, guard.Options{Resolver: stuck, DialTimeout: time.Millisecond})
+	if err := slow.CheckHost(t.Context(), mustParse("https://inner.example/")); err != nil {
+		t.Errorf("without an answer: %v", err)
+	}
+	proxied := newGuard(t, guard.Options{Resolver: names.resolver(), Proxy: mustParse("http://192.0.1.9:3128")})
+	if err := proxied.CheckHost(t.Context(), mustParse("https://inner.example/")); err != nil {
+		t.Errorf("behind a proxy: %v", err)
 	}
 }
 

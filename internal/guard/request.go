@@ -3,6 +3,7 @@ package guard
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -91,6 +92,49 @@ func (g *Guard) CheckURL(u *url.URL) error {
 		return err
 	}
 	return g.checkNumeric(u.Hostname())
+}
+
+const (
+	// maxResolving is how many names CheckHost resolves at a time.
+	maxResolving = 16
+	// checkTimeout is how long it waits for a resolver: somebody waits for it.
+	checkTimeout = 2 * time.Second
+)
+
+// CheckHost is CheckURL, and also returns a *BlockedError if all addresses that the name of the host has now are blocked. It
+// waits for the resolver for 2 s at most. A name that cannot be resolved is no error, and neither is one
+// behind a proxy: a name may lead elsewhere later, so it is checked again whenever it is dialled. It is for refusing a URL
+// where somebody enters it. At most maxResolving names are resolved at a time; others are not.
+func (g *Guard) CheckHost(ctx context.Context, u *url.URL) error {
+	if err := g.CheckURL(u); err != nil || g.options.Proxy != nil {
+		return err
+	}
+	select {
+	case g.resolving <- struct{}{}:
+		defer func() { <-g.resolving }()
+	default:
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, min(checkTimeout, g.options.DialTimeout))
+	defer cancel()
+	host := u.Hostname()
+	if ascii, err := idna.Lookup.ToASCII(host); err == nil {
+		host = ascii
+	}
+	resolver := g.options.Resolver
+	if resolver == nil {
+		resolver = net.DefaultResolver
+	}
+	found, err := resolver.LookupNetIP(ctx, "ip", host)
+	if err != nil || len(found) == 0 {
+		return nil
+	}
+	for _, a := range found {
+		if err = g.Check(a.Unmap()); err == nil {
+			return nil
+		}
+	}
+	return named(err, u.Hostname())
 }
 
 // checkURL returns a *URLError for what is refused whatever the host is.

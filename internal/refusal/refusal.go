@@ -71,7 +71,7 @@ func find(err error) *row {
 }
 
 // programText refuses a token what its account may do.
-const programText = "a token does not administer the server; sign in with a device, as \"kaban login\" does"
+const programText = "this is for devices of people, and not for tokens; sign in with a device, as \"kaban login\" does"
 
 // freshText refuses what takes a fresh sign-in.
 const freshText = "this takes a fresh sign-in; prove who you are again"

@@ -21,6 +21,8 @@ type Config struct {
 	Theme    string // auto, dark or light
 	Notify   string // off, bell, osc9 or osc777
 	Mouse    bool
+	// Pictures is set if pictures may be shown in the terminal.
+	Pictures bool
 	// HideTyping is set if others are not shown that the person is typing.
 	HideTyping bool
 	Ignore     []string            // usernames
@@ -90,6 +92,16 @@ func settings() []setting {
 			setMouse,
 		},
 		{
+			"pictures", `false`, "Ask the terminal whether it shows pictures, by the kitty protocol or sixel; v shows that of the selected message.",
+			func(c *Config) string {
+				if c.Pictures {
+					return "true"
+				}
+				return ""
+			},
+			setPictures,
+		},
+		{
 			"typing", `true`, "Show others that you are typing a message.",
 			func(c *Config) string {
 				if c.HideTyping {
@@ -110,6 +122,13 @@ func settings() []setting {
 
 func setMouse(c *Config, v []string) (err error) {
 	if c.Mouse, err = strconv.ParseBool(v[0]); err != nil {
+		return errors.New("it must be true or false")
+	}
+	return nil
+}
+
+func setPictures(c *Config, v []string) (err error) {
+	if c.Pictures, err = strconv.ParseBool(v[0]); err != nil {
 		return errors.New("it must be true or false")
 	}
 	return nil

@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"image"
 	"time"
 
 	"kaban"
@@ -88,6 +89,11 @@ type (
 		lines []string
 		err   error
 	}
+	thumbnailEvent struct { // the answer to thumbnail
+		number uint64
+		img    image.Image
+		err    error
+	}
 	sentEvent struct {
 		room    string
 		number  uint64
@@ -167,6 +173,8 @@ type backend interface {
 	// previews asks what the pages are about that a message links to; a previewsEvent has the
 	// answer.
 	previews(server, room string, seq uint64)
+	// thumbnail gets a small picture of a file; a thumbnailEvent has the number.
+	thumbnail(server string, number uint64, f kaban.File)
 	// alter changes a message; the alteredEvent has the number.
 	alter(room string, a alteration)
 	// typing reports that the person is typing a message in a room. It may be called for

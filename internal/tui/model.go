@@ -27,6 +27,7 @@ const (
 	selecting // a message
 	reacting  // asks for an emoji
 	listingHits
+	viewing // a picture
 )
 
 // panel is whether a side panel is shown.
@@ -107,6 +108,10 @@ type Model struct {
 	uploads    []upload
 	downloads  map[string]bool // ids of files that are asked for
 	previewing bool            // previews are asked for
+
+	graphics graphics
+	canvas   painter // nil if there can be no pictures
+	viewer   viewer
 }
 
 // status is the state of the connection.
@@ -201,7 +206,9 @@ func (m *Model) restore() {
 }
 
 // Init implements tea.Model.
-func (m *Model) Init() tea.Cmd { return tea.Batch(tea.RequestBackgroundColor, tick()) }
+func (m *Model) Init() tea.Cmd {
+	return tea.Batch(tea.RequestBackgroundColor, m.askPictures(), tick())
+}
 
 func tick() tea.Cmd { return tea.Tick(time.Second, func(t time.Time) tea.Msg { return ticked(t) }) }
 
@@ -218,6 +225,9 @@ func (m *Model) Update(message tea.Msg) (tea.Model, tea.Cmd) {
 		return m, m.paste(msg.Content)
 	case tea.WindowSizeMsg:
 		m.width, m.height = max(msg.Width, 1), max(msg.Height, 1)
+		return m, m.redraw()
+	case drawnMsg:
+		return m, m.takeDrawn(msg)
 	case tea.BackgroundColorMsg:
 		m.darkTerminal = msg.IsDark()
 		m.applyTheme()
@@ -245,6 +255,8 @@ func (m *Model) Update(message tea.Msg) (tea.Model, tea.Cmd) {
 		m.reloadStale()
 		m.forgetQuit()
 		return m, tea.Batch(tick(), m.goOnQuitting(true))
+	default:
+		m.takeAnswer(msg)
 	}
 	return m, nil
 }

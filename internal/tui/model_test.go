@@ -93,6 +93,10 @@ func (a *asked) previews(server, room string, seq uint64) {
 	a.note("previews %s %s %d", server, room, seq)
 }
 
+func (a *asked) thumbnail(server string, number uint64, f kaban.File) {
+	a.note("thumbnail %s %d %s", server, number, f.Name)
+}
+
 func (a *asked) download(server, room string, f kaban.File) {
 	a.note("download %s %s %s", server, room, f.Name)
 }

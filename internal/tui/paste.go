@@ -119,7 +119,7 @@ func (m *Model) paste(content string) tea.Cmd {
 		return nil
 	}
 	if m.mode != chatting {
-		if m.mode == helping || m.mode == asking || m.mode == selecting {
+		if m.mode == helping || m.mode == asking || m.mode == selecting || m.mode == viewing {
 			m.complain("not pasted: there is nothing to paste into here")
 			return nil
 		}

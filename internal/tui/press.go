@@ -54,6 +54,8 @@ func (m *Model) press(key tea.Key) tea.Cmd {
 		return m.pressQuestion(stroke)
 	case selecting:
 		return m.pressSelection(stroke)
+	case viewing:
+		return m.closeViewer()
 	case reacting:
 		return m.pressReacting(stroke, key.Text)
 	}

@@ -40,6 +40,7 @@ func picks() []pick {
 		{[]string{"t"}, "Show only it and its replies; of a reply without any, those of the message that it answers", end(func(m *Model, i *item) { m.openThread(i.threadRoot()) })},
 		{[]string{"u"}, "Mark the room as unread from it on, until you come back", end((*Model).markUnread)},
 		{[]string{"o"}, "Download its file and open it, unless it could run; of several, it asks for the number", end((*Model).openFile)},
+		{[]string{"v"}, "Show its picture in the terminal, if pictures are on and the terminal can; any key closes it", end((*Model).viewPicture)},
 		{[]string{"l"}, "Say what the pages are about that it links to, if the server shows that", end((*Model).askPreviews)},
 		{[]string{"y"}, "Copy it to the clipboard (OSC 52)", func(m *Model, i *item) tea.Cmd { m.mode = chatting; return m.copyItems(i) }},
 		{[]string{"esc", "q", "ctrl+c"}, "Select nothing", end(func(*Model, *item) {})},

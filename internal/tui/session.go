@@ -57,6 +57,7 @@ type Session struct {
 	progress  *uploadEvent // the last one that the Model has not taken
 
 	downloading sync.Mutex // held while a file is downloaded
+	viewing     sync.Mutex // held while a thumbnail is downloaded and decoded
 }
 
 // newSession returns a session that is not connected yet.

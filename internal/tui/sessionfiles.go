@@ -65,6 +65,25 @@ func (s *Session) download(server, room string, f kaban.File) {
 	})
 }
 
+// thumbnailPatience is how long a thumbnail may take.
+const thumbnailPatience = 30 * time.Second
+
+// thumbnail gets and decodes a small picture of a file.
+func (s *Session) thumbnail(server string, number uint64, f kaban.File) {
+	s.group.Go(func() {
+		ctx, cancel := context.WithTimeout(s.ctx, thumbnailPatience)
+		defer cancel()
+		s.viewing.Lock()
+		defer s.viewing.Unlock()
+		e := thumbnailEvent{number: number}
+		var data []byte
+		if data, e.err = s.options.Thumbnail(ctx, server, s.client.Welcome().Web, f, maxThumbnail+1); e.err == nil {
+			e.img, e.err = decodeThumbnail(data)
+		}
+		s.put(e)
+	})
+}
+
 // maxPreviews is how long the server may take for previews.
 const maxPreviews = 20 * time.Second
 

@@ -74,6 +74,8 @@ func (m *Model) statusText() (left line, whole bool) {
 		return line{text(" "+m.meter.clean(m.listingStatus()), 0)}, true
 	case m.mode == selecting:
 		return line{text(" "+m.selectionStatus(), 0)}, true
+	case m.mode == viewing:
+		return line{text(" "+m.meter.clean(m.viewerStatus()), 0)}, false
 	case m.mode == reacting:
 		return line{text(" "+m.meter.clean(m.reactingStatus()), 0)}, true
 	}

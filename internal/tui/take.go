@@ -28,7 +28,7 @@ func (m *Model) takeAll(events batch) tea.Cmd {
 	}
 	m.syncThread()
 	m.look()
-	return tea.Batch(append(commands, m.goOnQuitting(false))...)
+	return tea.Batch(append(commands, m.watchViewer(), m.goOnQuitting(false))...)
 }
 
 func (m *Model) take(e event) tea.Cmd {
@@ -61,6 +61,8 @@ func (m *Model) take(e event) tea.Cmd {
 		m.takeDownload(e)
 	case previewsEvent:
 		m.takePreviews(e)
+	case thumbnailEvent:
+		return m.takeThumbnail(e)
 	case sentEvent:
 		m.takeSent(e)
 	case alteredEvent:

@@ -54,6 +54,8 @@ type Options struct {
 	// Download saves a file, and opens it unless it could run. It returns a sentence that says
 	// where it is. Nil: files cannot be downloaded.
 	Download func(ctx context.Context, server, web string, f kaban.File) (string, error)
+	// Thumbnail returns up to so many bytes of the small picture that the server has made of a file. Nil: there are none.
+	Thumbnail func(ctx context.Context, server, web string, f kaban.File, limit int64) ([]byte, error)
 	// Previews returns a line about each page that a message links to. Nil: there are none.
 	Previews func(ctx context.Context, server, web, room string, seq uint64) ([]string, error)
 	// Insecure allows sending the token to other machines without encryption.
@@ -136,9 +138,16 @@ func Run(ctx context.Context, o Options) error {
 	if file, ok := o.In.(*os.File); ok {
 		in = &terminal{File: file, gone: stop, guard: pasteGuard{now: time.Now}}
 	}
+	out := o.Out
+	model.graphics.nested = isNested(os.Getenv)
+	if file, ok := o.Out.(*os.File); ok && o.Config.Pictures {
+		c := &canvas{File: file}
+		defer func() { c.draw(drawing{}) }()
+		model.canvas, out = c, c
+	}
 	// ctx ends with the signals that end a client. Quit, not Kill: a killed program
 	// does not wait for its reader.
-	running := tea.NewProgram(p, tea.WithoutSignalHandler(), tea.WithInput(in), tea.WithOutput(o.Out), tea.WithEnvironment(os.Environ()))
+	running := tea.NewProgram(p, tea.WithoutSignalHandler(), tea.WithInput(in), tea.WithOutput(out), tea.WithEnvironment(os.Environ()))
 	defer context.AfterFunc(hungUp, running.Quit)()
 	_, err := running.Run()
 	p.keep()

@@ -151,7 +151,7 @@ func (m *Model) render() (screen string, x, y int) {
 	switch m.mode {
 	case greeting:
 		x, y = m.formCursor(l)
-	case helping, asking, selecting:
+	case helping, asking, selecting, viewing:
 		x, y = -1, -1
 	case listingHits:
 		if m.listing.isFixed() {
@@ -181,6 +181,8 @@ func (m *Model) middle(l layout) []line {
 		return m.helpView(m.width, l.height)
 	case greeting:
 		return m.formView(m.width, l.height)
+	case viewing:
+		return m.viewerView(m.width, l.height)
 	}
 	var conversation []line
 	switch {
@@ -280,7 +282,7 @@ func (m *Model) input() (rows []line, row, column int) {
 		prompt, width = nil, 0
 	}
 	d := m.draft()
-	if m.mode == greeting || m.mode == helping || m.mode == listingHits && m.listing.isFixed() {
+	if m.mode == greeting || m.mode == helping || m.mode == viewing || m.mode == listingHits && m.listing.isFixed() {
 		d = &draft{}
 	}
 	lines, row, column := m.editor.layout(d, m.width-width)
@@ -320,7 +322,7 @@ func (m *Model) prompt() line {
 		return line{{text: "search: ", look: look{role: roleAccent, attrs: bold}}}
 	case reacting:
 		return line{{text: "react: ", look: look{role: roleAccent, attrs: bold}}}
-	case greeting, helping:
+	case greeting, helping, viewing:
 		return nil
 	}
 	if r := m.here(); r != nil && r.editing > 0 {

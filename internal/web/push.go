@@ -113,7 +113,7 @@ func (s *Server) subscribe(ctx context.Context, by *who, in *JSON[subscriptionBo
 	}
 	parsed, err := push.ParseSubscription(body.Endpoint, body.Keys.P256DH, body.Keys.Auth)
 	if err == nil && s.config.CheckPush != nil {
-		err = s.config.CheckPush(body.Endpoint)
+		err = s.config.CheckPush(ctx, body.Endpoint)
 	}
 	if err != nil {
 		return PushSubscription{}, subscriptionProblem(err)
@@ -138,5 +138,9 @@ func subscriptionProblem(err error) error {
 }
 
 func (s *Server) unsubscribe(ctx context.Context, by *who, in *IDPath) error {
-	return s.config.Accounts.Unsubscribe(ctx, by.actor(), in.ID)
+	err := s.config.Accounts.Unsubscribe(ctx, by.actor(), in.ID)
+	if errors.Is(err, account.ErrNotFound) {
+		return problem(wire.CodeNotFound, "you have no subscription to pushes with this id")
+	}
+	return err
 }

@@ -67,6 +67,10 @@ func TestPushSubscriptions(t *testing.T) {
 		t.Errorf("bob ends what is ann's: %s", got)
 	}
 
+	if got := f.do("DELETE", "/v1/push/subscriptions/nothing", "", as(ann)...); got.status != 404 || got.json["code"] != "not_found" || !strings.Contains(got.body, "no subscription") {
+		t.Errorf("what is none ends: %s", got)
+	}
+
 	// Another browser of the device takes its place; the same browser of another account, too.
 	other, _ := subscriptionAt(t, "https://push.example/send/other")
 	if got := f.do("POST", "/v1/push/subscriptions", other, as(ann)...); got.status != 201 {

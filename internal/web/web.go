@@ -85,7 +85,7 @@ type Config struct {
 	PushKey string
 	// CheckPush returns a *push.SubscriptionError for an endpoint that the server would never reach.
 	// Default: every endpoint is accepted.
-	CheckPush func(endpoint string) error
+	CheckPush func(ctx context.Context, endpoint string) error
 	// Files keeps what is uploaded. Default: there are no files.
 	Files *keep.Keeper
 	// Page serves what is not an interface for programs. Default: nothing is found.

@@ -131,7 +131,7 @@ func start(t testing.TB, config web.Config, s store.Store, settings ...chat.Opti
 		config.Files = nil
 	}
 	config.Accounts, config.PushKey = f.accounts, "BDd3_hVL9fZi9Ybo2UUzA284WG5FZR30_95YeZJsiApwXKpNcF1rRPF3foIiBHXRdJI2Qhumhf6_LFTeZaNndIo"
-	config.CheckPush = func(endpoint string) error {
+	config.CheckPush = func(_ context.Context, endpoint string) error {
 		if strings.Contains(endpoint, "nowhere.example") {
 			return &push.SubscriptionError{Field: "endpoint", Problem: "cannot be used"}
 		}

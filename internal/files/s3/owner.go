@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"path"
 	"strings"
+	"time"
 
 	"github.com/minio/minio-go/v7"
 
@@ -27,7 +28,7 @@ var errOwner = errors.New("its files belong to another data directory")
 // Ready asks the service whether the bucket can be used, and whose the objects are. Those that are
 // nobody's become the owner's. Any error is an UnreachableError, or the context's.
 func (s *Store) Ready(ctx context.Context) error {
-	s.owned.Store(false)
+	s.owned.Store(nil)
 	if s.c.Owner != "" {
 		return s.own(ctx)
 	}
@@ -49,10 +50,16 @@ func (s *Store) TakeOver(ctx context.Context) error {
 	return s.Ready(ctx)
 }
 
-// own returns nil if the objects are the owner's, or if nobody asks. What is known is not
+// isOwned reports whether the objects were seen to be the owner's lately.
+func (s *Store) isOwned() bool {
+	seen := s.owned.Load()
+	return seen != nil && time.Since(*seen) < s.c.Recheck
+}
+
+// own returns nil if the objects are the owner's, or if nobody asks. What was seen lately is not
 // asked again.
 func (s *Store) own(ctx context.Context) error {
-	if s.c.Owner == "" || s.owned.Load() {
+	if s.c.Owner == "" || s.isOwned() {
 		return nil
 	}
 	select {
@@ -61,7 +68,7 @@ func (s *Store) own(ctx context.Context) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	if s.owned.Load() {
+	if s.isOwned() {
 		return nil
 	}
 	brief, cancel := s.brief(ctx)
@@ -80,7 +87,8 @@ func (s *Store) own(ctx context.Context) error {
 			Advice: "use another bucket or prefix; if that directory is gone for good and this one takes its place, run \"kaban restore --s3-take-over\", or remove the object " + path.Join(s.c.Prefix, OwnerName),
 		})
 	}
-	s.owned.Store(true)
+	now := time.Now()
+	s.owned.Store(&now)
 	return nil
 }
 

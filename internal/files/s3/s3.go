@@ -51,6 +51,10 @@ const (
 	briefStalls = 4
 )
 
+// DefaultRecheck is after what time a store that adds or removes asks again whose the objects are: somebody may have taken them
+// over. That is one request more a minute.
+const DefaultRecheck = time.Minute
+
 // Config says where the bucket is. The keys are read by whoever makes it.
 type Config struct {
 	Endpoint   string // host or host:port
@@ -68,6 +72,8 @@ type Config struct {
 	// Stall is how long the service may take to accept a connection, to take or send the next
 	// bytes, or to begin its answer. 0 is DefaultStall.
 	Stall time.Duration
+	// Recheck is how long it is believed that the objects are the owner's. 0 is DefaultRecheck.
+	Recheck time.Duration
 }
 
 // Addressing says where addresses of objects have the bucket.
@@ -90,8 +96,8 @@ type Store struct {
 	name   string
 	locks  files.Locks // so that no Remove meets an Add between the request and its confirmation
 
-	owned atomic.Bool   // the objects are known to be the owner's
-	turn  chan struct{} // has one element while somebody asks whose they are
+	owned atomic.Pointer[time.Time] // when the objects were last seen to be the owner's; nil: they may not be
+	turn  chan struct{}             // has one element while somebody asks whose they are
 }
 
 // New returns the store in a bucket. It asks the service nothing: an error is a mistake in the
@@ -99,6 +105,9 @@ type Store struct {
 func New(c Config) (*Store, error) {
 	if c.Stall == 0 {
 		c.Stall = DefaultStall
+	}
+	if c.Recheck == 0 {
+		c.Recheck = DefaultRecheck
 	}
 	c.Prefix = strings.Trim(c.Prefix, "/")
 	options := minio.Options{
@@ -353,7 +362,7 @@ func (s *Store) again(ctx context.Context, what string, try int, err error) erro
 // Tidy is that of files.Store. A request that was interrupted leaves nothing, but somebody may have taken
 // the objects over: whoever looks for objects that nothing needs calls Tidy first.
 func (s *Store) Tidy(ctx context.Context) (removed int, err error) {
-	s.owned.Store(false)
+	s.owned.Store(nil)
 	return 0, s.own(ctx)
 }
 

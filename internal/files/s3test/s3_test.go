@@ -381,6 +381,35 @@ func TestOwners(t *testing.T) {
 	}
 }
 
+// A store notices after a while that its objects were taken over, also without Tidy, and then adds and removes nothing.
+func TestTakenOver(t *testing.T) {
+	t.Parallel()
+	service := newService(t)
+	c := service.config()
+	c.Owner, c.Recheck = "first", time.Nanosecond
+	first, err := s3.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := filestest.Add(t, first, []byte("first"))
+	if err := service.owned(t, "second").TakeOver(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	other, staged := filestest.Stage(t, []byte("x"))
+	for what, err := range map[string]error{"Add": first.Add(t.Context(), other, staged), "Remove": first.Remove(t.Context(), key)} {
+		if e, ok := errors.AsType[*files.UnreachableError](err); !ok || !e.Final {
+			t.Errorf("%s of what is another's: %v", what, err)
+		}
+	}
+	// Until then it is believed: one request for each file would be one too many.
+	believing := service.owned(t, "second")
+	filestest.Add(t, believing, []byte("second"))
+	before := service.requests.Load()
+	if err := believing.Remove(t.Context(), key); err != nil || service.requests.Load() != before+1 {
+		t.Errorf("%d requests to remove an object, %v", service.requests.Load()-before, err)
+	}
+}
+
 // Of two that are new at the same moment one becomes the owner.
 func TestOneOwner(t *testing.T) {
 	t.Parallel()

@@ -515,6 +515,42 @@ func TestServeAnother(t *testing.T) {
 	}
 }
 
+// A server that looks for its files in another service ends with a signal.
+func TestServeInterrupted(t *testing.T) {
+	t.Parallel()
+	h := newHouse(t)
+	r := h.serve()
+	r.post(r.upload(http.StatusCreated, filestest.Bytes(12, 1000)))
+	r.stop()
+	h.service = newService(t)
+	listing, once := make(chan struct{}), new(sync.Once)
+	h.service.set(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if r.Method != http.MethodGet || !r.URL.Query().Has("list-type") || !strings.Contains(r.URL.Query().Get("prefix"), files.Content.Folder()) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		once.Do(func() { close(listing) })
+		<-r.Context().Done()
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	c := exec.CommandContext(ctx, h.binary, append([]string{"serve", "--data", h.data, "--listen", "http://127.0.0.1:0"}, h.flags()...)...)
+	var said bytes.Buffer
+	c.Stdout, c.Stderr = &said, &said
+	childtest.Bind(c, syscall.SIGKILL)
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-listing:
+	case <-ctx.Done():
+	}
+	_ = c.Process.Signal(syscall.SIGTERM)
+	if err := c.Wait(); err != nil || !strings.Contains(said.String(), "before the server was ready") {
+		t.Errorf("the server ends with %v\n%s", err, &said)
+	}
+}
+
 // Exports copy files out of the service, and imports take them there or to the disk.
 func TestServeExport(t *testing.T) {
 	t.Parallel()
@@ -536,6 +572,20 @@ func TestServeExport(t *testing.T) {
 	disk := filepath.Join(t.TempDir(), "disk")
 	h.run(0, "import", "--data", disk, "--files", all, lines)
 	if said := h.run(0, "check", "--files", "--data", disk); !strings.Contains(said, "on the disk") {
+		t.Errorf("a check says %s", said)
+	}
+	// What an import to a service lacks comes from where the files were until now; that is noted last.
+	kept := *h
+	kept.data, kept.service = filepath.Join(t.TempDir(), "kept"), newService(t)
+	h.run(0, "import", "--data", kept.data, "--files", all, lines)
+	if said := kept.run(2, append([]string{"import", "--data", kept.data, lines}, kept.flags()...)...); !strings.Contains(said, "only --files brings files") {
+		t.Errorf("an import without files says %s", said)
+	}
+	if said := kept.run(0, "check", "--files", "--data", kept.data); !strings.Contains(said, "on the disk") {
+		t.Errorf("a check says %s", said)
+	}
+	kept.run(0, append([]string{"import", "--data", kept.data, "--files", t.TempDir(), lines}, kept.flags()...)...)
+	if said := kept.run(0, "check", "--files", "--data", kept.data); !strings.Contains(said, "s3://") || kept.has(data) != files.Good {
 		t.Errorf("a check says %s", said)
 	}
 	// From the disk to a service: the server refuses until the folders are copied.

@@ -106,6 +106,7 @@ interface Pushed {
   from?: string
   text?: string
   cause?: string
+  unread?: number
 }
 
 scope.addEventListener('push', (event) => event.waitUntil(show(pushed(event.data))))
@@ -122,7 +123,7 @@ function pushed(data: PushEvent['data']): Pushed {
  * Shows what was pushed. The page's own notification of the room has the same tag, so there is one. Mentions and
  * keywords have one of their own, so that small talk does not take their place.
  */
-async function show({ room, seq, time, from, text, cause }: Pushed): Promise<void> {
+async function show({ room, seq, time, from, text, cause, unread }: Pushed): Promise<void> {
   const direct = room?.startsWith('@')
   const title = room && from ? (direct ? from : `${from} · ${room}`) : 'Kaban'
   const hint = navigator.language.startsWith('de') ? 'Neue Nachricht' : 'New message'
@@ -133,6 +134,8 @@ async function show({ room, seq, time, from, text, cause }: Pushed): Promise<voi
   // Whoever looks at the page sees the message there. Safari wants a notification for each push.
   const silent = clients.some((client) => client.focused) || known.some(({ data }) => data === path)
   await scope.registration.showNotification(title, { body: text || hint, tag, data: path, silent, renotify: !silent, timestamp: time } as NotificationOptions)
+  // Not every browser has badges, and only installed pages may use them.
+  if (unread) await navigator.setAppBadge?.(unread).catch(() => undefined)
 }
 
 scope.addEventListener('notificationclick', (event) => {
