@@ -264,8 +264,9 @@ func (x *Index) rest(ctx context.Context, worked time.Duration) error {
 	if len(x.pending) > 0 { // something has come meanwhile
 		most = busyShare
 	}
+	grown, lag := x.grown, x.lagLocked()
 	x.mu.Unlock()
-	share := min(x.load.left(worked), most)
+	share := min(x.load.left(worked, grown, lag), most)
 	length := time.Duration(float64(worked) * (1/share - 1))
 	if x.options.rest != nil {
 		length = x.options.rest()
