@@ -158,7 +158,7 @@ func (x *Index) readAll(ctx context.Context, all feeds) error {
 	if len(all) == 0 {
 		return nil
 	}
-	page := store.Page{Limit: max(buffered/len(all), 4), Bytes: max(bufferedBytes/len(all), 1<<12)}
+	page := store.Page{NoReactions: true, Limit: max(buffered/len(all), 4), Bytes: max(bufferedBytes/len(all), 1<<12)}
 	waiting := make(feeds, 0, len(all))
 	for _, f := range all {
 		if err := f.fill(ctx, x.store, page); err != nil {
@@ -264,8 +264,9 @@ func (x *Index) rest(ctx context.Context, worked time.Duration) error {
 	if len(x.pending) > 0 { // something has come meanwhile
 		most = busyShare
 	}
+	grown, lag := x.grown, x.lagLocked()
 	x.mu.Unlock()
-	share := min(x.load.left(worked), most)
+	share := min(x.load.left(worked, grown, lag), most)
 	length := time.Duration(float64(worked) * (1/share - 1))
 	if x.options.rest != nil {
 		length = x.options.rest()
@@ -293,7 +294,8 @@ type feed struct {
 // fill reads the next entries, if there are any.
 func (f *feed) fill(ctx context.Context, s store.Store, page store.Page) error {
 	for f.read < f.head && len(f.entries) == 0 {
-		page.After, page.Before = f.read, f.head+1
+		end := min(f.read+uint64(page.Limit), f.head)
+		page.After, page.Before = f.read, end+1
 		var err error
 		f.entries, err = s.Read(ctx, f.room.name, page)
 		if damaged, ok := errors.AsType[*store.DamagedError](err); ok {
@@ -303,8 +305,8 @@ func (f *feed) fill(ctx context.Context, s store.Store, page store.Page) error {
 		if err != nil {
 			return fmt.Errorf("read %s: %w", f.room.name, err)
 		}
-		if len(f.entries) == 0 { // they are not kept any more
-			f.read = f.head
+		if len(f.entries) == 0 { // they are reactions, or not kept any more
+			f.read = end
 		}
 	}
 	return nil

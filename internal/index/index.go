@@ -101,6 +101,8 @@ type Index struct {
 	byID    map[uint32]*room
 	pending []*room
 	working bool // entries of rooms that were pending are being read
+	// grown is how many entries Grew was told of in rooms that were known.
+	grown uint64
 	// asOf is when everything was read that was there then.
 	asOf time.Time
 	// building is set until the index has once come to the end of all logs.
@@ -191,6 +193,9 @@ func (x *Index) lockNow() {
 // Grew notes that a room has entries up to a seq. It never blocks for long.
 func (x *Index) Grew(name kaban.RoomName, seq uint64) {
 	x.mu.Lock()
+	if r := x.rooms[name.Key()]; r != nil && seq > r.head {
+		x.grown += seq - r.head
+	}
 	x.noteLocked(name, seq)
 	x.mu.Unlock()
 	x.rouse()

@@ -680,3 +680,41 @@ func TestForgetEndsARest(t *testing.T) {
 		t.Errorf("%d messages are found, %v; want from %d to %d, from the second on", n, err, burst-1, 3*burst-2)
 	}
 }
+
+// TestRunsOfReactions reads messages between runs of reactions that are longer than a page, and
+// comes to the end of the room.
+func TestRunsOfReactions(t *testing.T) {
+	w := newWorld(t, memory.New(0), "", small)
+	var want []uint64
+	for range 3 {
+		seq := w.say(w.rooms[0], "ann", "word")
+		want = append(want, seq)
+		for i := range 9 {
+			if r := w.append(w.rooms[0], "bob", kaban.KindReact, seq, kaban.Switch(i%2 == 0, "👍"), true); r.Err != nil {
+				t.Fatal(r.Err)
+			}
+		}
+	}
+	f := feed{room: &room{name: w.rooms[0]}, head: 30}
+	var got []uint64
+	for f.read < f.head {
+		if err := f.fill(t.Context(), w.store, store.Page{NoReactions: true, Limit: 4}); err != nil {
+			t.Fatal(err)
+		}
+		for i := range f.entries {
+			f.read = f.entries[i].Seq
+			got = append(got, f.read)
+		}
+		f.entries = nil
+	}
+	if !slices.Equal(got, want) || f.read != 30 {
+		t.Errorf("the index reads %v up to %d, want %v up to 30", got, f.read, want)
+	}
+	w.wait()
+	if found := w.find("word", nil); len(found) != 3 {
+		t.Errorf("found %v, want 3 messages", found)
+	}
+	if s := w.index.Status(); s.Behind != 0 {
+		t.Errorf("the index is behind by %d entries", s.Behind)
+	}
+}

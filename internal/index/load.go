@@ -20,6 +20,11 @@ const (
 	// so much are messages slowed where no processor is free. It never takes less than minShare.
 	slowed   = 0.01
 	minShare = 0.01
+	// crowded is from how many entries a second on it takes no more than that, even of processors
+	// that are free: each message waits for the one before it, and for the disk, which the index writes to as well. So it
+	// falls behind, and reads what has come once fewer do, or after crowdedLag.
+	crowded    = 10_000
+	crowdedLag = time.Minute
 )
 
 // load measures how much processor time is left for the index.
@@ -27,21 +32,26 @@ type load struct {
 	at        time.Time
 	used, own time.Duration // of the process up to at, and of the index since
 	idle      time.Duration // of the machine up to at
+	grown     uint64        // entries that have come up to at
 	share     float64       // of a processor that the index may take
 }
 
-// left notes work of the index, and returns what share of a processor it may take so that
-// others do not wait for it: the rest of the process, whose processors may be fewer than
-// those of the machine, and other processes.
-func (l *load) left(worked time.Duration) float64 {
+// left notes work of the index, how many entries have come so far, and for how long the index lags. It returns
+// what share of a processor it may take so that others do not wait for it: the rest of the process, whose
+// processors may be fewer than those of the machine, and other processes.
+func (l *load) left(worked time.Duration, grown uint64, lag time.Duration) float64 {
 	now := time.Now()
 	l.own += worked
 	if passed := now.Sub(l.at); passed >= sampled {
 		used, idle := processorTime(), idleTime()
 		if !l.at.IsZero() {
-			l.share = spare(passed, used-l.used-l.own, idle-l.idle, l.own, processors.Count())
+			count := processors.Count()
+			if lag < crowdedLag && isCrowded(grown-l.grown, passed) {
+				count = 0
+			}
+			l.share = spare(passed, used-l.used-l.own, idle-l.idle, l.own, count)
 		}
-		l.at, l.used, l.idle, l.own = now, used, idle, 0
+		l.at, l.used, l.idle, l.own, l.grown = now, used, idle, 0, grown
 	}
 	return max(l.share, minShare)
 }
@@ -56,6 +66,11 @@ func spare(passed, others, idle, own time.Duration, processors int) float64 {
 		free = min(free, float64(idle+own)/float64(passed))
 	}
 	return max(free-reserved, busy*slowed)
+}
+
+// isCrowded reports whether so many entries in some time are too many for the index to read beside them.
+func isCrowded(entries uint64, passed time.Duration) bool {
+	return float64(entries) > crowded*passed.Seconds()
 }
 
 // work measures the processor time of what follows. Its end is called by the same goroutine.

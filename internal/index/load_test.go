@@ -33,13 +33,37 @@ func TestSpare(t *testing.T) {
 // TestLeft sees that the index never stands still, and that the load is measured anew.
 func TestLeft(t *testing.T) {
 	var l load
-	if got := l.left(time.Millisecond); got != minShare {
+	if got := l.left(time.Millisecond, 0, 0); got != minShare {
 		t.Errorf("before the first measurement it may take %v of a processor, want %v", got, minShare)
 	}
 	l.at, l.own = time.Now().Add(-time.Hour), 0
 	l.used, l.idle = processorTime(), idleTime()-100*time.Hour
-	if got, want := l.left(0), float64(runtime.GOMAXPROCS(0))-reserved; got < max(want-0.1, minShare) {
+	if got, want := l.left(0, 0, 0), float64(runtime.GOMAXPROCS(0))-reserved; got < max(want-0.1, minShare) {
 		t.Errorf("with nobody else it may take %v of a processor, want %v", got, want)
+	}
+}
+
+// TestCrowdedLeft sees that the index takes hardly anything while too many entries come, unless it
+// lags for too long.
+func TestCrowdedLeft(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		entries uint64 // in an hour
+		lag     time.Duration
+		held    bool
+	}{
+		{"5,000 a second", 5_000 * 3600, 0, false},
+		{"20,000 a second", 20_000 * 3600, time.Second, true},
+		{"20,000 a second for long", 20_000 * 3600, crowdedLag, false},
+	} {
+		l := load{at: time.Now().Add(-time.Hour), used: processorTime(), idle: idleTime() - 100*time.Hour, grown: 7}
+		got := l.left(0, 7+test.entries, test.lag)
+		if held := got <= max(minShare, slowed*float64(runtime.GOMAXPROCS(0))); held != test.held {
+			t.Errorf("%s: it may take %v of a processor, held back is %t, want %t", test.name, got, held, test.held)
+		}
+		if l.grown != 7+test.entries {
+			t.Errorf("%s: %d entries are noted, want %d", test.name, l.grown, 7+test.entries)
+		}
 	}
 }
 

@@ -149,7 +149,13 @@ type Page struct {
 	Bytes int
 	// RepliesTo, if not 0, asks History only for the messages that answer one.
 	RepliesTo uint64
+	// NoReactions leaves reactions out of what Read returns. They count for Limit, so a page of
+	// nothing else is empty. What is missing from the log is not noticed where they are.
+	NoReactions bool
 }
+
+// Skips reports whether Read leaves an entry out.
+func (p *Page) Skips(e *Entry) bool { return p.NoReactions && e.Kind == kaban.KindReact }
 
 // Run is the entries of a room behind one seq, up to another.
 type Run struct {

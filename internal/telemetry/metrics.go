@@ -142,7 +142,7 @@ var metrics = []metric{
 	{"kaban_push_subscriptions_dropped_total", "Subscriptions of browsers that were dropped: the push service does not know them, or has failed for a week.", counter, nil, ofPushes, func(n *snapshot, s sink) { s.put(float64(n.pushes.Dropped)) }},
 
 	// The disk.
-	{"kaban_journal_entries", "Entries that are not merged into the table yet. Above 4,096 some are.", gauge, nil, ofStore, func(n *snapshot, s sink) { s.put(float64(n.store.JournalEntries)) }},
+	{"kaban_journal_entries", "Entries that are not merged into the table yet. Above 4,096 some are, of reactions above 8,192.", gauge, nil, ofStore, func(n *snapshot, s sink) { s.put(float64(n.store.JournalEntries)) }},
 	{"kaban_journal_bytes", "Bytes of their content.", gauge, nil, ofStore, func(n *snapshot, s sink) { s.put(float64(n.store.JournalBytes)) }},
 	{"kaban_store_bytes", "Size of the files of the database.", gauge, []string{"file"}, ofStore, func(n *snapshot, s sink) {
 		for _, file := range []string{"database", "journal", "wal"} {

@@ -509,9 +509,11 @@ func (s *Store) Read(_ context.Context, name kaban.RoomName, page store.Page) ([
 	if page.Last {
 		first = end - uint64(n)
 	}
-	entries := make([]store.Entry, n)
-	for i := range entries {
-		entries[i] = s.log.at(r.position(first + uint64(i))).WithoutReactions()
+	entries := make([]store.Entry, 0, n)
+	for seq := first; seq < first+uint64(n); seq++ {
+		if e := s.log.at(r.position(seq)); !page.Skips(&e.Entry) {
+			entries = append(entries, e.WithoutReactions())
+		}
 	}
 	return clip(entries, page), nil
 }

@@ -158,8 +158,9 @@ type user struct {
 type reader struct {
 	*conn
 	documentStmts
-	authors        *authors
-	page, pageBack *sql.Stmt
+	authors          *authors
+	page, pageBack   *sql.Stmt
+	quiet, quietBack *sql.Stmt // without reactions
 	countStmts
 	mentions, mentioned *sql.Stmt
 	begin, revision     *sql.Stmt
@@ -181,6 +182,7 @@ func (r *reader) prepare(ctx context.Context) (err error) {
 	}
 	return r.conn.prepare(ctx, map[**sql.Stmt]string{
 		&r.page: pageQuery, &r.pageBack: pageQuery + " DESC", &r.begin: "BEGIN",
+		&r.quiet: quietQuery, &r.quietBack: quietQuery + " DESC",
 		&r.mentions: mentionsQuery, &r.mentioned: mentionedQuery,
 		&r.revision: "SELECT id, key, name, " + roomColumns + " FROM rooms WHERE key = ?",
 	}, r.stateStmts.queries(), r.historyStmts.queries(), r.countStmts.queries())

@@ -377,12 +377,14 @@ func TestADamagedMessage(t *testing.T) {
 		{store.Page{Last: true, Limit: 500, Before: 10}, 1, 9, 0},
 		{store.Page{After: 9, Limit: 1}, 0, 0, 10},
 	} {
-		got, err := s.Read(t.Context(), lobby, c.page)
-		if bad, ok := errors.AsType[*store.DamagedError](err); ok != (c.damaged != 0) || ok && (bad.Seq != c.damaged || bad.Room != lobby) {
-			t.Errorf("%+v: %v, want damage at %d", c.page, err, c.damaged)
-		}
-		if c.damaged == 0 && (len(got) == 0 || got[0].Seq != c.first || got[len(got)-1].Seq != c.last || uint64(len(got)) != c.last-c.first+1) {
-			t.Errorf("%+v: %d entries, want %d to %d", c.page, len(got), c.first, c.last)
+		for _, c.page.NoReactions = range []bool{false, true} { // there are none
+			got, err := s.Read(t.Context(), lobby, c.page)
+			if bad, ok := errors.AsType[*store.DamagedError](err); ok != (c.damaged != 0) || ok && (bad.Seq != c.damaged || bad.Room != lobby) {
+				t.Errorf("%+v: %v, want damage at %d", c.page, err, c.damaged)
+			}
+			if c.damaged == 0 && (len(got) == 0 || got[0].Seq != c.first || got[len(got)-1].Seq != c.last || uint64(len(got)) != c.last-c.first+1) {
+				t.Errorf("%+v: %d entries, want %d to %d", c.page, len(got), c.first, c.last)
+			}
 		}
 	}
 	for _, want := range []string{"room=lobby seq=10", "room=lobby seq=11", "room=lobby seq=20", "kaban check"} {

@@ -25,6 +25,10 @@ const (
 	mostUnmerged = 2
 	// mergeEntries is how many are merged at least in one transaction.
 	mergeEntries = 256
+	// entryWeight is what an entry counts in both, and reactionWeight a reaction: its rows are small, so twice as many
+	// of them share the pages of as many messages, and pages are most of what a merge costs.
+	entryWeight    = 2
+	reactionWeight = 1
 	// insertRows is how many of them one statement inserts.
 	insertRows = 16
 )
@@ -55,14 +59,23 @@ type unmergedEntry struct {
 // size is what the entry counts as, in bytes.
 func (e *unmergedEntry) size() int { return e.Size() + e.mentions.Size() }
 
+// weight is what the entry counts as one of many.
+func (e *unmergedEntry) weight() int {
+	if e.Kind == kaban.KindReact {
+		return reactionWeight
+	}
+	return entryWeight
+}
+
 // unmerged are the unmerged entries, beside the lists of each room (room.tail). Guarded by
 // database.appending.
 type unmerged struct {
-	batch int64              // the newest one that is durable; changes with database.mu held, too
-	keys  map[key]uint64     // their seqs
-	bytes int                // of their texts and mentions
-	rooms map[*room]struct{} // those that have any
-	taken int64              // the newest batch that has taken a text away, merged or not
+	batch  int64              // the newest one that is durable; changes with database.mu held, too
+	keys   map[key]uint64     // their seqs
+	bytes  int                // of their texts and mentions
+	weight int                // of all of them
+	rooms  map[*room]struct{} // those that have any
+	taken  int64              // the newest batch that has taken a text away, merged or not
 }
 
 // add adds entries to a room, which shows them once they are published.
@@ -73,6 +86,7 @@ func (u *unmerged) add(to *room, entries []unmergedEntry) {
 	for i := range entries {
 		e := &entries[i]
 		u.bytes += e.size()
+		u.weight += e.weight()
 		u.keys[key{to.id, e.user, e.ID}] = e.Seq
 		if e.tells() {
 			to.tailTelling = append(to.tailTelling, e.Seq)
@@ -102,6 +116,7 @@ func (u *unmerged) forget(from *room, entries []unmergedEntry) {
 	for i := range entries {
 		e := &entries[i]
 		u.bytes -= e.size()
+		u.weight -= e.weight()
 		delete(u.keys, key{from.id, e.user, e.ID})
 	}
 	if len(from.tail) == len(entries) {
@@ -175,16 +190,17 @@ func (u *unmerged) oldest(entries, bytes, step int) []merging {
 		return cmp.Or(cmp.Compare(a.tail[0].batch, b.tail[0].batch), cmp.Compare(a.id, b.id))
 	})
 	var picked []merging
+	weight := entries * entryWeight
 	for _, one := range rooms {
-		if entries <= 0 && bytes <= 0 {
+		if weight <= 0 && bytes <= 0 {
 			break
 		}
-		most, n := max(entries, step), 0
-		for n < len(one.tail) && (n < most || bytes > 0) {
+		most, n := weight-max(weight, step*entryWeight), 0
+		for n < len(one.tail) && (weight > most || bytes > 0) {
 			bytes -= one.tail[n].size()
+			weight -= one.tail[n].weight()
 			n++
 		}
-		entries -= n
 		picked = append(picked, merging{one, one.tail[:n:n]})
 	}
 	return picked

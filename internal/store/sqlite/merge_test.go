@@ -169,6 +169,30 @@ func TestTheMergerKeepsUp(t *testing.T) {
 	eventually(t, "at most 3 entries are unmerged", func() bool { return unmergedIn(s) <= 3 })
 }
 
+// Twice as many reactions wait, and twice as many of them are merged in a transaction.
+func TestReactionsWaitLonger(t *testing.T) {
+	s := still(t, t.TempDir(), Options{maxUnmerged: 10, mergeStep: 4})
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 1)...)
+	for i := range 18 {
+		storetest.Append(t, s, change(t, kaban.KindReact, "lobby", fmt.Sprint("person-", i), fmt.Sprint("r", i), 1, "+👍"))
+	}
+	if s.excess(1) {
+		t.Error("a message and 18 reactions are too many to wait")
+	}
+	storetest.Append(t, s, change(t, kaban.KindReact, "lobby", "ann", "last", 1, "+👍"))
+	if !s.excess(1) {
+		t.Error("a message and 19 reactions are not too many")
+	}
+	merge(t, s, 4)
+	if n := count(t, s, "entries"); n != 7 {
+		t.Errorf("%d entries are merged, want a message and six reactions", n)
+	}
+	mergeNow(t, s)
+	if n := count(t, s, "reactions"); n != 19 || s.unmerged.weight != 0 {
+		t.Errorf("%d reactions are in the table, and what waits weighs %d", n, s.unmerged.weight)
+	}
+}
+
 // eventually waits for a condition.
 func eventually(t testing.TB, what string, is func() bool) {
 	t.Helper()

@@ -60,10 +60,10 @@ func (d *database) noteAppend(err error, now time.Time) {
 	}
 }
 
-// excess reports whether there are more unmerged entries than there should be, or so many
+// excess reports whether there are more unmerged entries than there should be, by their weight, or so many
 // times as many.
 func (d *database) excess(times int) bool {
-	return d.shown.entries.Load() > int64(times*d.maxUnmerged) || d.shown.bytes.Load() > int64(times*unmergedBytes)
+	return d.shown.weight.Load() > int64(times*d.maxUnmerged*entryWeight) || d.shown.bytes.Load() > int64(times*unmergedBytes)
 }
 
 // mergeLoop calls merge whenever there may be something to do, until the merger is stopped

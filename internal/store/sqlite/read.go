@@ -11,8 +11,12 @@ import (
 	"kaban/internal/store"
 )
 
-// pageQuery reads a run of places, for readRun.
-const pageQuery = "SELECT place, time, kind, user, id, username, target, content, files, sum FROM entries WHERE place BETWEEN ? AND ? ORDER BY place"
+const (
+	// pageQuery reads a run of places, for readRun.
+	pageQuery = ofHistory + "WHERE place BETWEEN ? AND ? ORDER BY place"
+	// quietQuery leaves reactions out.
+	quietQuery = ofHistory + "WHERE place BETWEEN ? AND ? AND kind <> 4 ORDER BY place"
+)
 
 // Reasons why a row cannot be read as it was written.
 var (
@@ -44,6 +48,11 @@ func (t *orEmpty) Scan(value any) error {
 // entry that is not there as it was written, readRun returns its seq and what is wrong
 // with it.
 func readRun(rows *sql.Rows, err error, authors *authors, room int64, from, to uint64, visit func(e *store.Entry, user int64) bool) (damaged uint64, damage, _ error) {
+	return readSome(rows, err, authors, room, from, to, false, visit)
+}
+
+// readSome is readRun for a query that may leave entries out if there may be gaps.
+func readSome(rows *sql.Rows, err error, authors *authors, room int64, from, to uint64, gaps bool, visit func(e *store.Entry, user int64) bool) (damaged uint64, damage, _ error) {
 	next, step, n := from, uint64(1), to-from+1
 	if to < from {
 		step, n = ^uint64(0), from-to+1
@@ -62,7 +71,11 @@ func readRun(rows *sql.Rows, err error, authors *authors, room int64, from, to u
 	var place, user, value int64
 	var username sql.NullString
 	for ; n > 0 && rows.Next(); n-- {
-		if err := rows.Scan(&place, &e.Time, &e.Kind, &user, &e.ID, &username, &e.Target, &e.Content, (*orEmpty)(&e.Files), &value); err != nil {
+		err := rows.Scan(&place, &e.Time, &e.Kind, &user, &e.ID, &username, &e.Target, &e.Content, (*orEmpty)(&e.Files), &value)
+		if gaps { // the place was scanned first, and the query has looked at it
+			next = uint64(place & maxSeq)
+		}
+		if err != nil {
 			return next, err, nil // a value has the wrong type
 		}
 		author, err := authors.author(context.Background(), user)
@@ -88,7 +101,7 @@ func readRun(rows *sql.Rows, err error, authors *authors, room int64, from, to u
 	if err := closeRows(rows); err != nil {
 		return sort(err)
 	}
-	if n > 0 {
+	if n > 0 && !gaps {
 		return next, errMissing, nil
 	}
 	return 0, nil, nil
@@ -157,6 +170,9 @@ func (m *moment) read(first, last uint64, page store.Page) ([]store.Entry, error
 	var err error
 	if p.back {
 		for i := len(unmerged) - 1; i >= 0 && !p.full; i-- {
+			if page.Skips(&unmerged[i].Entry) {
+				continue
+			}
 			if damage, err = m.add(&p, unmerged[i].Entry); err != nil {
 				return nil, err
 			}
@@ -167,7 +183,7 @@ func (m *moment) read(first, last uint64, page store.Page) ([]store.Entry, error
 		if err = states.readStates(rows, err, &m.authors.sum); err != nil {
 			return nil, err
 		}
-		if damage, err = m.readMerged(first, merged, &p); err != nil {
+		if damage, err = m.readMerged(first, merged, page.NoReactions, &p); err != nil {
 			return nil, err
 		}
 		if bad := m.cut(&p.entries, states, false); bad != nil { // in the direction of reading
@@ -179,6 +195,9 @@ func (m *moment) read(first, last uint64, page store.Page) ([]store.Entry, error
 		slices.Reverse(p.entries)
 	} else {
 		for i := 0; i < len(unmerged) && !p.full; i++ {
+			if page.Skips(&unmerged[i].Entry) {
+				continue
+			}
 			if damage, err = m.add(&p, unmerged[i].Entry); err != nil {
 				return nil, err
 			}
@@ -257,15 +276,18 @@ func (s *Store) reader(ctx context.Context) (*reader, error) {
 }
 
 // readMerged adds merged entries to a page, up to the first damaged one.
-func (m *moment) readMerged(first, last uint64, p *run) (*store.DamagedError, error) {
-	stmt, from, to := m.page, first, last
+func (m *moment) readMerged(first, last uint64, quiet bool, p *run) (*store.DamagedError, error) {
+	stmt, back, from, to := m.page, m.pageBack, first, last
+	if quiet {
+		stmt, back = m.quiet, m.quietBack
+	}
 	if p.back {
-		stmt, from, to = m.pageBack, last, first
+		stmt, from, to = back, last, first
 	}
 	rows, err := stmt.QueryContext(context.Background(), m.place(first), m.place(last))
 	var lost *store.DamagedError
 	var failed error
-	damaged, damage, err := readRun(rows, err, m.authors, m.id, from, to, func(e *store.Entry, _ int64) bool {
+	damaged, damage, err := readSome(rows, err, m.authors, m.id, from, to, quiet, func(e *store.Entry, _ int64) bool {
 		lost, failed = m.add(p, *e)
 		return failed == nil && !p.full
 	})

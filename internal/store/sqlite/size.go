@@ -9,10 +9,11 @@ import (
 
 // shown are the sizes of the journal after the last COMMIT, for readers that do not
 // wait for the writer.
-type shown struct{ entries, bytes atomic.Int64 }
+type shown struct{ entries, weight, bytes atomic.Int64 }
 
 func (d *database) show() {
 	d.shown.entries.Store(int64(len(d.unmerged.keys)))
+	d.shown.weight.Store(int64(d.unmerged.weight))
 	d.shown.bytes.Store(int64(d.unmerged.bytes))
 }
 

@@ -568,6 +568,22 @@ func (c *changes) compare(rt *rapid.T, s store.Store, r *roomModel) {
 		if diff := difference(r.history(page), got); diff != "" || err != nil {
 			rt.Fatalf("History of %s, %+v: %v (-want +got):\n%s", r.name, page, err, diff)
 		}
+		c.compareQuiet(rt, s, r, page)
+	}
+}
+
+// compareQuiet compares a page without reactions with what is left of the same page.
+func (c *changes) compareQuiet(rt *rapid.T, s store.Store, r *roomModel, page store.Page) {
+	page.RepliesTo, page.Bytes = 0, 0
+	want, err := s.Read(c.t.Context(), r.name, page)
+	if err != nil {
+		rt.Fatalf("Read of %s, %+v: %v", r.name, page, err)
+	}
+	want = slices.DeleteFunc(want, func(e store.Entry) bool { return e.Kind == kaban.KindReact })
+	page.NoReactions = true
+	got, err := s.Read(c.t.Context(), r.name, page)
+	if diff := difference(want, got); diff != "" || err != nil {
+		rt.Fatalf("Read of %s, %+v: %v (-want +got):\n%s", r.name, page, err, diff)
 	}
 }
 
