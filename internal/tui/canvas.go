@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"bytes"
 	"io"
 	"os"
 	"sync"
@@ -27,6 +28,10 @@ type canvas struct {
 func (c *canvas) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if bytes.Contains(p, []byte(ansi.ResetModeAltScreenSaveCursor)) { // what is written next is on the person's own screen
+		io.WriteString(c.File, c.shown.hide)
+		c.shown = drawing{}
+	}
 	n, err := c.File.Write(p)
 	if err == nil && c.shown.show != "" {
 		_, err = io.WriteString(c.File, c.shown.show)
@@ -46,8 +51,8 @@ func (c *canvas) draw(d drawing) {
 	c.shown = d
 }
 
-// askGraphics asks a terminal which pictures it shows: with a query of the kitty protocol, the attributes of DA1, of which
-// 4 is sixel, and the size of a cell in pixels. Whatever answers arrive are events, whenever they do; nothing waits for
-// them, and a terminal that knows none of the sequences ignores them (ECMA-48).
+// askGraphics asks a terminal which pictures it shows: with a query of the kitty protocol, the attributes of DA1,
+// where 4 is sixel, and the size of a cell in pixels. Whatever answers arrive are events, whenever they do; nothing
+// waits for them, and a terminal that knows none of the sequences ignores them (ECMA-48).
 var askGraphics = ansi.KittyGraphics([]byte("AAAA"), "i=31", "s=1", "v=1", "a=q", "t=d", "f=24") +
 	ansi.RequestPrimaryDeviceAttributes + ansi.WindowOp(16)

@@ -120,26 +120,24 @@ func settings() []setting {
 	return append(table, keySettings()...)
 }
 
-func setMouse(c *Config, v []string) (err error) {
-	if c.Mouse, err = strconv.ParseBool(v[0]); err != nil {
-		return errors.New("it must be true or false")
-	}
-	return nil
-}
+func setMouse(c *Config, v []string) error { return setSwitch(&c.Mouse, v) }
 
-func setPictures(c *Config, v []string) (err error) {
-	if c.Pictures, err = strconv.ParseBool(v[0]); err != nil {
-		return errors.New("it must be true or false")
-	}
-	return nil
-}
+func setPictures(c *Config, v []string) error { return setSwitch(&c.Pictures, v) }
 
 func setTyping(c *Config, v []string) error {
-	shown, err := strconv.ParseBool(v[0])
+	shown := !c.HideTyping
+	err := setSwitch(&shown, v)
+	c.HideTyping = !shown
+	return err
+}
+
+// setSwitch sets to, unless the value is neither true nor false.
+func setSwitch(to *bool, v []string) error {
+	on, err := strconv.ParseBool(v[0])
 	if err != nil {
 		return errors.New("it must be true or false")
 	}
-	c.HideTyping = !shown
+	*to = on
 	return nil
 }
 

@@ -214,20 +214,24 @@ func tick() tea.Cmd { return tea.Tick(time.Second, func(t time.Time) tea.Msg { r
 
 // Update implements tea.Model.
 func (m *Model) Update(message tea.Msg) (tea.Model, tea.Cmd) {
+	cmd := m.update(message)
+	return m, tea.Batch(cmd, m.fitPicture())
+}
+
+func (m *Model) update(message tea.Msg) tea.Cmd {
 	switch msg := message.(type) {
 	case batch:
-		return m, m.takeAll(msg)
+		return m.takeAll(msg)
 	case tea.KeyPressMsg:
 		defer m.reportTyping(m.writing())
-		return m, m.press(tea.Key(msg))
+		return m.press(tea.Key(msg))
 	case tea.PasteMsg:
 		defer m.reportTyping(m.writing())
-		return m, m.paste(msg.Content)
+		return m.paste(msg.Content)
 	case tea.WindowSizeMsg:
 		m.width, m.height = max(msg.Width, 1), max(msg.Height, 1)
-		return m, m.redraw()
 	case drawnMsg:
-		return m, m.takeDrawn(msg)
+		m.takeDrawn(msg)
 	case tea.BackgroundColorMsg:
 		m.darkTerminal = msg.IsDark()
 		m.applyTheme()
@@ -242,11 +246,11 @@ func (m *Model) Update(message tea.Msg) (tea.Model, tea.Cmd) {
 	case tea.BlurMsg:
 		m.focused = false
 	case tea.MouseWheelMsg:
-		return m, m.wheel(tea.Mouse(msg))
+		return m.wheel(tea.Mouse(msg))
 	case tea.MouseClickMsg:
-		return m, m.click(tea.Mouse(msg))
+		return m.click(tea.Mouse(msg))
 	case tea.ResumeMsg:
-		return m, tea.RequestBackgroundColor
+		return tea.RequestBackgroundColor
 	case ticked:
 		if m.status.link == online && time.Time(msg).Unix()%int64(pinging/time.Second) == 0 {
 			m.backend.ping()
@@ -254,11 +258,11 @@ func (m *Model) Update(message tea.Msg) (tea.Model, tea.Cmd) {
 		m.report()
 		m.reloadStale()
 		m.forgetQuit()
-		return m, tea.Batch(tick(), m.goOnQuitting(true))
+		return tea.Batch(tick(), m.goOnQuitting(true))
 	default:
 		m.takeAnswer(msg)
 	}
-	return m, nil
+	return nil
 }
 
 func (m *Model) applyTheme() {

@@ -27,14 +27,20 @@ type viewer struct {
 	file   kaban.File
 	img    image.Image // nil while it is on its way
 	err    error       // why it is not shown
-	size   cells       // of the screen that the picture is drawn for
+	space  space       // that the picture is drawn for; zero: it is not drawn
 	busy   bool        // it is being encoded
+}
+
+// space is where on the screen a picture goes: an area, and the row at which it begins.
+type space struct {
+	area cells
+	row  int
 }
 
 // drawnMsg has the picture of the viewer as the terminal shows it.
 type drawnMsg struct {
 	number  uint64
-	size    cells
+	space   space
 	drawing drawing
 	err     error
 }
@@ -57,8 +63,8 @@ func (m *Model) askPictures() tea.Cmd {
 // sixelAttribute is the attribute of DA1 that means sixel (DEC STD 070).
 const sixelAttribute = 4
 
-// takeAnswer takes an answer of the terminal to askGraphics. It reports whether the message is one.
-func (m *Model) takeAnswer(message tea.Msg) bool {
+// takeAnswer takes an answer of the terminal to askGraphics.
+func (m *Model) takeAnswer(message tea.Msg) {
 	g := &m.graphics
 	switch msg := message.(type) {
 	case uv.KittyGraphicsEvent:
@@ -73,10 +79,7 @@ func (m *Model) takeAnswer(message tea.Msg) bool {
 		if size := (cells{msg.Width, msg.Height}); 2 <= size.width && size.width <= 200 && 2 <= size.height && size.height <= 200 {
 			g.cell = size
 		}
-	default:
-		return false
 	}
-	return true
 }
 
 // viewPicture shows a picture of a message. It asks for one if there are several.
@@ -117,55 +120,64 @@ func (m *Model) startViewing(room string, seq uint64, f kaban.File) {
 }
 
 // takeThumbnail takes the picture that the viewer waits for.
-func (m *Model) takeThumbnail(e thumbnailEvent) tea.Cmd {
-	if m.mode != viewing || e.number != m.viewer.number {
-		return nil
+func (m *Model) takeThumbnail(e thumbnailEvent) {
+	if m.mode == viewing && e.number == m.viewer.number {
+		m.viewer.img, m.viewer.err = e.img, e.err
 	}
-	m.viewer.img, m.viewer.err = e.img, e.err
-	return m.redraw()
 }
 
-// pictureArea returns where a picture goes: below the title, above the status line.
-func (m *Model) pictureArea() (area cells, row int) {
+// pictureSpace returns where a picture goes: below the title, above the status line.
+func (m *Model) pictureSpace() space {
 	l := m.shows()
+	s := space{area: cells{m.width, l.height}}
 	if l.title {
-		row = 1
+		s.row = 1
 	}
-	return cells{m.width, l.height}, row
+	return s
 }
 
-// redraw encodes the picture of the viewer for the present size of the screen, unless that is done or under way.
-func (m *Model) redraw() tea.Cmd {
+// fitPicture encodes the picture of the viewer for its present space, unless that is done or under way. What was
+// drawn for another space is taken from the screen first.
+func (m *Model) fitPicture() tea.Cmd {
 	v := &m.viewer
-	size := cells{m.width, m.height}
-	area, row := m.pictureArea()
-	if m.mode != viewing || v.img == nil || v.err != nil || v.busy || v.size == size || area.height < 1 {
+	if m.mode != viewing || v.img == nil || v.err != nil || v.busy {
 		return nil
+	}
+	now := m.pictureSpace()
+	if v.space == now {
+		return nil
+	}
+	var clear tea.Cmd
+	if v.space != (space{}) {
+		v.space = space{}
+		m.canvas.draw(drawing{})
+		clear = tea.ClearScreen
+	}
+	if now.area.height < 1 {
+		return clear
 	}
 	v.busy = true
 	number, img, protocol, cell := v.number, v.img, m.graphics.protocol, m.graphics.cell
 	if cell == (cells{}) {
 		cell = assumedCell
 	}
-	return func() tea.Msg {
-		d, err := drawingOf(protocol, img, area, row, 0, cell)
-		return drawnMsg{number: number, size: size, drawing: d, err: err}
-	}
+	return tea.Batch(clear, func() tea.Msg {
+		d, err := drawingOf(protocol, img, now.area, now.row, 0, cell)
+		return drawnMsg{number: number, space: now, drawing: d, err: err}
+	})
 }
 
-// takeDrawn shows the picture, unless the viewer has been closed or the screen has another size by now.
-func (m *Model) takeDrawn(msg drawnMsg) tea.Cmd {
+// takeDrawn shows the picture, unless the viewer has been closed or has another space by now.
+func (m *Model) takeDrawn(msg drawnMsg) {
 	v := &m.viewer
 	if m.mode != viewing || msg.number != v.number {
-		return nil
+		return
 	}
 	v.busy, v.err = false, msg.err
-	if v.err == nil && msg.size == (cells{m.width, m.height}) {
-		v.size = msg.size
+	if v.err == nil && msg.space == m.pictureSpace() {
+		v.space = msg.space
 		m.canvas.draw(msg.drawing)
-		return nil
 	}
-	return m.redraw()
 }
 
 // closeViewer returns to the conversation. The screen is drawn anew, over the picture.
@@ -181,18 +193,22 @@ func (m *Model) closeViewer() tea.Cmd {
 // watchViewer closes the viewer once its message is deleted, has lost its file, or can no longer be read.
 func (m *Model) watchViewer() tea.Cmd {
 	v := &m.viewer
-	if m.mode != viewing && v.number == 0 {
+	if v.number == 0 {
 		return nil
 	}
 	r := m.room(v.room)
-	if r != nil && r.failed == "" && m.mode == viewing {
-		if i := r.message(v.seq); i == nil && r.first() > v.seq || i != nil && hasFile(i.files, v.file.ID) {
-			return nil
-		}
+	if r == nil || r.failed != "" || m.mode != viewing { // which says itself why
+		return m.closeViewer()
 	}
-	cmd := m.closeViewer()
-	m.hint = "the message of the picture is gone"
-	return cmd
+	r = m.front(r)
+	i := r.message(v.seq)
+	if i == nil && (v.seq < r.first() || v.seq > r.last()) || i != nil && hasFile(i.files, v.file.ID) {
+		return nil
+	}
+	if m.hint == "" {
+		m.complain("the picture was deleted")
+	}
+	return m.closeViewer()
 }
 
 func hasFile(files kaban.Files, id string) bool {

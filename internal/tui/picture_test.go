@@ -67,12 +67,18 @@ func (p *painted) last() drawing {
 func (d *desk) draws(msg tea.Msg) {
 	d.t.Helper()
 	_, cmd := d.Update(msg)
-	for cmd != nil {
-		msg, ok := cmd().(drawnMsg)
-		if !ok {
-			return
+	if cmd == nil {
+		return
+	}
+	switch msg := cmd().(type) {
+	case drawnMsg:
+		d.draws(msg)
+	case tea.BatchMsg:
+		for _, cmd := range msg {
+			if drawn, ok := cmd().(drawnMsg); ok {
+				d.draws(drawn)
+			}
 		}
-		_, cmd = d.Update(msg)
 	}
 }
 
@@ -134,12 +140,16 @@ func TestPictures(t *testing.T) {
 				t.Error("the cursor is on the picture")
 			}
 			d.draws(tea.WindowSizeMsg{Width: 40, Height: 12})
-			if second := p.last(); second.show == first.show || len(p.drawn) != 2 {
-				t.Errorf("after a change of the size there are %d drawings", len(p.drawn))
+			if second := p.last(); second.show == first.show || len(p.drawn) != 3 || p.drawn[1] != (drawing{}) {
+				t.Errorf("after a change of the size there are %d drawings, the second of them %.80q", len(p.drawn), p.drawn[1].show)
 			}
 			d.send(batch{})
-			if len(p.drawn) != 2 {
+			if len(p.drawn) != 3 {
 				t.Error("an event draws the picture again")
+			}
+			d.draws(tea.PasteMsg{Content: "a name"}) // its hint takes two rows
+			if len(p.drawn) != 5 || p.last().show == p.drawn[2].show {
+				t.Errorf("beside a long hint there are %d drawings", len(p.drawn))
 			}
 			d.keys("x")
 			if d.mode != chatting || p.last() != (drawing{}) || d.here().draft.text != "" {
@@ -155,8 +165,8 @@ func TestPictures(t *testing.T) {
 // The viewer ends with its message, and what comes for an earlier one is dropped.
 func TestPicturesOfMessagesThatGo(t *testing.T) {
 	for name, goes := range map[string]event{
-		"deleted": entryEvent{room: "lobby", entry: client.Entry{Seq: 5, Change: &wire.Change{Type: wire.TypeDelete, Target: 4, Username: "ben", Time: time.Unix(0, 0)}}},
-		"no room": failedEvent{room: "lobby", err: errors.New("you were removed")},
+		"the picture was deleted": entryEvent{room: "lobby", entry: client.Entry{Seq: 5, Change: &wire.Change{Type: wire.TypeDelete, Target: 4, Username: "ben", Time: time.Unix(0, 0)}}},
+		"you were removed":        failedEvent{room: "lobby", err: errors.New("you were removed")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			d, p := gallery(t, kittyAnswer)
@@ -165,6 +175,7 @@ func TestPicturesOfMessagesThatGo(t *testing.T) {
 			if d.mode != chatting || p.last() != (drawing{}) {
 				t.Errorf("the mode is %d, and %.80q is shown", d.mode, p.last().show)
 			}
+			d.shows(name)
 		})
 	}
 	d, p := gallery(t, kittyAnswer)
@@ -175,12 +186,28 @@ func TestPicturesOfMessagesThatGo(t *testing.T) {
 	if len(p.last().show) > 0 || d.viewer.img != nil {
 		t.Error("the picture of a viewer that was closed is shown")
 	}
-	if d.draws(drawnMsg{number: late, size: cells{d.width, d.height}, drawing: drawing{show: "x"}}); len(p.last().show) > 0 {
+	if d.draws(drawnMsg{number: late, space: d.pictureSpace(), drawing: drawing{show: "x"}}); len(p.last().show) > 0 {
 		t.Error("a drawing for a viewer that was closed is shown")
 	}
 	d.happens(thumbnailEvent{number: d.viewer.number, err: errors.New("\x1b[2Jgone")})
 	d.shows("gpj.<U+202E>cat.png")
 	d.shows("it cannot be shown: <U+001B>[2Jgone")
+}
+
+// A picture of a thread stays while the window of its room is elsewhere.
+func TestPicturesOfThreads(t *testing.T) {
+	d, p := gallery(t, kittyAnswer)
+	d.keys("alt+s", "v")
+	thread := *d.active
+	thread.of, d.thread = d.active, &thread
+	d.active.items = nil
+	for seq := uint64(2); seq < 9; seq += 6 { // around the message, without it
+		d.active.items = append(d.active.items, &item{kind: itemMessage, seq: seq})
+	}
+	d.draws(batch{thumbnailEvent{number: d.viewer.number, img: flagOf(10, 10)}})
+	if d.mode != viewing || p.last().show == "" {
+		t.Errorf("the mode is %d, the hint %q", d.mode, d.hint)
+	}
 }
 
 // A terminal that does not answer, or answers something else, shows no pictures, and nobody waits for it.
@@ -331,8 +358,11 @@ func TestCanvas(t *testing.T) {
 	fmt.Fprint(c, "3")
 	c.draw(drawing{})
 	fmt.Fprint(c, "4")
+	c.draw(drawing{load: "n", show: "u", hide: "k"})
+	fmt.Fprint(c, "5\x1b[?1049l6") // the client ends
+	fmt.Fprint(c, "7")
 	w.Close()
-	if got, err := io.ReadAll(r); err != nil || string(got) != "1ls2shmt3ti4" {
+	if got, err := io.ReadAll(r); err != nil || string(got) != "1ls2shmt3ti4nuk5\x1b[?1049l67" {
 		t.Errorf("%q, %v", got, err)
 	}
 }

@@ -58,6 +58,8 @@ type Session struct {
 
 	downloading sync.Mutex // held while a file is downloaded
 	viewing     sync.Mutex // held while a thumbnail is downloaded and decoded
+	// endViewing cancels the thumbnail that was asked for last; nil before the first.
+	endViewing context.CancelFunc
 }
 
 // newSession returns a session that is not connected yet.

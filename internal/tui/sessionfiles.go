@@ -68,13 +68,24 @@ func (s *Session) download(server, room string, f kaban.File) {
 // thumbnailPatience is how long a thumbnail may take.
 const thumbnailPatience = 30 * time.Second
 
-// thumbnail gets and decodes a small picture of a file.
+// thumbnail gets and decodes a small picture of a file, in place of the one that was asked for before.
 func (s *Session) thumbnail(server string, number uint64, f kaban.File) {
+	wanted, end := context.WithCancel(s.ctx)
+	s.mu.Lock()
+	if s.endViewing != nil {
+		s.endViewing()
+	}
+	s.endViewing = end
+	s.mu.Unlock()
 	s.group.Go(func() {
-		ctx, cancel := context.WithTimeout(s.ctx, thumbnailPatience)
-		defer cancel()
+		defer end()
 		s.viewing.Lock()
 		defer s.viewing.Unlock()
+		if wanted.Err() != nil {
+			return
+		}
+		ctx, cancel := context.WithTimeout(wanted, thumbnailPatience)
+		defer cancel()
 		e := thumbnailEvent{number: number}
 		var data []byte
 		if data, e.err = s.options.Thumbnail(ctx, server, s.client.Welcome().Web, f, maxThumbnail+1); e.err == nil {

@@ -62,7 +62,7 @@ func (m *Model) take(e event) tea.Cmd {
 	case previewsEvent:
 		m.takePreviews(e)
 	case thumbnailEvent:
-		return m.takeThumbnail(e)
+		m.takeThumbnail(e)
 	case sentEvent:
 		m.takeSent(e)
 	case alteredEvent:
