@@ -231,6 +231,8 @@ func TestDownloads(t *testing.T) {
 			w.Header().Set("Content-Type", "image/png")
 			w.Header().Set("Content-Disposition", `attachment; filename*=UTF-8''..%2F..%2Fcaf%C3%A9.png`)
 			fmt.Fprint(w, "hello")
+		case "/v1/files/" + fileID + "/thumbnail":
+			fmt.Fprint(w, "small")
 		case "/v1/files/" + strings.Repeat("a", 26):
 			http.Redirect(w, r, "/v1/files/"+fileID, http.StatusFound)
 		default:
@@ -248,9 +250,19 @@ func TestDownloads(t *testing.T) {
 	if got, err := io.ReadAll(d); err != nil || string(got) != "hello" || d.Name != "../../café.png" || d.Size != 5 || d.Type != "image/png" {
 		t.Errorf("got %q, %v of %+v", got, err, d)
 	}
-	_, err = Open(t.Context(), http.URL, strings.Repeat("b", 26), options)
-	if refused, ok := errors.AsType[*client.Error](err); !ok || refused.Code != wire.CodeNotFound {
-		t.Errorf("no such file: %v", err)
+	small, err := OpenThumbnail(t.Context(), http.URL, fileID, options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer small.Close()
+	if got, err := io.ReadAll(small); err != nil || string(got) != "small" {
+		t.Errorf("the thumbnail is %q, %v", got, err)
+	}
+	for _, open := range []func(context.Context, string, string, Options) (*Download, error){Open, OpenThumbnail} {
+		_, err = open(t.Context(), http.URL, strings.Repeat("b", 26), options)
+		if refused, ok := errors.AsType[*client.Error](err); !ok || refused.Code != wire.CodeNotFound {
+			t.Errorf("no such file: %v", err)
+		}
 	}
 	if _, err = Open(t.Context(), http.URL, strings.Repeat("a", 26), options); err == nil {
 		t.Error("a redirect is followed")

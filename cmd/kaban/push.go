@@ -75,9 +75,9 @@ func (c *serveCommand) startPushes(shared *services, endpoints []*endpoint, sour
 	return &pushes{key, g, service}, nil
 }
 
-// check refuses an endpoint that no push would ever reach: with another port than those of push services, or with an
-// address that the server does not connect to, also of a name that has no other now. The error is a *push.SubscriptionError, and says nothing about the
-// operator's network.
+// check refuses an endpoint that no push would ever reach: with another port than those of push services, with an
+// address that the server does not connect to, or whose name has only such addresses now. The error is a
+// *push.SubscriptionError, and says nothing about the operator's network.
 func (p *pushes) check(ctx context.Context, endpoint string) error {
 	u, err := url.Parse(endpoint) // it was parsed before
 	if err == nil {

@@ -139,12 +139,13 @@ func TestRetentionOfRoom(t *testing.T) {
 	for end := time.Now().Add(patience); ; {
 		p.run(chromedp.Reload())
 		p.online()
-		p.until(begins + ` && ` + begins + ` !== 'Loading …'`)
-		if p.text(begins) == "Older messages are no longer kept." {
+		p.until(`(window.begins = ` + begins + `) && window.begins !== 'Loading …'`)
+		got := p.text(`window.begins`)
+		if got == "Older messages are no longer kept." {
 			break
 		}
 		if time.Now().After(end) {
-			t.Fatalf("older messages are still kept: %s", p.text(begins))
+			t.Fatalf("older messages are still kept: %s", got)
 		}
 	}
 	p.until(`[...document.querySelectorAll('#messages .row .content')].map((e) => e.innerText).join() === 'of today'`)

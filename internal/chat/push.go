@@ -553,12 +553,14 @@ func (u User) composePush(ctx context.Context, account *people.Account, name kab
 		return push.Message{}, nil
 	}
 	m := push.Message{Room: name.String(), Seq: seq, Time: e.Time, From: e.Username, Text: pushText(e), Cause: cause}
-	m.Unread, err = u.badge(ctx)
-	return m, err
+	if m.Unread, err = u.badge(ctx); err != nil {
+		m.Unread = 0 // a push without a badge is better than none
+	}
+	return m, nil
 }
 
-// badge returns the number that the page shows as its badge: what is unread in rooms of which the account wants
-// everything, and the mentions in the others.
+// badge returns the number that the page shows as its badge: what is unread in rooms that notify of everything,
+// and the mentions in the others. It reads the state of all rooms of the account.
 func (u User) badge(ctx context.Context) (n uint64, err error) {
 	err = u.eachState(ctx, func(s *RoomState) error {
 		if s.Notify == kaban.NotifyAll {

@@ -57,17 +57,18 @@ func (s *Store) isOwned() bool {
 }
 
 // own returns nil if the objects are the owner's, or if nobody asks. What was seen lately is not
-// asked again.
+// asked again, and while one call asks again, the others go by what was seen.
 func (s *Store) own(ctx context.Context) error {
 	if s.c.Owner == "" || s.isOwned() {
 		return nil
 	}
-	select {
-	case s.turn <- struct{}{}:
-		defer func() { <-s.turn }()
-	case <-ctx.Done():
+	if known := s.owned.Load() != nil; !s.takeTurn(ctx, !known) {
+		if known {
+			return nil
+		}
 		return context.Cause(ctx)
 	}
+	defer func() { <-s.turn }()
 	if s.isOwned() {
 		return nil
 	}
@@ -90,6 +91,24 @@ func (s *Store) own(ctx context.Context) error {
 	now := time.Now()
 	s.owned.Store(&now)
 	return nil
+}
+
+// takeTurn waits for the turn to ask if wait is set, until ctx ends. It reports whether the caller has it.
+func (s *Store) takeTurn(ctx context.Context, wait bool) bool {
+	if !wait {
+		select {
+		case s.turn <- struct{}{}:
+			return true
+		default:
+			return false
+		}
+	}
+	select {
+	case s.turn <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // claim makes objects that are nobody's the owner's, and returns whose they are then: somebody else may

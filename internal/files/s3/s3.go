@@ -51,8 +51,8 @@ const (
 	briefStalls = 4
 )
 
-// DefaultRecheck is after what time a store that adds or removes asks again whose the objects are: somebody may have taken them
-// over. That is one request more a minute.
+// DefaultRecheck is how long a store trusts that the objects are its owner's: somebody may have taken them over. That
+// is one request more a minute while it adds or removes.
 const DefaultRecheck = time.Minute
 
 // Config says where the bucket is. The keys are read by whoever makes it.

@@ -134,8 +134,8 @@ async function show({ room, seq, time, from, text, cause, unread }: Pushed): Pro
   // Whoever looks at the page sees the message there. Safari wants a notification for each push.
   const silent = clients.some((client) => client.focused) || known.some(({ data }) => data === path)
   await scope.registration.showNotification(title, { body: text || hint, tag, data: path, silent, renotify: !silent, timestamp: time } as NotificationOptions)
-  // Not every browser has badges, and only installed pages may use them.
-  if (unread) await navigator.setAppBadge?.(unread).catch(() => undefined)
+  // Not every browser has badges, and only installed pages may use them. An open page counts for itself.
+  if (unread && !clients.length) await navigator.setAppBadge?.(unread).catch(() => undefined)
 }
 
 scope.addEventListener('notificationclick', (event) => {
