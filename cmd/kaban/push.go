@@ -76,8 +76,8 @@ func (c *serveCommand) startPushes(shared *services, endpoints []*endpoint, sour
 }
 
 // check refuses an endpoint that no push would ever reach: with another port than those of push services, or with an
-// address that the server does not connect to, also of a name that has no other now. The error is a *push.SubscriptionError, and says nothing about the
-// operator's network.
+// address that the server does not connect to, also of a name that has no other now. The error is a
+// *push.SubscriptionError, and says nothing about the operator's network.
 func (p *pushes) check(ctx context.Context, endpoint string) error {
 	u, err := url.Parse(endpoint) // it was parsed before
 	if err == nil {

@@ -47,7 +47,7 @@ type eraser struct {
 	unrecorded bool
 
 	failing map[string]*failedErasure // by account; of the goroutine
-	// ended are the accounts of which only uploads are left that are in use; of the goroutine.
+	// ended are the accounts that have left only uploads that are in use; of the goroutine.
 	ended map[string]bool
 }
 

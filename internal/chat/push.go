@@ -557,7 +557,7 @@ func (u User) composePush(ctx context.Context, account *people.Account, name kab
 	return m, err
 }
 
-// badge returns the number that the page shows as its badge: what is unread in rooms of which the account wants
+// badge returns the number that the page shows as its badge: what is unread in rooms that notify the account of
 // everything, and the mentions in the others.
 func (u User) badge(ctx context.Context) (n uint64, err error) {
 	err = u.eachState(ctx, func(s *RoomState) error {
