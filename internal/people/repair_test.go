@@ -175,10 +175,12 @@ func TestRepairOpensNoRoom(t *testing.T) {
 		write func(logs *Logged)
 		want  Room // none if the kind is 0
 	}{
-		"only messages of accounts": {func(logs *Logged) {
-			note(t, logs, "deep", 1, kaban.Account("id0", username(t, "alice")), kaban.KindMessage, "x")
+		"only messages of accounts": {
+			func(logs *Logged) {
+				note(t, logs, "deep", 1, kaban.Account("id0", username(t, "alice")), kaban.KindMessage, "x")
+			},
+			Room{Kind: kaban.RoomPrivate, Flags: narrow, History: HistoryJoined},
 		},
-			Room{Kind: kaban.RoomPrivate, Flags: narrow, History: HistoryJoined}},
 		"cut":         {func(logs *Logged) { n, _ := kaban.ParseAnyRoom("deep"); logs.Front(n) }, Room{Kind: kaban.RoomPrivate, Flags: narrow, History: HistoryJoined}},
 		"made public": {func(logs *Logged) { noteChange(t, logs, "deep", 1, public) }, Room{Kind: kaban.RoomPublic}},
 		"made public, archived, then private": {func(logs *Logged) {
