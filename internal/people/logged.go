@@ -81,7 +81,7 @@ func (r *logged) apply(body string) {
 		*r = logged{name: r.name, last: r.last, made: true, whole: true}
 	}
 	if change.Kind != 0 {
-		r.kind, r.visited = change.Kind, false
+		r.kind = change.Kind
 	}
 	if change.History != "" {
 		r.history = change.History

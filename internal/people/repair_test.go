@@ -423,3 +423,17 @@ func TestAMissingOwnerIsNoFreeServer(t *testing.T) {
 		t.Errorf("after the repair: %v, %v; %+v, %v", has, got, done, err)
 	}
 }
+
+// Of two accounts with one name, none is dropped: the one that the index lacks is named.
+func TestRepairDropsNoAccount(t *testing.T) {
+	tx, other := furnished(t), documents{}
+	must(t, Accounts.Put(other, &Account{ID: "id9", Username: "ALICE", Role: kaban.RoleMember, Status: StatusActive}))
+	tx["account/id9"] = other["account/id9"]
+	done, err := Repair(tx, NewLogged(), 5)
+	if err != nil || !slices.Equal(done.Unfound, []string{"id9"}) || tx["account/id9"] == nil || done.Left > 0 {
+		t.Errorf("%+v, %v", done, err)
+	}
+	if a, err := Accounts.Named(tx, username(t, "alice")); err != nil || a.ID != "id0" {
+		t.Errorf("alice is %+v, %v", a, err)
+	}
+}
