@@ -316,8 +316,8 @@ func neededIn(dir string, now time.Time) (needed map[files.Hash]bool, err error)
 }
 
 // bringFiles copies the files that a database needs to where its files are kept. Those that are there already
-// stay, and those that are only where they were kept until now are copied from there. The others are missing. name says where
-// they are to be; the data directory is told last.
+// stay, and those that are only where they were kept until now are copied from there. The others are missing. name
+// says where they are to be; the data directory is told last.
 func bringFiles(ctx context.Context, data dataFlags, keep *placeFlags, from string, bar *progressbar.ProgressBar) (needs, missing []blob, name string, err error) {
 	archive, err := data.open(ctx)
 	if err != nil {

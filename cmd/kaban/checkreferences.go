@@ -33,6 +33,7 @@ func (c *checkCommand) checkReferences(ctx context.Context, archive store.Archiv
 // faultsIn returns the documents that do not fit the others. A server may be writing, so one counts if it is found
 // twice.
 func faultsIn(ctx context.Context, archive store.Archive) (faults []people.Fault, err error) {
+	before := make(map[people.Fault]bool) // of the first look; there may be as many as documents
 	for look := range 2 {
 		s := people.NewSurvey()
 		if err := eachDocument(ctx, archive, func(d *store.Document) error { s.Note(d); return nil }); err != nil {
@@ -46,7 +47,10 @@ func faultsIn(ctx context.Context, archive store.Archive) (faults []people.Fault
 			return nil, err
 		}
 		if look > 0 {
-			found = slices.DeleteFunc(found, func(f people.Fault) bool { return !slices.Contains(faults, f) })
+			found = slices.DeleteFunc(found, func(f people.Fault) bool { return !before[f] })
+		}
+		for _, f := range found {
+			before[f] = true
 		}
 		if faults = found; len(faults) == 0 {
 			break

@@ -11,7 +11,6 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 
-	"kaban"
 	"kaban/internal/display"
 	"kaban/internal/export"
 	"kaban/internal/people"
@@ -91,7 +90,7 @@ func (c *importCommand) importFrom(ctx context.Context, in io.Reader, name strin
 	if err != nil {
 		return err
 	}
-	i := importer{target: target, name: name, gaps: gaps, names: make(map[string]string)}
+	i := importer{target: target, name: name, gaps: gaps, logs: people.NewLogged()}
 	defer func() {
 		bar.Finish()
 		imported := display.Count(i.messages-min(gaps.lost, i.messages), "message") // what stands in is new, or the gap is none
@@ -140,7 +139,7 @@ type importer struct {
 	target store.Importer
 	name   string // of the source
 	gaps   *filler
-	names  map[string]string // by which accounts wrote last, by id, to fill gaps
+	logs   *people.Logged // what the export says of accounts and rooms, to fill gaps
 
 	// The batch.
 	records []store.Record
@@ -161,6 +160,7 @@ func (i *importer) begin(ctx context.Context, front *store.Front) error {
 		return i.explain(err)
 	}
 	i.gaps.front(front)
+	i.logs.Front(front.Room)
 	return nil
 }
 
@@ -191,8 +191,8 @@ func (i *importer) add(ctx context.Context, line export.Line) error {
 	if err := i.gaps.settle(ctx, line.Record); err != nil {
 		return err
 	}
-	if account, _ := kaban.AuthorOf(line.Record.Author.ID()); i.gaps.fill && account != "" {
-		i.names[account] = line.Record.Author.Name().String()
+	if i.gaps.fill {
+		i.logs.Note(line.Record)
 	}
 	i.files += len(line.Record.Files.List())
 	i.records = append(i.records, *line.Record)
@@ -209,7 +209,7 @@ func (i *importer) end(ctx context.Context, std streams) error {
 	}
 	var done people.Repaired
 	err := i.target.Update(ctx, func(tx store.Tx) (err error) {
-		done, err = people.Repair(tx, i.names, time.Now().UnixMilli())
+		done, err = people.Repair(tx, i.logs, time.Now().UnixMilli())
 		return err
 	})
 	if err != nil {
@@ -233,23 +233,28 @@ func (i *importer) warn(ctx context.Context, std streams) error {
 	})
 }
 
-// repairReport says what was made good, in lines.
+// repairReport says what was made good, in lines: first what somebody must look at.
 func repairReport(done *people.Repaired) (lines []string) {
-	if len(done.Accounts) > 0 {
-		lines = append(lines, fmt.Sprintf("%s lost, and made anew with name, role, password and memberships: %s; their profiles are lost", display.Count(len(done.Accounts), "account was", "accounts were"), some(done.Accounts)))
+	add := func(say bool, format string, args ...any) {
+		if say {
+			lines = append(lines, fmt.Sprintf(format, args...))
+		}
 	}
-	if len(done.Suspended) > 0 {
-		lines = append(lines, fmt.Sprintf("%s lost with what it may do, and made anew but suspended: %s; \"kaban user restore NAME\" lets a person in again, as a member", display.Count(len(done.Suspended), "account was", "accounts were"), some(done.Suspended)))
-	}
-	if len(done.Rooms) > 0 {
-		lines = append(lines, fmt.Sprintf("%s lost, and made anew with members and messages, as private rooms: %s; their settings are lost", display.Count(len(done.Rooms), "room was", "rooms were"), some(done.Rooms)))
-	}
-	if len(done.Lost) > 0 {
-		lines = append(lines, fmt.Sprintf("%s lost for good, with what belonged to them: %s", display.Count(len(done.Lost), "account is", "accounts are"), some(done.Lost)))
-	}
-	if done.Left+done.Indexed > 0 {
-		lines = append(lines, fmt.Sprintf("%s left out because of what is missing, and %s can be found again", display.Count(done.Left, "document was", "documents were"), display.Count(done.Indexed, "document")))
-	}
+	accounts := func(names []string) string { return display.Count(len(names), "account was", "accounts were") }
+	rooms := func(names []string) string { return display.Count(len(names), "room was", "rooms were") }
+	add(done.Unowned, "warning: no owner is left, so whoever has the link in the file \"claim\" becomes the owner; \"kaban owner NAME\" makes one, before people come back")
+	add(done.Access, "the setting of access is lost or was never made, so it is closed now: visitors do not come in, and admins alone make accounts; \"kaban settings set access\" changes it")
+	add(!done.IsZero(), "bans, mutes, blocks and other settings that are lost leave no trace: look at \"kaban settings\" and at the rooms before people come back")
+	add(len(done.Accounts) > 0, "%s lost, and made anew with name and role, and with those of its passwords and memberships that are left: %s; their profiles are lost", accounts(done.Accounts), some(done.Accounts))
+	add(len(done.Suspended) > 0, "%s lost with the role, or as a bot with its owner, and made anew but suspended: %s; \"kaban user restore NAME\" lets a person in again, one whose role is lost as a guest, \"kaban user role NAME ROLE\" changes that, and \"kaban bot give\" gives a bot an owner",
+		accounts(done.Suspended), some(done.Suspended))
+	add(len(done.Rooms) > 0, "%s lost, and made anew with the members and messages that are left, as private rooms or direct ones: %s; their topics are lost", rooms(done.Rooms), some(done.Rooms))
+	add(len(done.Public) > 0, "%s lost, and made anew as public rooms, which their logs say that they are: %s; their topics are lost", rooms(done.Public), some(done.Public))
+	add(len(done.Closed) > 0, "%s found by a log that does not say that everybody may read it, and made anew as private rooms without members: %s; nobody reads them, and \"kaban export\" has what is in them", rooms(done.Closed), some(done.Closed))
+	add(len(done.Announce) > 0, "%s made anew without knowing who writes there: %s; ops and speakers alone do, until an op changes that, and \"kaban room op ROOM NAME\" makes a member op", rooms(done.Announce), some(done.Announce))
+	add(len(done.Lost) > 0, "%s lost for good, with what belonged to them: %s", display.Count(len(done.Lost), "account is", "accounts are"), some(done.Lost))
+	add(len(done.Unfound) > 0, "%s not found by name, because another one has it: %s", display.Count(len(done.Unfound), "account is", "accounts are"), some(done.Unfound))
+	add(done.Left+done.Indexed > 0, "%s left out because of what is missing, and %s can be found again", display.Count(done.Left, "document was", "documents were"), display.Count(done.Indexed, "document"))
 	return lines
 }
 

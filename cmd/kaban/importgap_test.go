@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"kaban"
+	"kaban/internal/people"
 	"kaban/internal/store"
 	"kaban/internal/store/storetest"
 )
@@ -66,6 +68,40 @@ func TestImportFillsGaps(t *testing.T) {
 func TestImportOfAHugeGap(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	wantRun(t, exitFailed, []string{"fills in for 1000000 at most", "1 message imported"}, "import", "--data", dir, "--fill-gaps", gapped(t, 1, 9_007_199_254_740_000))
+}
+
+// A room with a log and nothing else is public only where its log says so: visitors wrote there, or it was created so. The
+// import says what it closed, and says nothing more when it is repeated.
+func TestImportOpensNoRoom(t *testing.T) {
+	dir, file := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "export.jsonl")
+	lines := `{"type":"message","room":"lobby","seq":1,"id":"m","username":"ann","content":"hi","time":"2026-11-24T02:35:37.000Z"}
+{"type":"entry","room":"ops","seq":1,"kind":1,"id":"m","author":"account:id1","username":"bob","content":"hush","time":"2026-11-24T02:35:37.000Z"}
+{"type":"message","room":"visited","seq":1,"id":"m","username":"ann","content":"hi","time":"2026-11-24T02:35:37.000Z"}
+`
+	if err := os.WriteFile(file, []byte(lines), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	wantRun(t, exitDone, []string{"1 room was found by a log", "private rooms without members: ops;", "access is lost or was never made, so it is closed", "no owner is left"}, "import", "--data", dir, "--fill-gaps", file)
+	if code, said := ran("import", "--data", dir, "--fill-gaps", file); code != exitDone || strings.Contains(said, "rooms") || strings.Contains(said, "access") {
+		t.Errorf("once more: exit code %d: %s", code, said)
+	}
+	s, err := openImporter(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for name, want := range map[string]kaban.RoomKind{"lobby": kaban.RoomPublic, "ops": kaban.RoomPrivate, "visited": kaban.RoomPublic} {
+		err := s.View(t.Context(), func(tx store.Tx) error {
+			r, stored, err := people.Rooms.Known(tx, storetest.RoomName(t, name))
+			if r.Kind != want || stored != (want == kaban.RoomPrivate) {
+				t.Errorf("%s is %+v", name, r)
+			}
+			return err
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // What a backup refuses because it is damaged, an export saves.

@@ -361,8 +361,8 @@ type move struct {
 // isElsewhere reports whether the places differ.
 func (m *move) isElsewhere() bool { return m.next.s3.location() != m.before.s3.location() }
 
-// rest copies what the place still lacks from the one that the data directory has, and returns what neither has. Of two services
-// none is asked: then what is lacking remains lacking.
+// rest copies what the place still lacks from the one that the data directory has, and returns what neither has. Of
+// two services none is asked: then what is lacking remains lacking.
 func (m *move) rest(ctx context.Context, store files.Store, lacking []blob) ([]blob, error) {
 	if len(lacking) == 0 || !m.isElsewhere() || m.before.s3.isSet() && m.next.s3.isSet() {
 		return lacking, nil
@@ -374,8 +374,8 @@ func (m *move) rest(ctx context.Context, store files.Store, lacking []blob) ([]b
 	return copyBlobs(ctx, old, store, lacking)
 }
 
-// note writes where the files are from now on, once they are there. What is lacking may still be in another service: then the
-// data directory keeps that.
+// note writes where the files are from now on, once they are there. What is lacking may still be in another service:
+// then the data directory keeps that.
 func (m *move) note(lacking []blob) error {
 	if len(lacking) > 0 && m.isElsewhere() && m.before.s3.isSet() {
 		return nil

@@ -158,13 +158,23 @@ func (t *accounts) WithRole(tx store.Tx, role kaban.Role, status Status, limit i
 }
 
 // HasOwner reports whether the server has an owner, who may be suspended. It is claimed then,
-// and makes nobody an owner by a link.
+// and makes nobody an owner by a link. If an index has an owner whose account is missing, and there is
+// no other, it returns store.ErrDamaged: such a server is nobody's to claim.
 func (t *accounts) HasOwner(tx store.Tx) (bool, error) {
+	missing := false
 	for _, status := range []Status{StatusActive, StatusSuspended} {
 		owners, _, err := t.WithRole(tx, kaban.RoleOwner, status, 1)
 		if err != nil || len(owners) > 0 {
 			return len(owners) > 0, err
 		}
+		entries, _, err := scan(tx, t.entry("role", []string{kaban.RoleOwner.String(), string(status)}), "", false, 1)
+		if err != nil {
+			return false, err
+		}
+		missing = missing || len(entries) > 0
+	}
+	if missing {
+		return false, fmt.Errorf("%w: the account of an owner is missing", store.ErrDamaged)
 	}
 	return false, nil
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -14,51 +15,67 @@ import (
 // Repaired is what Repair has done.
 type Repaired struct {
 	Accounts  []string // usernames of those that were made anew from what the indexes say
-	Suspended []string // of those that were made anew, and are suspended because their role is lost
-	Rooms     []string // names of those that were made anew, as private rooms
+	Suspended []string // of those that were made anew, and are suspended because their role or owner is lost
+	Rooms     []string // names of those that were made anew, as private rooms and direct ones
+	Closed    []string // of rooms that have only a log, which does not say that they are public; they are private now
+	Public    []string // of those that were made anew, as their logs say
+	Announce  []string // of all of those, the ones whose flags are lost; nobody but ops and speakers writes there
 	Lost      []string // ids of accounts that are lost; what belonged to them is left out
+	Unfound   []string // ids of accounts that another one's name hides
 	Left      int      // documents that were left out
 	Indexed   int      // values that can be found again
+	Access    bool     // the setting of access is lost, or was never made: nobody comes in but by an admin
+	Unowned   bool     // no owner is left
 }
 
 // IsZero reports whether nothing was wrong.
 func (r *Repaired) IsZero() bool {
-	return len(r.Accounts)+len(r.Suspended)+len(r.Rooms)+len(r.Lost)+r.Left+r.Indexed == 0
+	return len(r.Accounts)+len(r.Suspended)+len(r.Rooms)+len(r.Closed)+len(r.Public)+len(r.Lost)+len(r.Unfound)+r.Left+r.Indexed == 0
 }
 
-// Repair mends documents some of which were lost. An account whose name and role the indexes still have is made anew with them,
-// so that its person signs in as before. If only the name is left, it is suspended, until somebody says what it may do. A room of which only memberships are left becomes a private one. What refers to
-// anything else that is missing is left out. names are those by which accounts have written, by id; now is when
-// anew is. It reads all documents, so it is for a store that nobody else uses.
-func Repair(tx store.Tx, names map[string]string, now int64) (done Repaired, err error) {
-	r := repair{tx: tx, done: &done, accounts: make(map[string]*Account), rooms: make(map[string]*Room)}
+// Repair mends documents some of which were lost. An account is made anew if its name is left. If its role is
+// left, too, its person signs in as before; otherwise it is a guest, and suspended until somebody says what it may
+// do, as is a bot without an owner. A room is made anew as its log says, or as a private one. Nobody gets a right
+// that they did not have: what is not known becomes the narrower thing. What refers to anything else that is missing
+// is left out. now is when anew is. It reads all documents, so it is for a store that nobody else uses.
+func Repair(tx store.Tx, logs *Logged, now int64) (done Repaired, err error) {
+	r := repair{tx: tx, logs: logs, now: now, done: &done, accounts: make(map[string]*remains), rooms: make(map[string]*Room)}
 	for _, step := range []func() error{
-		func() error { return r.survey(r.remember) }, func() error { return r.putAccounts(names, now) }, func() error { return r.putRooms(now) },
-		func() error { return r.survey(r.mend) }, r.recount,
+		func() error { return r.survey(r.remember) }, r.putAccounts, r.putRooms,
+		func() error { return r.survey(r.mend) }, r.recount, r.closeDoor,
 	} {
 		if err := step(); err != nil {
 			return done, err
 		}
 	}
-	slices.Sort(done.Accounts)
-	slices.Sort(done.Suspended)
-	slices.Sort(done.Rooms)
-	slices.Sort(done.Lost)
+	for _, names := range [][]string{done.Accounts, done.Suspended, done.Rooms, done.Closed, done.Public, done.Announce, done.Lost, done.Unfound} {
+		slices.Sort(names)
+	}
 	return done, nil
 }
 
 // repair is one run of Repair.
 type repair struct {
 	tx       store.Tx
+	logs     *Logged
+	now      int64
 	done     *Repaired
-	accounts map[string]*Account // that are missing, by id
+	accounts map[string]*remains // that are missing, by id
 	rooms    map[string]*Room    // that are missing, by key
+	indexed  string              // the key of the last value that can be found again
+}
+
+// remains is what is left of an account.
+type remains struct {
+	Account
+	signsIn bool // with a credential or a device, as a person does
+	tokens  bool
 }
 
 // Faults returns the documents that do not fit the others. It reads all of them.
 func Faults(tx store.Tx) (faults []Fault, err error) {
 	r := repair{tx: tx}
-	err = r.survey(func(f *Fault, _ *store.Document) error { faults = append(faults, *f); return nil })
+	err = r.survey(func(f *Fault) error { faults = append(faults, *f); return nil })
 	return faults, err
 }
 
@@ -84,57 +101,58 @@ func (r *repair) each(visit func(*store.Document) error) error {
 	}
 }
 
-// survey calls visit with each fault and its document.
-func (r *repair) survey(visit func(*Fault, *store.Document) error) error {
+// survey calls visit with each fault.
+func (r *repair) survey(visit func(*Fault) error) error {
 	s := NewSurvey()
 	if err := r.each(func(d *store.Document) error { s.Note(d); return nil }); err != nil {
 		return err
 	}
-	type found struct {
-		Fault
-		store.Document
+	var all []Fault
+	if err := r.each(func(d *store.Document) error { all = append(all, s.Faults(d)...); return nil }); err != nil {
+		return err
 	}
-	var all []found
-	err := r.each(func(d *store.Document) error {
-		for _, f := range s.Faults(d) {
-			all = append(all, found{f, *d})
-		}
-		return nil
-	})
 	for i := range all {
-		err = cmp.Or(err, visit(&all[i].Fault, &all[i].Document))
+		if err := visit(&all[i]); err != nil {
+			return err
+		}
 	}
-	return err
+	return nil
 }
 
 // remember collects what is left of accounts and rooms that are missing.
-func (r *repair) remember(f *Fault, d *store.Document) error {
-	parts := store.KeyParts(f.Missing)
+func (r *repair) remember(f *Fault) error {
+	parts, key := store.KeyParts(f.Missing), store.KeyParts(f.Key)
 	id := parts[len(parts)-1]
 	switch {
-	case f.Kind == FaultAccount, f.Kind == FaultEntry && parts[0] == Accounts.name:
-		a := r.accounts[id]
-		if a == nil {
-			a = &Account{ID: id}
-			r.accounts[id] = a
-		}
-		if f.Kind == FaultEntry {
-			return a.learn(store.KeyParts(f.Key))
-		}
+	case f.Kind == FaultAccount:
+		return r.account(id).hold(r.tx, key)
+	case f.Kind == FaultEntry && parts[0] == Accounts.name:
+		return r.account(id).learn(key)
 	case f.Kind == FaultEntry && parts[0] == Rooms.name:
-		if people := store.KeyParts(f.Key); people[0] == Rooms.name+".people" {
-			r.room(id).People = people[1:]
+		if key[0] == Rooms.name+".people" {
+			r.room(id).People = key[1:]
 		}
+	case f.Kind == FaultEntry && parts[0] == Members.name && len(parts) == 3:
+		r.person(parts[1], parts[2])
 	case f.Kind == FaultRoom:
-		m, err := Members.decode(d.Value)
+		m, err := Members.Get(r.tx, key[1:]...)
 		if err != nil {
 			return err
 		}
-		room := r.room(id)
+		room := r.person(id, m.Account)
 		room.Name = cmp.Or(room.Name, m.name())
 		room.Members++
 	}
 	return nil
+}
+
+func (r *repair) account(id string) *remains {
+	a := r.accounts[id]
+	if a == nil {
+		a = &remains{Account: Account{ID: id}}
+		r.accounts[id] = a
+	}
+	return a
 }
 
 func (r *repair) room(key string) *Room {
@@ -146,8 +164,30 @@ func (r *repair) room(key string) *Room {
 	return room
 }
 
+// person notes that an account is in a room.
+func (r *repair) person(key, account string) *Room {
+	room := r.room(key)
+	if strings.HasPrefix(key, "@") && !slices.Contains(room.People, account) {
+		room.People = append(room.People, account)
+	}
+	return room
+}
+
+// hold takes over that a document belongs to an account.
+func (a *remains) hold(tx store.Tx, key []string) error {
+	switch key[0] {
+	case Credentials.name:
+		a.signsIn = true
+	case Secrets.name:
+		s, err := Secrets.Get(tx, key[1:]...)
+		a.signsIn, a.tokens = a.signsIn || s.Kind == SecretDevice, a.tokens || s.Kind == SecretToken
+		return err
+	}
+	return nil
+}
+
 // learn takes over what an entry of an index says about an account.
-func (a *Account) learn(entry []string) (err error) {
+func (a *remains) learn(entry []string) (err error) {
 	switch _, index, _ := strings.Cut(entry[0], "."); {
 	case index == "name" && len(entry) > 1:
 		a.Username = entry[1]
@@ -162,78 +202,196 @@ func (a *Account) learn(entry []string) (err error) {
 	return nil
 }
 
-// putAccounts makes accounts anew of which enough is known: the name at least. One of whose role nothing is known is suspended.
-func (r *repair) putAccounts(names map[string]string, now int64) error {
-	for id, a := range r.accounts {
-		name, err := kaban.ParseUsername(names[id])
-		if err != nil || a.Username != "" && name.Key() != a.Username {
-			name, err = kaban.ParseUsername(a.Username)
-		}
-		if err != nil || a.Username != "" && name.Key() != a.Username {
+// putAccounts makes accounts anew as far as their names are known. First come those whose names the index has.
+func (r *repair) putAccounts() error {
+	if len(r.accounts) == 0 {
+		return nil
+	}
+	taken := make(map[string]bool) // folded names; the index may lack some
+	if err := Accounts.All(r.tx, func(a *Account) bool { taken[a.looks()[0]] = true; return true }); err != nil {
+		return err
+	}
+	ids := slices.SortedFunc(maps.Keys(r.accounts), func(a, b string) int {
+		return cmp.Or(cmp.Compare(min(1, len(r.accounts[b].Username)), min(1, len(r.accounts[a].Username))), cmp.Compare(a, b))
+	})
+	for _, id := range ids {
+		a := r.accounts[id]
+		name, ok := r.nameOf(a)
+		if !ok || taken[name.Key()] {
 			r.done.Lost = append(r.done.Lost, id)
 			continue
 		}
-		a.Username, a.Created = name.String(), now
-		unknown := a.Role == 0 || a.Status == ""
-		if unknown {
-			a.Role, a.Status, a.Reason = kaban.RoleMember, StatusSuspended, "its role was lost to damage"
-		}
-		switch err := Accounts.Put(r.tx, a); {
-		case errors.Is(err, ErrExists):
-			r.done.Lost = append(r.done.Lost, id)
-		case err != nil:
+		taken[name.Key()] = true
+		a.Username, a.Created = name.String(), r.now
+		known := a.settle(r.logs.authors[id])
+		if err := Accounts.Put(r.tx, &a.Account); err != nil {
 			return err
-		case unknown:
-			r.done.Suspended = append(r.done.Suspended, a.Username)
-		default:
+		}
+		if known {
 			r.done.Accounts = append(r.done.Accounts, a.Username)
+		} else {
+			r.done.Suspended = append(r.done.Suspended, a.Username)
 		}
 	}
 	return nil
 }
 
-// putRooms makes rooms anew that have members.
-func (r *repair) putRooms(now int64) error {
-	for key, room := range r.rooms {
-		name, err := kaban.ParseAnyRoom(room.Name)
-		if err != nil || name.Key() != key || room.Members == 0 {
+// nameOf returns the name of an account: that by which it wrote last if the index has the same, and otherwise
+// what the index has.
+func (r *repair) nameOf(a *remains) (kaban.Username, bool) {
+	name, err := kaban.ParseUsername(r.logs.authors[a.ID].name)
+	if err != nil || a.Username != "" && name.Key() != a.Username {
+		name, err = kaban.ParseUsername(a.Username)
+	}
+	return name, err == nil && (a.Username == "" || name.Key() == a.Username)
+}
+
+// settle suspends an account if it is not known what it may do, and reports whether it is.
+func (a *remains) settle(wrote author) (known bool) {
+	if a.Role == 0 || a.Status == "" {
+		a.Role, a.Status, a.Reason = kaban.RoleGuest, StatusSuspended, "its role was lost to damage"
+		known = false
+	} else {
+		known = true
+	}
+	// A bot is a bot for life, and its messages say so. One that never wrote has tokens and nothing else.
+	a.Bot = a.Bot || wrote.bot || wrote.name == "" && a.tokens && !a.signsIn
+	if a.Bot && a.Owner == "" && a.Status != StatusRemoved {
+		a.Status, a.Reason = StatusSuspended, "its owner was lost to damage"
+		return false
+	}
+	return known
+}
+
+// putRooms makes rooms anew: those that have left more than a log, and those whose logs do not say that they need no
+// document.
+func (r *repair) putRooms() error {
+	direct := make(map[string]bool) // people of direct rooms; the index may lack some
+	there := make(map[string]bool)
+	if err := Rooms.All(r.tx, func(room *Room) bool {
+		there[room.Key], direct[store.Key(room.People...)] = true, true
+		return true
+	}); err != nil {
+		return err
+	}
+	for key, log := range r.logs.rooms {
+		if r.rooms[key] == nil && !there[key] && !strings.HasPrefix(key, "@") && !log.needsNone() {
+			r.room(key)
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(r.rooms)) {
+		room, log := r.rooms[key], r.logs.rooms[key]
+		if log == nil {
+			log = &logged{}
+		}
+		name, err := kaban.ParseAnyRoom(cmp.Or(log.name, room.Name, key))
+		if err != nil || name.Key() != key || there[key] {
 			continue
 		}
-		room.Kind, room.Created = kaban.RoomPrivate, now
-		if len(room.People) > 0 {
-			room.Kind = kaban.RoomDirect
+		room.Name, room.Created = name.String(), r.now
+		room.settle(name, log)
+		if n := len(room.People); n < kaban.MinDirect || n > kaban.MaxDirect || direct[store.Key(room.People...)] {
+			room.People = nil // nobody finds it by them, and it keeps its members
 		}
-		if err := Rooms.Put(r.tx, room); err != nil && !errors.Is(err, ErrExists) {
+		direct[store.Key(room.People...)] = true
+		if err := Rooms.Put(r.tx, room); err != nil {
 			return err
 		}
-		r.done.Rooms = append(r.done.Rooms, room.Name)
+		r.list(room, log.whole)
 	}
 	return nil
+}
+
+// settle decides what a room is. What its log does not say is the narrower thing. A room that may have been archived
+// is not, since no admin could make anybody its op then; its ops alone write there, and they might end an archive anyway.
+func (r *Room) settle(name kaban.RoomName, log *logged) {
+	r.Kind, r.Flags, r.History = kaban.RoomPrivate, kaban.FlagAnnounce|kaban.FlagLocked, HistoryJoined
+	if log.whole {
+		r.Flags, r.History = log.flags, log.history
+	}
+	switch {
+	case name.IsDirect():
+		r.Kind, r.Flags, r.History = kaban.RoomDirect, 0, ""
+		slices.Sort(r.People)
+	case log.kind == kaban.RoomPublic:
+		r.Kind = kaban.RoomPublic
+	}
+	if !name.IsDirect() {
+		r.People = nil
+	}
+}
+
+// list notes a room that was made anew.
+func (r *repair) list(room *Room, whole bool) {
+	to := &r.done.Rooms
+	switch {
+	case room.Kind == kaban.RoomPublic:
+		to = &r.done.Public
+	case room.Members == 0 && room.Kind == kaban.RoomPrivate:
+		to = &r.done.Closed
+	}
+	*to = append(*to, room.Name)
+	if !whole && room.Kind != kaban.RoomDirect {
+		r.done.Announce = append(r.done.Announce, room.Name)
+	}
 }
 
 // mend leaves out what refers to nothing, and has values found again.
-func (r *repair) mend(f *Fault, d *store.Document) error {
-	name, _, _ := strings.Cut(d.Key, "/")
+func (r *repair) mend(f *Fault) error {
+	name, _, _ := strings.Cut(f.Key, "/")
 	t := tableNamed(name)
-	switch there, err := r.tx.Get(d.Key); {
-	case err != nil:
+	value, err := r.tx.Get(f.Key)
+	if err != nil || value == nil { // by another fault
 		return err
-	case there == nil: // by another fault
-		return nil
 	}
+	d := &store.Document{Key: f.Key, Value: value}
 	switch f.Kind {
 	case FaultEntry:
 		r.done.Left++
-		return r.tx.Delete(d.Key)
+		return r.tx.Delete(f.Key)
 	case FaultUnindexed:
-		if err := t.replace(r.tx, d); !errors.Is(err, ErrExists) {
+		if f.Key == r.indexed {
+			return nil // with the entry before
+		}
+		switch err := t.replace(r.tx, d); {
+		case err == nil:
 			r.done.Indexed++
+			r.indexed = f.Key
+			return nil
+		case !errors.Is(err, ErrExists):
 			return err
+		case name == Accounts.name: // never for the sake of a name
+			if id := store.KeyParts(f.Key)[1]; !slices.Contains(r.done.Unfound, id) {
+				r.done.Unfound = append(r.done.Unfound, id)
+			}
+			return nil
 		}
 	}
 	r.done.Left++
 	return t.drop(r.tx, d)
 }
+
+// closeDoor keeps everybody out who has no account if documents were lost and no setting says who comes in: that
+// setting may be among them. It also notes that no owner is left.
+func (r *repair) closeDoor() error {
+	if r.done.IsZero() {
+		return nil
+	}
+	has, err := Accounts.HasOwner(r.tx)
+	if err != nil {
+		return err
+	}
+	r.done.Unowned = !has
+	_, err = Settings.Get(r.tx, SettingAccess)
+	if !errors.Is(err, ErrNotFound) {
+		return err
+	}
+	r.done.Access = true
+	return Settings.Put(r.tx, &Setting{Key: SettingAccess, Value: accessClosed})
+}
+
+// accessClosed is the value of SettingAccess with which nobody comes in but by an admin.
+const accessClosed = "closed"
 
 // recount has rooms count the members that they have.
 func (r *repair) recount() error {

@@ -157,10 +157,22 @@ func (x *index[T]) full(k, key []string) []string {
 	return append(append([]string{}, k...), store.Key(key...))
 }
 
+// removeFromIndexes removes the entries of a value. Where entries were lost, another value may have
+// a unique one by now, and keeps it.
 func (t *Table[T]) removeFromIndexes(tx store.Tx, v *T) error {
+	primary := store.Key(t.key(v)...)
 	for _, x := range t.indexes {
 		for _, k := range x.keys(v) {
-			if err := tx.Delete(t.entry(x.name, x.full(k, t.key(v)))); err != nil {
+			entry := t.entry(x.name, x.full(k, t.key(v)))
+			if x.unique {
+				switch holder, err := tx.Get(entry); {
+				case err != nil:
+					return err
+				case string(holder) != primary:
+					continue
+				}
+			}
+			if err := tx.Delete(entry); err != nil {
 				return err
 			}
 		}
