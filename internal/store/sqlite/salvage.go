@@ -354,7 +354,9 @@ func (s *salvage) entry(ctx context.Context, authors *authors, place int64) (*st
 	if s.entries == nil {
 		s.entries = make(map[int64]cell)
 		err := s.walk(ctx, "entries", "entries", false, func(r *row, at cell, orphan bool) error {
-			if _, isTime := r.number(1); orphan && isTime && len(r.values) >= 9 {
+			_, isID := r.text(5)
+			_, isContent := r.text(6)
+			if _, twice := s.entries[r.id]; orphan && isID && isContent && len(r.values) >= 9 && !twice {
 				s.entries[r.id] = at
 			}
 			return nil

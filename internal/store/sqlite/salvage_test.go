@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"kaban"
 	"kaban/internal/store"
 	"kaban/internal/store/storetest"
 )
@@ -213,4 +214,53 @@ func (p *page) header() byte {
 		return pageOfTableInner
 	}
 	return pageOfIndexInner
+}
+
+// What has become of messages is in a table of its own, whose rows have the same places and begin with numbers, too.
+// It is not taken for the messages where the page above them is lost.
+func TestADamagedPageAboveChangedMessages(t *testing.T) {
+	const messages = 400 // the rows about them take several pages behind those of the messages
+	dir := t.TempDir()
+	s := still(t, dir, Options{})
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, messages)...)
+	mergeNow(t, s)
+	var changes []kaban.Draft
+	for i := range messages {
+		d := storetest.Draft(t, "lobby", "ann", fmt.Sprint("change-", i), "x")
+		d.Target = uint64(i + 1)
+		switch i % 4 {
+		case 0:
+			d.Kind, d.Body = kaban.KindEdit, fmt.Sprint("edited ", i)
+		case 1:
+			d.Kind, d.Body = kaban.KindPin, kaban.Switch(true, "")
+		case 2:
+			d.Kind, d.Body = kaban.KindDelete, ""
+		default:
+			d.Kind, d.Body = kaban.KindMessage, "an answer"
+		}
+		changes = append(changes, d)
+	}
+	storetest.Append(t, s, changes...)
+	mergeNow(t, s)
+	closeStore(t, s)
+	whole := savedIn(t, dir)
+	above, first, last := 0, 0, 0 // the page above the messages, the first of these, and the last one about them
+	for _, p := range pagesOf(t, dir, "'entries', 'states'") {
+		switch {
+		case p.table == "states":
+			last = p.n
+		case p.kind == "internal":
+			above = p.n
+		case first == 0:
+			first = p.n
+		}
+	}
+	if len(whole.records) != 2*messages || len(whole.damage) > 0 || above == 0 || first == 0 || last < first {
+		t.Fatalf("%d records, %v, pages %d, %d and %d: the test proves nothing", len(whole.records), whole.damage, above, first, last)
+	}
+	destroy(t, dir, above, make([]byte, pageSize))
+	got := savedIn(t, dir)
+	if lost := got.lost(t, whole.records, got.records); lost > 0 || got.order != nil {
+		t.Errorf("%d of %d records are lost, %v; damage %.300v", lost, len(whole.records), got.order, got.damage)
+	}
 }
