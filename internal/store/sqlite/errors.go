@@ -96,6 +96,12 @@ func isDamage(err error) bool {
 	return false
 }
 
+// isOfDisk reports whether an error means that the disk did not do what it was asked for.
+func isOfDisk(err error) bool {
+	code := codeOf(err)
+	return code&0xff == codeIOError && code != codeIOErrorNoMem && code != codeIOErrorShmSize
+}
+
 // explainRead is explain for reading what a damaged database still has.
 func explainRead(path string, err error) error {
 	if codeOf(err)&0xff == codeCorrupt {

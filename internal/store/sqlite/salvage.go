@@ -35,7 +35,7 @@ func (s *salvage) close() error {
 }
 
 // walk reads the tree of a table or an index.
-func (s *salvage) walk(ctx context.Context, name, table string, index bool, visit func(*row, cell, bool) error, lost func(uint32) error) (err error) {
+func (s *salvage) walk(ctx context.Context, name, table string, index bool, visit func(*row, cell, bool) error, lost func(uint32, error) error) (err error) {
 	if s.pages == nil {
 		if s.pages, err = s.newPages(ctx); err != nil {
 			return fmt.Errorf("read the pages of %s: %w", table, err)
@@ -68,6 +68,7 @@ func (s *salvage) document(r *row) (d store.Document, ok bool) {
 func (s *salvage) documentsAfter(ctx context.Context, after string, visit func(*store.Document) error, damaged func(error) error) error {
 	type gap struct {
 		page       uint32
+		cause      error
 		from, to   string
 		isComplete bool
 	}
@@ -94,8 +95,8 @@ func (s *salvage) documentsAfter(ctx context.Context, after string, visit func(*
 			}
 		}
 		return nil
-	}, func(page uint32) error {
-		gaps = append(gaps, gap{page: page, from: last})
+	}, func(page uint32, cause error) error {
+		gaps = append(gaps, gap{page: page, cause: cause, from: last})
 		return nil
 	})
 	if err != nil {
@@ -106,7 +107,7 @@ func (s *salvage) documentsAfter(ctx context.Context, after string, visit func(*
 		if g.isComplete {
 			lost = fmt.Sprintf("documents between %q and %q", g.from, g.to)
 		}
-		if err := damaged(&pageError{"documents", g.page, lost}); err != nil {
+		if err := damaged(&pageError{"documents", g.page, g.cause, lost}); err != nil {
 			return err
 		}
 	}
@@ -166,7 +167,7 @@ func (s *salvage) author(ctx context.Context, id int64) (author, error) {
 
 func (s *salvage) readUsers(ctx context.Context) error {
 	s.users = make(map[int64]author)
-	nothing := func(uint32) error { return nil } // each entry by such an author is named
+	nothing := func(uint32, error) error { return nil } // each entry by such an author is named
 	err := s.walk(ctx, "users", "users", false, func(r *row, _ cell, _ bool) error {
 		key, isKey := r.text(1)
 		name, isName := r.text(2)
@@ -260,7 +261,7 @@ func (s *salvage) rooms(ctx context.Context, known map[int64]*room) (found []sav
 	for id := range known {
 		seen[id] = true
 	}
-	nothing := func(uint32) error { return nil }
+	nothing := func(uint32, error) error { return nil }
 	err = s.walk(ctx, "rooms", "rooms", false, func(r *row, _ cell, _ bool) error {
 		if one, ok := s.room(r); ok && !seen[one.id] {
 			seen[one.id] = true
@@ -360,7 +361,7 @@ func (s *salvage) entry(ctx context.Context, authors *authors, place int64) (*st
 				s.entries[r.id] = at
 			}
 			return nil
-		}, func(uint32) error { return nil })
+		}, func(uint32, error) error { return nil })
 		if err != nil {
 			return nil, err
 		}

@@ -194,6 +194,11 @@ func TestADamagedPageCostsItsRowsOnly(t *testing.T) {
 				if documents > wantDocuments || records > wantRecords || got.rooms != whole.rooms || got.order != nil {
 					t.Errorf("%d documents and %d records are lost, want %d and %d; %d of %d rooms; %v; damage %.300v", documents, records, wantDocuments, wantRecords, got.rooms, whole.rooms, got.order, got.damage)
 				}
+				for _, err := range got.damage {
+					if of, ok := errors.AsType[*pageError](err); ok && !errors.Is(of, errPage) {
+						t.Errorf("%v does not say why", err)
+					}
+				}
 				if documents+records > 0 && len(got.damage) == 0 {
 					t.Errorf("%d documents and %d records are lost in silence", documents, records)
 				}
@@ -262,5 +267,55 @@ func TestADamagedPageAboveChangedMessages(t *testing.T) {
 	got := savedIn(t, dir)
 	if lost := got.lost(t, whole.records, got.records); lost > 0 || got.order != nil {
 		t.Errorf("%d of %d records are lost, %v; damage %.300v", lost, len(whole.records), got.order, got.damage)
+	}
+}
+
+// A record that claims more columns than any table has is refused before they take memory.
+func TestPageOfARecordWithTooManyColumns(t *testing.T) {
+	record := func(columns int) []byte { return append([]byte{byte(columns + 1)}, make([]byte, columns)...) }
+	if values, err := parseRecord(record(maxColumns)); err != nil || len(values) != maxColumns {
+		t.Errorf("%d values, %v, want %d", len(values), err, maxColumns)
+	}
+	if values, err := parseRecord(record(maxColumns + 1)); !errors.Is(err, errPage) {
+		t.Errorf("%d values, %v, want errPage", len(values), err)
+	}
+}
+
+// withCode is an error of SQLite with a result code.
+type withCode int
+
+func (c withCode) Error() string { return fmt.Sprint("result code ", int(c)) }
+func (c withCode) Code() int     { return int(c) }
+
+// Only what the file or the disk does not give is damage of a page. Any other error ends the search.
+func TestPageThatCannotBeAskedFor(t *testing.T) {
+	dir := t.TempDir()
+	closeStore(t, open(t, dir, Options{}))
+	c, err := connect(t.Context(), filepath.Join(dir, databaseName), "ro", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	p, err := c.newPages(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.stmt.Close()
+	behind := p.count + 1
+	for _, p.count = range []uint32{behind - 1, behind} { // SQLite does not know the last one either
+		if _, err := p.read(behind); !errors.Is(err, errPage) {
+			t.Errorf("a page behind the end: %v, want errPage", err)
+		}
+	}
+	if err := p.stmt.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.node(1); err == nil || errors.Is(err, errPage) {
+		t.Errorf("a query that fails: %v, want an error that is no errPage", err)
+	}
+	for code, want := range map[int]bool{codeIOError | 1<<8: true, codeIOErrorNoMem: false, codeIOErrorShmSize: false, codeNoMem: false, codeBusy: false} {
+		if isOfDisk(withCode(code)) != want {
+			t.Errorf("the code %d is of the disk: %v, want %v", code, !want, want)
+		}
 	}
 }
