@@ -271,6 +271,9 @@ func kindsOf(record []byte) (kinds []uint64, body []byte, _ error) {
 	return kinds, record[size:], nil
 }
 
+// isText reports whether a type is that of texts.
+func isText(kind uint64) bool { return kind > 12 && kind%2 == 1 }
+
 // valueOf returns the value of a type at the beginning of some bytes, and its size.
 func valueOf(kind uint64, body []byte) (value any, size int, _ error) {
 	switch {
@@ -311,6 +314,9 @@ type btree struct {
 	// visit gets each row with where it is. Rows in pages that no other one leads to any more come last, and are
 	// in no order. They may be anything, also of other trees.
 	visit func(r *row, at cell, found bool) error
+	// detached gets each leaf that no other page leads to any more, of whatever tree, if it is not nil: visit gets
+	// nothing then, and no row is read.
+	detached func(of *node, page uint32) error
 	// lost gets each page that cannot be used, and the page of each cell that cannot, with an errPage.
 	lost func(page uint32, cause error) error
 	seen map[uint32]struct{}
@@ -337,18 +343,31 @@ func (t *btree) run(root uint32, index bool) error {
 			continue
 		}
 		of, err := t.node(n)
-		if err != nil || of.kind != t.leaf && (of.kind != t.inner || !index) {
-			if err != nil && !errors.Is(err, errPage) {
-				return err
-			}
+		switch {
+		case errors.Is(err, errPage):
 			continue
+		case err == nil && (of.kind == t.leaf || of.kind == t.inner && index):
+			err = t.found(&of, n)
 		}
-		for i := range of.cells {
-			if r, err := t.row(&of, i); err == nil {
-				if err := t.visit(&r, cell{n, i}, true); err != nil {
-					return err
-				}
-			}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// found passes on a page that no other one leads to any more.
+func (t *btree) found(of *node, n uint32) error {
+	if t.detached != nil {
+		return t.detached(of, n)
+	}
+	for i := range of.cells {
+		r, err := t.row(of, i)
+		if err == nil {
+			err = t.visit(&r, cell{n, i}, true)
+		}
+		if err != nil && !errors.Is(err, errPage) {
+			return err
 		}
 	}
 	return nil
@@ -379,7 +398,7 @@ func (t *btree) walk(n uint32, depth int) error {
 				return err
 			}
 		}
-		if of.kind == pageOfTableInner {
+		if of.kind == pageOfTableInner || t.detached != nil {
 			continue
 		}
 		r, err := t.row(&of, i)

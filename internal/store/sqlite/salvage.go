@@ -23,8 +23,21 @@ type salvage struct {
 	sum   summer
 	pages *pages
 
-	users   map[int64]author // nil until they are read
-	entries map[int64]cell   // those that no page leads to, by place; nil until they are read
+	users map[int64]author // nil until they are read
+
+	entries   []stretch // those that no page leads to, by place
+	longest   int64     // of them
+	isSought  bool      // entries are read
+	latest    node      // the page that was read last
+	latestOne uint32    // its number, 0 if there is none
+}
+
+// stretch is a run of entries whose places follow each other, in a leaf that no page leads to. A leaf is one stretch
+// or a few, so that those of a table of ten million entries take a few megabytes.
+type stretch struct {
+	place   int64 // of the first
+	page    uint32
+	cell, n uint16 // the cell of the first, and how many there are
 }
 
 func (s *salvage) close() error {
@@ -35,7 +48,12 @@ func (s *salvage) close() error {
 }
 
 // walk reads the tree of a table or an index.
-func (s *salvage) walk(ctx context.Context, name, table string, index bool, visit func(*row, cell, bool) error, lost func(uint32, error) error) (err error) {
+func (s *salvage) walk(ctx context.Context, name, table string, index bool, visit func(*row, cell, bool) error, lost func(uint32, error) error) error {
+	return s.run(ctx, name, table, index, btree{visit: visit, lost: lost})
+}
+
+// run is walk for a btree that lacks its pages.
+func (s *salvage) run(ctx context.Context, name, table string, index bool, t btree) (err error) {
 	if s.pages == nil {
 		if s.pages, err = s.newPages(ctx); err != nil {
 			return fmt.Errorf("read the pages of %s: %w", table, err)
@@ -45,8 +63,20 @@ func (s *salvage) walk(ctx context.Context, name, table string, index bool, visi
 	if err != nil {
 		return fmt.Errorf("find %s: %w", name, err)
 	}
-	t := btree{pages: s.pages, visit: visit, lost: lost}
+	t.pages = s.pages
 	return t.run(root, index)
+}
+
+// page returns a page that was found before. It keeps the last one: rows are read in order.
+func (s *salvage) page(n uint32) (*node, error) {
+	if s.latestOne != n {
+		of, err := s.pages.node(n)
+		if err != nil {
+			return nil, err
+		}
+		s.latest, s.latestOne = of, n
+	}
+	return &s.latest, nil
 }
 
 // savedDocument is where a document is.
@@ -125,18 +155,13 @@ func (s *salvage) documentsAfter(ctx context.Context, after string, visit func(*
 
 // eachSaved reads documents again.
 func (s *salvage) eachSaved(found []savedDocument, visit func(*store.Document) error) error {
-	var of node
-	page := uint32(0)
 	for i := range found {
 		at := found[i].at
-		if at.page != page {
-			var err error
-			if of, err = s.pages.node(at.page); err != nil {
-				return err
-			}
-			page = at.page
+		of, err := s.page(at.page)
+		if err != nil {
+			return err
 		}
-		r, err := s.pages.row(&of, at.n)
+		r, err := s.pages.row(of, at.n)
 		if err != nil {
 			return err
 		}
@@ -352,29 +377,79 @@ func (s *salvage) guess(ctx context.Context, r *savedRoom) {
 
 // entry returns an entry that is below a damaged page, nil if there is none.
 func (s *salvage) entry(ctx context.Context, authors *authors, place int64) (*store.Entry, error) {
-	if s.entries == nil {
-		s.entries = make(map[int64]cell)
-		err := s.walk(ctx, "entries", "entries", false, func(r *row, at cell, orphan bool) error {
-			_, isID := r.text(5)
-			_, isContent := r.text(6)
-			if _, twice := s.entries[r.id]; orphan && isID && isContent && len(r.values) >= 9 && !twice {
-				s.entries[r.id] = at
-			}
-			return nil
-		}, func(uint32, error) error { return nil })
-		if err != nil {
+	if !s.isSought {
+		if err := s.seek(ctx); err != nil {
 			return nil, err
 		}
 	}
-	at, ok := s.entries[place]
-	if !ok {
-		return nil, nil
+	end, _ := slices.BinarySearchFunc(s.entries, place+1, func(of stretch, place int64) int { return cmp.Compare(of.place, place) })
+	begin := end
+	for begin > 0 && place-s.entries[begin-1].place < s.longest {
+		begin--
 	}
-	of, err := s.pages.node(at.page)
+	for _, of := range s.entries[begin:end] { // more than one if a copy of a page is left, or if one lies
+		n := place - of.place
+		if n >= int64(of.n) {
+			continue
+		}
+		e, err := s.entryIn(ctx, authors, place, cell{of.page, int(of.cell) + int(n)})
+		if e != nil || err != nil {
+			return e, err
+		}
+	}
+	return nil, nil
+}
+
+// seek finds the entries that no page leads to.
+func (s *salvage) seek(ctx context.Context) error {
+	s.entries, s.longest = nil, 0
+	err := s.run(ctx, "entries", "entries", false, btree{
+		detached: func(of *node, page uint32) error {
+			s.addStretches(of, page)
+			return nil
+		},
+		lost: func(uint32, error) error { return nil },
+	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	r, err := s.pages.row(&of, at.n)
+	slices.SortStableFunc(s.entries, func(a, b stretch) int { return cmp.Compare(a.place, b.place) })
+	s.isSought = true
+	return nil
+}
+
+// addStretches adds the entries of a leaf, which may be one of another table.
+func (s *salvage) addStretches(of *node, page uint32) {
+	last := -1 // the stretch that the next cell may continue
+	for i := range of.cells {
+		at, err := s.pages.start(of, i)
+		switch {
+		case err != nil || at.id <= 0 || !at.isEntry():
+			last = -1
+			continue
+		case last >= 0 && at.id == s.entries[last].place+int64(s.entries[last].n):
+			s.entries[last].n++
+		default:
+			last = len(s.entries)
+			s.entries = append(s.entries, stretch{place: at.id, page: page, cell: uint16(i), n: 1})
+		}
+		s.longest = max(s.longest, int64(s.entries[last].n))
+	}
+}
+
+// isEntry reports whether a row has the columns of an entry, as entryOf names them.
+func (s *start) isEntry() bool {
+	kinds, _, err := kindsOf(s.rest[:min(s.size, s.local, len(s.rest))])
+	return err == nil && len(kinds) >= 9 && isText(kinds[5]) && isText(kinds[6])
+}
+
+// entryIn returns the entry that is in a cell, nil if it is not that.
+func (s *salvage) entryIn(ctx context.Context, authors *authors, place int64, at cell) (*store.Entry, error) {
+	of, err := s.page(at.page)
+	if err != nil {
+		return nil, unlessLost(err)
+	}
+	r, err := s.pages.row(of, at.n)
 	if err != nil {
 		return nil, unlessLost(err)
 	}

@@ -2,6 +2,7 @@ package sqlite
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -250,14 +251,15 @@ func TestADamagedPageAboveChangedMessages(t *testing.T) {
 	closeStore(t, s)
 	whole := savedIn(t, dir)
 	above, first, last := 0, 0, 0 // the page above the messages, the first of these, and the last one about them
+	leaves := 0
 	for _, p := range pagesOf(t, dir, "'entries', 'states'") {
 		switch {
 		case p.table == "states":
 			last = p.n
 		case p.kind == "internal":
 			above = p.n
-		case first == 0:
-			first = p.n
+		case p.kind == "leaf":
+			first, leaves = cmp.Or(first, p.n), leaves+1
 		}
 	}
 	if len(whole.records) != 2*messages || len(whole.damage) > 0 || above == 0 || first == 0 || last < first {
@@ -268,6 +270,38 @@ func TestADamagedPageAboveChangedMessages(t *testing.T) {
 	if lost := got.lost(t, whole.records, got.records); lost > 0 || got.order != nil {
 		t.Errorf("%d of %d records are lost, %v; damage %.300v", lost, len(whole.records), got.order, got.damage)
 	}
+	if n := stretchesIn(t, dir); n != leaves {
+		t.Errorf("what is known of %d leaves takes %d stretches", leaves, n)
+	}
+	// One that is damaged does not hide a copy that is not.
+	content, err := os.ReadFile(filepath.Join(dir, databaseName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := content[(first-1)*pageSize : first*pageSize]
+	destroy(t, dir, last, page)
+	page[pageSize-1] ^= 1
+	destroy(t, dir, first, page)
+	got = savedIn(t, dir)
+	if lost := got.lost(t, whole.records, got.records); lost > 0 || got.order != nil {
+		t.Errorf("beside a copy %d of %d records are lost, %v; damage %.300v", lost, len(whole.records), got.order, got.damage)
+	}
+}
+
+// stretchesIn returns the number of stretches that the entries are in to which no page leads.
+func stretchesIn(t *testing.T, dir string) int {
+	t.Helper()
+	c, err := connect(t.Context(), filepath.Join(dir, databaseName), "ro", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	s := &salvage{conn: c}
+	err = s.seek(t.Context())
+	if err := errors.Join(err, s.close()); err != nil {
+		t.Fatal(err)
+	}
+	return len(s.entries)
 }
 
 // A record that claims more columns than any table has is refused before they take memory.
