@@ -289,18 +289,22 @@ func (a *Archive) eachDocument(ctx context.Context, visit func(*store.Document) 
 	if err != nil && !isDamage(err) {
 		return explainRead(a.path, err)
 	}
-	last := "" // the documents up to here were visited
+	last := ""            // the documents up to here were visited
+	var reported []string // as damaged, since then
 	if err == nil {
 		defer rows.Close()
 		for rows.Next() {
 			d, err := scanDocument(rows, &a.sum)
 			if err == nil {
-				err = d.Check()
+				err = checkRead(&d)
 			}
 			if err != nil {
+				if bad, ok := errors.AsType[*store.DocumentError](err); ok {
+					reported = append(reported, bad.Key)
+				}
 				err = damaged(err)
 			} else {
-				last = max(last, d.Key)
+				last, reported = max(last, d.Key), nil
 				err = visit(&d)
 			}
 			if err != nil {
@@ -311,7 +315,7 @@ func (a *Archive) eachDocument(ctx context.Context, visit func(*store.Document) 
 	}
 	switch {
 	case isDamage(err):
-		return a.authors.saved.documentsAfter(ctx, last, visit, damaged)
+		return a.authors.saved.documentsAfter(ctx, last, reported, visit, damaged)
 	case err != nil:
 		return explainRead(a.path, err)
 	}

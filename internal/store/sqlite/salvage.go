@@ -85,54 +85,80 @@ type savedDocument struct {
 	at  cell
 }
 
-// document returns the document that a row is, unless it is none or damaged.
-func (s *salvage) document(r *row) (d store.Document, ok bool) {
+// document returns the document that a row is, and an error if it is none or damaged. The key is then what is left of it.
+func (s *salvage) document(r *row) (store.Document, error) {
 	key, isKey := r.text(0)
 	value, isValue := r.blob(1)
 	sum, isSum := r.number(2)
-	ok = isKey && isValue && isSum && len(r.values) == 3 && s.sum.document(key, value) == sum
-	return store.Document{Key: key, Value: value}, ok
+	d := store.Document{Key: key, Value: value}
+	if !isKey || !isValue || !isSum || len(r.values) != 3 || s.sum.document(key, value) != sum {
+		return d, errSum
+	}
+	return d, d.Check()
 }
 
-// documentsAfter passes on the documents behind a key, in order, and the damage among them.
-func (s *salvage) documentsAfter(ctx context.Context, after string, visit func(*store.Document) error, damaged func(error) error) error {
-	type gap struct {
-		page       uint32
-		cause      error
-		from, to   string
-		isComplete bool
+// pageGap is a page of documents that cannot be read.
+type pageGap struct {
+	page       uint32
+	cause      error
+	from, to   string // the documents beside it
+	isComplete bool   // there is one behind it
+}
+
+// savedDocuments are those behind a key, and the damage among them.
+type savedDocuments struct {
+	after  string
+	last   string // the key of the latest one that a page leads to
+	gaps   []pageGap
+	found  []savedDocument
+	broken []*store.DocumentError
+}
+
+// add adds a row.
+func (s *savedDocuments) add(d *store.Document, err error, at cell, orphan bool) {
+	switch {
+	case err != nil && (orphan || s.last < s.after): // of another table, or reported already
+		return
+	case err != nil:
+		s.broken = append(s.broken, &store.DocumentError{Key: d.Key, Err: err})
+		return
+	case d.Key > s.after:
+		s.found = append(s.found, savedDocument{d.Key, at})
 	}
-	var gaps []gap
-	var found []savedDocument
-	var broken []string
-	last := ""
+	if !orphan {
+		s.last = d.Key
+		for i := len(s.gaps) - 1; i >= 0 && !s.gaps[i].isComplete; i-- {
+			s.gaps[i].to, s.gaps[i].isComplete = s.last, true
+		}
+	}
+}
+
+// documentsAfter passes on the documents behind a key, in order, and the damage among them, apart from the documents
+// whose damage is reported already.
+func (s *salvage) documentsAfter(ctx context.Context, after string, reported []string, visit func(*store.Document) error, damaged func(error) error) error {
+	all := savedDocuments{after: after}
 	err := s.walk(ctx, "documents", "documents", true, func(r *row, at cell, orphan bool) error {
-		d, ok := s.document(r)
-		switch {
-		case !ok && orphan: // of another table
-			return nil
-		case !ok:
-			key, _ := r.text(0)
-			broken = append(broken, key)
-			return nil
-		case d.Key > after:
-			found = append(found, savedDocument{d.Key, at})
-		}
-		if !orphan {
-			last = d.Key
-			for i := len(gaps) - 1; i >= 0 && !gaps[i].isComplete; i-- {
-				gaps[i].to, gaps[i].isComplete = last, true
-			}
-		}
+		d, err := s.document(r)
+		all.add(&d, err, at, orphan)
 		return nil
 	}, func(page uint32, cause error) error {
-		gaps = append(gaps, gap{page: page, cause: cause, from: last})
+		all.gaps = append(all.gaps, pageGap{page: page, cause: cause, from: all.last})
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	for _, g := range gaps {
+	slices.SortStableFunc(all.found, func(a, b savedDocument) int { return cmp.Compare(a.key, b.key) })
+	if err := all.report(reported, damaged); err != nil {
+		return err
+	}
+	all.found = slices.CompactFunc(all.found, func(a, b savedDocument) bool { return a.key == b.key })
+	return s.eachSaved(all.found, visit)
+}
+
+// report passes on the damage.
+func (s *savedDocuments) report(reported []string, damaged func(error) error) error {
+	for _, g := range s.gaps {
 		lost := fmt.Sprintf("documents after %q", g.from)
 		if g.isComplete {
 			lost = fmt.Sprintf("documents between %q and %q", g.from, g.to)
@@ -141,16 +167,21 @@ func (s *salvage) documentsAfter(ctx context.Context, after string, visit func(*
 			return err
 		}
 	}
-	slices.SortStableFunc(found, func(a, b savedDocument) int { return cmp.Compare(a.key, b.key) })
-	for _, key := range broken {
-		if _, twice := slices.BinarySearchFunc(found, key, func(d savedDocument, key string) int { return cmp.Compare(d.key, key) }); key > after && !twice {
-			if err := damaged(&store.DocumentError{Key: key, Err: errSum}); err != nil {
-				return err
-			}
+	known := make(map[string]int, len(reported))
+	for _, key := range reported {
+		known[key]++
+	}
+	for _, bad := range s.broken {
+		_, twice := slices.BinarySearchFunc(s.found, bad.Key, func(d savedDocument, key string) int { return cmp.Compare(d.key, key) })
+		if known[bad.Key] > 0 || twice {
+			known[bad.Key]--
+			continue
+		}
+		if err := damaged(bad); err != nil {
+			return err
 		}
 	}
-	found = slices.CompactFunc(found, func(a, b savedDocument) bool { return a.key == b.key })
-	return s.eachSaved(found, visit)
+	return nil
 }
 
 // eachSaved reads documents again.
@@ -165,8 +196,8 @@ func (s *salvage) eachSaved(found []savedDocument, visit func(*store.Document) e
 		if err != nil {
 			return err
 		}
-		d, ok := s.document(&r)
-		if !ok {
+		d, err := s.document(&r)
+		if err != nil {
 			return fmt.Errorf("%w: page %d has changed", store.ErrDamaged, at.page)
 		}
 		if err := visit(&d); err != nil {

@@ -5,8 +5,10 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -220,6 +222,56 @@ func (p *page) header() byte {
 		return pageOfTableInner
 	}
 	return pageOfIndexInner
+}
+
+// A document that is damaged beside a damaged page is named once, and one that no store takes is not passed on.
+func TestADamagedPageBehindDamagedDocuments(t *testing.T) {
+	dir := manyPages(t)
+	whole := savedIn(t, dir)
+	var leaf page // one in the middle
+	for _, p := range pagesOf(t, dir, "'documents'") {
+		if p.kind == "leaf" {
+			damaged := copyFiles(t, dir)
+			destroy(t, damaged, p.n, make([]byte, pageSize))
+			if got := savedIn(t, damaged); got.documents["table.index/0000"] != "" && got.documents["table/1199"] != "" {
+				leaf = p
+				break
+			}
+		}
+	}
+	damaged := copyFiles(t, dir)
+	destroy(t, damaged, leaf.n, make([]byte, pageSize))
+	got := savedIn(t, damaged)
+	before := ""
+	for _, key := range slices.Sorted(maps.Keys(whole.documents)) {
+		if _, ok := got.documents[key]; !ok {
+			break
+		}
+		before = key
+	}
+	behind := "table/1199"
+	const odd = "zz\x00"
+	corrupt(t, filepath.Join(dir, databaseName),
+		fmt.Sprintf("UPDATE documents SET sum = sum + 1 WHERE key IN ('%s', '%s')", before, behind),
+		fmt.Sprintf("INSERT INTO documents VALUES ('zz' || char(0), x'31', %d)", new(summer).document(odd, []byte("1"))))
+	for _, hasGap := range []bool{false, true} {
+		if hasGap {
+			destroy(t, dir, leaf.n, make([]byte, pageSize))
+		}
+		got := savedIn(t, dir)
+		named := make(map[string]int)
+		for _, err := range got.damage {
+			if bad, ok := errors.AsType[*store.DocumentError](err); ok {
+				named[bad.Key]++
+			}
+		}
+		if want := map[string]int{before: 1, behind: 1, odd: 1}; !maps.Equal(named, want) {
+			t.Errorf("with a gap: %v; named are %v, want %v", hasGap, named, want)
+		}
+		if _, ok := got.documents[odd]; ok {
+			t.Errorf("with a gap: %v; %q is passed on", hasGap, odd)
+		}
+	}
 }
 
 // What has become of messages is in a table of its own, whose rows have the same places and begin with numbers, too.
