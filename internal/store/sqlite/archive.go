@@ -71,11 +71,11 @@ func openArchive(ctx context.Context, path string) (*Archive, error) {
 	}
 	c, err := connect(ctx, path, "ro", []pragma{{"busy_timeout", busyMillis}, {"temp_store", "2"}})
 	if err != nil {
-		return nil, explainRead(path, err)
+		return nil, explainBeginning(path, err)
 	}
 	authors, err := c.newAuthors(ctx)
 	if err != nil {
-		return nil, errors.Join(explainRead(path, err), c.close())
+		return nil, errors.Join(explainBeginning(path, err), c.close())
 	}
 	return &Archive{path: path, conn: c, authors: authors, pause: walPause}, nil
 }
@@ -90,7 +90,7 @@ func (a *Archive) begin(ctx context.Context) error {
 		return err
 	}
 	if err := a.conn.exec(ctx, "BEGIN"); err != nil {
-		return errors.Join(explainRead(a.path, err), a.hold.Release())
+		return errors.Join(explainBeginning(a.path, err), a.hold.Release())
 	}
 	a.problems, a.lost = nil, nil
 	a.authors.saved = &salvage{conn: a.conn}
@@ -348,28 +348,29 @@ func (a *Archive) front(ctx context.Context, r *room, to store.Receiver) error {
 func (a *Archive) writtenIn(ctx context.Context, r *room, bad func(error) error) (found []store.FrontAuthor, _ error) {
 	counts := make(map[int64]uint64)
 	rows, err := a.conn.QueryContext(ctx, "SELECT user, messages, last, cut_messages, cut, sum FROM written WHERE room = ? AND cut_messages > 0", r.id)
-	if err != nil {
-		return nil, explainRead(a.path, err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		of, w := authorIn{room: r.id}, written{}
-		var value int64
-		err := rows.Scan(&of.user, &w.messages, &w.last, &w.cutMessages, &w.cut, &value)
-		if err == nil && a.sum.written(of, w) != value {
-			err = errSum
+	if err == nil { // SQLite reads the first row at once
+		defer rows.Close()
+		for rows.Next() {
+			of, w := authorIn{room: r.id}, written{}
+			var value int64
+			err := rows.Scan(&of.user, &w.messages, &w.last, &w.cutMessages, &w.cut, &value)
+			if err == nil && a.sum.written(of, w) != value {
+				err = errSum
+			}
+			if err == nil {
+				counts[of.user] = w.cutMessages
+			} else if err := bad(damaged(fmt.Sprintf("the count of user %d in %s", of.user, r.name), err)); err != nil {
+				return nil, err
+			}
 		}
-		if err == nil {
-			counts[of.user] = w.cutMessages
-		} else if err := bad(damaged(fmt.Sprintf("the count of user %d in %s", of.user, r.name), err)); err != nil {
-			return nil, err
-		}
+		err = closeRows(rows)
 	}
-	if err := closeRows(rows); isDamage(err) {
+	switch {
+	case isDamage(err):
 		if err := bad(damaged("the counts of "+r.name.String(), err)); err != nil {
 			return nil, err
 		}
-	} else if err != nil {
+	case err != nil:
 		return nil, explainRead(a.path, err)
 	}
 	for user, messages := range counts {

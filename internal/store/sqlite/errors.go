@@ -102,10 +102,18 @@ func isOfDisk(err error) bool {
 	return code&0xff == codeIOError && code != codeIOErrorNoMem && code != codeIOErrorShmSize
 }
 
-// explainRead is explain for reading what a damaged database still has.
-func explainRead(path string, err error) error {
+// explainBeginning is explain for opening a damaged database to read what it still has.
+func explainBeginning(path string, err error) error {
 	if codeOf(err)&0xff == codeCorrupt {
 		return fmt.Errorf("the database %s is damaged where all of it begins, so nothing of it can be read; replace it with a backup (\"kaban restore\"): %w", path, err)
+	}
+	return explain(path, err)
+}
+
+// explainRead is explain for reading what a damaged database still has, which needs no advice to do that.
+func explainRead(path string, err error) error {
+	if codeOf(err)&0xff == codeCorrupt {
+		return fmt.Errorf("a page of the database %s is damaged; replace it with a backup (\"kaban restore\"): %w", path, err)
 	}
 	return explain(path, err)
 }

@@ -145,7 +145,7 @@ func (l *loader) saveRooms(damage error, keys map[string]*room) error {
 	if err := l.bad(damaged("the table of rooms", damage)); err != nil {
 		return err
 	}
-	found, nameless, err := l.saved.rooms(l.ctx, l.rooms)
+	found, nameless, err := l.saved.rooms(l.ctx, l.rooms, l.bad)
 	if err != nil {
 		return err
 	}
@@ -165,7 +165,11 @@ func (l *loader) saveRooms(damage error, keys map[string]*room) error {
 		if err != nil && !isDamage(err) {
 			return err
 		}
-		if err := l.bad(damaged(fmt.Sprintf("the name of room %d is lost, so its %d entries cannot be read", id, n), errMissing)); err != nil {
+		its := fmt.Sprintf("its %d entries", n)
+		if err != nil { // nor how many there are
+			its = "its entries"
+		}
+		if err := l.bad(damaged(fmt.Sprintf("the name of room %d is lost, so %s cannot be read", id, its), errMissing)); err != nil {
 			return err
 		}
 	}

@@ -311,8 +311,8 @@ type savedRoom struct {
 }
 
 // rooms returns the rooms that SQLite cannot read, apart from some, and the ids of those that have entries and
-// nothing else.
-func (s *salvage) rooms(ctx context.Context, known map[int64]*room) (found []savedRoom, nameless []int64, err error) {
+// nothing else. bad gets the damage that hides more of these.
+func (s *salvage) rooms(ctx context.Context, known map[int64]*room, bad func(error) error) (found []savedRoom, nameless []int64, err error) {
 	seen := make(map[int64]bool)
 	for id := range known {
 		seen[id] = true
@@ -345,17 +345,25 @@ func (s *salvage) rooms(ctx context.Context, known map[int64]*room) (found []sav
 			s.guess(ctx, &found[i])
 		}
 	}
+	nameless, err = s.nameless(ctx, seen, bad)
+	return found, nameless, err
+}
+
+// nameless returns the ids of rooms that have entries, apart from some.
+func (s *salvage) nameless(ctx context.Context, seen map[int64]bool, bad func(error) error) (found []int64, _ error) {
 	for id := int64(-1); ; { // one look for each room
 		var next *int64
 		err := s.QueryRowContext(ctx, "SELECT min(place) >> 40 FROM entries WHERE place >= ?", (id+1)<<seqBits).Scan(&next)
 		switch {
-		case err != nil && !isDamage(err):
-			return nil, nil, err
-		case err != nil || next == nil:
-			return found, nameless, nil
+		case isDamage(err):
+			return found, bad(damaged(fmt.Sprintf("the entries of the rooms from %d on; those of them whose names are lost are not listed", id+1), err))
+		case err != nil:
+			return nil, err
+		case next == nil:
+			return found, nil
 		}
 		if id = *next; !seen[id] {
-			nameless = append(nameless, id)
+			found = append(found, id)
 		}
 	}
 }

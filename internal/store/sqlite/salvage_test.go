@@ -274,6 +274,51 @@ func TestADamagedPageBehindDamagedDocuments(t *testing.T) {
 	}
 }
 
+// Where rooms and entries are damaged, an export says that there may be rooms that it does not know of.
+func TestADamagedPageOfRoomsAndOneOfEntries(t *testing.T) {
+	dir := manyPages(t)
+	for _, p := range pagesOf(t, dir, "'rooms', 'entries'") {
+		if p.kind == "internal" || p.table == "rooms" {
+			destroy(t, dir, p.n, make([]byte, pageSize))
+		}
+	}
+	got := savedIn(t, dir)
+	text := fmt.Sprint(got.damage)
+	if !strings.Contains(text, "whose names are lost are not listed") {
+		t.Errorf("the damage is %.500s", text)
+	}
+}
+
+// Where the counts of what was cut are damaged, that is named, and an export has the rest.
+func TestADamagedPageOfCounts(t *testing.T) {
+	dir := t.TempDir()
+	s := still(t, dir, Options{})
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 30)...)
+	mergeNow(t, s)
+	if n := cut(t, s, "lobby", ever, 10); n != 10 {
+		t.Fatalf("%d entries were cut", n)
+	}
+	closeStore(t, s)
+	for _, p := range pagesOf(t, dir, "'written'") {
+		destroy(t, dir, p.n, make([]byte, pageSize))
+	}
+	var fronts []store.Front
+	records, named := 0, 0
+	err := archive(t, dir).Export(t.Context(), nil, store.Receiver{
+		Record: func(*store.Record) error { records++; return nil },
+		Front:  func(f *store.Front) error { fronts = append(fronts, *f); return nil },
+		Damaged: func(err error) error {
+			if strings.Contains(err.Error(), "the counts of lobby") {
+				named++
+			}
+			return nil
+		},
+	})
+	if err != nil || records != 20 || named != 1 || len(fronts) != 1 || fronts[0].Seq != 10 || len(fronts[0].Written) != 0 {
+		t.Errorf("%d records, the damage is named %d times, the front is %+v, %v", records, named, fronts, err)
+	}
+}
+
 // What has become of messages is in a table of its own, whose rows have the same places and begin with numbers, too.
 // It is not taken for the messages where the page above them is lost.
 func TestADamagedPageAboveChangedMessages(t *testing.T) {
