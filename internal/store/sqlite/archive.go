@@ -121,8 +121,9 @@ func (a *Archive) end(ctx context.Context) error {
 func (a *Archive) frames(p progressRow) (found []journal.Frame, err error) {
 	for look := range walLooks {
 		last := err
-		if found, err = framesIn(journalOf(a.path))(p); err == nil {
-			err = a.behind(p)
+		all, readErr := journal.Read(journalOf(a.path), p.Mark)
+		if found, err = until(p.batch, all), explainJournal(readErr); err == nil {
+			err = a.behind(p, all)
 		}
 		switch {
 		case !errors.Is(err, store.ErrDamaged):
@@ -138,11 +139,7 @@ func (a *Archive) frames(p progressRow) (found []journal.Frame, err error) {
 
 // behind returns an errBatch if the database is older than its journal, as a start would refuse it. A server may have
 // written both since this transaction began, so a database that is newer by now is not meant.
-func (a *Archive) behind(p progressRow) error {
-	found, err := journal.Read(journalOf(a.path), p.Mark)
-	if err != nil {
-		return nil // the caller has just read it: a server has changed it
-	}
+func (a *Archive) behind(p progressRow, found []journal.Frame) error {
 	if _, err := complete(a.path, p.batch, found); err == nil {
 		return nil
 	}
@@ -344,7 +341,7 @@ func (a *Archive) front(ctx context.Context, r *room, to store.Receiver) error {
 	return nil
 }
 
-// writtenIn returns who has written what was cut from a room. One of whom too little is left is damage.
+// writtenIn returns the authors of what was cut from a room. An author without a name or an id is damage.
 func (a *Archive) writtenIn(ctx context.Context, r *room, bad func(error) error) (found []store.FrontAuthor, _ error) {
 	counts := make(map[int64]uint64)
 	rows, err := a.conn.QueryContext(ctx, "SELECT user, messages, last, cut_messages, cut, sum FROM written WHERE room = ? AND cut_messages > 0", r.id)

@@ -14,6 +14,11 @@ import (
 // SQLite ends a query at the first page that it cannot use, and whatever is behind it is out of
 // reach. A btree reads a table or an index page by page instead, so a page costs the rows in it
 // and no others. It goes by the format only as far as it must: callers compare the checksums of rows.
+//
+// Callers take rows from any page that no other one leads to, not only those that fit where some are missing. Such a
+// page may be a free one, and nothing in it tells that its rows were deleted. They do not come back because SQLite
+// overwrites pages that become free: every connection that removes rows has secure_delete = 1.
+//
 // https://www.sqlite.org/fileformat2.html, 1.6 and 2.1.
 
 // The types of pages.
@@ -195,7 +200,7 @@ func (p *pages) start(of *node, i int) (start, error) {
 	return s, nil
 }
 
-// record returns a record, the end of which may be on pages of its own.
+// record returns a record, whose end may be on pages of its own.
 func (p *pages) record(rest []byte, size, most int) ([]byte, error) {
 	local := size
 	if size > most {

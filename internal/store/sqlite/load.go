@@ -140,7 +140,7 @@ func (l *loader) addRoom(one *savedRoom, err error, keys map[string]*room) error
 	return nil
 }
 
-// saveRooms adds the rooms that SQLite cannot read, and names those of which too little is left.
+// saveRooms adds the rooms that SQLite cannot read, and names those that cannot be added because too little is left.
 func (l *loader) saveRooms(damage error, keys map[string]*room) error {
 	if err := l.bad(damaged("the table of rooms", damage)); err != nil {
 		return err
@@ -244,6 +244,9 @@ func (a *authors) matches(e *store.Entry, place, user, value int64, by *author, 
 func (a *authors) author(ctx context.Context, id int64) (author, error) {
 	found, ok := a.known[id]
 	if ok {
+		if len(found.guesses) > 0 {
+			found.name = found.guesses[0] // the one that matched last, see matches
+		}
 		return found, nil
 	}
 	var value int64

@@ -85,7 +85,8 @@ type savedDocument struct {
 	at  cell
 }
 
-// document returns the document that a row is, and an error if it is none or damaged. The key is then what is left of it.
+// document returns the document that a row is, and an error if it is none or damaged. The key is then what is left of
+// it.
 func (s *salvage) document(r *row) (store.Document, error) {
 	key, isKey := r.text(0)
 	value, isValue := r.blob(1)
@@ -383,7 +384,7 @@ func (s *salvage) room(r *row) (found savedRoom, ok bool) {
 	return found, ok && s.sum.room(found.id, key, name, found.row) == sum
 }
 
-// guess fills in a room of which only the key is left: its name by its document, and its log by its entries.
+// guess fills in a room that has lost all but its key: its name by its document, and its log by its entries.
 func (s *salvage) guess(ctx context.Context, r *savedRoom) {
 	var of struct {
 		Name string `json:"name"`
