@@ -71,11 +71,11 @@ func openArchive(ctx context.Context, path string) (*Archive, error) {
 	}
 	c, err := connect(ctx, path, "ro", []pragma{{"busy_timeout", busyMillis}, {"temp_store", "2"}})
 	if err != nil {
-		return nil, explainRead(path, err)
+		return nil, explainBeginning(path, err)
 	}
 	authors, err := c.newAuthors(ctx)
 	if err != nil {
-		return nil, errors.Join(explainRead(path, err), c.close())
+		return nil, errors.Join(explainBeginning(path, err), c.close())
 	}
 	return &Archive{path: path, conn: c, authors: authors, pause: walPause}, nil
 }
@@ -90,7 +90,7 @@ func (a *Archive) begin(ctx context.Context) error {
 		return err
 	}
 	if err := a.conn.exec(ctx, "BEGIN"); err != nil {
-		return errors.Join(explainRead(a.path, err), a.hold.Release())
+		return errors.Join(explainBeginning(a.path, err), a.hold.Release())
 	}
 	a.problems, a.lost = nil, nil
 	a.authors.saved = &salvage{conn: a.conn}
@@ -121,8 +121,9 @@ func (a *Archive) end(ctx context.Context) error {
 func (a *Archive) frames(p progressRow) (found []journal.Frame, err error) {
 	for look := range walLooks {
 		last := err
-		if found, err = framesIn(journalOf(a.path))(p); err == nil {
-			err = a.behind(p)
+		all, readErr := journal.Read(journalOf(a.path), p.Mark)
+		if found, err = until(p.batch, all), explainJournal(readErr); err == nil {
+			err = a.behind(p, all)
 		}
 		switch {
 		case !errors.Is(err, store.ErrDamaged):
@@ -138,11 +139,7 @@ func (a *Archive) frames(p progressRow) (found []journal.Frame, err error) {
 
 // behind returns an errBatch if the database is older than its journal, as a start would refuse it. A server may have
 // written both since this transaction began, so a database that is newer by now is not meant.
-func (a *Archive) behind(p progressRow) error {
-	found, err := journal.Read(journalOf(a.path), p.Mark)
-	if err != nil {
-		return nil // the caller has just read it: a server has changed it
-	}
+func (a *Archive) behind(p progressRow, found []journal.Frame) error {
 	if _, err := complete(a.path, p.batch, found); err == nil {
 		return nil
 	}
@@ -289,18 +286,22 @@ func (a *Archive) eachDocument(ctx context.Context, visit func(*store.Document) 
 	if err != nil && !isDamage(err) {
 		return explainRead(a.path, err)
 	}
-	last := "" // the documents up to here were visited
+	last := ""            // the documents up to here were visited
+	var reported []string // as damaged, since then
 	if err == nil {
 		defer rows.Close()
 		for rows.Next() {
 			d, err := scanDocument(rows, &a.sum)
 			if err == nil {
-				err = d.Check()
+				err = checkRead(&d)
 			}
 			if err != nil {
+				if bad, ok := errors.AsType[*store.DocumentError](err); ok {
+					reported = append(reported, bad.Key)
+				}
 				err = damaged(err)
 			} else {
-				last = max(last, d.Key)
+				last, reported = max(last, d.Key), nil
 				err = visit(&d)
 			}
 			if err != nil {
@@ -311,7 +312,7 @@ func (a *Archive) eachDocument(ctx context.Context, visit func(*store.Document) 
 	}
 	switch {
 	case isDamage(err):
-		return a.authors.saved.documentsAfter(ctx, last, visit, damaged)
+		return a.authors.saved.documentsAfter(ctx, last, reported, visit, damaged)
 	case err != nil:
 		return explainRead(a.path, err)
 	}
@@ -340,32 +341,33 @@ func (a *Archive) front(ctx context.Context, r *room, to store.Receiver) error {
 	return nil
 }
 
-// writtenIn returns who has written what was cut from a room. One of whom too little is left is damage.
+// writtenIn returns the authors of what was cut from a room. An author without a name or an id is damage.
 func (a *Archive) writtenIn(ctx context.Context, r *room, bad func(error) error) (found []store.FrontAuthor, _ error) {
 	counts := make(map[int64]uint64)
 	rows, err := a.conn.QueryContext(ctx, "SELECT user, messages, last, cut_messages, cut, sum FROM written WHERE room = ? AND cut_messages > 0", r.id)
-	if err != nil {
-		return nil, explainRead(a.path, err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		of, w := authorIn{room: r.id}, written{}
-		var value int64
-		err := rows.Scan(&of.user, &w.messages, &w.last, &w.cutMessages, &w.cut, &value)
-		if err == nil && a.sum.written(of, w) != value {
-			err = errSum
+	if err == nil { // SQLite reads the first row at once
+		defer rows.Close()
+		for rows.Next() {
+			of, w := authorIn{room: r.id}, written{}
+			var value int64
+			err := rows.Scan(&of.user, &w.messages, &w.last, &w.cutMessages, &w.cut, &value)
+			if err == nil && a.sum.written(of, w) != value {
+				err = errSum
+			}
+			if err == nil {
+				counts[of.user] = w.cutMessages
+			} else if err := bad(damaged(fmt.Sprintf("the count of user %d in %s", of.user, r.name), err)); err != nil {
+				return nil, err
+			}
 		}
-		if err == nil {
-			counts[of.user] = w.cutMessages
-		} else if err := bad(damaged(fmt.Sprintf("the count of user %d in %s", of.user, r.name), err)); err != nil {
-			return nil, err
-		}
+		err = closeRows(rows)
 	}
-	if err := closeRows(rows); isDamage(err) {
+	switch {
+	case isDamage(err):
 		if err := bad(damaged("the counts of "+r.name.String(), err)); err != nil {
 			return nil, err
 		}
-	} else if err != nil {
+	case err != nil:
 		return nil, explainRead(a.path, err)
 	}
 	for user, messages := range counts {

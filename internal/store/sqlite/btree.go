@@ -14,6 +14,11 @@ import (
 // SQLite ends a query at the first page that it cannot use, and whatever is behind it is out of
 // reach. A btree reads a table or an index page by page instead, so a page costs the rows in it
 // and no others. It goes by the format only as far as it must: callers compare the checksums of rows.
+//
+// Callers take rows from any page that no other one leads to, not only those that fit where some are missing. Such a
+// page may be a free one, and nothing in it tells that its rows were deleted. They do not come back because SQLite
+// overwrites pages that become free: every connection that removes rows has secure_delete = 1.
+//
 // https://www.sqlite.org/fileformat2.html, 1.6 and 2.1.
 
 // The types of pages.
@@ -27,6 +32,7 @@ const (
 const (
 	maxTreeDepth   = 40       // SQLite's own limit is half of that
 	maxSavedRecord = 16 << 20 // bytes; far above the limits of documents and messages
+	maxColumns     = 64       // several times as many as any table has
 )
 
 var errPage = errors.New("it is not as SQLite writes one")
@@ -56,15 +62,17 @@ func (c *conn) newPages(ctx context.Context) (*pages, error) {
 	if err == nil && len(first) > 20 {
 		p.used -= int(first[20]) // reserved at the end of each
 	}
-	return p, errors.Join(err)
+	return p, err
 }
 
-// read returns the bytes of a page. One that is not in the file, or that the disk does not give, is damage.
+// read returns the bytes of a page. One that is not in the file, or that the disk does not give, is damage; any other
+// error, such as too little memory, may pass and says nothing about the page.
 func (p *pages) read(n uint32) (data []byte, err error) {
 	if n == 0 || n > p.count {
 		return nil, errPage
 	}
-	if err = p.stmt.QueryRowContext(p.ctx, n).Scan(&data); err != nil && p.ctx.Err() == nil {
+	err = p.stmt.QueryRowContext(p.ctx, n).Scan(&data)
+	if isDamage(err) || isOfDisk(err) || errors.Is(err, sql.ErrNoRows) {
 		return nil, fmt.Errorf("%w: %w", errPage, err)
 	}
 	return data, err
@@ -147,35 +155,52 @@ func (r *row) number(i int) (n int64, ok bool) {
 
 // row returns the row that a cell has.
 func (p *pages) row(of *node, i int) (row, error) {
-	at := of.cells[i]
-	if of.kind == pageOfIndexInner {
-		at += 4
+	start, err := p.start(of, i)
+	if err != nil {
+		return row{}, err
 	}
-	if at >= p.used {
-		return row{}, errPage
-	}
-	rest := of.data[at:p.used]
-	size, n := varint(rest)
-	if rest = rest[n:]; n == 0 || size > maxSavedRecord {
-		return row{}, errPage
-	}
-	var r row
-	local := (p.used-12)*64/255 - 23
-	if of.kind == pageOfTableLeaf {
-		id, n := varint(rest)
-		if n == 0 {
-			return row{}, errPage
-		}
-		r.id, rest, local = int64(id), rest[n:], p.used-35
-	}
-	record, err := p.record(rest, int(size), local)
+	r := row{id: start.id}
+	record, err := p.record(start.rest, start.size, start.local)
 	if err == nil {
 		r.values, err = parseRecord(record)
 	}
 	return r, err
 }
 
-// record returns a record, the end of which may be on pages of its own.
+// start is the beginning of a row, as its own page has it.
+type start struct {
+	id    int64  // of a table with rowids
+	rest  []byte // of the page: the record, or its beginning
+	size  int    // bytes of the record
+	local int    // how many bytes a record may have that is on this page only
+}
+
+// start returns the beginning of the row that a cell has. It reads no other page.
+func (p *pages) start(of *node, i int) (start, error) {
+	at := of.cells[i]
+	if of.kind == pageOfIndexInner {
+		at += 4
+	}
+	if at >= p.used {
+		return start{}, errPage
+	}
+	rest := of.data[at:p.used]
+	size, n := varint(rest)
+	if n == 0 || size > maxSavedRecord {
+		return start{}, errPage
+	}
+	s := start{rest: rest[n:], size: int(size), local: (p.used-12)*64/255 - 23}
+	if of.kind == pageOfTableLeaf {
+		id, n := varint(s.rest)
+		if n == 0 {
+			return start{}, errPage
+		}
+		s.id, s.rest, s.local = int64(id), s.rest[n:], p.used-35
+	}
+	return s, nil
+}
+
+// record returns a record, whose end may be on pages of its own.
 func (p *pages) record(rest []byte, size, most int) ([]byte, error) {
 	local := size
 	if size > most {
@@ -219,26 +244,40 @@ func varint(p []byte) (n uint64, bytes int) {
 }
 
 // parseRecord returns the values of a record.
-func parseRecord(record []byte) (values []any, _ error) {
-	size, n := varint(record)
-	if n == 0 || size > uint64(len(record)) || uint64(n) > size {
-		return nil, errPage
+func parseRecord(record []byte) ([]any, error) {
+	kinds, body, err := kindsOf(record)
+	if err != nil {
+		return nil, err
 	}
-	types, body := record[n:size], record[size:]
-	for len(types) > 0 {
-		kind, n := varint(types)
-		if n == 0 {
-			return nil, errPage
-		}
-		types = types[n:]
-		value, size, err := valueOf(kind, body)
-		if err != nil {
+	values := make([]any, len(kinds))
+	for i, kind := range kinds {
+		size := 0
+		if values[i], size, err = valueOf(kind, body); err != nil {
 			return nil, err
 		}
-		values, body = append(values, value), body[size:]
+		body = body[size:]
 	}
 	return values, nil
 }
+
+// kindsOf returns the types of a record's values, and the values. Of the record it needs the beginning only.
+func kindsOf(record []byte) (kinds []uint64, body []byte, _ error) {
+	size, n := varint(record)
+	if n == 0 || size > uint64(len(record)) || uint64(n) > size {
+		return nil, nil, errPage
+	}
+	for rest := record[n:size]; len(rest) > 0; {
+		kind, n := varint(rest)
+		if n == 0 || len(kinds) == maxColumns {
+			return nil, nil, errPage
+		}
+		kinds, rest = append(kinds, kind), rest[n:]
+	}
+	return kinds, record[size:], nil
+}
+
+// isText reports whether a type is that of texts.
+func isText(kind uint64) bool { return kind > 12 && kind%2 == 1 }
 
 // valueOf returns the value of a type at the beginning of some bytes, and its size.
 func valueOf(kind uint64, body []byte) (value any, size int, _ error) {
@@ -280,8 +319,11 @@ type btree struct {
 	// visit gets each row with where it is. Rows in pages that no other one leads to any more come last, and are
 	// in no order. They may be anything, also of other trees.
 	visit func(r *row, at cell, found bool) error
-	// lost gets each page that cannot be used, and each cell.
-	lost func(page uint32) error
+	// detached gets each leaf that no other page leads to any more, of whatever tree, if it is not nil: visit gets
+	// nothing then, and no row is read.
+	detached func(of *node, page uint32) error
+	// lost gets each page that cannot be used, and the page of each cell that cannot, with an errPage.
+	lost func(page uint32, cause error) error
 	seen map[uint32]struct{}
 	bad  int
 }
@@ -306,18 +348,31 @@ func (t *btree) run(root uint32, index bool) error {
 			continue
 		}
 		of, err := t.node(n)
-		if err != nil || of.kind != t.leaf && (of.kind != t.inner || !index) {
-			if err != nil && !errors.Is(err, errPage) {
-				return err
-			}
+		switch {
+		case errors.Is(err, errPage):
 			continue
+		case err == nil && (of.kind == t.leaf || of.kind == t.inner && index):
+			err = t.found(&of, n)
 		}
-		for i := range of.cells {
-			if r, err := t.row(&of, i); err == nil {
-				if err := t.visit(&r, cell{n, i}, true); err != nil {
-					return err
-				}
-			}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// found passes on a page that no other one leads to any more.
+func (t *btree) found(of *node, n uint32) error {
+	if t.detached != nil {
+		return t.detached(of, n)
+	}
+	for i := range of.cells {
+		r, err := t.row(of, i)
+		if err == nil {
+			err = t.visit(&r, cell{n, i}, true)
+		}
+		if err != nil && !errors.Is(err, errPage) {
+			return err
 		}
 	}
 	return nil
@@ -331,7 +386,7 @@ func (t *btree) walk(n uint32, depth int) error {
 	}
 	switch {
 	case errors.Is(err, errPage):
-		return t.lose(n)
+		return t.lose(n, err)
 	case err != nil:
 		return err
 	}
@@ -342,19 +397,19 @@ func (t *btree) walk(n uint32, depth int) error {
 			if err == nil {
 				err = t.walk(below, depth+1)
 			} else {
-				err = t.lose(n)
+				err = t.lose(n, err)
 			}
 			if err != nil {
 				return err
 			}
 		}
-		if of.kind == pageOfTableInner {
+		if of.kind == pageOfTableInner || t.detached != nil {
 			continue
 		}
 		r, err := t.row(&of, i)
 		switch {
 		case errors.Is(err, errPage):
-			err = t.lose(n)
+			err = t.lose(n, err)
 		case err == nil:
 			err = t.visit(&r, cell{n, i}, false)
 		}
@@ -368,9 +423,9 @@ func (t *btree) walk(n uint32, depth int) error {
 	return nil
 }
 
-func (t *btree) lose(page uint32) error {
+func (t *btree) lose(page uint32, cause error) error {
 	t.bad++
-	return t.lost(page)
+	return t.lost(page, cause)
 }
 
 // rootOf returns the first page of a table or an index.
@@ -383,12 +438,13 @@ func (c *conn) rootOf(ctx context.Context, name string) (root uint32, err error)
 type pageError struct {
 	table string
 	page  uint32
+	err   error  // why it cannot be read
 	lost  string // what was in it, as far as it is known
 }
 
 func (e *pageError) Error() string {
-	return fmt.Sprintf("page %d of the database, of the table %s, cannot be read; lost with it: %s", e.page, e.table, e.lost)
+	return fmt.Sprintf("page %d of the database, of the table %s, cannot be read: %v; lost with it: %s", e.page, e.table, e.err, e.lost)
 }
 
 // Unwrap makes every pageError an ErrDamaged.
-func (e *pageError) Unwrap() error { return store.ErrDamaged }
+func (e *pageError) Unwrap() []error { return []error{store.ErrDamaged, e.err} }

@@ -94,7 +94,15 @@ func readDocument(row []sqldriver.Value, sum *summer) (store.Document, error) {
 	return store.Document{Key: key, Value: value}, nil
 }
 
-// scanDocument is readDocument for a statement of database/sql.
+// checkRead returns a *store.DocumentError if no store takes a document that was read.
+func checkRead(d *store.Document) error {
+	if err := d.Check(); err != nil {
+		return &store.DocumentError{Key: d.Key, Err: err}
+	}
+	return nil
+}
+
+// scanDocument is readDocument for a statement of database/sql. Its errors are *store.DocumentError.
 func scanDocument(rows *sql.Rows, sum *summer) (store.Document, error) {
 	row := make([]any, 3)
 	if err := rows.Scan(&row[0], &row[1], &row[2]); err != nil {

@@ -96,10 +96,24 @@ func isDamage(err error) bool {
 	return false
 }
 
-// explainRead is explain for reading what a damaged database still has.
-func explainRead(path string, err error) error {
+// isOfDisk reports whether an error means that the disk did not do what it was asked for.
+func isOfDisk(err error) bool {
+	code := codeOf(err)
+	return code&0xff == codeIOError && code != codeIOErrorNoMem && code != codeIOErrorShmSize
+}
+
+// explainBeginning is explain for opening a damaged database to read what it still has.
+func explainBeginning(path string, err error) error {
 	if codeOf(err)&0xff == codeCorrupt {
 		return fmt.Errorf("the database %s is damaged where all of it begins, so nothing of it can be read; replace it with a backup (\"kaban restore\"): %w", path, err)
+	}
+	return explain(path, err)
+}
+
+// explainRead is explain for reading what a damaged database still has, which needs no advice to do that.
+func explainRead(path string, err error) error {
+	if codeOf(err)&0xff == codeCorrupt {
+		return fmt.Errorf("a page of the database %s is damaged; replace it with a backup (\"kaban restore\"): %w", path, err)
 	}
 	return explain(path, err)
 }

@@ -140,12 +140,12 @@ func (l *loader) addRoom(one *savedRoom, err error, keys map[string]*room) error
 	return nil
 }
 
-// saveRooms adds the rooms that SQLite cannot read, and names those of which too little is left.
+// saveRooms adds the rooms that SQLite cannot read, and names those that cannot be added because too little is left.
 func (l *loader) saveRooms(damage error, keys map[string]*room) error {
 	if err := l.bad(damaged("the table of rooms", damage)); err != nil {
 		return err
 	}
-	found, nameless, err := l.saved.rooms(l.ctx, l.rooms)
+	found, nameless, err := l.saved.rooms(l.ctx, l.rooms, l.bad)
 	if err != nil {
 		return err
 	}
@@ -165,7 +165,11 @@ func (l *loader) saveRooms(damage error, keys map[string]*room) error {
 		if err != nil && !isDamage(err) {
 			return err
 		}
-		if err := l.bad(damaged(fmt.Sprintf("the name of room %d is lost, so its %d entries cannot be read", id, n), errMissing)); err != nil {
+		its := fmt.Sprintf("its %d entries", n)
+		if err != nil { // nor how many there are
+			its = "its entries"
+		}
+		if err := l.bad(damaged(fmt.Sprintf("the name of room %d is lost, so %s cannot be read", id, its), errMissing)); err != nil {
 			return err
 		}
 	}
@@ -240,6 +244,9 @@ func (a *authors) matches(e *store.Entry, place, user, value int64, by *author, 
 func (a *authors) author(ctx context.Context, id int64) (author, error) {
 	found, ok := a.known[id]
 	if ok {
+		if len(found.guesses) > 0 {
+			found.name = found.guesses[0] // the one that matched last, see matches
+		}
 		return found, nil
 	}
 	var value int64

@@ -25,11 +25,12 @@ const (
 	mostUnmerged = 2
 	// mergeEntries is how many are merged at least in one transaction.
 	mergeEntries = 256
-	// entryWeight is what an entry counts in both, and reactionWeight a reaction: its rows are small, so twice as many
-	// of them share the pages of as many messages, and pages are most of what a merge costs.
+	// entryWeight is what an entry counts in unmergedEntries and mergeEntries, and reactionWeight what a reaction
+	// does: its rows are small, so twice as many reactions as messages share as many pages, and pages are most of
+	// what a merge costs.
 	entryWeight    = 2
 	reactionWeight = 1
-	// insertRows is how many of them one statement inserts.
+	// insertRows is how many rows one statement inserts.
 	insertRows = 16
 )
 
@@ -195,8 +196,8 @@ func (u *unmerged) oldest(entries, bytes, step int) []merging {
 		if weight <= 0 && bytes <= 0 {
 			break
 		}
-		most, n := weight-max(weight, step*entryWeight), 0
-		for n < len(one.tail) && (weight > most || bytes > 0) {
+		stop, n := weight-max(weight, step*entryWeight), 0 // the weight to stop at
+		for n < len(one.tail) && (weight > stop || bytes > 0) {
 			bytes -= one.tail[n].size()
 			weight -= one.tail[n].weight()
 			n++

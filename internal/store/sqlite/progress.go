@@ -156,7 +156,8 @@ func whole(path string, read func(journal.Mark) ([]journal.Frame, error)) frames
 // than its journal, such as after the WAL was removed.
 var errBatch = errors.New("it is missing")
 
-// complete returns the frames that follow the newest batch of a database without a gap, and an errBatch if there are more.
+// complete returns the frames that follow the newest batch of a database without a gap, and an errBatch if there are
+// more.
 func complete(path string, batch uint64, found []journal.Frame) ([]journal.Frame, error) {
 	whole := until(batch, found)
 	if len(whole) < len(found) {

@@ -23,8 +23,21 @@ type salvage struct {
 	sum   summer
 	pages *pages
 
-	users   map[int64]author // nil until they are read
-	entries map[int64]cell   // those that no page leads to, by place; nil until they are read
+	users map[int64]author // nil until they are read
+
+	entries   []stretch // those that no page leads to, by place
+	longest   int64     // of them
+	isSought  bool      // entries are read
+	latest    node      // the page that was read last
+	latestOne uint32    // its number, 0 if there is none
+}
+
+// stretch is a run of entries whose places follow each other, in a leaf that no page leads to. A leaf is one stretch
+// or a few, so that those of a table of ten million entries take a few megabytes.
+type stretch struct {
+	place   int64 // of the first
+	page    uint32
+	cell, n uint16 // the cell of the first, and how many there are
 }
 
 func (s *salvage) close() error {
@@ -35,7 +48,12 @@ func (s *salvage) close() error {
 }
 
 // walk reads the tree of a table or an index.
-func (s *salvage) walk(ctx context.Context, name, table string, index bool, visit func(*row, cell, bool) error, lost func(uint32) error) (err error) {
+func (s *salvage) walk(ctx context.Context, name, table string, index bool, visit func(*row, cell, bool) error, lost func(uint32, error) error) error {
+	return s.run(ctx, name, table, index, btree{visit: visit, lost: lost})
+}
+
+// run is walk for a btree that lacks its pages.
+func (s *salvage) run(ctx context.Context, name, table string, index bool, t btree) (err error) {
 	if s.pages == nil {
 		if s.pages, err = s.newPages(ctx); err != nil {
 			return fmt.Errorf("read the pages of %s: %w", table, err)
@@ -45,8 +63,20 @@ func (s *salvage) walk(ctx context.Context, name, table string, index bool, visi
 	if err != nil {
 		return fmt.Errorf("find %s: %w", name, err)
 	}
-	t := btree{pages: s.pages, visit: visit, lost: lost}
+	t.pages = s.pages
 	return t.run(root, index)
+}
+
+// page returns a page that was found before. It keeps the last one: rows are read in order.
+func (s *salvage) page(n uint32) (*node, error) {
+	if s.latestOne != n {
+		of, err := s.pages.node(n)
+		if err != nil {
+			return nil, err
+		}
+		s.latest, s.latestOne = of, n
+	}
+	return &s.latest, nil
 }
 
 // savedDocument is where a document is.
@@ -55,92 +85,120 @@ type savedDocument struct {
 	at  cell
 }
 
-// document returns the document that a row is, unless it is none or damaged.
-func (s *salvage) document(r *row) (d store.Document, ok bool) {
+// document returns the document that a row is, and an error if it is none or damaged. The key is then what is left of
+// it.
+func (s *salvage) document(r *row) (store.Document, error) {
 	key, isKey := r.text(0)
 	value, isValue := r.blob(1)
 	sum, isSum := r.number(2)
-	ok = isKey && isValue && isSum && len(r.values) == 3 && s.sum.document(key, value) == sum
-	return store.Document{Key: key, Value: value}, ok
+	d := store.Document{Key: key, Value: value}
+	if !isKey || !isValue || !isSum || len(r.values) != 3 || s.sum.document(key, value) != sum {
+		return d, errSum
+	}
+	return d, d.Check()
 }
 
-// documentsAfter passes on the documents behind a key, in order, and the damage among them.
-func (s *salvage) documentsAfter(ctx context.Context, after string, visit func(*store.Document) error, damaged func(error) error) error {
-	type gap struct {
-		page       uint32
-		from, to   string
-		isComplete bool
+// pageGap is a page of documents that cannot be read.
+type pageGap struct {
+	page       uint32
+	cause      error
+	from, to   string // the documents beside it
+	isComplete bool   // there is one behind it
+}
+
+// savedDocuments are those behind a key, and the damage among them.
+type savedDocuments struct {
+	after  string
+	last   string // the key of the latest one that a page leads to
+	gaps   []pageGap
+	found  []savedDocument
+	broken []*store.DocumentError
+}
+
+// add adds a row.
+func (s *savedDocuments) add(d *store.Document, err error, at cell, orphan bool) {
+	switch {
+	case err != nil && (orphan || s.last < s.after): // of another table, or reported already
+		return
+	case err != nil:
+		s.broken = append(s.broken, &store.DocumentError{Key: d.Key, Err: err})
+		return
+	case d.Key > s.after:
+		s.found = append(s.found, savedDocument{d.Key, at})
 	}
-	var gaps []gap
-	var found []savedDocument
-	var broken []string
-	last := ""
+	if !orphan {
+		s.last = d.Key
+		for i := len(s.gaps) - 1; i >= 0 && !s.gaps[i].isComplete; i-- {
+			s.gaps[i].to, s.gaps[i].isComplete = s.last, true
+		}
+	}
+}
+
+// documentsAfter passes on the documents behind a key, in order, and the damage among them, apart from the documents
+// whose damage is reported already.
+func (s *salvage) documentsAfter(ctx context.Context, after string, reported []string, visit func(*store.Document) error, damaged func(error) error) error {
+	all := savedDocuments{after: after}
 	err := s.walk(ctx, "documents", "documents", true, func(r *row, at cell, orphan bool) error {
-		d, ok := s.document(r)
-		switch {
-		case !ok && orphan: // of another table
-			return nil
-		case !ok:
-			key, _ := r.text(0)
-			broken = append(broken, key)
-			return nil
-		case d.Key > after:
-			found = append(found, savedDocument{d.Key, at})
-		}
-		if !orphan {
-			last = d.Key
-			for i := len(gaps) - 1; i >= 0 && !gaps[i].isComplete; i-- {
-				gaps[i].to, gaps[i].isComplete = last, true
-			}
-		}
+		d, err := s.document(r)
+		all.add(&d, err, at, orphan)
 		return nil
-	}, func(page uint32) error {
-		gaps = append(gaps, gap{page: page, from: last})
+	}, func(page uint32, cause error) error {
+		all.gaps = append(all.gaps, pageGap{page: page, cause: cause, from: all.last})
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	for _, g := range gaps {
+	slices.SortStableFunc(all.found, func(a, b savedDocument) int { return cmp.Compare(a.key, b.key) })
+	if err := all.report(reported, damaged); err != nil {
+		return err
+	}
+	all.found = slices.CompactFunc(all.found, func(a, b savedDocument) bool { return a.key == b.key })
+	return s.eachSaved(all.found, visit)
+}
+
+// report passes on the damage.
+func (s *savedDocuments) report(reported []string, damaged func(error) error) error {
+	for _, g := range s.gaps {
 		lost := fmt.Sprintf("documents after %q", g.from)
 		if g.isComplete {
 			lost = fmt.Sprintf("documents between %q and %q", g.from, g.to)
 		}
-		if err := damaged(&pageError{"documents", g.page, lost}); err != nil {
+		if err := damaged(&pageError{"documents", g.page, g.cause, lost}); err != nil {
 			return err
 		}
 	}
-	slices.SortStableFunc(found, func(a, b savedDocument) int { return cmp.Compare(a.key, b.key) })
-	for _, key := range broken {
-		if _, twice := slices.BinarySearchFunc(found, key, func(d savedDocument, key string) int { return cmp.Compare(d.key, key) }); key > after && !twice {
-			if err := damaged(&store.DocumentError{Key: key, Err: errSum}); err != nil {
-				return err
-			}
+	known := make(map[string]int, len(reported))
+	for _, key := range reported {
+		known[key]++
+	}
+	for _, bad := range s.broken {
+		_, twice := slices.BinarySearchFunc(s.found, bad.Key, func(d savedDocument, key string) int { return cmp.Compare(d.key, key) })
+		if known[bad.Key] > 0 || twice {
+			known[bad.Key]--
+			continue
+		}
+		if err := damaged(bad); err != nil {
+			return err
 		}
 	}
-	found = slices.CompactFunc(found, func(a, b savedDocument) bool { return a.key == b.key })
-	return s.eachSaved(found, visit)
+	return nil
 }
 
 // eachSaved reads documents again.
 func (s *salvage) eachSaved(found []savedDocument, visit func(*store.Document) error) error {
-	var of node
-	page := uint32(0)
 	for i := range found {
 		at := found[i].at
-		if at.page != page {
-			var err error
-			if of, err = s.pages.node(at.page); err != nil {
-				return err
-			}
-			page = at.page
-		}
-		r, err := s.pages.row(&of, at.n)
+		of, err := s.page(at.page)
 		if err != nil {
 			return err
 		}
-		d, ok := s.document(&r)
-		if !ok {
+		r, err := s.pages.row(of, at.n)
+		if err != nil {
+			return err
+		}
+		d, err := s.document(&r)
+		if err != nil {
 			return fmt.Errorf("%w: page %d has changed", store.ErrDamaged, at.page)
 		}
 		if err := visit(&d); err != nil {
@@ -166,7 +224,7 @@ func (s *salvage) author(ctx context.Context, id int64) (author, error) {
 
 func (s *salvage) readUsers(ctx context.Context) error {
 	s.users = make(map[int64]author)
-	nothing := func(uint32) error { return nil } // each entry by such an author is named
+	nothing := func(uint32, error) error { return nil } // each entry by such an author is named
 	err := s.walk(ctx, "users", "users", false, func(r *row, _ cell, _ bool) error {
 		key, isKey := r.text(1)
 		name, isName := r.text(2)
@@ -254,13 +312,13 @@ type savedRoom struct {
 }
 
 // rooms returns the rooms that SQLite cannot read, apart from some, and the ids of those that have entries and
-// nothing else.
-func (s *salvage) rooms(ctx context.Context, known map[int64]*room) (found []savedRoom, nameless []int64, err error) {
+// nothing else. bad gets the damage that hides more of these.
+func (s *salvage) rooms(ctx context.Context, known map[int64]*room, bad func(error) error) (found []savedRoom, nameless []int64, err error) {
 	seen := make(map[int64]bool)
 	for id := range known {
 		seen[id] = true
 	}
-	nothing := func(uint32) error { return nil }
+	nothing := func(uint32, error) error { return nil }
 	err = s.walk(ctx, "rooms", "rooms", false, func(r *row, _ cell, _ bool) error {
 		if one, ok := s.room(r); ok && !seen[one.id] {
 			seen[one.id] = true
@@ -288,17 +346,25 @@ func (s *salvage) rooms(ctx context.Context, known map[int64]*room) (found []sav
 			s.guess(ctx, &found[i])
 		}
 	}
+	nameless, err = s.nameless(ctx, seen, bad)
+	return found, nameless, err
+}
+
+// nameless returns the ids of rooms that have entries, apart from some.
+func (s *salvage) nameless(ctx context.Context, seen map[int64]bool, bad func(error) error) (found []int64, _ error) {
 	for id := int64(-1); ; { // one look for each room
 		var next *int64
 		err := s.QueryRowContext(ctx, "SELECT min(place) >> 40 FROM entries WHERE place >= ?", (id+1)<<seqBits).Scan(&next)
 		switch {
-		case err != nil && !isDamage(err):
-			return nil, nil, err
-		case err != nil || next == nil:
-			return found, nameless, nil
+		case isDamage(err):
+			return found, bad(damaged(fmt.Sprintf("the entries of the rooms from %d on; those of them whose names are lost are not listed", id+1), err))
+		case err != nil:
+			return nil, err
+		case next == nil:
+			return found, nil
 		}
 		if id = *next; !seen[id] {
-			nameless = append(nameless, id)
+			found = append(found, id)
 		}
 	}
 }
@@ -318,7 +384,7 @@ func (s *salvage) room(r *row) (found savedRoom, ok bool) {
 	return found, ok && s.sum.room(found.id, key, name, found.row) == sum
 }
 
-// guess fills in a room of which only the key is left: its name by its document, and its log by its entries.
+// guess fills in a room that has lost all but its key: its name by its document, and its log by its entries.
 func (s *salvage) guess(ctx context.Context, r *savedRoom) {
 	var of struct {
 		Name string `json:"name"`
@@ -351,27 +417,79 @@ func (s *salvage) guess(ctx context.Context, r *savedRoom) {
 
 // entry returns an entry that is below a damaged page, nil if there is none.
 func (s *salvage) entry(ctx context.Context, authors *authors, place int64) (*store.Entry, error) {
-	if s.entries == nil {
-		s.entries = make(map[int64]cell)
-		err := s.walk(ctx, "entries", "entries", false, func(r *row, at cell, orphan bool) error {
-			if _, isTime := r.number(1); orphan && isTime && len(r.values) >= 9 {
-				s.entries[r.id] = at
-			}
-			return nil
-		}, func(uint32) error { return nil })
-		if err != nil {
+	if !s.isSought {
+		if err := s.seek(ctx); err != nil {
 			return nil, err
 		}
 	}
-	at, ok := s.entries[place]
-	if !ok {
-		return nil, nil
+	end, _ := slices.BinarySearchFunc(s.entries, place+1, func(of stretch, place int64) int { return cmp.Compare(of.place, place) })
+	begin := end
+	for begin > 0 && place-s.entries[begin-1].place < s.longest {
+		begin--
 	}
-	of, err := s.pages.node(at.page)
+	for _, of := range s.entries[begin:end] { // more than one if a copy of a page is left, or if one lies
+		n := place - of.place
+		if n >= int64(of.n) {
+			continue
+		}
+		e, err := s.entryIn(ctx, authors, place, cell{of.page, int(of.cell) + int(n)})
+		if e != nil || err != nil {
+			return e, err
+		}
+	}
+	return nil, nil
+}
+
+// seek finds the entries that no page leads to.
+func (s *salvage) seek(ctx context.Context) error {
+	s.entries, s.longest = nil, 0
+	err := s.run(ctx, "entries", "entries", false, btree{
+		detached: func(of *node, page uint32) error {
+			s.addStretches(of, page)
+			return nil
+		},
+		lost: func(uint32, error) error { return nil },
+	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	r, err := s.pages.row(&of, at.n)
+	slices.SortStableFunc(s.entries, func(a, b stretch) int { return cmp.Compare(a.place, b.place) })
+	s.isSought = true
+	return nil
+}
+
+// addStretches adds the entries of a leaf, which may be one of another table.
+func (s *salvage) addStretches(of *node, page uint32) {
+	last := -1 // the stretch that the next cell may continue
+	for i := range of.cells {
+		at, err := s.pages.start(of, i)
+		switch {
+		case err != nil || at.id <= 0 || !at.isEntry():
+			last = -1
+			continue
+		case last >= 0 && at.id == s.entries[last].place+int64(s.entries[last].n):
+			s.entries[last].n++
+		default:
+			last = len(s.entries)
+			s.entries = append(s.entries, stretch{place: at.id, page: page, cell: uint16(i), n: 1})
+		}
+		s.longest = max(s.longest, int64(s.entries[last].n))
+	}
+}
+
+// isEntry reports whether a row has the columns of an entry, as entryOf names them.
+func (s *start) isEntry() bool {
+	kinds, _, err := kindsOf(s.rest[:min(s.size, s.local, len(s.rest))])
+	return err == nil && len(kinds) >= 9 && isText(kinds[5]) && isText(kinds[6])
+}
+
+// entryIn returns the entry that is in a cell, nil if it is not that.
+func (s *salvage) entryIn(ctx context.Context, authors *authors, place int64, at cell) (*store.Entry, error) {
+	of, err := s.page(at.page)
+	if err != nil {
+		return nil, unlessLost(err)
+	}
+	r, err := s.pages.row(of, at.n)
 	if err != nil {
 		return nil, unlessLost(err)
 	}

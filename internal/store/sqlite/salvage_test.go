@@ -2,13 +2,17 @@ package sqlite
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"kaban"
 	"kaban/internal/store"
 	"kaban/internal/store/storetest"
 )
@@ -193,6 +197,11 @@ func TestADamagedPageCostsItsRowsOnly(t *testing.T) {
 				if documents > wantDocuments || records > wantRecords || got.rooms != whole.rooms || got.order != nil {
 					t.Errorf("%d documents and %d records are lost, want %d and %d; %d of %d rooms; %v; damage %.300v", documents, records, wantDocuments, wantRecords, got.rooms, whole.rooms, got.order, got.damage)
 				}
+				for _, err := range got.damage {
+					if of, ok := errors.AsType[*pageError](err); ok && !errors.Is(of, errPage) {
+						t.Errorf("%v does not say why", err)
+					}
+				}
 				if documents+records > 0 && len(got.damage) == 0 {
 					t.Errorf("%d documents and %d records are lost in silence", documents, records)
 				}
@@ -213,4 +222,231 @@ func (p *page) header() byte {
 		return pageOfTableInner
 	}
 	return pageOfIndexInner
+}
+
+// A document that is damaged beside a damaged page is named once, and one that no store takes is not passed on.
+func TestADamagedPageBehindDamagedDocuments(t *testing.T) {
+	dir := manyPages(t)
+	whole := savedIn(t, dir)
+	var leaf page // one in the middle
+	for _, p := range pagesOf(t, dir, "'documents'") {
+		if p.kind == "leaf" {
+			damaged := copyFiles(t, dir)
+			destroy(t, damaged, p.n, make([]byte, pageSize))
+			if got := savedIn(t, damaged); got.documents["table.index/0000"] != "" && got.documents["table/1199"] != "" {
+				leaf = p
+				break
+			}
+		}
+	}
+	damaged := copyFiles(t, dir)
+	destroy(t, damaged, leaf.n, make([]byte, pageSize))
+	got := savedIn(t, damaged)
+	before := ""
+	for _, key := range slices.Sorted(maps.Keys(whole.documents)) {
+		if _, ok := got.documents[key]; !ok {
+			break
+		}
+		before = key
+	}
+	early, behind := "table.index/0000", "table/1199"
+	const odd = "zz\x00"
+	corrupt(t, filepath.Join(dir, databaseName),
+		fmt.Sprintf("UPDATE documents SET sum = sum + 1 WHERE key IN ('%s', '%s', '%s')", early, before, behind),
+		fmt.Sprintf("INSERT INTO documents VALUES ('zz' || char(0), x'31', %d)", new(summer).document(odd, []byte("1"))))
+	for _, hasGap := range []bool{false, true} {
+		if hasGap {
+			destroy(t, dir, leaf.n, make([]byte, pageSize))
+		}
+		got := savedIn(t, dir)
+		named := make(map[string]int)
+		for _, err := range got.damage {
+			if bad, ok := errors.AsType[*store.DocumentError](err); ok {
+				named[bad.Key]++
+			}
+		}
+		if want := map[string]int{early: 1, before: 1, behind: 1, odd: 1}; !maps.Equal(named, want) {
+			t.Errorf("with a gap: %v; named are %v, want %v", hasGap, named, want)
+		}
+		if _, ok := got.documents[odd]; ok {
+			t.Errorf("with a gap: %v; %q is passed on", hasGap, odd)
+		}
+	}
+}
+
+// Where rooms and entries are damaged, an export says that there may be rooms that it does not know of.
+func TestADamagedPageOfRoomsAndOneOfEntries(t *testing.T) {
+	dir := manyPages(t)
+	for _, p := range pagesOf(t, dir, "'rooms', 'entries'") {
+		if p.kind == "internal" || p.table == "rooms" {
+			destroy(t, dir, p.n, make([]byte, pageSize))
+		}
+	}
+	got := savedIn(t, dir)
+	text := fmt.Sprint(got.damage)
+	if !strings.Contains(text, "whose names are lost are not listed") {
+		t.Errorf("the damage is %.500s", text)
+	}
+}
+
+// Where the counts of what was cut are damaged, that is named, and an export has the rest.
+func TestADamagedPageOfCounts(t *testing.T) {
+	dir := t.TempDir()
+	s := still(t, dir, Options{})
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 30)...)
+	mergeNow(t, s)
+	if n := cut(t, s, "lobby", ever, 10); n != 10 {
+		t.Fatalf("%d entries were cut", n)
+	}
+	closeStore(t, s)
+	for _, p := range pagesOf(t, dir, "'written'") {
+		destroy(t, dir, p.n, make([]byte, pageSize))
+	}
+	var fronts []store.Front
+	records, named := 0, 0
+	err := archive(t, dir).Export(t.Context(), nil, store.Receiver{
+		Record: func(*store.Record) error { records++; return nil },
+		Front:  func(f *store.Front) error { fronts = append(fronts, *f); return nil },
+		Damaged: func(err error) error {
+			if strings.Contains(err.Error(), "the counts of lobby") {
+				named++
+			}
+			return nil
+		},
+	})
+	if err != nil || records != 20 || named != 1 || len(fronts) != 1 || fronts[0].Seq != 10 || len(fronts[0].Written) != 0 {
+		t.Errorf("%d records, the damage is named %d times, the front is %+v, %v", records, named, fronts, err)
+	}
+}
+
+// What has become of messages is in a table of its own, whose rows have the same places and begin with numbers, too.
+// It is not taken for the messages where the page above them is lost.
+func TestADamagedPageAboveChangedMessages(t *testing.T) {
+	const messages = 400 // the rows about them take several pages behind those of the messages
+	dir := t.TempDir()
+	s := still(t, dir, Options{})
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, messages)...)
+	mergeNow(t, s)
+	var changes []kaban.Draft
+	for i := range messages {
+		d := storetest.Draft(t, "lobby", "ann", fmt.Sprint("change-", i), "x")
+		d.Target = uint64(i + 1)
+		switch i % 4 {
+		case 0:
+			d.Kind, d.Body = kaban.KindEdit, fmt.Sprint("edited ", i)
+		case 1:
+			d.Kind, d.Body = kaban.KindPin, kaban.Switch(true, "")
+		case 2:
+			d.Kind, d.Body = kaban.KindDelete, ""
+		default:
+			d.Kind, d.Body = kaban.KindMessage, "an answer"
+		}
+		changes = append(changes, d)
+	}
+	storetest.Append(t, s, changes...)
+	mergeNow(t, s)
+	closeStore(t, s)
+	whole := savedIn(t, dir)
+	above, first, last := 0, 0, 0 // the page above the messages, the first of these, and the last one about them
+	leaves := 0
+	for _, p := range pagesOf(t, dir, "'entries', 'states'") {
+		switch {
+		case p.table == "states":
+			last = p.n
+		case p.kind == "internal":
+			above = p.n
+		case p.kind == "leaf":
+			first, leaves = cmp.Or(first, p.n), leaves+1
+		}
+	}
+	if len(whole.records) != 2*messages || len(whole.damage) > 0 || above == 0 || first == 0 || last < first {
+		t.Fatalf("%d records, %v, pages %d, %d and %d: the test proves nothing", len(whole.records), whole.damage, above, first, last)
+	}
+	destroy(t, dir, above, make([]byte, pageSize))
+	got := savedIn(t, dir)
+	if lost := got.lost(t, whole.records, got.records); lost > 0 || got.order != nil {
+		t.Errorf("%d of %d records are lost, %v; damage %.300v", lost, len(whole.records), got.order, got.damage)
+	}
+	if n := stretchesIn(t, dir); n != leaves {
+		t.Errorf("what is known of %d leaves takes %d stretches", leaves, n)
+	}
+	// One that is damaged does not hide a copy that is not.
+	content, err := os.ReadFile(filepath.Join(dir, databaseName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := content[(first-1)*pageSize : first*pageSize]
+	destroy(t, dir, last, page)
+	page[pageSize-1] ^= 1
+	destroy(t, dir, first, page)
+	got = savedIn(t, dir)
+	if lost := got.lost(t, whole.records, got.records); lost > 0 || got.order != nil {
+		t.Errorf("beside a copy %d of %d records are lost, %v; damage %.300v", lost, len(whole.records), got.order, got.damage)
+	}
+}
+
+// stretchesIn returns the number of stretches that the entries are in to which no page leads.
+func stretchesIn(t *testing.T, dir string) int {
+	t.Helper()
+	c, err := connect(t.Context(), filepath.Join(dir, databaseName), "ro", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	s := &salvage{conn: c}
+	err = s.seek(t.Context())
+	if err := errors.Join(err, s.close()); err != nil {
+		t.Fatal(err)
+	}
+	return len(s.entries)
+}
+
+// A record that claims more columns than any table has is refused before they take memory.
+func TestPageOfARecordWithTooManyColumns(t *testing.T) {
+	record := func(columns int) []byte { return append([]byte{byte(columns + 1)}, make([]byte, columns)...) }
+	if values, err := parseRecord(record(maxColumns)); err != nil || len(values) != maxColumns {
+		t.Errorf("%d values, %v, want %d", len(values), err, maxColumns)
+	}
+	if values, err := parseRecord(record(maxColumns + 1)); !errors.Is(err, errPage) {
+		t.Errorf("%d values, %v, want errPage", len(values), err)
+	}
+}
+
+// withCode is an error of SQLite with a result code.
+type withCode int
+
+func (c withCode) Error() string { return fmt.Sprint("result code ", int(c)) }
+func (c withCode) Code() int     { return int(c) }
+
+// Only what the file or the disk does not give is damage of a page. Any other error ends the search.
+func TestPageThatCannotBeAskedFor(t *testing.T) {
+	dir := t.TempDir()
+	closeStore(t, open(t, dir, Options{}))
+	c, err := connect(t.Context(), filepath.Join(dir, databaseName), "ro", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.close()
+	p, err := c.newPages(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.stmt.Close()
+	behind := p.count + 1
+	for _, p.count = range []uint32{behind - 1, behind} { // SQLite does not know the last one either
+		if _, err := p.read(behind); !errors.Is(err, errPage) {
+			t.Errorf("a page behind the end: %v, want errPage", err)
+		}
+	}
+	if err := p.stmt.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.node(1); err == nil || errors.Is(err, errPage) {
+		t.Errorf("a query that fails: %v, want an error that is no errPage", err)
+	}
+	for code, want := range map[int]bool{codeIOError | 1<<8: true, codeIOErrorNoMem: false, codeIOErrorShmSize: false, codeNoMem: false, codeBusy: false} {
+		if isOfDisk(withCode(code)) != want {
+			t.Errorf("the code %d is of the disk: %v, want %v", code, !want, want)
+		}
+	}
 }
