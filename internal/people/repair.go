@@ -33,7 +33,7 @@ func (r *Repaired) IsZero() bool {
 	return len(r.Accounts)+len(r.Suspended)+len(r.Rooms)+len(r.Closed)+len(r.Public)+len(r.Lost)+len(r.Unfound)+r.Left+r.Indexed == 0
 }
 
-// Repair mends documents some of which were lost. An account is made anew if its name is left. If its role is
+// Repair mends documents after some were lost. An account is made anew if its name is left. If its role is
 // left, too, its person signs in as before; otherwise it is a guest, and suspended until somebody says what it may
 // do, as is a bot without an owner. A room is made anew as its log says, or as a private one. Nobody gets a right
 // that they did not have: what is not known becomes the narrower thing. What refers to anything else that is missing
@@ -303,7 +303,7 @@ func (r *repair) putRooms() error {
 }
 
 // settle decides what a room is. What its log does not say is the narrower thing. A room that may have been archived
-// is not, since no admin could make anybody its op then; its ops alone write there, and they might end an archive anyway.
+// is not, since no admin could make anybody its op then; ops and speakers write there, and ops might end an archive.
 func (r *Room) settle(name kaban.RoomName, log *logged) {
 	r.Kind, r.Flags, r.History = kaban.RoomPrivate, kaban.FlagAnnounce|kaban.FlagLocked, HistoryJoined
 	if log.whole {
