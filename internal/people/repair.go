@@ -79,13 +79,10 @@ func Faults(tx store.Tx) (faults []Fault, err error) {
 	return faults, err
 }
 
-// repairPage is how many documents are read at a time.
-const repairPage = 1000
-
 // each calls visit with every document.
 func (r *repair) each(visit func(*store.Document) error) error {
 	for from := ""; ; {
-		found, err := r.tx.Scan(from, "\xff", repairPage)
+		found, err := r.tx.Scan(from, "\xff", maxPage)
 		if err != nil {
 			return err
 		}
@@ -94,7 +91,7 @@ func (r *repair) each(visit func(*store.Document) error) error {
 				return err
 			}
 		}
-		if len(found) < repairPage {
+		if len(found) < maxPage {
 			return nil
 		}
 		from = found[len(found)-1].Key + "\x00"

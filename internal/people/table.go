@@ -310,7 +310,7 @@ func scanBack(tx store.Tx, prefix, least, before string, limit int) (found []sto
 	return found, more, nil
 }
 
-// maxPage is the number of documents that all reads at a time.
+// maxPage is the number of documents that all, and a repair, read at a time.
 const maxPage = 1000
 
 // all calls visit for every value that a function of pages returns, in order,

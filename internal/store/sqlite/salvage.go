@@ -271,12 +271,17 @@ func (s *salvage) namesOf(ctx context.Context, key string) []string {
 	var of struct {
 		Username string `json:"username"`
 	}
-	var text []byte
-	err := s.QueryRowContext(ctx, "SELECT value FROM documents WHERE key = ?", store.Key("account", account)).Scan(&text)
-	if err != nil || json.Unmarshal(text, &of) != nil || of.Username == "" {
+	if !s.decode(ctx, store.Key("account", account), &of) || of.Username == "" {
 		return nil
 	}
 	return []string{of.Username}
+}
+
+// decode decodes the value of a document, and reports whether it could.
+func (s *salvage) decode(ctx context.Context, key string, to any) bool {
+	var text []byte
+	err := s.QueryRowContext(ctx, "SELECT value FROM documents WHERE key = ?", key).Scan(&text)
+	return err == nil && json.Unmarshal(text, to) == nil
 }
 
 // maxFolded bounds the letters of a name that spellings takes for digits.
@@ -389,13 +394,10 @@ func (s *salvage) guess(ctx context.Context, r *savedRoom) {
 	var of struct {
 		Name string `json:"name"`
 	}
-	var text []byte
 	r.name = r.key
-	if err := s.QueryRowContext(ctx, "SELECT value FROM documents WHERE key = ?", store.Key("room", r.key)).Scan(&text); err == nil {
-		if json.Unmarshal(text, &of) == nil {
-			if name, err := kaban.ParseAnyRoom(of.Name); err == nil && name.Key() == r.key {
-				r.name = of.Name
-			}
+	if s.decode(ctx, store.Key("room", r.key), &of) {
+		if name, err := kaban.ParseAnyRoom(of.Name); err == nil && name.Key() == r.key {
+			r.name = of.Name
 		}
 	}
 	ends := [2]*int64{}
