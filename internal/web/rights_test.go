@@ -250,6 +250,9 @@ func TestEveryRight(t *testing.T) {
 				}
 			}
 			fill := strings.NewReplacer("FRESH", fresh, "TARGET", target)
+			if r.method == "DELETE" && r.action == access.Block {
+				f.as(&c, "PUT", fill.Replace(r.path), "") // to end a block that is not there changes nothing
+			}
 			before := f.rows()
 			got := f.as(&c, r.method, fill.Replace(r.path), fill.Replace(r.body))
 			want := r.want(&c)
