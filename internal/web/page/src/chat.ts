@@ -26,7 +26,7 @@ let asAccount = load('account') === true
 
 /** Starts with the rooms of the last visit and the place that the address names. */
 export function start(): void {
-  session.prepare({ status: changeStatus, welcome, event: receive, refused, session: () => load('session') })
+  session.prepare({ status: changeStatus, welcome, event: receive, barred: (why) => (state.barred.value = why), refused, session: () => load('session') })
   receiver(take, announce)
   const names = load('rooms') ?? []
   if (names.length === 0) names.push('lobby')

@@ -23,6 +23,8 @@ export interface Listener {
   /** A new session has begun: everything has to be joined and sent again. */
   welcome(welcome: Welcome): void
   event(event: Event): void
+  /** Why the server lets nobody in at the moment; undefined if a try fails in another way, or succeeds. */
+  barred(refusal: Refusal | undefined): void
   /** The name was refused, or the server does not want this client. */
   refused(refusal: Refusal): void
   /** The stored session, which another tab may have replaced. */
@@ -196,6 +198,7 @@ export class Connection {
         if (this.username !== undefined) this.username = event.username
         this.heartbeat = Math.max(1, event.heartbeat) * 1000
         this.listen()
+        this.listener.barred(undefined)
         this.listener.welcome(event)
         this.listener.status('open')
         return
@@ -307,6 +310,8 @@ export class Connection {
     }
     const wait = Math.min(longestWait, firstWait * 2 ** this.failures) * (0.5 + Math.random() / 2)
     this.failures = Math.min(this.failures + 1, 10)
+    // With a time to come back, the refusal is not about this client.
+    this.listener.barred(again === undefined ? undefined : refusal)
     this.listener.status('waiting')
     // The server spreads its clients, so its first wait is taken as it is. After that
     // it can only make a wait longer.

@@ -9,6 +9,7 @@ import { enter, signedIn } from './chat'
 import { Card, Failure, Field, fieldOf, Submit, useSending } from './form'
 import { begin, byName, signIn as signInWithPasskey, supported } from './passkey'
 import { ended, limits, refusal, screen, server, status, username } from './state'
+import { whyNotIn } from './states'
 import { load } from './storage'
 import { Key } from './symbols'
 import { explain, t } from './texts'
@@ -55,8 +56,8 @@ export function Join() {
             {explain(problem)}
           </p>
         ) : (
-          <p class="quiet" id="name-help">
-            {t('nameHelp', { max })}
+          <p class="quiet" id="name-help" role="status">
+            {(waiting && whyNotIn()) || t('nameHelp', { max })}
           </p>
         )}
         <button type="submit" class="primary" disabled={waiting}>

@@ -234,6 +234,8 @@ export const ended = signal(false)
 /** The name to go by; empty until the first join. */
 export const username = signal(load('username') ?? '')
 export const status = signal<Status>('closed')
+/** Why the server lets nobody in at the moment; undefined if that is not the reason for waiting. */
+export const barred = signal<Problem | undefined>(undefined)
 /** Why the name was refused. */
 export const refusal = signal<Problem | undefined>(undefined)
 export const limits = signal<{ username: number; content: number; topic?: number }>({ username: 32, content: 5000 })

@@ -3,7 +3,7 @@
 import { useEffect, useState } from 'preact/hooks'
 import { useHere } from './chat'
 import type { Problem } from './protocol'
-import { notice, pending, status } from './state'
+import { barred, notice, pending, status } from './state'
 import { Cross } from './symbols'
 import { count, explain, t } from './texts'
 
@@ -67,10 +67,18 @@ function Break() {
   return (
     <p class="state">
       <span class="pulse" aria-hidden="true" />
-      {t(!online ? 'offline' : status.value === 'waiting' ? 'reconnecting' : status.value === 'silent' ? 'silent' : 'connecting')}
+      {online && status.value === 'waiting' ? (whyNotIn() ?? t('reconnecting')) : t(!online ? 'offline' : status.value === 'silent' ? 'silent' : 'connecting')}
       {unsent > 0 && ` ${count('unsent', unsent)}`}
     </p>
   )
+}
+
+/** Why the server lets nobody in, as a text; undefined if it has not said so. */
+export function whyNotIn(): string | undefined {
+  const why = barred.value
+  if (why?.code === 'server_full') return t('full')
+  if (why?.code === 'rate_limited') return t('tooFast')
+  return why && explain(why)
 }
 
 /** What is only to know, and no error. */

@@ -147,6 +147,8 @@ export const texts: Texts = {
 
   connecting: 'Verbindung wird aufgebaut …',
   reconnecting: 'Die Verbindung ist unterbrochen und wird wiederhergestellt. Was du schreibst, bleibt erhalten und wird dann gesendet.',
+  full: 'Der Server ist gerade voll. Neuer Versuch läuft …',
+  tooFast: 'Zu viele Verbindungen auf einmal. Neuer Versuch läuft …',
   silent: 'Der Server antwortet nicht. Was du schreibst, bleibt erhalten und wird gesendet, sobald er wieder antwortet.',
   unsent_one: '{count} Nachricht wartet aufs Senden.',
   unsent_other: '{count} Nachrichten warten aufs Senden.',

@@ -152,6 +152,8 @@ export const en = {
   // The connection
   connecting: 'Connecting …',
   reconnecting: 'Connection lost. Reconnecting … Anything you write is kept and sent once you are back.',
+  full: 'The server is full right now. Trying again …',
+  tooFast: 'Too many connections at once. Trying again …',
   silent: 'The server is not responding. Anything you write is kept and sent when it does.',
   unsent_one: '{count} message is waiting to be sent.',
   unsent_other: '{count} messages are waiting to be sent.',
