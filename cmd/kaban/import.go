@@ -26,9 +26,9 @@ const (
 type importCommand struct {
 	dataFlags
 	placeFlags
-	Files string `placeholder:"DIR" help:"The directory to which \"kaban export --files\" copied the files, to be copied, too."`
+	Files string `placeholder:"DIR" help:"The directory to which \"kaban export --files\" copied the files, to be copied, too. Without FILE nothing else is imported."`
 	Fill  bool   `name:"fill-gaps" help:"Import a file that lacks entries or documents, such as an export of a damaged database: numbers of messages stay taken, and show nothing; accounts and rooms are made anew as far as the rest says what they were."`
-	File  string `arg:"" optional:"" help:"A file that \"kaban export\" wrote. Default: standard input."`
+	File  string `arg:"" optional:"" help:"A file that \"kaban export\" wrote. Default: standard input, unless that is a terminal."`
 }
 
 // Run adds messages with their numbers and times, and documents. No server may be using the
@@ -42,37 +42,49 @@ func (c *importCommand) Run(std streams) (err error) {
 	if c.Files == "" && (c.isSet() || c.S3TakeOver) {
 		return usagef("the flags of S3 say where files go, and only --files brings files; name their directory with it")
 	}
-	in, size, name := std.in, int64(-1), "standard input"
-	if c.File != "" {
-		file, err := os.Open(c.File)
-		if err != nil {
+	if c.File != "" || !isTerminal(std.in) {
+		if err := c.importLines(ctx, std); err != nil || c.Files == "" {
 			return err
 		}
-		defer file.Close()
-		if info, err := file.Stat(); err == nil {
-			size = info.Size()
-		}
-		in, name = file, c.File
-	} else if isTerminal(std.in) {
+	} else if c.Files == "" {
 		return usagef("name a file, or pass an export on standard input")
-	}
-	if err := c.importFrom(ctx, in, name, progress(std.err, size, "importing", "B"), std); err != nil || c.Files == "" {
-		return err
 	}
 	return c.importFiles(ctx, std)
 }
 
+// importLines imports the file, or standard input.
+func (c *importCommand) importLines(ctx context.Context, std streams) error {
+	if c.File == "" {
+		return c.importFrom(ctx, std.in, "standard input", progress(std.err, -1, "importing", "B"), std)
+	}
+	file, err := os.Open(c.File)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	size := int64(-1)
+	if info, err := file.Stat(); err == nil {
+		size = info.Size()
+	}
+	return c.importFrom(ctx, file, c.File, progress(std.err, size, "importing", "B"), std)
+}
+
 // importFiles copies the files that the documents of the database refer to, and that it does not have.
-func (c *importCommand) importFiles(ctx context.Context, std streams) (err error) {
+func (c *importCommand) importFiles(ctx context.Context, std streams) error {
 	needs, missing, place, err := bringFiles(ctx, c.dataFlags, &c.placeFlags, c.Files, progress(std.err, -1, "importing files", ""))
 	switch {
 	case err != nil:
-		return fmt.Errorf("%w; what was imported before stays, and importing again is safe", err)
+		return fmt.Errorf("%w; what was imported before stays, and %s", err, c.filesAgain())
 	case len(missing) > 0:
-		return fmt.Errorf("%s of %s are neither in %s nor in %s; everything else is imported, and importing again is safe", blobCount(missing), blobCount(needs), c.Files, place)
+		return fmt.Errorf("%s of %s are neither in %s nor in %s; everything else is imported, and %s", blobCount(missing), blobCount(needs), c.Files, place, c.filesAgain())
 	}
 	fmt.Fprintf(std.err, "kaban: %s are there, checked\n", blobCount(needs))
 	return nil
+}
+
+// filesAgain says how to import files without the rest, which may have been mended or changed since it was imported.
+func (c *importCommand) filesAgain() string {
+	return fmt.Sprintf("\"kaban import --data %s --files DIR\", without a file with an export, imports the files alone", c.Data)
 }
 
 func (c *importCommand) importFrom(ctx context.Context, in io.Reader, name string, bar *progressbar.ProgressBar, std streams) (err error) {
@@ -93,25 +105,57 @@ func (c *importCommand) importFrom(ctx context.Context, in io.Reader, name strin
 	i := importer{target: target, name: name, gaps: gaps, logs: people.NewLogged()}
 	defer func() {
 		bar.Finish()
-		imported := display.Count(i.messages-min(gaps.lost, i.messages), "message") // what stands in is new, or the gap is none
-		if i.documents > 0 {
-			imported += " and " + display.Count(i.documents, "document")
-		}
-		fmt.Fprintf(std.err, "kaban: %s imported, %s there already\n", imported, display.Count(i.known, "was", "were"))
-		if i.files > 0 && c.Files == "" {
-			fmt.Fprintf(std.err, "kaban: the messages have %s, which %s not imported; \"kaban import --files DIR\" takes those that \"kaban export --files DIR\" copied, also afterwards\n", display.Count(i.files, "file"), display.Noun(i.files, "is", "are"))
-		}
-		if gaps.lost > 0 {
-			fmt.Fprintf(std.err, "kaban: %s that the export lacks: void, their numbers stay taken and show nothing\n", counted(int(gaps.lost), "entry", "entries"))
+		for _, line := range i.report(c.Files != "") {
+			fmt.Fprintln(std.err, "kaban:", line)
 		}
 	}()
+	if err := i.read(ctx, lines); err != nil {
+		return err
+	}
+	return i.end(ctx, std)
+}
+
+// importer collects what it imports, and counts it.
+type importer struct {
+	target store.Importer
+	name   string // of the source
+	gaps   *filler
+	logs   *people.Logged // what the export says of accounts and rooms, to fill gaps
+
+	// The batch.
+	records []store.Record
+	values  []store.Document
+	bytes   int // of the documents
+
+	messages, documents, known uint64
+	files                      int // of the messages
+}
+
+// report says in lines what was imported.
+func (i *importer) report(withFiles bool) (lines []string) {
+	imported := display.Count(i.messages-min(i.gaps.lost, i.messages), "message") // what stands in is new, or the gap is none
+	if i.documents > 0 {
+		imported += " and " + display.Count(i.documents, "document")
+	}
+	lines = append(lines, fmt.Sprintf("%s imported, %s there already", imported, display.Count(i.known, "was", "were")))
+	if i.files > 0 && !withFiles {
+		lines = append(lines, fmt.Sprintf("the messages have %s, which %s not imported; \"kaban import --files DIR\" takes those that \"kaban export --files DIR\" copied, also afterwards", display.Count(i.files, "file"), display.Noun(i.files, "is", "are")))
+	}
+	if i.gaps.lost > 0 {
+		lines = append(lines, fmt.Sprintf("%s that the export lacks: void, their numbers stay taken and show nothing", counted(int(i.gaps.lost), "entry", "entries")))
+	}
+	return lines
+}
+
+// read imports all lines, but for the last of them, which are in the batch.
+func (i *importer) read(ctx context.Context, lines *export.Reader) error {
 	for {
 		line, err := lines.Read()
 		if errors.Is(err, io.EOF) {
-			return i.end(ctx, std)
+			return nil
 		}
 		if err != nil {
-			return errors.Join(i.flush(ctx), fmt.Errorf("%s, line %d: %w", name, lines.Number(), err))
+			return errors.Join(i.flush(ctx), fmt.Errorf("%s, line %d: %w", i.name, lines.Number(), err))
 		}
 		if line.Front != nil {
 			if err := i.begin(ctx, line.Front); err != nil {
@@ -132,22 +176,6 @@ func (c *importCommand) importFrom(ctx context.Context, in io.Reader, name strin
 			return err
 		}
 	}
-}
-
-// importer collects what it imports, and counts it.
-type importer struct {
-	target store.Importer
-	name   string // of the source
-	gaps   *filler
-	logs   *people.Logged // what the export says of accounts and rooms, to fill gaps
-
-	// The batch.
-	records []store.Record
-	values  []store.Document
-	bytes   int // of the documents
-
-	messages, documents, known uint64
-	files                      int // of the messages
 }
 
 // begin has a room begin where its log was cut. What comes before in the export is imported
@@ -289,6 +317,10 @@ func (i *importer) flush(ctx context.Context) error {
 	return nil
 }
 
+// explain says what became of the import, and what to do.
 func (i *importer) explain(err error) error {
+	if errors.Is(err, store.ErrDiffers) {
+		return fmt.Errorf("%s: %w; an import changes nothing that is there, so if this file was imported before, it was mended or changed since: import it into an empty directory, and its files alone with --files and no file", i.name, err)
+	}
 	return fmt.Errorf("%s: %w; what was imported before stays, and importing again is safe", i.name, err)
 }

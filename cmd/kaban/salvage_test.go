@@ -171,6 +171,34 @@ func TestACheckNamesWhatIsMissing(t *testing.T) {
 	wantRun(t, exitDone, []string{"complete, but for 2 entries lost before and void since an import", "3 messages in 1 room"}, "check", "--data", to)
 }
 
+// An import that has mended something and is repeated says that it cannot be, and what to do.
+func TestAMendedImportIsNotRepeated(t *testing.T) {
+	dir, to, file := inhabited(t, 3), filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "all.jsonl")
+	s, err := openImporter(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Update(t.Context(), func(tx store.Tx) error { return tx.Delete("member/ops/id001") }); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var out, complaints bytes.Buffer
+	if code := run([]string{"export", "--no-audit", "--data", dir}, streams{in: strings.NewReader(""), out: &out, err: &complaints}); code != exitDone {
+		t.Fatalf("the export ends with %d: %s", code, &complaints)
+	}
+	if err := os.WriteFile(file, out.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	wantRun(t, exitDone, []string{"left out because of what is missing"}, "import", "--data", to, "--fill-gaps", file)
+	code, said := ran("import", "--data", to, "--fill-gaps", file)
+	if code != exitFailed || !strings.Contains(said, "it was mended or changed since: import it into an empty directory") || strings.Contains(said, "again is safe") {
+		t.Errorf("once more: exit code %d: %s", code, said)
+	}
+	wantRun(t, exitDone, []string{"all is sound"}, "check", "--data", to)
+}
+
 // An export and an import without --files say what they do not carry.
 func TestExportAndImportNameFilesLeftBehind(t *testing.T) {
 	dir, to, lines := t.TempDir(), t.TempDir(), filepath.Join(t.TempDir(), "lines")

@@ -133,8 +133,7 @@ func (b *batch) compare(r *store.Record, room *room, author int64) error {
 	case damage != nil:
 		return damaged(nameOfRecord(r), damage)
 	case rewritten && !same: // an export has only the last text, so neither can be made of the other
-		return fmt.Errorf("%w: %s has another text there: it was edited or deleted after one of the two was written;"+
-			" an import adds messages and changes none, so import into a new data directory", store.ErrDiffers, nameOfRecord(r))
+		return fmt.Errorf("%w: %s has another text there: it was edited or deleted after one of the two was written", store.ErrDiffers, nameOfRecord(r))
 	}
 	return differs(r, same)
 }
