@@ -29,6 +29,7 @@ type Archive struct {
 	problems []error // of the contents
 	lost     error   // of the journal
 	hold     *journal.Hold
+	runs     int // of entries, that were asked for; a test bounds them
 }
 
 // OpenArchive opens the database in a data directory. Its errors say what to do.
@@ -429,6 +430,7 @@ func (a *Archive) eachOf(ctx context.Context, r *room, visit func(*store.Entry) 
 	now := func(e *store.Entry) error { return visit(r.now(e)) }
 	for next := r.cut + 1; next <= last; {
 		var visited error
+		a.runs++
 		rows, err := a.conn.QueryContext(ctx, pageQuery, r.place(next), r.place(last))
 		bad, damage, err := readRun(rows, err, a.authors, r.id, next, last, func(e *store.Entry, _ int64) bool {
 			visited = now(e)
@@ -451,19 +453,9 @@ func (a *Archive) eachOf(ctx context.Context, r *room, visit func(*store.Entry) 
 			}
 			continue
 		}
-		found, err := a.savedEntry(ctx, r, bad, damage)
-		if err != nil {
-			return explainRead(a.path, err)
-		}
-		if found != nil {
-			err = now(found)
-		} else {
-			err = damaged(&store.DamagedError{Room: r.name, Seq: bad, Err: damage})
-		}
-		if err != nil {
+		if next, err = a.around(ctx, r, bad, last, damage, now, damaged); err != nil {
 			return err
 		}
-		next = bad + 1
 	}
 	for i := range r.unmerged { // they follow the merged ones
 		e := &r.unmerged[i]
@@ -480,12 +472,50 @@ func (a *Archive) eachOf(ctx context.Context, r *room, visit func(*store.Entry) 
 	return nil
 }
 
-// savedEntry returns an entry that SQLite cannot reach because the page above it is damaged, nil if there is none.
-func (a *Archive) savedEntry(ctx context.Context, r *room, seq uint64, damage error) (*store.Entry, error) {
-	if !isDamage(damage) {
-		return nil, nil
+// around calls visit or damaged with each entry of a room from the damage to where SQLite can read on, and returns the
+// seq of that.
+func (a *Archive) around(ctx context.Context, r *room, from, last uint64, damage error, visit func(*store.Entry) error, damaged func(error) error) (next uint64, err error) {
+	end := from
+	if isDamage(damage) {
+		if end, err = a.lostUntil(ctx, r, from, last); err != nil {
+			return 0, explainRead(a.path, err)
+		}
 	}
-	return a.authors.saved.entry(ctx, a.authors, r.place(seq))
+	for seq := from; seq <= end; seq++ {
+		var found *store.Entry
+		if isDamage(damage) {
+			if found, err = a.authors.saved.entry(ctx, a.authors, r.place(seq)); err != nil {
+				return 0, explainRead(a.path, err)
+			}
+		}
+		if found != nil {
+			err = visit(found)
+		} else {
+			err = damaged(&store.DamagedError{Room: r.name, Seq: seq, Err: damage})
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+	return end + 1, nil
+}
+
+// lostUntil returns the last seq of a room that is below the same lost page as one that SQLite cannot reach: none of
+// them needs a query. It is the seq itself where SQLite goes another way than the page above says.
+func (a *Archive) lostUntil(ctx context.Context, r *room, seq, last uint64) (uint64, error) {
+	gap, err := a.authors.saved.gapAt(ctx, r.place(seq))
+	if err != nil {
+		return 0, err
+	}
+	end := min(gap.last, r.place(last))
+	_, err = a.conn.number(ctx, fmt.Sprintf("SELECT count(*) FROM entries WHERE place = %d", end))
+	switch {
+	case isDamage(err):
+		return uint64(end & maxSeq), nil
+	case err != nil:
+		return 0, err
+	}
+	return seq, nil
 }
 
 // nextOf returns the seq of the next merged entry of a room from one on, or last+1. Where the

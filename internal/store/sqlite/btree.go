@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"kaban/internal/store"
 )
@@ -324,9 +325,17 @@ type btree struct {
 	detached func(of *node, page uint32) error
 	// lost gets each page that cannot be used, and the page of each cell that cannot, with an errPage.
 	lost func(page uint32, cause error) error
+	// gap gets the ids that rows below a lost page may have, as the page above says, in order, if it is not nil and the
+	// tree is that of a table.
+	gap  func(span)
 	seen map[uint32]struct{}
 	bad  int
 }
+
+// span is a run of ids of rows, from the first to the last.
+type span struct{ first, last int64 }
+
+func (s span) isKnown() bool { return s.first <= s.last }
 
 // cell is where a row is.
 type cell struct {
@@ -340,7 +349,7 @@ func (t *btree) run(root uint32, index bool) error {
 		t.leaf, t.inner = pageOfIndexLeaf, pageOfIndexInner
 	}
 	t.seen = make(map[uint32]struct{})
-	if err := t.walk(root, 0); err != nil || t.bad == 0 {
+	if err := t.walk(root, 0, span{math.MinInt64, math.MaxInt64}); err != nil || t.bad == 0 {
 		return err
 	}
 	for n := uint32(2); n <= t.count; n++ {
@@ -378,7 +387,8 @@ func (t *btree) found(of *node, n uint32) error {
 	return nil
 }
 
-func (t *btree) walk(n uint32, depth int) error {
+// walk walks over a page and whatever is below it: rows with the ids of a span, if that is known.
+func (t *btree) walk(n uint32, depth int, ids span) error {
 	of, err := t.node(n)
 	_, twice := t.seen[n]
 	if err == nil && (twice || depth > maxTreeDepth || of.kind != t.leaf && of.kind != t.inner) {
@@ -386,16 +396,20 @@ func (t *btree) walk(n uint32, depth int) error {
 	}
 	switch {
 	case errors.Is(err, errPage):
+		if t.gap != nil && ids.isKnown() {
+			t.gap(ids)
+		}
 		return t.lose(n, err)
 	case err != nil:
 		return err
 	}
 	t.seen[n] = struct{}{}
+	below := of.spans(ids)
 	for i := range of.cells {
 		if of.isInner() {
-			below, err := of.child(i)
+			child, err := of.child(i)
 			if err == nil {
-				err = t.walk(below, depth+1)
+				err = t.walk(child, depth+1, below[i])
 			} else {
 				err = t.lose(n, err)
 			}
@@ -418,9 +432,31 @@ func (t *btree) walk(n uint32, depth int) error {
 		}
 	}
 	if of.isInner() {
-		return t.walk(of.right, depth+1)
+		return t.walk(of.right, depth+1, below[len(of.cells)])
 	}
 	return nil
+}
+
+// spans returns the ids of the rows below each child of an inner page. They are not known if the page is not one of a
+// table, or if its keys are not in order.
+func (n *node) spans(ids span) []span {
+	if !n.isInner() {
+		return nil
+	}
+	unknown := slices.Repeat([]span{{0, -1}}, len(n.cells)+1)
+	if n.kind != pageOfTableInner || !ids.isKnown() {
+		return unknown
+	}
+	spans := make([]span, 0, len(n.cells)+1)
+	for _, at := range n.cells {
+		key, size := varint(n.data[min(at+4, len(n.data)):])
+		if size == 0 || int64(key) < ids.first || int64(key) >= ids.last {
+			return unknown
+		}
+		spans = append(spans, span{ids.first, int64(key)})
+		ids.first = int64(key) + 1
+	}
+	return append(spans, ids)
 }
 
 func (t *btree) lose(page uint32, cause error) error {

@@ -25,6 +25,7 @@ type salvage struct {
 
 	users map[int64]author // nil until they are read
 
+	gaps      []span    // the places of entries whose pages are lost, in order
 	entries   []stretch // those that no page leads to, by place
 	longest   int64     // of them
 	isSought  bool      // entries are read
@@ -348,7 +349,9 @@ func (s *salvage) rooms(ctx context.Context, known map[int64]*room, bad func(err
 	}
 	for i := range found {
 		if found[i].guessed {
-			s.guess(ctx, &found[i])
+			if err := s.guess(ctx, &found[i], bad); err != nil {
+				return nil, nil, err
+			}
 		}
 	}
 	nameless, err = s.nameless(ctx, seen, bad)
@@ -389,8 +392,9 @@ func (s *salvage) room(r *row) (found savedRoom, ok bool) {
 	return found, ok && s.sum.room(found.id, key, name, found.row) == sum
 }
 
-// guess fills in a room that has lost all but its key: its name by its document, and its log by its entries.
-func (s *salvage) guess(ctx context.Context, r *savedRoom) {
+// guess fills in a room that has lost all but its key: its name by its document, and its log by its entries. bad gets
+// the damage that may hide more of these.
+func (s *salvage) guess(ctx context.Context, r *savedRoom, bad func(error) error) error {
 	var of struct {
 		Name string `json:"name"`
 	}
@@ -400,29 +404,113 @@ func (s *salvage) guess(ctx context.Context, r *savedRoom) {
 			r.name = of.Name
 		}
 	}
-	ends := [2]*int64{}
-	for i, query := range []string{"SELECT min(place) FROM entries WHERE place BETWEEN ? AND ?", "SELECT max(place) FROM entries WHERE place BETWEEN ? AND ?"} {
-		_ = s.QueryRowContext(ctx, query, r.id<<seqBits, r.id<<seqBits|maxSeq).Scan(&ends[i]) // none: nothing is exported
+	first, last, damage, err := s.endsOf(ctx, span{r.id << seqBits, r.id<<seqBits | maxSeq})
+	if err != nil {
+		return err
 	}
-	if ends[1] == nil {
-		return
+	if damage != nil {
+		if err := bad(damaged(fmt.Sprintf("an end of the log of %s, whose row is lost, too; entries there may be lost without being named", r.name), damage)); err != nil {
+			return err
+		}
 	}
-	r.row.head = uint64(*ends[1] & maxSeq)
-	if ends[0] != nil {
-		r.row.cut = uint64(*ends[0]&maxSeq) - 1
+	if first == nil || last == nil {
+		return nil
+	}
+	r.row.head, r.row.cut = uint64(*last&maxSeq), uint64(*first&maxSeq)-1
+	if r.row.cut == 0 {
+		return nil
 	}
 	var messages uint64
-	if r.row.cut > 0 && s.QueryRowContext(ctx, "SELECT coalesce(sum(cut_messages), 0) FROM written WHERE room = ?", r.id).Scan(&messages) == nil {
-		r.row.cutMessages = min(messages, r.row.cut)
+	err = s.QueryRowContext(ctx, "SELECT coalesce(sum(cut_messages), 0) FROM written WHERE room = ?", r.id).Scan(&messages)
+	if err == nil || isDamage(err) { // a front names the damage
+		r.row.cutMessages, err = min(messages, r.row.cut), nil
 	}
+	return err
+}
+
+// gapAt returns the places that are lost together with one.
+func (s *salvage) gapAt(ctx context.Context, place int64) (span, error) {
+	if err := s.seek(ctx); err != nil {
+		return span{}, err
+	}
+	i := s.gapFrom(place)
+	if i == len(s.gaps) || s.gaps[i].first > place {
+		return span{place, place}, nil
+	}
+	return s.gaps[i], nil
+}
+
+// gapFrom returns the index of the first gap that does not end before a place.
+func (s *salvage) gapFrom(place int64) int {
+	i, _ := slices.BinarySearchFunc(s.gaps, place, func(gap span, place int64) int { return cmp.Compare(gap.last, place) })
+	return i
+}
+
+// endsOf returns the first and the last place of entries among some, as far as they can be read; nil if there is none.
+// damage says why SQLite could not.
+func (s *salvage) endsOf(ctx context.Context, places span) (first, last *int64, damage, err error) {
+	if first, damage, err = s.endOf(ctx, "SELECT min(place) FROM entries WHERE place BETWEEN ? AND ?", places, true); err != nil {
+		return nil, nil, nil, err
+	}
+	last, atLast, err := s.endOf(ctx, "SELECT max(place) FROM entries WHERE place BETWEEN ? AND ?", places, false)
+	return first, last, cmp.Or(damage, atLast), err
+}
+
+// endOf looks in and behind one gap after the other where SQLite cannot read on.
+func (s *salvage) endOf(ctx context.Context, query string, places span, isFirst bool) (end *int64, damage, err error) {
+	for places.isKnown() {
+		err := s.QueryRowContext(ctx, query, places.first, places.last).Scan(&end)
+		if !isDamage(err) {
+			return end, damage, err
+		}
+		damage = err
+		if err := s.seek(ctx); err != nil {
+			return nil, nil, err
+		}
+		i := s.gapFrom(places.first)
+		if !isFirst {
+			if i = s.gapFrom(places.last); i == len(s.gaps) || s.gaps[i].first > places.last {
+				i--
+			}
+		}
+		if i < 0 || i == len(s.gaps) || s.gaps[i].last < places.first || s.gaps[i].first > places.last {
+			return nil, damage, nil // it is no lost page
+		}
+		gap := s.gaps[i]
+		if found, ok := s.detachedEnd(span{max(gap.first, places.first), min(gap.last, places.last)}, isFirst); ok {
+			return &found, damage, nil
+		}
+		switch {
+		case isFirst && gap.last < places.last:
+			places.first = gap.last + 1
+		case !isFirst && gap.first > places.first:
+			places.last = gap.first - 1
+		default: // there is nothing else
+			return nil, damage, nil
+		}
+	}
+	return nil, damage, nil
+}
+
+// detachedEnd returns the first or the last of some places that an entry has that no page leads to.
+func (s *salvage) detachedEnd(places span, isFirst bool) (end int64, ok bool) {
+	for _, of := range s.entries {
+		part := span{max(of.place, places.first), min(of.place+int64(of.n)-1, places.last)}
+		switch {
+		case !part.isKnown():
+		case isFirst && (!ok || part.first < end):
+			end, ok = part.first, true
+		case !isFirst && (!ok || part.last > end):
+			end, ok = part.last, true
+		}
+	}
+	return end, ok
 }
 
 // entry returns an entry that is below a damaged page, nil if there is none.
 func (s *salvage) entry(ctx context.Context, authors *authors, place int64) (*store.Entry, error) {
-	if !s.isSought {
-		if err := s.seek(ctx); err != nil {
-			return nil, err
-		}
+	if err := s.seek(ctx); err != nil {
+		return nil, err
 	}
 	end, _ := slices.BinarySearchFunc(s.entries, place+1, func(of stretch, place int64) int { return cmp.Compare(of.place, place) })
 	begin := end
@@ -442,10 +530,14 @@ func (s *salvage) entry(ctx context.Context, authors *authors, place int64) (*st
 	return nil, nil
 }
 
-// seek finds the entries that no page leads to.
+// seek finds, once, the entries that no page leads to.
 func (s *salvage) seek(ctx context.Context) error {
-	s.entries, s.longest = nil, 0
+	if s.isSought {
+		return nil
+	}
+	s.gaps, s.entries, s.longest = nil, nil, 0
 	err := s.run(ctx, "entries", "entries", false, btree{
+		gap: func(places span) { s.gaps = append(s.gaps, places) },
 		detached: func(of *node, page uint32) error {
 			s.addStretches(of, page)
 			return nil

@@ -100,6 +100,7 @@ type saved struct {
 	rooms              int
 	damage             []error
 	order              error // the first document or record out of order
+	runs               int   // of entries, that SQLite was asked for
 }
 
 func savedIn(t *testing.T, dir string) saved {
@@ -138,7 +139,7 @@ func savedIn(t *testing.T, dir string) saved {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.rooms = len(rooms)
+	s.rooms, s.runs = len(rooms), a.runs
 	return s
 }
 
@@ -201,6 +202,9 @@ func TestADamagedPageCostsItsRowsOnly(t *testing.T) {
 					if of, ok := errors.AsType[*pageError](err); ok && !errors.Is(of, errPage) {
 						t.Errorf("%v does not say why", err)
 					}
+				}
+				if got.runs > whole.runs+4 && p.kind != "overflow" { // before and behind it, in two rooms
+					t.Errorf("SQLite was asked for %d runs of entries, and for %d before", got.runs, whole.runs)
 				}
 				if documents+records > 0 && len(got.damage) == 0 {
 					t.Errorf("%d documents and %d records are lost in silence", documents, records)
@@ -289,6 +293,45 @@ func TestADamagedPageOfRoomsAndOneOfEntries(t *testing.T) {
 	}
 }
 
+// Where the rows of rooms are lost, an export finds the ends of their logs, also beside and below a lost page, and says
+// what that hides.
+func TestADamagedPageAtTheEndOfALogWithoutARoom(t *testing.T) {
+	dir := manyPages(t)
+	whole := savedIn(t, dir)
+	var sought []page
+	for _, p := range pagesOf(t, dir, "'rooms', 'entries'") {
+		switch {
+		case p.table == "rooms":
+			destroy(t, dir, p.n, make([]byte, pageSize))
+		case p.kind != "overflow":
+			sought = append(sought, p)
+		}
+	}
+	const named = "an end of the log of "
+	if got := savedIn(t, dir); got.lost(t, whole.records, got.records) > 0 || strings.Contains(fmt.Sprint(got.damage), named) {
+		t.Fatalf("without the rooms there are %d records", len(got.records))
+	}
+	said := 0
+	for _, p := range sought {
+		damaged := copyFiles(t, dir)
+		destroy(t, damaged, p.n, make([]byte, pageSize))
+		got, want := savedIn(t, damaged), p.cells
+		if p.kind == "internal" {
+			want = 0
+		}
+		text := fmt.Sprint(got.damage)
+		if lost := got.lost(t, whole.records, got.records); lost > want || lost > 0 && len(got.damage) == 0 {
+			t.Errorf("%s page %d: %d records are lost, want %d; damage %.300s", p.kind, p.n, lost, want, text)
+		}
+		if strings.Contains(text, named) {
+			said++
+		}
+	}
+	if said < 3 { // the page above, the first one and the last one
+		t.Errorf("the damage of %d ends is named", said)
+	}
+}
+
 // Where the counts of what was cut are damaged, that is named, and an export has the rest.
 func TestADamagedPageOfCounts(t *testing.T) {
 	dir := t.TempDir()
@@ -366,6 +409,9 @@ func TestADamagedPageAboveChangedMessages(t *testing.T) {
 	got := savedIn(t, dir)
 	if lost := got.lost(t, whole.records, got.records); lost > 0 || got.order != nil {
 		t.Errorf("%d of %d records are lost, %v; damage %.300v", lost, len(whole.records), got.order, got.damage)
+	}
+	if got.runs != whole.runs {
+		t.Errorf("SQLite was asked for %d runs of entries, and for %d before", got.runs, whole.runs)
 	}
 	if n := stretchesIn(t, dir); n != leaves {
 		t.Errorf("what is known of %d leaves takes %d stretches", leaves, n)
