@@ -459,6 +459,42 @@ func TestBlocksAndLinks(t *testing.T) {
 	}
 }
 
+// A visitor that is linked to another account is that one's alone, and both accounts learn of it.
+func TestLinkOfAVisitorToAnotherAccount(t *testing.T) {
+	w := newWorld(t, nil)
+	alice := w.claim()
+	bob, carol := w.add(alice, "bob", kaban.RoleMember), w.add(alice, "carol", kaban.RoleMember)
+	w.must(w.LinkVisitor(w.ctx, alice, "olduser", "bob", nil))
+	var changed, details []string
+	w.options.OnChanged = func(account string) { changed = append(changed, account) }
+	w.must(w.LinkVisitor(w.ctx, alice, "olduser", "carol", nil))
+	if want := []string{bob.Principal.Account.ID, carol.Principal.Account.ID}; !slices.Equal(changed, want) {
+		t.Errorf("the accounts %q are changed, want %q", changed, want)
+	}
+	page, err := w.Audit(w.ctx, alice, AuditQuery{Limit: 500})
+	w.must(err)
+	for _, row := range page.Rows {
+		if row.Action == people.AuditAccountLink.String() {
+			details = append(details, row.Subject+": "+row.Detail)
+		}
+	}
+	slices.Sort(details)
+	if want := []string{"bob: visitor olduser", "bob: visitor olduser, no longer", "carol: visitor olduser"}; !slices.Equal(details, want) {
+		t.Errorf("the audit has %q, want %q", details, want)
+	}
+	w.must(w.documents.View(w.ctx, func(tx store.Tx) error {
+		of := func(by Actor) (links []people.Link) {
+			links, _, err := people.Links.Of(tx, by.Principal.Account.ID, 10)
+			w.must(err)
+			return links
+		}
+		if len(of(bob)) != 0 || len(of(carol)) != 1 {
+			t.Errorf("bob has the links %+v, and carol %+v", of(bob), of(carol))
+		}
+		return nil
+	}))
+}
+
 func username(t *testing.T, s string) kaban.Username {
 	name, err := kaban.ParseUsername(s)
 	if err != nil {

@@ -93,6 +93,9 @@ type Wrote func(ctx context.Context, author string, since int64) (bool, error)
 // A visitor that has written nothing is a NotFoundError: the name may be mistyped, and its next
 // user would be taken for the account when that one is erased. Done again it changes nothing,
 // unless the visitor has written since. Without wrote, each visitor is taken for one that has.
+//
+// A visitor is one account's at a time: linked to another one, everything that it wrote until now is that one's,
+// also what was the first one's, and the audit has a row for both.
 func (s *Service) LinkVisitor(ctx context.Context, by Actor, visitor, username string, wrote Wrote) error {
 	name, err := kaban.ParseUsername(visitor)
 	if err != nil {
@@ -128,6 +131,9 @@ func (s *Service) LinkVisitor(ctx context.Context, by Actor, visitor, username s
 		if err != nil {
 			return err
 		}
+		if err := c.unlinkVisitor(id, name, a.ID); err != nil {
+			return err
+		}
 		link := people.Link{Visitor: id, Account: a.ID, Since: c.now}
 		if err := people.Links.Put(c.Tx, &link); err != nil {
 			return err
@@ -135,6 +141,21 @@ func (s *Service) LinkVisitor(ctx context.Context, by Actor, visitor, username s
 		c.changed(a.ID)
 		return c.audit(people.AuditAccountLink, a.Username, "visitor "+name.String())
 	})
+}
+
+// unlinkVisitor notes that what a visitor wrote is not an account's any more, if it is about to be another one's. The row
+// names no other account: erasing one of the two must leave nothing that leads to it.
+func (c *change) unlinkVisitor(id string, name kaban.Username, to string) error {
+	link, err := people.Links.Get(c.Tx, id)
+	if err != nil || link.Account == to {
+		return ignoreNotFound(err)
+	}
+	first, err := people.Accounts.Get(c.Tx, link.Account)
+	if err != nil {
+		return ignoreNotFound(err)
+	}
+	c.changed(first.ID)
+	return c.audit(people.AuditAccountLink, first.Username, "visitor "+name.String()+", no longer")
 }
 
 // linkable returns an account that the actor may link a visitor to.
