@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -15,6 +16,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/schollz/progressbar/v3"
 
 	"kaban"
 	"kaban/internal/files"
@@ -130,6 +133,30 @@ func TestBackupAndRestoreCarryFiles(t *testing.T) {
 		}
 		wantText(t, blobIn(into, files.Thumbnail, "a photo"), "small")
 		wantRun(t, exitDone, []string{fmt.Sprintf("%d files", len(texts)), "all of them read"}, "check", "--files", "--data", into)
+	}
+}
+
+// A backup of many files shows how far it is with them, also with those that are missing.
+func TestTheCopyingOfFilesIsCounted(t *testing.T) {
+	data := withFiles(t, "a photo", "a report", "a film")
+	from, err := blobsOfData(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to, err := disk.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var blobs []blob
+	for _, text := range []string{"a photo", "nothing", "a report", "a film"} {
+		blobs = append(blobs, blob{hashOf(text), int64(len(text))})
+	}
+	bar := progressbar.NewOptions64(-1, progressbar.OptionSetWriter(io.Discard))
+	if missing, err := copyBlobs(t.Context(), from, to, blobs, bar); err != nil || len(missing) != 1 {
+		t.Errorf("%d are missing, %v", len(missing), err)
+	}
+	if n, max := bar.State().CurrentNum, bar.GetMax(); n != 3 || max != 4 { // the last one is done when the bar is finished
+		t.Errorf("the last one began at %d of %d", n, max)
 	}
 }
 
