@@ -218,6 +218,24 @@ func TestCheckFindsBadFiles(t *testing.T) {
 	wantRun(t, exitFailed, []string{"counted wrong, by 1", "4 bad files"}, "check", "--data", data)
 }
 
+// A check counts large pictures without thumbnails. They are no fault, and neither is a folder that is gone.
+func TestCheckCountsMissingThumbnails(t *testing.T) {
+	data := withFiles(t, "has one", "a text")
+	for text, width := range map[string]int{"a large one": 900, "another one": 721, "a small one": 720} {
+		put(t, data, files.Content, text, text)
+		change(t, data, func(tx store.Tx) error {
+			return people.Files.Add(tx, &people.File{ID: strings.ReplaceAll(text, " ", "-"), Owner: "ann", Name: text, Size: int64(len(text)), Width: width, Height: 10, Hash: hashOf(text).String(), Time: 1})
+		})
+	}
+	wantRun(t, exitDone, []string{"2 pictures without a thumbnail"}, "check", "--data", data)
+	put(t, data, files.Thumbnail, "a large one", "small")
+	wantRun(t, exitDone, []string{"1 picture without a thumbnail", "all of them read"}, "check", "--files", "--data", data)
+	if err := os.RemoveAll(filepath.Join(data, files.Thumbnail.Folder())); err != nil {
+		t.Fatal(err)
+	}
+	wantRun(t, exitDone, []string{"2 pictures without a thumbnail"}, "check", "--data", data)
+}
+
 // A file that is missing is no reason to have no backup, but the command says so.
 func TestBackupOfMissingFiles(t *testing.T) {
 	data, backups := withFiles(t, "a photo", "a report"), t.TempDir()
