@@ -145,11 +145,10 @@ func (c *Chat) cutRoom(ctx context.Context, name kaban.RoomName, clock people.Cl
 			}
 		}
 		if n == retainStep {
-			select {
-			case <-time.After(retainRest * time.Since(start)):
-			case <-ctx.Done():
-				return ctx.Err()
-			}
+			rest(ctx, start)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
 	}
 	return nil
