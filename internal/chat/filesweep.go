@@ -21,9 +21,10 @@ const (
 	sweepSoon = 10 * time.Second
 	// keepLoose is for how long a file waits for a message, in milliseconds.
 	keepLoose = day
-	// sweepStep is how many files, messages or blobs are let go of in one transaction. A message may have ten
-	// files, and sends wait for the transaction. Before the next one they are alone with the store, see rest.
-	sweepStep = 32
+	// sweepStep is how many files or blobs are let go of in one transaction, and releaseStep of how many
+	// messages: each may have ten files, of a millisecond or so. Sends wait for the transaction, and are alone with
+	// the store before the next one, see rest.
+	sweepStep, releaseStep = 32, 8
 	// clockOfFiles is the name of the clock that loose files grow old by.
 	clockOfFiles = "files"
 )
@@ -93,7 +94,7 @@ func (c *Chat) sweepReleased(ctx context.Context) (failed error) {
 	for ctx.Err() == nil {
 		var found []store.Document
 		err := c.dispatcher.View(ctx, func(tx store.Tx) (err error) {
-			found, err = tx.Scan(from, to, sweepStep)
+			found, err = tx.Scan(from, to, releaseStep)
 			return err
 		})
 		if err != nil || len(found) == 0 {
@@ -101,7 +102,7 @@ func (c *Chat) sweepReleased(ctx context.Context) (failed error) {
 		}
 		start := time.Now()
 		failed = cmp.Or(failed, c.updateEach(ctx, len(found), func(tx store.Tx, i int) error { return removeReleased(tx, found[i].Key) }))
-		if len(found) < sweepStep {
+		if len(found) < releaseStep {
 			return failed
 		}
 		rest(ctx, start)
