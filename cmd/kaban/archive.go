@@ -86,7 +86,8 @@ type backupCommand struct {
 	Whole bool   `hidden:"" help:"Write nothing if the newest messages are lost, as a backup on a schedule wants it."`
 	Low   bool   `name:"low-priority" hidden:"" help:"Use only what the processor and the disk have left, as a backup on a schedule wants it."`
 
-	missing []blob // files that are not where they should be
+	said    io.Writer // for the progress of files; nil: it is not shown
+	missing []blob    // files that are not where they should be
 }
 
 // backupNiceness leads to the lowest priority, whatever that of the server is.
@@ -99,6 +100,7 @@ func (c *backupCommand) Run(std streams) (err error) {
 		lowerSelf(backupNiceness)
 		lowerDisk()
 	}
+	c.said = std.err
 	ctx, stop := untilInterrupted()
 	defer stop()
 	if err := checkFolderOf(c.File); err != nil {

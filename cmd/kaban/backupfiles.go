@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -88,7 +87,9 @@ func (c *backupCommand) copyFiles(ctx context.Context, blobs []blob) (missing []
 	if err != nil {
 		return nil, err
 	}
-	return copyBlobs(ctx, from, beside, blobs)
+	bar := progress(c.said, -1, "copying files", " files")
+	defer bar.Finish()
+	return copyBlobs(ctx, from, beside, blobs, bar)
 }
 
 // besideBackup returns the folder with the files of a backup.
@@ -122,8 +123,12 @@ func (c *backupCommand) afterDatabase(ctx context.Context, archive store.Archive
 	if err != nil {
 		return nil, err
 	}
+	still := make(map[blob]bool, len(now))
+	for _, b := range now {
+		still[b] = true
+	}
 	for _, b := range missing {
-		if !slices.Contains(now, b) {
+		if !still[b] {
 			return nil, errDeleted
 		}
 	}
@@ -342,8 +347,8 @@ func bringFiles(ctx context.Context, data dataFlags, keep *placeFlags, from stri
 		return nil, nil, "", err
 	}
 	err = spin(bar, func() (err error) {
-		if missing, err = copyBlobs(ctx, onDisk(from), store, needs); err == nil {
-			missing, err = m.rest(ctx, store, missing)
+		if missing, err = copyBlobs(ctx, onDisk(from), store, needs, bar); err == nil {
+			missing, err = m.rest(ctx, store, missing, bar)
 		}
 		return err
 	})
@@ -356,7 +361,7 @@ func bringFiles(ctx context.Context, data dataFlags, keep *placeFlags, from stri
 // restoreFiles brings the files back that a restored database needs, from beside the backup.
 func (c *restoreCommand) restoreFiles(ctx context.Context, std streams, file string) error {
 	from := besideBackup(file)
-	needs, missing, place, err := bringFiles(ctx, c.dataFlags, &c.placeFlags, from, progress(std.err, -1, "restoring files", ""))
+	needs, missing, place, err := bringFiles(ctx, c.dataFlags, &c.placeFlags, from, progress(std.err, -1, "restoring files", " files"))
 	switch {
 	case err != nil:
 		return fmt.Errorf("the database is restored and may be used, but not all of its files: %w", err)

@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/schollz/progressbar/v3"
+
 	"kaban/internal/display"
 	"kaban/internal/files"
 	"kaban/internal/files/disk"
@@ -76,18 +78,20 @@ type copying struct {
 
 // copyBlobs copies blobs to a store, and their thumbnails: from one directory to another as second names of
 // the same bytes, where the file system can. Each is read and compared with its hash, also one that is on a
-// disk already. Those that the source does not have as they should be are returned as missing.
-func copyBlobs(ctx context.Context, from blobPlace, to files.Store, blobs []blob) (missing []blob, err error) {
+// disk already. Those that the source does not have as they should be are returned as missing. A bar counts the files.
+func copyBlobs(ctx context.Context, from blobPlace, to files.Store, blobs []blob, bar *progressbar.ProgressBar) (missing []blob, err error) {
 	c := copying{from: from, to: to}
 	if from.store != nil {
 		if c.thumbs, err = from.sizes(ctx, files.Thumbnail); err != nil {
 			return nil, err
 		}
 	}
-	for _, b := range blobs {
+	bar.ChangeMax(len(blobs))
+	for i, b := range blobs {
 		if ctx.Err() != nil {
 			return missing, context.Cause(ctx)
 		}
+		bar.Set(i) // an error is one of the display
 		switch err := c.copy(ctx, b); {
 		case isMissing(err) && c.isThere(ctx, b):
 		case isMissing(err):

@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -15,6 +16,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/schollz/progressbar/v3"
 
 	"kaban"
 	"kaban/internal/files"
@@ -133,6 +136,30 @@ func TestBackupAndRestoreCarryFiles(t *testing.T) {
 	}
 }
 
+// A backup of many files shows how far it is with them, also with those that are missing.
+func TestTheCopyingOfFilesIsCounted(t *testing.T) {
+	data := withFiles(t, "a photo", "a report", "a film")
+	from, err := blobsOfData(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	to, err := disk.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var blobs []blob
+	for _, text := range []string{"a photo", "nothing", "a report", "a film"} {
+		blobs = append(blobs, blob{hashOf(text), int64(len(text))})
+	}
+	bar := progressbar.NewOptions64(-1, progressbar.OptionSetWriter(io.Discard))
+	if missing, err := copyBlobs(t.Context(), from, to, blobs, bar); err != nil || len(missing) != 1 {
+		t.Errorf("%d are missing, %v", len(missing), err)
+	}
+	if n, max := bar.State().CurrentNum, bar.GetMax(); n != 3 || max != 4 { // the last one is done when the bar is finished
+		t.Errorf("the last one began at %d of %d", n, max)
+	}
+}
+
 // A backup without files says which it needs, and a restore says that they are not there, unless the data
 // directory has them.
 func TestBackupWithoutFiles(t *testing.T) {
@@ -189,6 +216,24 @@ func TestCheckFindsBadFiles(t *testing.T) {
 		return errors.Join(err, people.Blobs.Put(tx, &b))
 	})
 	wantRun(t, exitFailed, []string{"counted wrong, by 1", "4 bad files"}, "check", "--data", data)
+}
+
+// A check counts large pictures without thumbnails. They are no fault, and neither is a folder that is gone.
+func TestCheckCountsMissingThumbnails(t *testing.T) {
+	data := withFiles(t, "has one", "a text")
+	for text, width := range map[string]int{"a large one": 900, "another one": 721, "a small one": 720} {
+		put(t, data, files.Content, text, text)
+		change(t, data, func(tx store.Tx) error {
+			return people.Files.Add(tx, &people.File{ID: strings.ReplaceAll(text, " ", "-"), Owner: "ann", Name: text, Size: int64(len(text)), Width: width, Height: 10, Hash: hashOf(text).String(), Time: 1})
+		})
+	}
+	wantRun(t, exitDone, []string{"2 pictures without a thumbnail"}, "check", "--data", data)
+	put(t, data, files.Thumbnail, "a large one", "small")
+	wantRun(t, exitDone, []string{"1 picture without a thumbnail", "all of them read"}, "check", "--files", "--data", data)
+	if err := os.RemoveAll(filepath.Join(data, files.Thumbnail.Folder())); err != nil {
+		t.Fatal(err)
+	}
+	wantRun(t, exitDone, []string{"2 pictures without a thumbnail"}, "check", "--data", data)
 }
 
 // A file that is missing is no reason to have no backup, but the command says so.

@@ -12,6 +12,7 @@ import (
 	"kaban/internal/display"
 	"kaban/internal/files"
 	"kaban/internal/people"
+	"kaban/internal/picture"
 	"kaban/internal/store"
 )
 
@@ -24,11 +25,12 @@ type filesOf struct {
 	blobs      []blob
 	known      map[files.Hash]bool  // also those that the server is just removing
 	references map[files.Hash]int64 // that blobs count, less those that there are
+	large      map[files.Hash]bool  // pictures that are to have a thumbnail
 }
 
 // readFiles reads the documents about files of an archive.
 func readFiles(ctx context.Context, archive store.Archive) (*filesOf, error) {
-	all := &filesOf{known: make(map[files.Hash]bool), references: make(map[files.Hash]int64)}
+	all := &filesOf{known: make(map[files.Hash]bool), references: make(map[files.Hash]int64), large: make(map[files.Hash]bool)}
 	return all, eachDocument(ctx, archive, all.add)
 }
 
@@ -40,6 +42,9 @@ func (all *filesOf) add(d *store.Document) error {
 		hash, err := files.ParseHash(f.Hash)
 		all.files++
 		all.references[hash]--
+		if picture.HasThumbnail(f.Width, f.Height) {
+			all.large[hash] = true
+		}
 		return err
 	}
 	b, ok, err := people.ParseBlob(d)
@@ -92,7 +97,7 @@ func (c *checkCommand) checkFiles(ctx context.Context, archive store.Archive, st
 			fmt.Fprintf(std.err, "kaban: %s: its references are counted wrong, by %d\n", files.Key{Kind: files.Content, Hash: hash}, n)
 		}
 	}
-	if err := c.countOrphans(ctx, from, all, std); err != nil {
+	if err := errors.Join(c.countOrphans(ctx, from, all, std), c.countThumbnails(ctx, from, all, std)); err != nil {
 		return err
 	}
 	how := "; --files reads them, too"
@@ -191,4 +196,43 @@ func (c *checkCommand) countOrphans(ctx context.Context, from blobPlace, all *fi
 		fmt.Fprintf(std.err, "kaban: %s in %s and %s are needed by nothing, and take %s; they do no harm\n", display.Count(orphans, "file"), files.Content.Folder(), files.Thumbnail.Folder(), byteSize(size))
 	}
 	return nil
+}
+
+// countThumbnails counts the pictures whose thumbnails are missing. They are no damage.
+func (c *checkCommand) countThumbnails(ctx context.Context, from blobPlace, all *filesOf, std streams) error {
+	if len(all.large) == 0 {
+		return nil
+	}
+	there, err := c.thumbnails(ctx, from)
+	if err != nil {
+		return err
+	}
+	missing := 0
+	for hash := range all.large {
+		if _, ok := there[hash]; !ok {
+			missing++
+		}
+	}
+	if missing > 0 {
+		fmt.Fprintf(std.err, "kaban: %s without a thumbnail; the server makes each when somebody looks at it\n", display.Count(missing, "picture"))
+	}
+	return nil
+}
+
+// thumbnails returns the thumbnails that a place has. Where their folder is missing it has none: a check makes no
+// directories.
+func (c *checkCommand) thumbnails(ctx context.Context, from blobPlace) (map[files.Hash]int64, error) {
+	if from.store == nil {
+		for _, kind := range files.Kinds {
+			if _, err := os.Stat(filepath.Join(from.dir, kind.Folder())); err != nil {
+				return nil, ignore(err, fs.ErrNotExist)
+			}
+		}
+	}
+	opened, err := from.opened()
+	if err != nil {
+		return nil, err
+	}
+	place := blobPlace{store: opened}
+	return place.sizes(ctx, files.Thumbnail)
 }

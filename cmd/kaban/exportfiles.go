@@ -64,7 +64,9 @@ func (c *exportCommand) copyAll(ctx context.Context, archive store.Archive, std 
 	if err != nil {
 		return err
 	}
-	missing, err := copyBlobs(ctx, from, to, wanted)
+	bar := progress(std.err, -1, "copying files", " files")
+	missing, err := copyBlobs(ctx, from, to, wanted, bar)
+	bar.Finish()
 	if err != nil {
 		return err
 	}

@@ -71,7 +71,7 @@ func (c *importCommand) importLines(ctx context.Context, std streams) error {
 
 // importFiles copies the files that the documents of the database refer to, and that it does not have.
 func (c *importCommand) importFiles(ctx context.Context, std streams) error {
-	needs, missing, place, err := bringFiles(ctx, c.dataFlags, &c.placeFlags, c.Files, progress(std.err, -1, "importing files", ""))
+	needs, missing, place, err := bringFiles(ctx, c.dataFlags, &c.placeFlags, c.Files, progress(std.err, -1, "importing files", " files"))
 	switch {
 	case err != nil:
 		return fmt.Errorf("%w; what was imported before stays, and %s", err, c.filesAgain())

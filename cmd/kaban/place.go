@@ -13,6 +13,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/schollz/progressbar/v3"
+
 	"kaban/internal/config"
 	faults "kaban/internal/failpoint/disk"
 	"kaban/internal/files"
@@ -362,8 +364,8 @@ type move struct {
 func (m *move) isElsewhere() bool { return m.next.s3.location() != m.before.s3.location() }
 
 // rest copies what the place still lacks from the one that the data directory has, and returns what neither has. Of
-// two services none is asked: then what is lacking remains lacking.
-func (m *move) rest(ctx context.Context, store files.Store, lacking []blob) ([]blob, error) {
+// two services none is asked: then what is lacking remains lacking. A bar counts what is copied.
+func (m *move) rest(ctx context.Context, store files.Store, lacking []blob, bar *progressbar.ProgressBar) ([]blob, error) {
 	if len(lacking) == 0 || !m.isElsewhere() || m.before.s3.isSet() && m.next.s3.isSet() {
 		return lacking, nil
 	}
@@ -371,7 +373,7 @@ func (m *move) rest(ctx context.Context, store files.Store, lacking []blob) ([]b
 	if err != nil {
 		return lacking, err
 	}
-	return copyBlobs(ctx, old, store, lacking)
+	return copyBlobs(ctx, old, store, lacking, bar)
 }
 
 // note writes where the files are from now on, once they are there. What is lacking may still be in another service:

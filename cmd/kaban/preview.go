@@ -8,9 +8,9 @@ import (
 	"sync"
 	"time"
 
+	"kaban"
 	service "kaban/internal/chat" // chat is a command here
 	"kaban/internal/guard"
-	"kaban/internal/limit"
 	"kaban/internal/preview"
 )
 
@@ -34,14 +34,14 @@ func newPreviews(log *slog.Logger) (*previews, error) {
 }
 
 // Previews is that of chat.Previewer. Why a page has none is nobody's business but the operator's.
-func (p *previews) Previews(ctx context.Context, author limit.Key, content string) []service.Preview {
-	links := preview.Links(content)
+func (p *previews) Previews(ctx context.Context, m service.Linking) []service.Preview {
+	links, of := preview.Links(m.Content), preview.Message{Room: m.Room.Key(), Seq: m.Seq}
 	pages := make([]preview.Preview, len(links))
 	var reads sync.WaitGroup
 	for i, link := range links {
 		reads.Go(func() {
 			var err error
-			pages[i], err = p.fetcher.Fetch(ctx, author, link)
+			pages[i], err = p.fetcher.FetchFor(ctx, of, m.Author, link)
 			p.note(err)
 		})
 	}
@@ -53,6 +53,11 @@ func (p *previews) Previews(ctx context.Context, author limit.Key, content strin
 		}
 	}
 	return found
+}
+
+// Forget is that of chat.Previewer.
+func (p *previews) Forget(room kaban.RoomName, first, last uint64) {
+	p.fetcher.Forget(room.Key(), first, last)
 }
 
 // note logs a page that has made its reader panic. Everything else that goes wrong is usual.

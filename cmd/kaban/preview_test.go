@@ -16,6 +16,7 @@ import (
 	"kaban/client/transfer"
 	service "kaban/internal/chat" // chat is a command here
 	"kaban/internal/guard"
+	"kaban/internal/store/storetest"
 )
 
 // pagesOf serves a page for each path, and counts the requests.
@@ -77,13 +78,19 @@ func TestPreviewsOfAText(t *testing.T) {
 	page := func(path string) service.Preview {
 		return service.Preview{URL: site + path, Title: "Page " + path, Description: "About it", Site: "Site"}
 	}
+	lobby := storetest.RoomName(t, "lobby")
+	m := service.Linking{Room: lobby, Seq: 7, Author: 1, Content: text}
 	for range 2 { // the second time from memory
-		if got, want := p.Previews(t.Context(), 1, text), []service.Preview{page("/b"), page("/a")}; !slices.Equal(got, want) {
+		if got, want := p.Previews(t.Context(), m), []service.Preview{page("/b"), page("/a")}; !slices.Equal(got, want) {
 			t.Errorf("got %+v, want %+v", got, want)
 		}
 	}
 	if requests.Load() != 3 {
 		t.Errorf("%d requests", requests.Load())
+	}
+	p.Forget(lobby, 7, 7)
+	if p.Previews(t.Context(), m); requests.Load() != 6 {
+		t.Errorf("%d requests after the message has gone", requests.Load())
 	}
 }
 
@@ -95,7 +102,7 @@ func TestPreviewsReachNothingPrivate(t *testing.T) {
 	}
 	guarded(t, guard.Options{}) // at once
 	site, requests := pagesOf(t)
-	if got := openPreviews(t).Previews(t.Context(), 1, site+"/a"); got != nil || requests.Load() != 0 {
+	if got := openPreviews(t).Previews(t.Context(), service.Linking{Author: 1, Content: site + "/a"}); got != nil || requests.Load() != 0 {
 		t.Errorf("%+v after %d requests", got, requests.Load())
 	}
 }

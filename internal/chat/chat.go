@@ -264,7 +264,7 @@ func New(ctx context.Context, d *dispatch.Dispatcher, options Options) (*Chat, e
 	d.SetAbout(c.about)
 	d.SetOnDirect(c.grew)
 	c.pushes = newPushes(c, options.Log)
-	d.SetOnAppended(c.pushes.appended)
+	d.SetOnAppended(c.appended)
 	d.SetMentions(mentions{c})
 	c.names.Expire(session.Expiry{Day: c.now, Elapsed: options.Clock, Renewed: c.renewed})
 	if err := c.upgrade(ctx); err != nil {

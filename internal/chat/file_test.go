@@ -279,6 +279,72 @@ func TestLooseFilesGo(t *testing.T) {
 	}
 }
 
+// A clock that jumps a day ahead removes no file that waits for its message, nor does one that jumps back. A
+// clock that stays ahead is believed after a day.
+func TestLooseFilesWhileTheClockJumps(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t, memory.New(0))
+		defer w.chat.Close()
+		b := &hashes{kept: make(map[string]bool)}
+		sweep := func(passed time.Duration) {
+			t.Helper()
+			if err := w.chat.sweepFiles(t.Context(), b, passed.Milliseconds()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		sweep(0)
+		before := w.upload("ann", "before", 1)
+		time.Sleep(25 * time.Hour) // the clock is set, and nothing has run so long
+		sweep(time.Minute)
+		w.mayHave("a clock that is ahead", before, map[string]bool{"ann": true})
+		during := w.upload("ann", "during", 1)
+		back := people.Clock{Name: clockOfFiles, Time: time.Now().Add(25 * time.Hour).UnixMilli()} // as if it had been ahead, and believed
+		if err := w.store.Update(t.Context(), func(tx store.Tx) error { return people.Clocks.Put(tx, &back) }); err != nil {
+			t.Fatal(err)
+		}
+		sweep(time.Minute)
+		w.mayHave("a clock that is set back", during, map[string]bool{"ann": true})
+		w.mayHave("a clock that is set back, to now", before, map[string]bool{"ann": false})
+
+		ahead := w.upload("ann", "ahead", 1)
+		time.Sleep(25 * time.Hour)
+		for range 24 * 60 { // it runs on so long
+			sweep(time.Minute)
+		}
+		w.mayHave("a clock that was right", ahead, map[string]bool{"ann": false})
+	})
+}
+
+// While there is much to let go of, others are alone with the store most of the time, and nothing is left in
+// the end.
+func TestTheSweeperRests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t, memory.New(0))
+		defer w.chat.Close()
+		const steps, took = 3, time.Second // for each blob
+		b := &hashes{kept: make(map[string]bool)}
+		for i := range steps * sweepStep {
+			name := fmt.Sprint("file", i)
+			id := w.upload("ann", name, 1)
+			b.kept[hashOf(name)] = true
+			if err := w.store.Update(t.Context(), func(tx store.Tx) error { return people.Files.Remove(tx, id) }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.during = func() { time.Sleep(took) }
+		begun := time.Now()
+		w.sweep(b)
+		const step = sweepStep * took
+		if got, want := time.Since(begun), steps*step+(steps-1)*retainRest*step; got != want {
+			t.Errorf("it took %v, want %v", got, want)
+		}
+		if len(b.kept) != 0 {
+			t.Errorf("%d blobs are left", len(b.kept))
+		}
+		w.used(people.ServerUsage, 0)
+	})
+}
+
 // A message with files that goes has the sweeper look soon, and nothing else does.
 func TestDeletionsWakeTheSweeper(t *testing.T) {
 	w := newTown(t, memory.New(0))

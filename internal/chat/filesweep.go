@@ -21,8 +21,10 @@ const (
 	sweepSoon = 10 * time.Second
 	// keepLoose is for how long a file waits for a message, in milliseconds.
 	keepLoose = day
-	// sweepStep is how many files, messages or blobs are let go of in one transaction.
-	sweepStep = 100
+	// sweepStep is how many files or blobs are let go of in one transaction, and releaseStep of how many
+	// messages: each may have ten files, of a millisecond or so. Sends wait for the transaction, and are alone with
+	// the store before the next one, see rest.
+	sweepStep, releaseStep = 32, 8
 	// clockOfFiles is the name of the clock that loose files grow old by.
 	clockOfFiles = "files"
 )
@@ -92,24 +94,38 @@ func (c *Chat) sweepReleased(ctx context.Context) (failed error) {
 	for ctx.Err() == nil {
 		var found []store.Document
 		err := c.dispatcher.View(ctx, func(tx store.Tx) (err error) {
-			found, err = tx.Scan(from, to, sweepStep)
+			found, err = tx.Scan(from, to, releaseStep)
 			return err
 		})
 		if err != nil || len(found) == 0 {
 			return cmp.Or(failed, err)
 		}
+		start := time.Now()
 		failed = cmp.Or(failed, c.updateEach(ctx, len(found), func(tx store.Tx, i int) error { return removeReleased(tx, found[i].Key) }))
-		if len(found) < sweepStep {
+		if len(found) < releaseStep {
 			return failed
 		}
+		rest(ctx, start)
 		from = found[len(found)-1].Key + "\x00"
 	}
 	return ctx.Err()
 }
 
+// rest waits for retainRest times as long as something took that keeps others waiting, so that they do not wait
+// all the time while there is much to delete.
+func rest(ctx context.Context, start time.Time) {
+	select {
+	case <-time.After(retainRest * time.Since(start)):
+	case <-ctx.Done():
+	}
+}
+
 // updateEach makes n changes of documents in one transaction. If that fails, each is made in its
 // own, and the first error is returned.
 func (c *Chat) updateEach(ctx context.Context, n int, change func(store.Tx, int) error) (failed error) {
+	if n == 0 {
+		return nil
+	}
 	err := c.dispatcher.Update(ctx, func(tx store.Tx) error {
 		for i := range n {
 			if err := change(tx, i); err != nil {
@@ -153,11 +169,15 @@ func (c *Chat) sweepLoose(ctx context.Context, before int64) error {
 			found, more, err = people.Files.Loose(tx, before, sweepStep)
 			return err
 		})
+		start := time.Now()
 		if err == nil {
 			err = c.updateEach(ctx, len(found), func(tx store.Tx, i int) error { return removeLoose(tx, found[i].ID) })
 		}
 		if err != nil {
 			return err
+		}
+		if more {
+			rest(ctx, start)
 		}
 	}
 	return nil
@@ -189,14 +209,20 @@ func (c *Chat) sweepBlobs(ctx context.Context, blobs Blobs) (failed error) {
 		if err != nil {
 			return err
 		}
+		start := time.Now()
+		var gone []string
 		for i := range found {
 			after = found[i].Hash
-			if err := c.sweepBlob(ctx, blobs, after); err != nil && failed == nil {
-				failed = err
+			is, err := c.deleteBlob(ctx, blobs, after)
+			if failed = cmp.Or(failed, err); is {
+				gone = append(gone, after)
 			}
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
+		}
+		if failed = cmp.Or(failed, c.forgetBlobs(ctx, gone)); more {
+			rest(ctx, start)
 		}
 	}
 	return failed
@@ -258,11 +284,18 @@ func (c *Chat) eraseFiles(ctx context.Context, account string) error {
 	return cmp.Or(c.sweepBlobs(ctx, c.blobs), busy)
 }
 
-// sweepBlob removes bytes, and then the document about them. In between there may be a new file
-// with the same bytes, which has added them again.
+// sweepBlob removes bytes, and then the document about them.
 func (c *Chat) sweepBlob(ctx context.Context, blobs Blobs, hash string) error {
-	gone := false
-	err := blobs.Delete(ctx, hash, func(ctx context.Context) (bool, error) {
+	gone, err := c.deleteBlob(ctx, blobs, hash)
+	if err != nil || !gone {
+		return err
+	}
+	return c.forgetBlobs(ctx, []string{hash})
+}
+
+// deleteBlob removes bytes, and reports whether it has: they stay if a file has them.
+func (c *Chat) deleteBlob(ctx context.Context, blobs Blobs, hash string) (gone bool, err error) {
+	err = blobs.Delete(ctx, hash, func(ctx context.Context) (bool, error) {
 		err := c.dispatcher.View(ctx, func(tx store.Tx) error {
 			b, err := people.Blobs.Get(tx, hash)
 			gone = errors.Is(err, people.ErrNotFound) || err == nil && b.References == 0
@@ -273,11 +306,14 @@ func (c *Chat) sweepBlob(ctx context.Context, blobs Blobs, hash string) error {
 		})
 		return gone, err
 	})
-	if err != nil || !gone {
-		return err
-	}
-	return c.dispatcher.Update(ctx, func(tx store.Tx) error {
-		if err := people.Blobs.Forget(tx, hash); !errors.Is(err, people.ErrExists) {
+	return gone && err == nil, err
+}
+
+// forgetBlobs removes the documents about bytes that were removed. Since then there may be a new file with the same
+// bytes, which has added them again.
+func (c *Chat) forgetBlobs(ctx context.Context, hashes []string) error {
+	return c.updateEach(ctx, len(hashes), func(tx store.Tx, i int) error {
+		if err := people.Blobs.Forget(tx, hashes[i]); !errors.Is(err, people.ErrExists) {
 			return err
 		}
 		return nil

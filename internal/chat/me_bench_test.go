@@ -59,6 +59,13 @@ func BenchmarkMe(b *testing.B) {
 			me(b, w)
 		}
 	})
+	b.Run("badge", func(b *testing.B) { // of each push
+		for b.Loop() {
+			if n, err := w.user("ann").badge(b.Context()); err != nil || n != 0 { // nothing mentions her
+				b.Fatal(n, err)
+			}
+		}
+	})
 	b.Run("cold", func(b *testing.B) {
 		for b.Loop() {
 			b.StopTimer()

@@ -20,11 +20,23 @@ type Preview struct {
 	Site        string
 }
 
-// Previewer reads the pages that texts link to.
+// Linking is a message whose links may be read.
+type Linking struct {
+	Room    kaban.RoomName
+	Seq     uint64
+	Author  limit.Key // of whoever wrote it
+	Content string
+}
+
+// Previewer reads the pages that texts link to, and remembers them for a while. Its methods may be called
+// at once.
 type Previewer interface {
-	// Previews returns the previews of the links of a content, in their order. Links without one are left out,
-	// and so are those whose page is not read when ctx ends. The author is whoever wrote the content.
-	Previews(ctx context.Context, author limit.Key, content string) []Preview
+	// Previews returns the previews of the links of a message, in their order. Links without one are left out,
+	// and so are those whose page is not read when ctx ends.
+	Previews(ctx context.Context, m Linking) []Preview
+	// Forget has it forget what it has read for messages of a room, from the first to the last seq. It does not
+	// block.
+	Forget(room kaban.RoomName, first, last uint64)
 }
 
 // maxPreviews is how long Previews waits for pages. What comes later is there for the next call.
@@ -36,26 +48,29 @@ const maxPreviews = 10 * time.Second
 // seconds at most. It returns ErrNotFound, ErrDamaged, and ErrNoMessage if there is no such message that the
 // user may see.
 func (u User) Previews(ctx context.Context, room kaban.RoomName, seq uint64) ([]Preview, error) {
-	content, author, err := u.linking(ctx, room, seq)
-	if err != nil || content == "" {
+	m, err := u.linking(ctx, room, seq)
+	if err != nil || m.Content == "" {
 		return nil, err
 	}
 	waiting, cancel := context.WithTimeout(ctx, maxPreviews)
 	defer cancel()
-	found := u.chat.previewer.Previews(waiting, author, content)
+	found := u.chat.previewer.Previews(waiting, m)
+	// Meanwhile the message may have been edited or deleted, the user removed, and the setting changed. A
+	// deletion that came before the pages were asked for has found nothing to forget, so this is looked at
+	// also for a user that waits no longer.
+	now, err := u.linking(context.WithoutCancel(ctx), room, seq)
+	if err != nil || now != m {
+		u.chat.previewer.Forget(room, seq, seq)
+		return nil, err
+	}
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
-	}
-	// Meanwhile the message may have been edited or deleted, the user removed, and the setting changed.
-	now, _, err := u.linking(ctx, room, seq)
-	if err != nil || now != content {
-		return nil, err
 	}
 	return found, nil
 }
 
-// linking returns the text of a message whose links may be read, and whose it is; "" if none may be.
-func (u User) linking(ctx context.Context, room kaban.RoomName, seq uint64) (content string, author limit.Key, err error) {
+// linking returns a message whose links may be read; without a content if none may be.
+func (u User) linking(ctx context.Context, room kaban.RoomName, seq uint64) (m Linking, err error) {
 	err = u.whileAllowed(ctx, access.Read, room, func(_ *dispatch.Room, found ruling) error {
 		if seq == 0 || seq < found.from {
 			return ErrNoMessage
@@ -67,21 +82,30 @@ func (u User) linking(ctx context.Context, room kaban.RoomName, seq uint64) (con
 		if len(page.Entries) == 0 || page.Entries[0].Seq != seq || page.Entries[0].Kind != kaban.KindMessage {
 			return ErrNoMessage
 		}
-		content, author = page.Entries[0].Content, limit.NameKey(page.Entries[0].Author)
+		m = Linking{room, seq, limit.NameKey(page.Entries[0].Author), page.Entries[0].Content}
 		return nil
 	})
 	if err != nil {
-		return "", 0, err
+		return Linking{}, err
 	}
-	on := false
-	err = u.chat.dispatcher.View(ctx, func(tx store.Tx) (err error) {
-		on, err = people.ReadPreviews(tx)
-		return err
-	})
-	if err != nil || !on || u.chat.previewer == nil {
-		return "", 0, err
+	on, err := u.chat.PreviewsOn(ctx)
+	if err != nil || !on {
+		return Linking{}, err
 	}
-	return content, author, nil
+	return m, nil
+}
+
+// forgetPreviews has what was read for messages forgotten that entries of a room have changed or deleted. The
+// committer calls it.
+func (c *Chat) forgetPreviews(room kaban.RoomName, entries []store.Entry) {
+	if c.previewer == nil {
+		return
+	}
+	for i := range entries {
+		if e := &entries[i]; e.Kind == kaban.KindDelete || e.Kind == kaban.KindEdit {
+			c.previewer.Forget(room, e.Target, e.Target)
+		}
+	}
 }
 
 // PreviewsOn reports whether previews may be asked for. It blocks while the store is asked.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"kaban"
 	"kaban/internal/access"
@@ -21,16 +23,28 @@ type pages struct {
 	asked  []string
 	author limit.Key
 	during func() // while it reads
+
+	forgot chan string // ROOM FIRST-LAST
 }
 
 var aPage = []Preview{{URL: "https://a.example/", Title: "A page"}}
 
-func (p *pages) Previews(_ context.Context, author limit.Key, content string) []Preview {
-	p.asked, p.author = append(p.asked, content), author
+func (p *pages) Previews(_ context.Context, m Linking) []Preview {
+	p.asked, p.author = append(p.asked, m.Content), m.Author
 	if p.during != nil {
 		p.during()
 	}
 	return aPage
+}
+
+func (p *pages) Forget(room kaban.RoomName, first, last uint64) {
+	p.forgot <- fmt.Sprintf("%s %d-%d", room, first, last)
+}
+
+// waitForgotten returns when something was forgotten.
+func (p *pages) waitForgotten(want string) {
+	for got := ""; got != want; got = <-p.forgot {
+	}
 }
 
 // reading is a town with a Previewer.
@@ -40,7 +54,7 @@ type reading struct {
 }
 
 func newReading(t *testing.T) *reading {
-	p := new(pages)
+	p := &pages{forgot: make(chan string, 64)}
 	return &reading{newTownWith(t, memory.New(0), Options{Previewer: p}), p}
 }
 
@@ -132,6 +146,7 @@ func TestPreviewsFollowTheMessage(t *testing.T) {
 	}
 	w.want("before joining", "cat", "plans", seq, nil, ErrNoMessage)
 	w.delete("ann", "plans", seq)
+	w.pages.waitForgotten(fmt.Sprintf("plans %d-%d", seq, seq))
 	w.want("deleted", "ann", "plans", seq, nil, nil)
 	if len(w.pages.asked) != 1 {
 		t.Errorf("pages are read of a deleted message: %q", w.pages.asked)
@@ -178,6 +193,62 @@ func TestPreviewsThatComeTooLate(t *testing.T) {
 			if len(w.pages.asked) != 1 {
 				t.Errorf("pages are read of %q", w.pages.asked)
 			}
+			select { // before Previews returns, also without a deletion
+			case <-w.pages.forgot:
+			default:
+				t.Error("nothing is forgotten")
+			}
 		})
 	}
+}
+
+// Whoever waits no longer for the pages of a message that was deleted meanwhile leaves nothing in memory.
+func TestPreviewsThatNobodyWaitsFor(t *testing.T) {
+	w := newReading(t)
+	w.turn(people.PreviewsOn)
+	seq := w.write("ann", "lobby", "https://a.example")
+	ctx, cancel := context.WithCancel(t.Context())
+	w.pages.during = func() {
+		w.turn(people.PreviewsOff)
+		cancel()
+	}
+	if found, _ := w.user("bob").Previews(ctx, storetest.RoomName(t, "lobby"), seq); found != nil {
+		t.Errorf("found %v", found)
+	}
+	w.pages.waitForgotten(fmt.Sprintf("lobby %d-%d", seq, seq))
+}
+
+// What was read for a message goes with it, and with its text: when it is edited, deleted, or too old.
+func TestPreviewsGoWithTheMessage(t *testing.T) {
+	w := newReading(t)
+	seq := w.write("ann", "lobby", "https://a.example")
+	if _, _, err := w.user("ann").Change(t.Context(), storetest.RoomName(t, "lobby"), w.id(), Change{Kind: kaban.KindEdit, Target: seq, Content: "no link"}); err != nil {
+		t.Fatal(err)
+	}
+	w.pages.waitForgotten(fmt.Sprintf("lobby %d-%d", seq, seq))
+	w.delete("ann", "lobby", seq)
+	w.pages.waitForgotten(fmt.Sprintf("lobby %d-%d", seq, seq))
+}
+
+func TestPreviewsGoWithRetention(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &pages{forgot: make(chan string, 64)}
+		w := newTownWith(t, memory.New(0), Options{Previewer: p})
+		defer w.chat.Close()
+		for n := range 10 {
+			storetest.Append(t, w.store, storetest.Draft(t, "lobby", "ann", fmt.Sprint("m", n), "https://a.example"))
+		}
+		if err := w.chat.Reload(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.retain("lobby", "1d")
+		time.Sleep(48 * time.Hour)
+		if err := w.chat.retainAll(t.Context(), 0); err != nil {
+			t.Fatal(err)
+		}
+		if got := w.kept("lobby"); got != "11-10" {
+			t.Fatalf("%s is kept", got)
+		}
+		p.waitForgotten("lobby 0-10")
+	})
 }

@@ -131,6 +131,12 @@ func (p *pushes) read(account string, room kaban.RoomName, seq uint64) {
 	}
 }
 
+// appended is told what was appended to a room. The committer calls it.
+func (c *Chat) appended(room kaban.RoomName, entries []store.Entry) {
+	c.pushes.appended(room, entries)
+	c.forgetPreviews(room, entries)
+}
+
 // appended notes what was said in a room. The committer calls it.
 func (p *pushes) appended(room kaban.RoomName, entries []store.Entry) {
 	if !p.some.Load() || p.service.Load() == nil {

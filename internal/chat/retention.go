@@ -140,16 +140,30 @@ func (c *Chat) cutRoom(ctx context.Context, name kaban.RoomName, clock people.Cl
 		}
 		if n > 0 {
 			c.releasing()
+			if err := c.forgetCutPreviews(ctx, name); err != nil {
+				return err
+			}
 		}
 		if n == retainStep {
-			select {
-			case <-time.After(retainRest * time.Since(start)):
-			case <-ctx.Done():
-				return ctx.Err()
-			}
+			rest(ctx, start)
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
 	}
 	return nil
+}
+
+// forgetCutPreviews has what was read for messages forgotten that were cut from a room.
+func (c *Chat) forgetCutPreviews(ctx context.Context, name kaban.RoomName) error {
+	if c.previewer == nil {
+		return nil
+	}
+	state, err := c.dispatcher.State(ctx, name)
+	if err == nil {
+		c.previewer.Forget(name, 0, state.Oldest-1)
+	}
+	return err
 }
 
 // unforgotten returns what was cut from a room and the search index has yet to forget.

@@ -20,6 +20,10 @@ func hasThumbnail(width, height, frames int) bool {
 	return frames > 1 || max(width, height) > thumbnailSide
 }
 
+// HasThumbnail reports whether a picture of a size in pixels has a thumbnail, whatever its frames. One of a
+// smaller size has one if it is animated.
+func HasThumbnail(width, height int) bool { return hasThumbnail(width, height, 1) }
+
 // fit returns the size of the thumbnail of a picture.
 func fit(width, height int) (int, int) {
 	longest := max(width, height)

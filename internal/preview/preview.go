@@ -214,6 +214,14 @@ func (f *Fetcher) Allow(allowed []netip.Prefix) error {
 	return nil
 }
 
+// Forget forgets what the pages say of themselves that messages of a room link to, from the first to the
+// last seq, also if other messages do, too. What is read for them now is not remembered. It does not block.
+func (f *Fetcher) Forget(room string, first, last uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.cache.forget(room, first, last)
+}
+
 // Close ends all reading and waits for it. Calls of Fetch fail from then on.
 func (f *Fetcher) Close() {
 	f.mu.Lock()
@@ -233,11 +241,16 @@ func (f *Fetcher) Close() {
 // ErrNoTitle, or an error of package guard. The text of the last ones describes the operator's
 // network.
 func (f *Fetcher) Fetch(ctx context.Context, author limit.Key, link string) (Preview, error) {
+	return f.FetchFor(ctx, Message{}, author, link)
+}
+
+// FetchFor is Fetch for a message that has the link, so that Forget finds the result.
+func (f *Fetcher) FetchFor(ctx context.Context, m Message, author limit.Key, link string) (Preview, error) {
 	address, err := parseLink(link)
 	if err != nil {
 		return Preview{}, err
 	}
-	e, err := f.begin(author, address)
+	e, err := f.begin(m, author, address)
 	if err != nil {
 		return Preview{}, err
 	}
@@ -250,19 +263,23 @@ func (f *Fetcher) Fetch(ctx context.Context, author limit.Key, link string) (Pre
 }
 
 // begin returns the entry of a page. If there is none, it begins to read the page.
-func (f *Fetcher) begin(author limit.Key, a address) (*entry, error) {
+func (f *Fetcher) begin(m Message, author limit.Key, a address) (*entry, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.cache.closed {
 		return nil, errClosed
 	}
 	if e := f.cache.find(a.key); e != nil {
-		return e, nil
+		if f.cache.share(e, m) {
+			return e, nil
+		}
+		f.cache.remove(e)
 	}
 	if f.cache.pending >= f.options.Waiting {
 		return nil, ErrBusy
 	}
 	e := f.cache.add(a.key)
+	f.cache.share(e, m)
 	f.reads.Go(func() {
 		preview, err := f.fetch(author, a)
 		f.finish(e, preview, err)

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -207,6 +208,78 @@ func TestAllowDuringARead(t *testing.T) {
 		}
 		if _, err := f.Fetch(t.Context(), 0, "https://a.example"); err != nil || s.times() != 2 {
 			t.Errorf("%v after %d reads", err, s.times())
+		}
+	})
+}
+
+// What was read for a message is forgotten with it, also if it comes later, and only that.
+func TestForget(t *testing.T) {
+	slow := func(req *http.Request) *http.Response { sleep(req, time.Second); return titled(req) }
+	bubble(t, Options{}, slow, func(t *testing.T, f *Fetcher, s *site) {
+		fetch := func(seq uint64, host string) {
+			if _, err := f.FetchFor(t.Context(), Message{"lobby", seq}, 0, "https://"+host+".example"); err != nil {
+				t.Error(err)
+			}
+		}
+		want := func(what, hosts string) {
+			t.Helper()
+			var have []string
+			for key := range f.cache.entries {
+				have = append(have, string(strings.TrimPrefix(key, "https://")[0]))
+			}
+			slices.Sort(have)
+			if got := strings.Join(have, ""); got != hosts || f.cache.results.Len() != len(hosts) {
+				t.Errorf("%s: %q is kept, and %d results, want %q", what, got, f.cache.results.Len(), hosts)
+			}
+		}
+		for seq, host := range []string{"z", "a", "b", "c", "d", "a"} {
+			fetch(uint64(seq), host)
+		}
+		f.Forget("attic", 0, 9)
+		f.Forget("lobby", 9, 9)
+		want("another room, another message", "abcdz")
+		f.Forget("lobby", 5, 5)
+		want("one of two messages", "bcdz")
+		f.Forget("lobby", 0, 3)
+		want("the oldest ones", "d")
+		if n := len(f.cache.rooms["lobby"]); n != 1 {
+			t.Errorf("%d messages are kept", n)
+		}
+		var late sync.WaitGroup
+		late.Go(func() { fetch(6, "e") })
+		synctest.Wait()
+		f.Forget("lobby", 6, 6)
+		late.Wait()
+		want("while it is read", "d")
+		f.Forget("lobby", 4, 4)
+		if n := len(f.cache.rooms); n != 0 {
+			t.Errorf("messages of %d rooms are kept", n)
+		}
+	})
+}
+
+// Results that go by themselves leave nothing about their messages.
+func TestMessagesAreBounded(t *testing.T) {
+	bubble(t, Options{Cached: 3}, titled, func(t *testing.T, f *Fetcher, s *site) {
+		for i := range 10 {
+			if _, err := f.FetchFor(t.Context(), Message{"lobby", uint64(i)}, 0, fmt.Sprintf("https://a%d.example", i)); err != nil {
+				t.Error(err)
+			}
+		}
+		if n := len(f.cache.rooms["lobby"]); n != 3 {
+			t.Errorf("%d messages are kept of 3 results", n)
+		}
+		before := s.times()
+		for i := range 2*maxMessages + 1 {
+			if _, err := f.FetchFor(t.Context(), Message{"attic", uint64(i)}, 0, "https://same.example"); err != nil {
+				t.Error(err)
+			}
+		}
+		if n := s.times() - before; n != 3 {
+			t.Errorf("a page that %d messages link to was read %d times", 2*maxMessages+1, n)
+		}
+		if n := len(f.cache.rooms["attic"]); n != 1 {
+			t.Errorf("%d messages are kept of the page", n)
 		}
 	})
 }

@@ -7,28 +7,32 @@ import (
 	"strings"
 	"testing"
 
+	"kaban"
 	"kaban/internal/account"
 	"kaban/internal/chat"
-	"kaban/internal/limit"
 	"kaban/internal/web"
 )
 
 // onePage is a chat.Previewer that has one preview for every text.
 type onePage struct{ asked int }
 
-func (p *onePage) Previews(context.Context, limit.Key, string) []chat.Preview {
+func (p *onePage) Previews(context.Context, chat.Linking) []chat.Preview {
 	p.asked++
 	return []chat.Preview{{URL: "https://a.example/", Title: "A <page>"}}
 }
 
+func (p *onePage) Forget(kaban.RoomName, uint64, uint64) {}
+
 // slowPage is a chat.Previewer whose pages answer when the test has them do so.
 type slowPage struct{ asked, answer chan struct{} }
 
-func (p slowPage) Previews(context.Context, limit.Key, string) []chat.Preview {
+func (p slowPage) Previews(context.Context, chat.Linking) []chat.Preview {
 	p.asked <- struct{}{}
 	<-p.answer
 	return nil
 }
+
+func (slowPage) Forget(kaban.RoomName, uint64, uint64) {}
 
 // Whoever waits for many pages is told to come back, and others are not.
 func TestPreviewsOfOneAreBounded(t *testing.T) {

@@ -79,6 +79,8 @@ type Keeper struct {
 	log      *slog.Logger
 	locks    files.Locks
 	pause    time.Duration // see memoryPause
+	remaking chan struct{} // full while a thumbnail is made anew; guards hopeless
+	hopeless map[files.Hash]bool
 }
 
 // Why a picture is not kept.
@@ -95,7 +97,7 @@ func New(c Config) *Keeper {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Keeper{staging: c.Staging, store: c.Store, pictures: c.Pictures, log: c.Log, pause: memoryPause}
+	return &Keeper{staging: c.Staging, store: c.Store, pictures: c.Pictures, log: c.Log, pause: memoryPause, remaking: make(chan struct{}, 1), hopeless: make(map[files.Hash]bool)}
 }
 
 // Uploads returns the uploads that are on their way.

@@ -274,6 +274,81 @@ func TestPictures(t *testing.T) {
 	own.Close()
 }
 
+// A thumbnail that the store has lost is made anew when somebody asks for it, and nothing is left over.
+func TestALostThumbnailIsMadeAnew(t *testing.T) {
+	w := newWorld(t, worker(t))
+	f, err := w.upload("x.png", pictureOf(t, 1000, 80))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := keyOf(&f, files.Thumbnail)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func() (string, files.Kind) {
+		t.Helper()
+		thumb, served, err := w.keeper.OpenThumbnail(t.Context(), &f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(thumb)
+		if err := errors.Join(err, thumb.Close()); err != nil {
+			t.Fatal(err)
+		}
+		return string(text), served.Key.Kind
+	}
+	before, _ := read()
+	if err := w.blobs.Remove(t.Context(), key); err != nil {
+		t.Fatal(err)
+	}
+	if after, kind := read(); after != before || kind != files.Thumbnail {
+		t.Errorf("%d bytes of kind %d are served, and there were %d", len(after), kind, len(before))
+	}
+	if got := len(w.all()); got != 2 {
+		t.Errorf("there are %d blobs: %v", got, w.all())
+	}
+	entries, err := os.ReadDir(filepath.Dir(w.staging.Beside("x", upload.Picture)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if strings.HasSuffix(e.Name(), ".data") || strings.HasSuffix(e.Name(), string(upload.Picture)) || strings.HasSuffix(e.Name(), string(upload.Thumbnail)) {
+			t.Errorf("%s is left", e.Name())
+		}
+	}
+}
+
+// A picture is shown itself while its thumbnail cannot be made, and is not tried for ever.
+func TestAThumbnailThatCannotBeMade(t *testing.T) {
+	w := newWorld(t, worker(t))
+	f, err := w.upload("x.png", pictureOf(t, 1000, 80))
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := keyOf(&f, files.Thumbnail)
+	if err == nil {
+		err = w.blobs.Remove(t.Context(), key)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, tries := failing(1, &picture.ProcessError{Failure: picture.Garbled, Err: errors.New("none")})
+	w.keeper.pictures = p
+	show := func(what string, tried int) {
+		t.Helper()
+		own, served, err := w.keeper.OpenThumbnail(t.Context(), &f)
+		if err != nil || served.Key.Kind != files.Content || *tries != tried {
+			t.Fatalf("%s: served %+v, %v, after %d tries", what, served, err, *tries)
+		}
+		own.Close()
+	}
+	w.keeper.remaking <- struct{}{}
+	show("while another one is made", 0)
+	<-w.keeper.remaking
+	show("the first time", 1)
+	show("then", 1)
+}
+
 // Whatever is no picture that can be shown is kept as it came, has no thumbnail, and is none.
 func TestPlainFiles(t *testing.T) {
 	w := newWorld(t, worker(t))

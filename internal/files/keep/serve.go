@@ -27,8 +27,9 @@ func (k *Keeper) Open(ctx context.Context, f *people.File) (io.ReadSeekCloser, f
 // ErrNoThumbnail means that a file is no picture that is shown.
 var ErrNoThumbnail = errors.New("the file has no thumbnail")
 
-// OpenThumbnail is Open for the thumbnail of a picture. One that is small enough is its own. The
-// error is ErrNoThumbnail if the file was not encoded here.
+// OpenThumbnail is Open for the thumbnail of a picture. One that is small enough is its own. A thumbnail that
+// the store has lost is made anew, which takes a process and the time for it; while that is not possible, the picture is
+// its own, too. The error is ErrNoThumbnail if the file was not encoded here.
 func (k *Keeper) OpenThumbnail(ctx context.Context, f *people.File) (io.ReadSeekCloser, files.Served, error) {
 	if f.Width == 0 {
 		return nil, files.Served{}, ErrNoThumbnail
@@ -38,6 +39,9 @@ func (k *Keeper) OpenThumbnail(ctx context.Context, f *people.File) (io.ReadSeek
 		return nil, files.Served{}, err
 	}
 	bytes, _, err := k.store.Open(ctx, key)
+	if errors.Is(err, files.ErrNotFound) && k.remake(ctx, f, key) {
+		bytes, _, err = k.store.Open(ctx, key)
+	}
 	if errors.Is(err, files.ErrNotFound) {
 		return k.Open(ctx, f)
 	}

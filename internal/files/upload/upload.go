@@ -336,6 +336,7 @@ type Part string
 
 // The parts.
 const (
+	Source    Part = dataSuffix // of what is no upload, but made again from what is kept
 	Picture   Part = ".picture" // encoded anew
 	Thumbnail Part = ".thumb"
 )

@@ -329,6 +329,48 @@ func TestExpire(t *testing.T) {
 	})
 }
 
+// Uploads that everybody has left half done give back the room for what has not come, then everything, and
+// their places.
+func TestHalfDoneUploadsExpire(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		const owners, length = 10, 1000
+		limits := DefaultLimits()
+		s := opened(t, dir, limits)
+		begin := func() {
+			t.Helper()
+			for i := range owners {
+				for range limits.PerOwner {
+					appended(t, s, created(t, s, fmt.Sprint("owner", i), length), 0, make([]byte, length/2))
+				}
+			}
+		}
+		staged := func(when string, want int64) {
+			t.Helper()
+			if got := s.Staged(); got != want {
+				t.Errorf("%s: %d bytes count, want %d", when, got, want)
+			}
+		}
+		begin()
+		const all = owners * 20
+		staged("at first", all*length)
+		time.Sleep(reservedFor)
+		if n, err := s.Expire(); n != 0 || err != nil {
+			t.Errorf("%d expire, %v", n, err)
+		}
+		staged("after a while", all*length/2)
+		time.Sleep(limits.Idle - reservedFor)
+		if n, err := s.Expire(); n != all || err != nil {
+			t.Errorf("%d expire, %v, want %d", n, err, all)
+		}
+		staged("at last", 0)
+		if names := left(t, dir); len(names) != 0 {
+			t.Errorf("%d files are left, such as %v", len(names), names[0])
+		}
+		begin() // there are places again
+	})
+}
+
 // After a start nothing expires for an hour, however old it is: clients come back. A time
 // of day that has jumped changes no more than that.
 func TestExpireAfterAStart(t *testing.T) {
