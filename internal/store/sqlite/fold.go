@@ -91,7 +91,9 @@ func (f *folding) fold(b *batch, r *merging) error {
 		at := r.place(m.Seq)
 		switch e.Kind {
 		case kaban.KindReact: // is in a table of its own, and not in the state here
-			f.react(e, at)
+			if e.Target < e.Seq { // an import may have anything
+				f.react(e, at)
+			}
 			continue
 		case kaban.KindDelete:
 			f.forget(at)

@@ -50,11 +50,11 @@ func (g *gathering) move(ctx context.Context, c *conn) (err error) {
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var place, value int64
+		var place, seq, value int64
 		var emoji, username string
 		var own sql.NullString
 		var p reactor
-		if err := rows.Scan(&place, &emoji, &p.user, &own, &username, &p.Seq, &p.Time, &value); err != nil {
+		if err := rows.Scan(&place, &emoji, &p.user, &own, &username, &seq, &p.Time, &value); err != nil {
 			return err
 		}
 		if place != g.row.place || emoji != g.row.emoji {
@@ -63,8 +63,12 @@ func (g *gathering) move(ctx context.Context, c *conn) (err error) {
 			}
 			g.row.place, g.row.emoji = place, emoji
 		}
-		g.damaged = g.damaged || g.sum.singleReaction(place, emoji, &p, username) != value
-		p.Username = own.String
+		p.Seq, p.Username = uint64(seq), own.String
+		damaged := g.sum.singleReaction(place, emoji, &p, username) != value
+		if !damaged && seq <= place&maxSeq { // an import may have had anything
+			continue
+		}
+		g.damaged = g.damaged || damaged
 		g.row.people = append(g.row.people, p)
 	}
 	if err := closeRows(rows); err != nil {

@@ -156,8 +156,11 @@ func TestUpdateFromVersion16IsWholeOrNotAtAll(t *testing.T) {
 func TestUpdateKeepsDamageOfReactions(t *testing.T) {
 	original, want := version16(t)
 	for name, damage := range map[string]string{
-		"a time":    "UPDATE reactions SET time = time + 1 WHERE place & 0xFFFFFFFFFF = 3",
-		"an author": "UPDATE reactions SET user = 77 WHERE place & 0xFFFFFFFFFF = 3",
+		"a time":          "UPDATE reactions SET time = time + 1 WHERE place & 0xFFFFFFFFFF = 3",
+		"an author":       "UPDATE reactions SET user = 77 WHERE place & 0xFFFFFFFFFF = 3",
+		"a negative seq":  "UPDATE reactions SET seq = seq - 128 WHERE place & 0xFFFFFFFFFF = 3",
+		"a seq too small": "UPDATE reactions SET seq = 1 WHERE place & 0xFFFFFFFFFF = 3",
+		"a seq too large": "UPDATE reactions SET seq = 1 << 50 WHERE place & 0xFFFFFFFFFF = 3",
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := copyFiles(t, original)
@@ -172,5 +175,41 @@ func TestUpdateKeepsDamageOfReactions(t *testing.T) {
 				t.Error("a check finds nothing")
 			}
 		})
+	}
+}
+
+// An import may have a reaction before its message. It makes no difference, as a row of an older
+// version does not.
+func TestReactionsBeforeTheirMessage(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, Options{})
+	records := make([]store.Record, 3)
+	for i := range records {
+		d := storetest.Draft(t, "lobby", "ann", fmt.Sprint("id-", i), "text")
+		if i == 0 {
+			d.Kind, d.Target, d.Body = kaban.KindReact, 3, kaban.Switch(true, "👍")
+		}
+		records[i] = store.Record{Draft: d, Seq: uint64(i + 1), Time: 1_700_000_000_000}
+	}
+	if n, err := s.Import(t.Context(), records); n != 3 || err != nil {
+		t.Fatal(n, err)
+	}
+	want := historyOf(t, s)
+	if len(want) != 2 || want[1].State != nil {
+		t.Errorf("there is %+v; want two messages without reactions", want)
+	}
+	closeStore(t, s)
+	path := filepath.Join(dir, databaseName)
+	toVersion16(t, path)
+	var sum summer
+	p := reactor{user: 1, Reactor: store.Reactor{Change: store.Change{Seq: 1, Time: 5}}}
+	corrupt(t, path, fmt.Sprintf("INSERT INTO reactions VALUES (1 << 40 | 3, '👍', 1, NULL, 1, 5, %d)", sum.singleReaction(1<<seqBits|3, "👍", &p, "ann")))
+	s = open(t, dir, Options{})
+	if got := historyOf(t, s); !reflect.DeepEqual(got, want) {
+		t.Errorf("after an update there is %+v, want %+v", got, want)
+	}
+	closeStore(t, s)
+	if err := check(t.Context(), dir); err != nil {
+		t.Error(err)
 	}
 }

@@ -116,7 +116,7 @@ func (b *batch) readReactions(places []int64) (map[reactionKey]reaction, error) 
 // apply folds the people with reactions to the message, in the order of the log.
 func (r *reaction) apply(entries []*unmergedEntry) {
 	for _, e := range entries {
-		at := slices.IndexFunc(r.people, func(p reactor) bool { return p.user == e.user })
+		at := r.by(e.user)
 		switch on, _ := kaban.ParseSwitch(e.Content); {
 		case on == (at >= 0): // the first counts
 		case on:
@@ -129,6 +129,16 @@ func (r *reaction) apply(entries []*unmergedEntry) {
 			r.people = slices.Delete(r.people, at, at+1)
 		}
 	}
+}
+
+// by returns the index of a user in the people, or -1.
+func (r *reaction) by(user int64) int {
+	for i := range r.people {
+		if r.people[i].user == user {
+			return i
+		}
+	}
+	return -1
 }
 
 // saveReaction writes a row of reactions that may be stored already, or adds it to the arguments of

@@ -45,7 +45,7 @@ func (r *reaction) appendPeople(dst []byte) []byte {
 	return dst
 }
 
-// parsePeople is the opposite of appendPeople. It returns errPeople for anything else.
+// parsePeople is the opposite of appendPeople. It returns errPeople for what cannot be read.
 func (r *reaction) parsePeople(from []byte) error {
 	seq, at := uint64(r.place&maxSeq), int64(0)
 	for len(from) > 0 {
