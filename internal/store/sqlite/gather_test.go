@@ -178,25 +178,28 @@ func TestUpdateKeepsDamageOfReactions(t *testing.T) {
 	}
 }
 
-// An import may have a reaction before its message. It makes no difference, as a row of an older
-// version does not.
-func TestReactionsBeforeTheirMessage(t *testing.T) {
+// An import may have a reaction before its message, which makes no difference, as a row of an older
+// version does not, or the same one twice.
+func TestReactionsOfAnImport(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, Options{})
-	records := make([]store.Record, 3)
+	records := make([]store.Record, 5)
 	for i := range records {
 		d := storetest.Draft(t, "lobby", "ann", fmt.Sprint("id-", i), "text")
-		if i == 0 {
-			d.Kind, d.Target, d.Body = kaban.KindReact, 3, kaban.Switch(true, "👍")
+		if target := []uint64{3, 0, 0, 2, 2}[i]; target > 0 {
+			d.Kind, d.Target, d.Body = kaban.KindReact, target, kaban.Switch(true, "👍")
 		}
 		records[i] = store.Record{Draft: d, Seq: uint64(i + 1), Time: 1_700_000_000_000}
 	}
-	if n, err := s.Import(t.Context(), records); n != 3 || err != nil {
+	if n, err := s.Import(t.Context(), records); n != len(records) || err != nil {
 		t.Fatal(n, err)
 	}
 	want := historyOf(t, s)
-	if len(want) != 2 || want[1].State != nil {
-		t.Errorf("there is %+v; want two messages without reactions", want)
+	if len(want) != 2 || want[1].State != nil || len(want[0].State.Reactions) != 1 {
+		t.Fatalf("there is %+v; want two messages, the first with a reaction", want)
+	}
+	if people := want[0].State.Reactions[0].People; len(people) != 1 || people[0].Seq != 4 {
+		t.Errorf("it is of %+v; of two by one author the first counts", people)
 	}
 	closeStore(t, s)
 	path := filepath.Join(dir, databaseName)
@@ -211,5 +214,20 @@ func TestReactionsBeforeTheirMessage(t *testing.T) {
 	closeStore(t, s)
 	if err := check(t.Context(), dir); err != nil {
 		t.Error(err)
+	}
+}
+
+// A message that is deleted has no reactions, also if they are merged together with its deletion.
+func TestReactionsOfADeletedMessage(t *testing.T) {
+	dir := t.TempDir()
+	s := still(t, dir, Options{})
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 1)...)
+	storetest.Append(t, s, change(t, kaban.KindReact, "lobby", "bob", "1", 1, kaban.Switch(true, "👍")))
+	mergeNow(t, s)
+	storetest.Append(t, s, change(t, kaban.KindReact, "lobby", "cy", "1", 1, kaban.Switch(true, "👍")), change(t, kaban.KindReact, "lobby", "cy", "2", 1, kaban.Switch(true, "🎉")))
+	storetest.Append(t, s, change(t, kaban.KindDelete, "lobby", "ann", "d", 1, ""))
+	mergeNow(t, s)
+	if n := count(t, s, "reactions"); n != 0 {
+		t.Errorf("%d rows of reactions are left", n)
 	}
 }
