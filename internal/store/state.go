@@ -69,7 +69,12 @@ type Reactor struct {
 
 // by returns the index of an author among those of a reaction, or -1.
 func (r *Reaction) by(author string) int {
-	return slices.IndexFunc(r.People, func(p Reactor) bool { return p.Author == author })
+	for i := range r.People {
+		if r.People[i].Author == author {
+			return i
+		}
+	}
+	return -1
 }
 
 // find returns the index of a reaction, or -1.
@@ -158,7 +163,7 @@ func (s *State) fitReaction(w *Write, always Change) (known Change, err error) {
 	n, all := 0, 0
 	for i := range s.Reactions {
 		all += len(s.Reactions[i].People)
-		if s.Reactions[i].by(author) >= 0 {
+		if i != at && s.Reactions[i].by(author) >= 0 {
 			n++
 		}
 	}

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"regexp"
@@ -289,13 +290,17 @@ func (a *Archive) checkStates(ctx context.Context) (problems []string, err error
 		}
 		return nil
 	}
+	reactors := reactorCheck{conn: a.conn}
 	for query, scan := range map[string]func(*sql.Rows) (int64, error){
 		strings.TrimSuffix(stateQuery, "WHERE place "): func(rows *sql.Rows) (int64, error) {
 			place, _, err := scanState(rows, &a.sum)
 			return place, err
 		},
-		strings.TrimSuffix(reactionsQuery, "WHERE r.place "): func(rows *sql.Rows) (int64, error) {
+		strings.TrimSuffix(reactionsQuery, "WHERE place "): func(rows *sql.Rows) (int64, error) {
 			r, err := scanReaction(rows, &a.sum)
+			if err == nil {
+				err = reactors.add(ctx, &r)
+			}
 			return r.place, err
 		},
 		allMentions: func(rows *sql.Rows) (int64, error) {
@@ -333,6 +338,12 @@ func (a *Archive) checkStates(ctx context.Context) (problems []string, err error
 	}); err != nil {
 		return problems, err
 	}
+	if err := reactors.count(ctx); err != nil {
+		return problems, err
+	}
+	if reactors.wrong > 0 {
+		problems = append(problems, fmt.Sprintf("%d reactions are of entries that do not exist", reactors.wrong))
+	}
 	n, err := a.conn.number(ctx, "SELECT count(*) FROM written WHERE room NOT IN (SELECT id FROM rooms)")
 	if err != nil {
 		return problems, err
@@ -366,10 +377,6 @@ var uses = []struct{ query, problem string }{
 	{
 		"SELECT count(*) FROM states s JOIN entries e ON e.place = s.place WHERE s.deleted <> 0 AND e.files IS NOT NULL",
 		"%d messages have files although they were deleted",
-	},
-	{
-		"SELECT count(*) FROM reactions r WHERE" + noChange("r.place", "r.seq", kaban.KindReact),
-		"%d reactions are of entries that do not exist",
 	},
 	{
 		"SELECT count(*) FROM states s WHERE edited <> 0 AND" + noChange("s.place", "s.edited", kaban.KindEdit) +
@@ -409,6 +416,47 @@ const ofNoMessage = "NOT EXISTS (SELECT 1 FROM entries e WHERE e.place = s.place
 // at a place.
 func noChange(place, seq string, kind kaban.Kind) string {
 	return fmt.Sprintf(" NOT EXISTS (SELECT 1 FROM entries e WHERE e.place = %[1]s >> 40 << 40 | %[2]s AND e.kind = %[3]d AND e.target = %[1]s & 0xFFFFFFFFFF)", place, seq, kind)
+}
+
+// reactorCheck counts the people in reactions that no entry says.
+type reactorCheck struct {
+	conn  *conn
+	next  [][3]int64 // for each that is not counted yet: its seq and user, and the place of the message
+	wrong int
+}
+
+// reactorsAtOnce is how many people one query looks for.
+const reactorsAtOnce = 1000
+
+var wrongReactors = fmt.Sprintf("SELECT count(*) FROM json_each(?) j WHERE NOT EXISTS (SELECT 1 FROM entries e WHERE e.place = (j.value ->> 2) >> 40 << 40 | (j.value ->> 0)"+
+	" AND e.kind = %d AND e.user = j.value ->> 1 AND e.target = (j.value ->> 2) & 0xFFFFFFFFFF)", kaban.KindReact)
+
+// add adds the people of a row.
+func (c *reactorCheck) add(ctx context.Context, r *reaction) error {
+	for i := range r.people {
+		p := &r.people[i]
+		if c.next = append(c.next, [3]int64{int64(p.Seq), p.user, r.place}); len(c.next) == reactorsAtOnce {
+			if err := c.count(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// count counts those that were added since the last time.
+func (c *reactorCheck) count(ctx context.Context) error {
+	if len(c.next) == 0 {
+		return nil
+	}
+	list, err := json.Marshal(c.next)
+	if err != nil {
+		return err
+	}
+	var n int
+	err = c.conn.QueryRowContext(ctx, wrongReactors, string(list)).Scan(&n)
+	c.wrong, c.next = c.wrong+n, c.next[:0]
+	return err
 }
 
 // eachRow calls visit with each row of a query, until it returns an error.

@@ -276,7 +276,7 @@ func TestFullInATransaction(t *testing.T) {
 	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 1)...)
 }
 
-// toVersion9 turns a database into one of version 9.
+// toVersion9 turns a database of version 16 into one of version 9.
 var toVersion9 = []string{
 	"DROP TABLE runs",
 	// Dropping a column moves all rows, and must not leave copies that no version would.
@@ -290,6 +290,7 @@ var toVersion9 = []string{
 func toVersion8(t *testing.T, path string) {
 	t.Helper()
 	resum(t, path, roomsWithCounts("0"))
+	toVersion16(t, path)
 	corrupt(t, path, toVersion9...)
 	corrupt(t, path, "DROP TABLE written", "ALTER TABLE rooms DROP COLUMN messages", "PRAGMA user_version = 8")
 }

@@ -4,7 +4,6 @@ import (
 	"database/sql"
 	"errors"
 	"slices"
-	"strings"
 
 	"kaban"
 	"kaban/internal/store"
@@ -14,9 +13,9 @@ import (
 type foldStmts struct {
 	setTexts, setState, dropState *sql.Stmt
 	setOriginal, dropOriginal     *sql.Stmt
-	addReaction, addReactions     *sql.Stmt
-	dropReaction, takeReactions   *sql.Stmt // those of some keys
-	dropReactions                 *sql.Stmt // those of a message
+	reactionsOf                   *sql.Stmt // of a list
+	setReaction, setReactions     *sql.Stmt
+	dropReaction, dropReactions   *sql.Stmt // with an emoji; all
 }
 
 func (f *foldStmts) queries() map[**sql.Stmt]string {
@@ -27,10 +26,10 @@ func (f *foldStmts) queries() map[**sql.Stmt]string {
 		&f.dropState:     "DELETE FROM states WHERE place = ?",
 		&f.setOriginal:   "INSERT OR REPLACE INTO originals (place, hash, older, sum) VALUES (?, ?, ?, ?)",
 		&f.dropOriginal:  "DELETE FROM originals WHERE place = ?",
-		&f.addReaction:   addReactionQuery + addReactionRow,
-		&f.addReactions:  addReactionQuery + times(addReactionRow, insertRows),
-		&f.dropReaction:  dropReactionQuery + dropReactionRow,
-		&f.takeReactions: dropReactionQuery + strings.TrimSuffix(strings.Repeat(dropReactionRow+" OR ", insertRows), " OR "),
+		&f.reactionsOf:   listedReactions,
+		&f.setReaction:   setReactionQuery + setReactionRow,
+		&f.setReactions:  setReactionQuery + times(setReactionRow, insertRows),
+		&f.dropReaction:  "DELETE FROM reactions WHERE place = ? AND emoji = ?",
 		&f.dropReactions: "DELETE FROM reactions WHERE place = ?",
 	}
 }
@@ -79,7 +78,7 @@ func (f *folding) fold(b *batch, r *merging) error {
 			continue
 		}
 		if e.Kind == kaban.KindReact && !b.importing { // there is such a message, or it was not stored
-			f.react(e, r.place(e.Target), false)
+			f.react(e, r.place(e.Target))
 			continue
 		}
 		m, err := f.message(b, r, e.Target)
@@ -92,7 +91,9 @@ func (f *folding) fold(b *batch, r *merging) error {
 		at := r.place(m.Seq)
 		switch e.Kind {
 		case kaban.KindReact: // is in a table of its own, and not in the state here
-			f.react(e, at, true)
+			if e.Target < e.Seq { // an import may have anything
+				f.react(e, at)
+			}
 			continue
 		case kaban.KindDelete:
 			f.forget(at)

@@ -24,9 +24,8 @@ type historyStmts struct {
 }
 
 const (
-	inList = "IN (SELECT value FROM json_each(?))"
-	// listedReactions has the reactions of each message of a list in the order in which they came.
-	listedReactions = reactionsQuery + inList + " ORDER BY r.place, r.seq"
+	inList          = "IN (SELECT value FROM json_each(?))"
+	listedReactions = reactionsQuery + inList + " ORDER BY place"
 	ofHistory       = "SELECT place, time, kind, user, id, username, target, content, files, sum FROM entries "
 	// shownQuery reads a run of places without changes of messages.
 	shownQuery = ofHistory + "WHERE place BETWEEN ? AND ? AND kind NOT BETWEEN 2 AND 5 ORDER BY place"

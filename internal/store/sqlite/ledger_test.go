@@ -223,6 +223,7 @@ func TestRestoreReplaysTheLedger(t *testing.T) {
 				t.Fatal(err)
 			}
 			if schema != "newest" {
+				toVersion16(t, old)
 				corrupt(t, old, toVersion9...)
 			}
 			replay := b.replay(t)

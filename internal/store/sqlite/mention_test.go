@@ -38,6 +38,7 @@ func TestMentionsAreAddedToVersion9(t *testing.T) {
 	}
 	merge(t, s, 2)
 	dir := copyFiles(t, filepath.Dir(s.path))
+	toVersion16(t, filepath.Join(dir, databaseName))
 	corrupt(t, filepath.Join(dir, databaseName), toVersion9...)
 	s = still(t, dir, Options{mergeStep: 1})
 	if got := mentionsOf(t, s, "lobby", "dan"); len(got) != 0 || unmergedIn(s) == 0 {

@@ -188,8 +188,12 @@ func TestReactionsWaitLonger(t *testing.T) {
 		t.Errorf("%d entries are merged, want a message and six reactions", n)
 	}
 	mergeNow(t, s)
-	if n := count(t, s, "reactions"); n != 19 || s.unmerged.weight != 0 {
-		t.Errorf("%d reactions are in the table, and what waits weighs %d", n, s.unmerged.weight)
+	people := 0
+	for _, r := range historyOf(t, s)[0].State.Reactions {
+		people += len(r.People)
+	}
+	if n := count(t, s, "reactions"); n != 1 || people != 19 || s.unmerged.weight != 0 {
+		t.Errorf("%d people are in %d rows of the table, and what waits weighs %d", people, n, s.unmerged.weight)
 	}
 }
 

@@ -253,6 +253,7 @@ func version14(t *testing.T) (dir string, rooms map[string][]store.Entry) {
 	}
 	rooms = map[string][]store.Entry{"lobby": all(t, s, "lobby"), "attic": all(t, s, "attic")}
 	dir = copyFiles(t, from)
+	toVersion16(t, filepath.Join(dir, databaseName))
 	corrupt(t, filepath.Join(dir, databaseName), "DROP TABLE runs", "ALTER TABLE entries DROP COLUMN files", "PRAGMA user_version = 14")
 	return dir, rooms
 }

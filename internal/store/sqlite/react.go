@@ -1,137 +1,160 @@
 package sqlite
 
 import (
-	"cmp"
+	"encoding/json"
+	"errors"
 	"maps"
 	"slices"
+	"strings"
 
 	"kaban"
 	"kaban/internal/store"
 )
 
 const (
-	addReactionQuery   = "INSERT OR IGNORE INTO reactions (place, emoji, user, username, seq, time, sum) VALUES "
-	addReactionRow     = "(?, ?, ?, ?, ?, ?, ?)"
-	addReactionColumns = 7
-	dropReactionQuery  = "DELETE FROM reactions WHERE "
-	dropReactionRow    = "place = ? AND emoji = ? AND user = ?"
-	dropReactionKey    = 3
+	setReactionQuery   = "INSERT OR REPLACE INTO reactions (place, emoji, people, sum) VALUES "
+	setReactionRow     = "(?, ?, ?, ?)"
+	setReactionColumns = 4
 )
 
-// reacted is what entries that are being merged make of reactions. It is written once, in the
-// order of the table: most of its cost is that of the statements and pages.
-type reacted struct {
-	changed   map[reactionKey]reactionChange
-	forgotten map[int64]struct{} // places of messages that were deleted
+// reacted is what entries that are being merged make of reactions: those to messages, by their
+// place. Each row is written once, in the order of the table, because most of the cost is that of
+// the statements and pages.
+type reacted map[int64][]emojiChange
+
+// emojiChange is what became of a reaction to a message with one emoji.
+type emojiChange struct {
+	emoji   string
+	entries []*unmergedEntry // in the order of the log
 }
+
+// react notes a reaction to the message at a place.
+func (r *reacted) react(e *unmergedEntry, at int64) {
+	if *r == nil {
+		*r = make(reacted)
+	}
+	_, emoji := kaban.ParseSwitch(e.Content)
+	changes := (*r)[at]
+	i := slices.IndexFunc(changes, func(c emojiChange) bool { return c.emoji == emoji })
+	if i < 0 {
+		i, changes = len(changes), append(changes, emojiChange{emoji: emoji})
+		(*r)[at] = changes
+	}
+	changes[i].entries = append(changes[i].entries, e)
+}
+
+// forget notes that a message was deleted, and its reactions in the table with it. Nothing
+// reacts to it any more.
+func (r reacted) forget(place int64) { delete(r, place) }
 
 // reactionKey is the key of a row in reactions.
 type reactionKey struct {
 	place int64
 	emoji string
-	user  int64
 }
 
-func (k reactionKey) compare(other reactionKey) int {
-	return cmp.Or(cmp.Compare(k.place, other.place), cmp.Compare(k.emoji, other.emoji), cmp.Compare(k.user, other.user))
-}
-
-// reactionChange is what happened to a row since the last merge.
-type reactionChange struct {
-	taken bool           // the row that may be in the table goes
-	on    *unmergedEntry // the one that comes then, or nil
-}
-
-// react notes a reaction to the message at a place. Without any doubt, whatever was appended made
-// a difference: a reaction that is taken back was there.
-func (r *reacted) react(e *unmergedEntry, at int64, doubt bool) {
-	if r.changed == nil {
-		r.changed = make(map[reactionKey]reactionChange)
+// save writes the changes to the table. A row that is damaged stays as it is, and whoever reads it
+// learns that.
+func (r reacted) save(b *batch) error {
+	if len(r) == 0 {
+		return nil
 	}
-	on, emoji := kaban.ParseSwitch(e.Content)
-	key := reactionKey{at, emoji, e.user}
-	change, known := r.changed[key]
-	switch {
-	case on && change.on != nil: // the first counts
-		return
-	case on:
-		change.on = e
-	case known && !change.taken && !doubt: // it came since the last merge
-		delete(r.changed, key)
-		return
-	default:
-		change = reactionChange{taken: true}
-	}
-	r.changed[key] = change
-}
-
-// forget notes that a message was deleted, and its reactions in the table with it. Nothing
-// reacts to it any more.
-func (r *reacted) forget(place int64) {
-	if r.forgotten == nil {
-		r.forgotten = make(map[int64]struct{})
-	}
-	r.forgotten[place] = struct{}{}
-}
-
-// save writes the changes to the table.
-func (r *reacted) save(b *batch) error {
-	keys := slices.SortedFunc(maps.Keys(r.changed), reactionKey.compare)
-	if len(r.forgotten) > 0 {
-		keys = slices.DeleteFunc(keys, func(key reactionKey) bool { _, forgotten := r.forgotten[key.place]; return forgotten })
-	}
-	if err := r.drop(b, keys); err != nil {
+	places := slices.Sorted(maps.Keys(r))
+	rows, err := b.readReactions(places)
+	if err != nil {
 		return err
 	}
-	args := make([]any, 0, insertRows*addReactionColumns)
-	for _, key := range keys {
-		change := r.changed[key]
-		if change.on == nil {
-			continue
-		}
-		if args = append(args, change.on.reactionRow(b, key)...); len(args) == cap(args) {
-			if _, err := b.stmts.addReactions.ExecContext(b.ctx, args...); err != nil {
+	args := make([]any, 0, insertRows*setReactionColumns)
+	for _, place := range places {
+		changes := r[place]
+		slices.SortFunc(changes, func(a, b emojiChange) int { return strings.Compare(a.emoji, b.emoji) })
+		for _, c := range changes {
+			row, stored := rows[reactionKey{place, c.emoji}]
+			if stored && row.people == nil {
+				continue
+			}
+			row.place, row.emoji = place, c.emoji
+			row.apply(c.entries)
+			if args, err = b.saveReaction(args, &row, stored); err != nil {
 				return err
 			}
-			args = args[:0]
 		}
 	}
-	for one := range slices.Chunk(args, addReactionColumns) {
-		if _, err := b.stmts.addReaction.ExecContext(b.ctx, one...); err != nil {
+	for one := range slices.Chunk(args, setReactionColumns) {
+		if _, err := b.stmts.setReaction.ExecContext(b.ctx, one...); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// drop takes those rows of some keys away that go.
-func (r *reacted) drop(b *batch, keys []reactionKey) error {
-	args := make([]any, 0, insertRows*dropReactionKey)
-	for _, key := range keys {
-		if !r.changed[key].taken {
-			continue
-		}
-		if args = append(args, key.place, key.emoji, key.user); len(args) == cap(args) {
-			if _, err := b.stmts.takeReactions.ExecContext(b.ctx, args...); err != nil {
-				return err
-			}
-			args = args[:0]
-		}
+// readReactions returns the rows of some messages. Those that are damaged have no people.
+func (b *batch) readReactions(places []int64) (map[reactionKey]reaction, error) {
+	list, err := json.Marshal(places)
+	if err != nil {
+		return nil, err
 	}
-	for one := range slices.Chunk(args, dropReactionKey) {
-		if _, err := b.stmts.dropReaction.ExecContext(b.ctx, one...); err != nil {
-			return err
-		}
+	rows, err := b.stmts.reactionsOf.QueryContext(b.ctx, string(list))
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	defer rows.Close()
+	found := make(map[reactionKey]reaction)
+	for rows.Next() {
+		row, err := scanReaction(rows, &b.sum)
+		if errors.Is(err, store.ErrDamaged) {
+			row.people, err = nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		found[reactionKey{row.place, row.emoji}] = row
+	}
+	return found, closeRows(rows)
 }
 
-// reactionRow returns the row of a reaction.
-func (e *unmergedEntry) reactionRow(b *batch, key reactionKey) []any {
-	row := reaction{place: key.place, emoji: key.emoji, user: key.user, Reactor: store.Reactor{Change: store.Change{Seq: e.Seq, Time: e.Time}, Username: e.Username}}
-	var username any
-	if e.ownName {
-		username = e.Username
+// apply folds the people with reactions to the message, in the order of the log.
+func (r *reaction) apply(entries []*unmergedEntry) {
+	for _, e := range entries {
+		at := r.by(e.user)
+		switch on, _ := kaban.ParseSwitch(e.Content); {
+		case on == (at >= 0): // the first counts
+		case on:
+			p := reactor{user: e.user, Reactor: store.Reactor{Change: store.Change{Seq: e.Seq, Time: e.Time}}}
+			if e.ownName {
+				p.Username = e.Username
+			}
+			r.people = append(r.people, p)
+		default:
+			r.people = slices.Delete(r.people, at, at+1)
+		}
 	}
-	return []any{key.place, key.emoji, key.user, username, e.Seq, e.Time, b.sum.reaction(&row)}
+}
+
+// by returns the index of a user in the people, or -1.
+func (r *reaction) by(user int64) int {
+	for i := range r.people {
+		if r.people[i].user == user {
+			return i
+		}
+	}
+	return -1
+}
+
+// saveReaction writes a row of reactions that may be stored already, or adds it to the arguments of
+// the next statement that writes several.
+func (b *batch) saveReaction(args []any, r *reaction, stored bool) ([]any, error) {
+	if len(r.people) == 0 {
+		if !stored {
+			return args, nil
+		}
+		_, err := b.stmts.dropReaction.ExecContext(b.ctx, r.place, r.emoji)
+		return args, err
+	}
+	people := r.appendPeople(nil)
+	if args = append(args, r.place, r.emoji, people, b.sum.reaction(r, people)); len(args) < cap(args) {
+		return args, nil
+	}
+	_, err := b.stmts.setReactions.ExecContext(b.ctx, args...)
+	return args[:0], err
 }

@@ -84,6 +84,7 @@ func TestRunsOfChangesAreFound(t *testing.T) {
 	dir := t.TempDir()
 	s, want := withRuns(t, dir, 1<<10)
 	closeStore(t, s)
+	toVersion16(t, filepath.Join(dir, databaseName))
 	corrupt(t, filepath.Join(dir, databaseName), "DROP TABLE runs", "PRAGMA user_version = 15")
 	s = open(t, dir, Options{})
 	wantKnownRuns(t, s, want)

@@ -64,6 +64,8 @@ const (
 	erasingVersion = 11
 	// runsVersion is the first version with runs of changes.
 	runsVersion = 16
+	// reactorsVersion is the first version in which a row of reactions has all people with an emoji.
+	reactorsVersion = 17
 )
 
 // staleSums returns the tables that need new checksums after a migration from one
@@ -112,6 +114,11 @@ func migrate(ctx context.Context, c *conn, version int, scripts []string, read f
 			// Runs only spare work: a damaged database is served without them, as before.
 			if err := unlessDamaged(fillRuns(ctx, c)); err != nil {
 				return fmt.Errorf("find runs of changes: %w", err)
+			}
+		}
+		if version < reactorsVersion && len(scripts) >= reactorsVersion {
+			if err := gatherReactions(ctx, c, report); err != nil {
+				return fmt.Errorf("gather the reactions: %w", err)
 			}
 		}
 		if version == 0 {

@@ -8,7 +8,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"slices"
 
 	"kaban"
 	"kaban/internal/store"
@@ -20,12 +19,11 @@ type stateStmts struct {
 }
 
 const (
-	rowColumns = "e.time, e.kind, e.user, e.id, coalesce(e.username, u.name), e.target, e.content, e.files, e.sum FROM entries e JOIN users u ON u.id = e.user WHERE e.place "
-	rowQuery   = "SELECT " + rowColumns + "= ?"
-	rowsQuery  = "SELECT e.place, " + rowColumns
-	stateQuery = "SELECT place, edited, edited_time, deleted, deleted_time, pinned, pinned_time, replies, sum FROM states WHERE place "
-	// reactionsQuery has the reactions of a message in the order in which they came.
-	reactionsQuery = "SELECT r.place, r.emoji, r.user, coalesce(r.username, u.name), r.seq, r.time, r.sum FROM reactions r JOIN users u ON u.id = r.user WHERE r.place "
+	rowColumns     = "e.time, e.kind, e.user, e.id, coalesce(e.username, u.name), e.target, e.content, e.files, e.sum FROM entries e JOIN users u ON u.id = e.user WHERE e.place "
+	rowQuery       = "SELECT " + rowColumns + "= ?"
+	rowsQuery      = "SELECT e.place, " + rowColumns
+	stateQuery     = "SELECT place, edited, edited_time, deleted, deleted_time, pinned, pinned_time, replies, sum FROM states WHERE place "
+	reactionsQuery = "SELECT place, emoji, people, sum FROM reactions WHERE place "
 )
 
 func (s *stateStmts) queries() map[**sql.Stmt]string {
@@ -33,7 +31,7 @@ func (s *stateStmts) queries() map[**sql.Stmt]string {
 		&s.roomRow:   "SELECT key, name, " + roomColumns + " FROM rooms WHERE id = ?",
 		&s.row:       rowQuery,
 		&s.state:     stateQuery + "= ?",
-		&s.reactions: reactionsQuery + "= ? ORDER BY r.seq",
+		&s.reactions: reactionsQuery + "= ?",
 		&s.original:  "SELECT hash, older, sum FROM originals WHERE place = ?",
 	}
 }
@@ -95,30 +93,6 @@ func (s *stateStmts) readState(ctx context.Context, sum *summer, place int64) (*
 	return state, err
 }
 
-// reaction is a row of reactions.
-type reaction struct {
-	place int64
-	emoji string
-	user  int64
-	store.Reactor
-}
-
-func scanReaction(row scanner, sum *summer) (r reaction, err error) {
-	var value int64
-	err = row.Scan(&r.place, &r.emoji, &r.user, &r.Username, &r.Seq, &r.Time, &value)
-	return r, checked(err, sum.reaction(&r), value, "a reaction to message", uint64(r.place&maxSeq))
-}
-
-// addReaction adds a reaction to a state. They come in the order of their seqs.
-func addReaction(s *store.State, r *reaction) {
-	at := slices.IndexFunc(s.Reactions, func(other store.Reaction) bool { return other.Emoji == r.emoji })
-	if at < 0 {
-		at = len(s.Reactions)
-		s.Reactions = append(s.Reactions, store.Reaction{Emoji: r.emoji})
-	}
-	s.Reactions[at].People = append(s.Reactions[at].People, r.Reactor)
-}
-
 // states are what has become of some messages, by their places, as far as it can be read.
 type states struct {
 	of  map[int64]*store.State
@@ -154,30 +128,27 @@ func (s *states) readStates(rows *sql.Rows, err error, sum *summer) error {
 	return closeRows(rows)
 }
 
-// readReactions adds the reactions that a query finds.
+// readReactions adds the reactions that a query finds, those of a message one after the other.
 func (s *states) readReactions(ctx context.Context, rows *sql.Rows, err error, authors *authors) error {
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
+	var last int64
 	for rows.Next() {
 		r, err := scanReaction(rows, &authors.sum)
-		var by author
-		if err == nil {
-			by, err = authors.author(ctx, r.user)
+		if r.place != last {
+			s.sort(last)
+			last = r.place
 		}
-		if err == nil && by.err != nil {
-			err = damaged(fmt.Sprintf("the author of a reaction to message %d", r.place&maxSeq), by.err)
+		if err == nil {
+			err = s.add(ctx, authors, &r)
 		}
 		if err := s.note(r.place, err); err != nil {
 			return err
 		}
-		r.Author = by.key
-		if s.of[r.place] == nil {
-			s.of[r.place] = new(store.State)
-		}
-		addReaction(s.of[r.place], &r)
 	}
+	s.sort(last)
 	return closeRows(rows)
 }
 

@@ -182,15 +182,25 @@ func (s *summer) state(place int64, state *store.State) int64 {
 	return s.sum()
 }
 
-// reaction sums a row of reactions, with the username that readers get.
-func (s *summer) reaction(r *reaction) int64 {
+// reaction sums a row of reactions, with the people as they are written.
+func (s *summer) reaction(r *reaction, people []byte) int64 {
 	s.begin()
 	s.number(r.place)
 	s.text(r.emoji)
-	s.number(r.user)
-	s.text(r.Username)
-	s.number(int64(r.Seq))
-	s.number(r.Time)
+	s.number(int64(len(people)))
+	s.buffer = append(s.buffer, people...)
+	return s.sum()
+}
+
+// singleReaction sums a row of single_reactions, with the username that readers got.
+func (s *summer) singleReaction(place int64, emoji string, p *reactor, username string) int64 {
+	s.begin()
+	s.number(place)
+	s.text(emoji)
+	s.number(p.user)
+	s.text(username)
+	s.number(int64(p.Seq))
+	s.number(p.Time)
 	return s.sum()
 }
 

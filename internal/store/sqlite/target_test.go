@@ -126,7 +126,7 @@ func TestReactionsBesideDamage(t *testing.T) {
 	closeStore(t, s)
 	corrupt(t, filepath.Join(dir, databaseName),
 		"UPDATE entries SET content = 'massage' WHERE place & 0xFFFFFFFFFF = 2",
-		"UPDATE reactions SET time = time + 1 WHERE place & 0xFFFFFFFFFF = 5")
+		"UPDATE reactions SET sum = sum + 1 WHERE place & 0xFFFFFFFFFF = 5")
 	s = open(t, dir, Options{})
 	for i, got := range storetest.Append(t, s, draftsOf(aboutAll(t, 8, "ben", true, "👍"))...) {
 		want := error(nil)
