@@ -6,7 +6,7 @@ import (
 )
 
 // Role is what an account may do on the server. A greater role may do everything
-// that a smaller one may. The zero value is a visitor, who has no account.
+// that a smaller one may. The zero value is a visitor: it has no account.
 type Role uint8
 
 // The roles of accounts.

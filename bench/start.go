@@ -35,7 +35,7 @@ const (
 	fullRooms    = 1000
 	fullPeople   = 2000
 	fullAccounts = 50
-	fullMessages = 20_000 // of which the newest are in the journal
+	fullMessages = 20_000 // the newest are in the journal
 	startRepeats = 5      // starts a run
 	visitors     = 1000   // clients that come and leave
 

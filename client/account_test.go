@@ -55,7 +55,7 @@ func newTown(t *testing.T) *town {
 	return w
 }
 
-// options are those of somebody who signs in with a token.
+// options are those of somebody signing in with a token.
 func (w *town) options(name string) client.Options {
 	return client.Options{MaxBackoff: 50 * time.Millisecond}.WithToken(w.tokens[name])
 }

@@ -5,7 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
+
+	"github.com/schollz/progressbar/v3"
 
 	"kaban"
 	"kaban/internal/display"
@@ -81,78 +84,83 @@ func (c *exportCommand) total(ctx context.Context, archive store.Archive, only [
 func (c *exportCommand) write(ctx context.Context, archive store.Archive, only []kaban.RoomName, person *export.Person, total uint64, std streams) error {
 	bar := progress(std.err, int64(total), "exporting", "messages")
 	defer bar.Finish()
-	out := bufio.NewWriterSize(std.out, 1<<20)
-	var line []byte
-	var damaged uint64
-	files := 0
-	write := func() error {
-		if _, err := out.WriteString(display.JSON(string(line))); err != nil {
-			return fmt.Errorf("standard output: %w", err)
-		}
-		return nil
-	}
+	x := exporter{person: person, out: bufio.NewWriterSize(std.out, 1<<20), complaints: std.err, bar: bar}
 	if person != nil {
-		line = person.Lines()
-		if err := write(); err != nil {
+		if err := x.write(person.Lines(), nil); err != nil {
 			return err
 		}
 	}
-	err := archive.Export(ctx, only, store.Receiver{
-		Document: func(d *store.Document) (err error) {
-			switch line = line[:0]; {
-			case people.IsLocal(d.Key), person != nil && !people.IsAudit(d.Key):
-				return nil
-			case person != nil:
-				line, err = appendAudit(line, person, d)
-			default:
-				line, err = export.AppendDocument(line, d)
-			}
-			if err != nil {
-				return err
-			}
-			return write()
-		},
-		Front: func(f *store.Front) (err error) {
-			if person != nil {
-				return nil
-			}
-			if line, err = export.AppendFront(line[:0], f); err != nil {
-				return err
-			}
-			return write()
-		},
-		Record: func(r *store.Record) (err error) {
-			if r.Seq%1000 == 0 {
-				bar.Add(1000)
-			}
-			if person != nil && !person.Wrote(r) {
-				return nil
-			}
-			files += len(r.Files.List())
-			if line, err = export.Append(line[:0], r); err != nil {
-				return err
-			}
-			return write()
-		},
-		Damaged: func(err error) error {
-			if damaged++; damaged <= maxDamagedLines {
-				fmt.Fprintln(std.err, "kaban:", err)
-			}
-			return nil
-		},
-	})
-	if err != nil {
+	if err := archive.Export(ctx, only, store.Receiver{Document: x.document, Front: x.front, Record: x.record, Damaged: x.damage}); err != nil {
 		return err
 	}
-	if err := out.Flush(); err != nil {
+	if err := x.out.Flush(); err != nil {
 		return fmt.Errorf("standard output: %w", err)
 	}
-	if files > 0 && c.Files == "" {
+	if x.files > 0 && c.Files == "" {
 		bar.Finish()
-		fmt.Fprintf(std.err, "kaban: the messages have %s, which %s not in an export; \"kaban export --files DIR\" copies the files, too\n", display.Count(files, "file"), display.Noun(files, "is", "are"))
+		fmt.Fprintf(std.err, "kaban: the messages have %s, which %s not in an export; \"kaban export --files DIR\" copies the files, too\n", display.Count(x.files, "file"), display.Noun(x.files, "is", "are"))
 	}
-	if damaged > 0 {
-		return fmt.Errorf("%s has %s; everything else is exported", c.Data, display.Count(damaged, "damaged place"))
+	if x.damaged > 0 {
+		return fmt.Errorf("%s has %s; everything else is exported", c.Data, display.Count(x.damaged, "damaged place"))
+	}
+	return nil
+}
+
+// exporter writes lines, and counts what they have.
+type exporter struct {
+	person     *export.Person // whose export it is; nil: of rooms
+	out        *bufio.Writer
+	complaints io.Writer
+	bar        *progressbar.ProgressBar
+	line       []byte // kept for its memory
+
+	damaged uint64
+	files   int // of the messages
+}
+
+// write writes a line, unless it could not be made.
+func (x *exporter) write(line []byte, err error) error {
+	if x.line = line; err != nil {
+		return err
+	}
+	if _, err := x.out.WriteString(display.JSON(string(line))); err != nil {
+		return fmt.Errorf("standard output: %w", err)
+	}
+	return nil
+}
+
+func (x *exporter) document(d *store.Document) error {
+	switch {
+	case people.IsLocal(d.Key), x.person != nil && !people.IsAudit(d.Key):
+		return nil
+	case x.person != nil:
+		return x.write(appendAudit(x.line[:0], x.person, d))
+	}
+	return x.write(export.AppendDocument(x.line[:0], d))
+}
+
+func (x *exporter) front(f *store.Front) error {
+	if x.person != nil {
+		return nil
+	}
+	return x.write(export.AppendFront(x.line[:0], f))
+}
+
+func (x *exporter) record(r *store.Record) error {
+	if r.Seq%1000 == 0 {
+		x.bar.Add(1000)
+	}
+	if x.person != nil && !x.person.Wrote(r) {
+		return nil
+	}
+	x.files += len(r.Files.List())
+	return x.write(export.Append(x.line[:0], r))
+}
+
+// damage names damage, up to a number of places.
+func (x *exporter) damage(err error) error {
+	if x.damaged++; x.damaged <= maxDamagedLines {
+		fmt.Fprintln(x.complaints, "kaban:", err)
 	}
 	return nil
 }

@@ -38,7 +38,7 @@ func (c *filesGetCommand) Run(std streams) error {
 	}
 	d, err := transfer.Open(ctx, web, c.ID, options)
 	if err != nil {
-		return err
+		return c.explainFiles(web, err)
 	}
 	defer d.Close()
 	if c.Output == "-" {

@@ -155,6 +155,20 @@ func (f *connectFlags) filesOf(server string, token wire.Secret, said string) (w
 	return web, transfer.Options{Token: token, Insecure: insecure, Trust: way.Trust}, err
 }
 
+// explainFiles explains why there is no way to where files go, and how to go another one. A token goes to no
+// other address than that of the page, unless a person names it: what listens on this machine need not be the server.
+func (f *connectFlags) explainFiles(web string, err error) error {
+	why := explainWay(web, err)
+	server, bad := f.address()
+	if why == "" || bad != nil {
+		return err
+	}
+	if webOf(server) != "" { // the person has named it
+		return errors.New(why)
+	}
+	return fmt.Errorf("files go to %s, which is the page of the server at %s: %s; if this machine reaches the page at another address, name that, such as --server http://127.0.0.1:6480", web, server, why)
+}
+
 // upload sends files and returns their ids.
 func (f *connectFlags) upload(ctx context.Context, all []source, std streams) (ids []string, err error) {
 	web, options, err := f.filesAt(ctx, std)
@@ -167,7 +181,7 @@ func (f *connectFlags) upload(ctx context.Context, all []source, std streams) (i
 		kept, err := transfer.Upload(ctx, web, s.Reader, s.draft, options)
 		bar.Clear()
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", display.Line(s.draft.Name), err)
+			return nil, fmt.Errorf("%s: %w", display.Line(s.draft.Name), f.explainFiles(web, err))
 		}
 		ids = append(ids, kept.ID)
 	}

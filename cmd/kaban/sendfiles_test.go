@@ -2,10 +2,13 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"kaban/client"
@@ -110,6 +113,35 @@ func TestFilesWhereTheServerSays(t *testing.T) {
 	web, options, err := f.filesAt(t.Context(), streams{err: io.Discard})
 	if err != nil || web != w.web || options.Token == "" || options.Insecure {
 		t.Errorf("got %s, insecure %v, %v", web, options.Insecure, err)
+	}
+}
+
+// Whoever cannot reach the page that the server names learns where files go, and how to name another address.
+func TestFilesThatCannotGoToThePage(t *testing.T) {
+	const page = "https://chat.example"
+	unknown := fmt.Errorf("ask the server: %w", &net.DNSError{Err: "no such host", Name: "chat.example", IsNotFound: true})
+	for _, test := range []struct {
+		server   string
+		err      error
+		want     []string
+		isNotFor bool // of another address
+	}{
+		{"", unknown, []string{page + ", which is the page of the server at 127.0.0.1:6440", "no host named", "--server http://127.0.0.1:6480"}, false},
+		{"tls://chat.example", fmt.Errorf("ask the server: %w", syscall.ECONNREFUSED), []string{"nothing listens at " + page, "--server http://127.0.0.1:6480"}, false},
+		{page, unknown, []string{"no host named"}, true},
+		{"", errors.New("too large"), []string{"too large"}, true},
+	} {
+		f := connectFlags{}
+		f.Server = test.server
+		got := f.explainFiles(page, test.err).Error()
+		for _, text := range test.want {
+			if !strings.Contains(got, text) {
+				t.Errorf("%s: %q does not say %q", test.server, got, text)
+			}
+		}
+		if strings.Contains(got, "6480") == test.isNotFor {
+			t.Errorf("%s: %q", test.server, got)
+		}
 	}
 }
 

@@ -184,7 +184,7 @@ func TestPreview(t *testing.T) {
 	p.until(members+` === %s`, "ben op you online; carla online")
 }
 
-// A visitor who is banned from the only room stays away, and can still sign in.
+// A visitor that is banned from the only room stays away, and can still sign in.
 func TestBannedVisitor(t *testing.T) {
 	t.Parallel()
 	s := owned(t, "open", "ben")

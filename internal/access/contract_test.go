@@ -241,7 +241,7 @@ func lastOp(action Action, f *Facts) bool {
 	return leaves && f.Room.kind == kaban.RoomPrivate && f.Membership.Role == kaban.RoomRoleOp && !f.Room.otherOp
 }
 
-// noPerson: those who may do something to people learn that there is no such person.
+// noPerson: those with the right to do something to people learn that there is no such person.
 func noPerson(action Action, f *Facts) bool {
 	op, target := words["op"](f), f.Target
 	gone := target.Whom == Nobody || target.RoomRole == 0

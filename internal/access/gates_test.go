@@ -58,7 +58,7 @@ func TestUnknownRoleDoesNothing(t *testing.T) {
 	})
 }
 
-// Without an account only hooks, the first owner and those who sign up get in where
+// Without an account only hooks, the first owner and those signing up get in where
 // the server is not open; the verdict depends on no room.
 func TestVisitorsSignInWhereTheServerIsNotOpen(t *testing.T) {
 	eachLaw(t, func(c *cases, f Facts) {

@@ -196,7 +196,7 @@ func inRooms() []Action {
 }
 
 // Whoever may not know of a room can do nothing there, and gets the verdicts of a
-// server without that room. Only those who may create learn that a name is taken.
+// server without that room. Only those that may create learn that a name is taken.
 func TestUnknownRoomIsNoRoom(t *testing.T) {
 	unknown := 0
 	eachLaw(t, func(c *cases, f Facts) {

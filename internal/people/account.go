@@ -157,7 +157,7 @@ func (t *accounts) WithRole(tx store.Tx, role kaban.Role, status Status, limit i
 	return t.listBy(tx, "role", []string{role.String(), string(status)}, nil, limit)
 }
 
-// HasOwner reports whether the server has an owner, who may be suspended. It is claimed then,
+// HasOwner reports whether the server has an owner, perhaps a suspended one. It is claimed then,
 // and makes nobody an owner by a link. If an index has an owner whose account is missing, and there is
 // no other, it returns store.ErrDamaged: such a server is nobody's to claim.
 func (t *accounts) HasOwner(tx store.Tx) (bool, error) {

@@ -308,7 +308,7 @@ func (g *gated) dialTCP() *peer {
 	return &peer{t: g.t, conn: c, decoder: json.NewDecoder(c)}
 }
 
-// A server without an owner serves nobody who may come from elsewhere.
+// A server without an owner serves nobody that may come from elsewhere.
 func TestAServerWithoutAnOwnerIsLocked(t *testing.T) {
 	for name, p := range map[string]func(g *gated) *peer{
 		"through a proxy":       func(g *gated) *peer { return g.from("192.0.2.1") },

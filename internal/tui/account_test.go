@@ -442,7 +442,7 @@ func TestDevicesAndNames(t *testing.T) {
 	}
 }
 
-// newPerson signs in somebody who gets an account at a server.
+// newPerson signs in somebody that gets an account at a server.
 func newPerson(t *testing.T, addr string, accounts *account.Service, name string) *witness {
 	t.Helper()
 	operator := account.Operator()

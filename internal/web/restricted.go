@@ -14,7 +14,7 @@ func (s *Server) restrictionOperations(api huma.API) {
 	asks(s, api, toAccounts, aboutPeople("list-restricted", http.MethodGet, "/v1/rooms/{room}/restricted", "List who is banned from a room or muted in it, for its ops"), s.listRestricted)
 }
 
-// Restricted is somebody who is banned from a room or muted in it.
+// Restricted is somebody banned from a room or muted in it.
 type Restricted struct {
 	Username string `json:"username" doc:"A visitor's is folded."`
 	Visitor  bool   `json:"visitor" doc:"It is the name of a visitor. Its ban also holds where the visitor was connected from."`

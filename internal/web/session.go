@@ -98,7 +98,7 @@ func (s *Server) sessionOf(p *account.Principal) Session {
 	return session
 }
 
-// accountOf returns what anybody who knows of an account may know.
+// accountOf returns what anybody that knows of an account may know.
 func accountOf(a *people.Account) Account {
 	return Account{Username: a.Username, Name: a.Name, Role: a.Role.String(), Bot: a.Bot}
 }

@@ -229,7 +229,7 @@ func TestConfirmation(t *testing.T) {
 // aged is the storage of a provider that takes everybody's sign-in of yesterday.
 type aged struct{ *storage.Storage }
 
-// agedRequest is a request of somebody who has signed in yesterday.
+// agedRequest is a request of somebody that signed in yesterday.
 type agedRequest struct{ op.AuthRequest }
 
 func (a agedRequest) GetAuthTime() time.Time { return time.Now().Add(-24 * time.Hour) }
