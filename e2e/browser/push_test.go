@@ -1,6 +1,7 @@
 package browser
 
 import (
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -64,12 +65,12 @@ func TestPushSwitch(t *testing.T) {
 	ben.fits("the switch for pushes")
 }
 
-// TestPushEvent has the real service worker receive pushes, while no page of Kaban is open, and looks at
-// the notifications. Nothing of them is in its caches. A click is for TestNotifications: it is the same.
-func TestPushEvent(t *testing.T) {
-	t.Parallel()
-	s := owned(t, "invite", "ben")
-	ben := newPage(t, desktop)
+// receiver signs ben in with notifications allowed, and returns the registration of the service worker, which
+// takes pushes.
+func receiver(t *testing.T) (s *server, ben *page, id serviceworker.RegistrationID) {
+	t.Helper()
+	s = owned(t, "invite", "ben")
+	ben = newPage(t, desktop)
 	ben.expectBreaks()
 	command(ben, cdpbrowser.SetPermission, cdpbrowser.SetPermissionParams{
 		Permission: &cdpbrowser.PermissionDescriptor{Name: "notifications"}, Setting: cdpbrowser.PermissionSettingGranted,
@@ -91,8 +92,15 @@ func TestPushEvent(t *testing.T) {
 	command(ben, serviceworker.Enable, cdp.Empty{})
 	ben.signIn(s.url, "ben")
 	ben.until(`navigator.serviceWorker.controller`)
-	var id serviceworker.RegistrationID
 	within(t, "registering the service worker", func() { id = <-registered })
+	return s, ben, id
+}
+
+// TestPushEvent has the real service worker receive pushes, while no page of Kaban is open, and looks at
+// the notifications. Nothing of them is in its caches. A click is for TestNotifications: it is the same.
+func TestPushEvent(t *testing.T) {
+	t.Parallel()
+	s, ben, id := receiver(t)
 	// Another page of the same origin, which is not Kaban's: the browser shows its JSON.
 	ben.open(s.url + "/v1/server")
 	var pushed []string
@@ -136,5 +144,65 @@ func TestPushEvent(t *testing.T) {
 		if kept == "" || strings.Contains(kept, text) {
 			t.Errorf("the caches have %q: %s", text, kept)
 		}
+	}
+}
+
+// inWorker returns a page's service worker, as long as it runs.
+func inWorker(p *page, origin string) context.Context {
+	p.t.Helper()
+	all, err := chromedp.Targets(p.ctx)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for _, one := range all {
+		if one.Type == "service_worker" && strings.HasPrefix(one.URL, origin+"/") {
+			ctx, cancel := chromedp.NewContext(p.ctx, chromedp.WithTargetID(one.TargetID))
+			p.t.Cleanup(cancel)
+			if _, err := chromedp.Run(ctx, chromedp.Evaluate[int]("1")); err != nil { // attaches for as long as this context lasts
+				p.t.Fatal(err)
+			}
+			return ctx
+		}
+	}
+	p.t.Fatalf("there is no service worker of %s", origin)
+	return nil
+}
+
+// TestPushBadge has the service worker set the badge of an installed page: only while no page is open, which
+// counts for itself, and only from a push that has a number.
+func TestPushBadge(t *testing.T) {
+	t.Parallel()
+	s, ben, id := receiver(t)
+	worker := inWorker(ben, s.url)
+	evaluate := func(script string) string {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(worker, patience)
+		defer cancel()
+		got, err := chromedp.Run(ctx, chromedp.Evaluate[string](script))
+		if err != nil {
+			t.Fatalf("in the service worker: %v", err)
+		}
+		return got
+	}
+	// Each notification and badge is a line of what it did. A browser without installed pages has no badges.
+	evaluate(`self.did = []
+		ServiceWorkerRegistration.prototype.showNotification = async (title, { body }) => void did.push(body)
+		Object.defineProperty(navigator, 'setAppBadge', { value: async (n) => void did.push('badge ' + n), configurable: true })
+		''`)
+	push := func(data, last string) {
+		t.Helper()
+		command(ben, serviceworker.DeliverPushMessage, serviceworker.DeliverPushMessageParams{Origin: s.url, RegistrationID: id, Data: data})
+		for end := time.Now().Add(patience); !strings.HasSuffix(evaluate(`did.join()`), last); time.Sleep(50 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("the worker did %s, and not %s", evaluate(`did.join()`), last)
+			}
+		}
+	}
+	push(`{"v":1,"room":"lobby","seq":7,"from":"olga","text":"open","cause":"direct","unread":5}`, "open")
+	ben.open("about:blank")
+	push(`{"v":1,"room":"lobby","seq":8,"from":"olga","text":"without","cause":"direct"}`, "without")
+	push(`{"v":1,"room":"lobby","seq":9,"from":"olga","text":"closed","cause":"direct","unread":4}`, "badge 4")
+	if got, want := evaluate(`did.join()`), "open,without,closed,badge 4"; got != want {
+		t.Errorf("the worker did %s, want %s", got, want)
 	}
 }
