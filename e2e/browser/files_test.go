@@ -196,6 +196,38 @@ func TestUploadGoesOn(t *testing.T) {
 	}
 }
 
+// A file that is taken out before the server has said where its upload is is taken back when it does: nothing is
+// left of it, and no byte is sent.
+func TestUploadIsTakenBack(t *testing.T) {
+	t.Parallel()
+	_, olga, _ := fileServer(t, desktop)
+	olga.text(`((send, fetched) => {
+		window.answers = []
+		window.sent = []
+		window.deleted = []
+		XMLHttpRequest.prototype.send = function (body) {
+			const load = this.onload
+			if (!body) this.onload = (event) => answers.push(() => load.call(this, event))
+			else sent.push(body.size)
+			return send.call(this, body)
+		}
+		window.fetch = (url, how) => fetched(url, how).then((answer) => {
+			if (how?.method === 'DELETE') deleted.push(answer.status)
+			return answer
+		})
+		return ''
+	})(XMLHttpRequest.prototype.send, window.fetch)`)
+	olga.does(`choose([new File([new Uint8Array(1000)], 'regretted.bin')])`)
+	olga.until(`answers.length === 1`) // the server has begun the upload
+	olga.click(`[aria-label="Remove regretted.bin"]`)
+	olga.until(`!document.querySelector('.attachment')`)
+	olga.text(`(answers.forEach((answer) => answer()), '')`)
+	olga.until(`deleted.join() === '204'`)
+	if got := olga.text(`sent.join()`); got != "" {
+		t.Errorf("parts of %s bytes were sent", got)
+	}
+}
+
 // Files stay with their room's draft, also over a reload, and a message has ten at most.
 func TestFilesOfDrafts(t *testing.T) {
 	t.Parallel()

@@ -65,14 +65,16 @@ export function abandon({ url }: Upload): void {
   if (url !== undefined) void fetch(url, { method: 'DELETE', credentials: 'same-origin', headers: { 'Tus-Resumable': '1.0.0' } }).catch(() => undefined)
 }
 
+/** Begins an upload. It hears the answer also if it is stopped meanwhile: only that says what to take back. */
 async function create(what: Upload, stop: AbortSignal): Promise<Answer> {
   const meta = [`filename ${base64(what.name)}`]
   if (what.alt !== '') meta.push(`alt ${base64(what.alt)}`)
-  const answer = await request('POST', `${base}v1/files`, { 'Upload-Length': String(what.blob.size), 'Upload-Metadata': meta.join(',') }, undefined, stop)
+  const answer = await request('POST', `${base}v1/files`, { 'Upload-Length': String(what.blob.size), 'Upload-Metadata': meta.join(',') }, undefined)
   // Only its last part: a proxy may have another idea of what is before it.
   const id = answer.header('Location')?.split('/').pop()
   if (id) what.url = `${base}v1/uploads/${id}`
   else if (!fileOf(answer, what)) throw new APIError({ code: 'http', message: 'the upload has no address' }, answer.status)
+  if (stop.aborted) abandon(what)
   return answer
 }
 
@@ -105,7 +107,7 @@ function fileOf({ header }: Answer, { name, alt }: Upload): FileInfo | undefined
 }
 
 /** Sends a request. XMLHttpRequest, since fetch does not say how much it has sent. */
-function request(method: string, url: string, headers: Record<string, string>, body: Blob | undefined, stop: AbortSignal, progress?: (sent: number) => void): Promise<Answer> {
+function request(method: string, url: string, headers: Record<string, string>, body: Blob | undefined, stop?: AbortSignal, progress?: (sent: number) => void): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const x = new XMLHttpRequest()
     let timer = setTimeout(() => x.abort(), patience)
@@ -115,10 +117,10 @@ function request(method: string, url: string, headers: Record<string, string>, b
     }
     const end = () => {
       clearTimeout(timer)
-      stop.removeEventListener('abort', abort)
+      stop?.removeEventListener('abort', abort)
     }
     const abort = () => x.abort()
-    stop.addEventListener('abort', abort)
+    stop?.addEventListener('abort', abort)
     x.upload.onprogress = ({ loaded }) => {
       alive()
       progress?.(loaded)
@@ -131,7 +133,7 @@ function request(method: string, url: string, headers: Record<string, string>, b
     }
     x.onerror = x.onabort = () => {
       end()
-      reject(stop.aborted ? stop.reason : new Broken())
+      reject(stop?.aborted ? stop.reason : new Broken())
     }
     x.open(method, url)
     x.setRequestHeader('Tus-Resumable', '1.0.0')
