@@ -14,7 +14,7 @@ import (
 )
 
 // idleMemory is what an idle connection of an account may have of the server's heap, in bytes.
-const idleMemory = 1536
+const idleMemory = 1152
 
 // An idle connection of an account that is in a room has little memory, whatever the connection
 // has done before. What the process has of the system's memory is more, by what the collector

@@ -33,7 +33,7 @@ func TestIsWasteful(t *testing.T) {
 func TestMemoryIsGivenBack(t *testing.T) {
 	debug.FreeOSMemory() // what other tests have left
 	synctest.Test(t, func(t *testing.T) {
-		go giveBack(t.Context())
+		go giveBack(t.Context(), func() {})
 		synctest.Wait()
 		runtime.GC()
 		burst := make([][]byte, 64)

@@ -53,6 +53,13 @@ func openStore(data string, book *ledger.Book, log *slog.Logger) (store.Store, e
 	return s, nil
 }
 
+// shrink has a store give up the pages that it caches, if it has any.
+func shrink(s store.Store) {
+	if s, ok := s.(*sqlite.Store); ok {
+		s.Shrink()
+	}
+}
+
 // openImporter opens the store in a data directory that no server is using.
 func openImporter(ctx context.Context, data string) (store.Importer, error) {
 	s, err := sqlite.Open(ctx, data, sqlite.Options{Ledger: ledgerIn(data)})

@@ -257,7 +257,7 @@ func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*e
 	}
 	defer run.close()
 	processors.Spare() // what counts processors has done so
-	serving.Go(func() { giveBack(ctx) })
+	serving.Go(func() { giveBack(ctx, func() { shrink(kept) }) })
 	serving.Go(func() { upkeep(ctx, shared.accounts, shared.rooms, log) })
 	serving.Go(func() {
 		shared.rooms.Retain(ctx, func(err error) {

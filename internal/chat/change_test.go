@@ -252,7 +252,7 @@ func TestAVisitorsNameIsGivenBack(t *testing.T) {
 			_, err := w.alter(vic, room, edit(his, "x"))
 			want(t, room, err, refused)
 		}
-		session, err := w.chat.Claim(nil, vic.Identity(), netip.Addr{}, "")
+		session, err := w.chat.claim(nil, vic.Identity(), netip.Addr{}, "")
 		want(t, "a connection claims the name", err, nil)
 		_, err = w.alter(vic, "lobby", remove(his))
 		want(t, "a request under the name of a connection", err, ErrTaken)

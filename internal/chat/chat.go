@@ -358,19 +358,19 @@ func (c *Chat) Epoch() string { return c.dispatcher.Epoch() }
 // MaxContent returns the longest content in code points.
 func (c *Chat) MaxContent() int { return c.maxContent }
 
-// Claim gives a name to a connection, which Release takes back; see
+// Claim gives a name to a connection, which Release takes back, and fills in its session; see
 // session.Registry. It returns ErrReserved and ErrTaken.
-func (c *Chat) Claim(owner Owner, id kaban.Identity, address netip.Addr, resume string) (*Session, error) {
-	s, err := c.names.Claim(owner, id, address, resume)
+func (c *Chat) Claim(s *Session, owner Owner, id kaban.Identity, address netip.Addr, resume string) error {
+	err := c.names.Claim(s, owner, id, address, resume)
 	if err == nil && !c.isOpen() { // whoever closed it did not see this connection
 		c.names.Release(s)
 		err = ErrAuthRequired
 	}
 	if err != nil {
-		return nil, c.count(err)
+		return c.count(err)
 	}
 	c.counters.sessions.Add(1)
-	return s, nil
+	return nil
 }
 
 // Confirm says that the secret of a session has reached its client.

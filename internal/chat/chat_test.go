@@ -23,6 +23,22 @@ func (plain) AppendEntry(dst []byte, _ string, e *store.Entry) []byte {
 	return fmt.Appendf(dst, "%d %s: %s\n", e.Seq, e.Username, e.Content)
 }
 
+// claim is Claim for a session of its own, which is nil after an error.
+func (c *Chat) claim(owner Owner, id kaban.Identity, address netip.Addr, resume string) (*Session, error) {
+	s := new(Session)
+	if err := c.Claim(s, owner, id, address, resume); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// enter is Enter for a session of its own.
+func (c *Chat) enter(owner Owner, id kaban.Identity, address netip.Addr, credential *Credential) *Session {
+	s := new(Session)
+	c.Enter(s, owner, id, address, credential)
+	return s
+}
+
 func (plain) AppendPresence(dst []byte, _ string, _ int, _, _ []string) []byte { return dst }
 
 func (plain) AppendTyping(dst []byte, room string, names []string) []byte {
@@ -78,7 +94,7 @@ func next(s *Subscription) (frames string, receipt *Receipt) {
 
 func TestAMemberSaysSomething(t *testing.T) {
 	c, _ := newChat(t, dispatch.Options{})
-	session, err := c.Claim(owner{}, kaban.Visitor(storetest.Username(t, "Alice")), netip.Addr{}, "")
+	session, err := c.claim(owner{}, kaban.Visitor(storetest.Username(t, "Alice")), netip.Addr{}, "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,7 +234,7 @@ func TestAPostBorrowsAName(t *testing.T) {
 	ci, cd := storetest.Username(t, "ci"), storetest.Username(t, "cd")
 	lobby, none := storetest.RoomName(t, "lobby"), storetest.RoomName(t, "none")
 	claim := func(name kaban.Username) error {
-		s, err := c.Claim(owner{}, kaban.Visitor(name), netip.Addr{}, "")
+		s, err := c.claim(owner{}, kaban.Visitor(name), netip.Addr{}, "")
 		if err == nil {
 			c.Release(s)
 		}
@@ -257,7 +273,7 @@ func TestAPostBorrowsAName(t *testing.T) {
 	s.before = nil
 
 	// A hook may make its room, whoever else has its name.
-	holder, err := c.Claim(owner{}, kaban.Visitor(ci), netip.Addr{}, "")
+	holder, err := c.claim(owner{}, kaban.Visitor(ci), netip.Addr{}, "")
 	if err != nil {
 		t.Fatal(err)
 	}

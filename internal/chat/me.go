@@ -16,10 +16,11 @@ import (
 	"kaban/internal/store"
 )
 
-// Enter notes a connection of an account, which Release takes back.
-func (c *Chat) Enter(owner Owner, id kaban.Identity, address netip.Addr, credential *Credential) *Session {
+// Enter fills in the session of a connection of an account, which Release takes back. The
+// credential must not change afterwards.
+func (c *Chat) Enter(s *Session, owner Owner, id kaban.Identity, address netip.Addr, credential *Credential) {
 	c.counters.sessions.Add(1)
-	return c.names.Enter(owner, id, address, credential)
+	c.names.Enter(s, owner, id, address, credential)
 }
 
 // Revoke ends the connections of an account that depend on a credential; an empty id

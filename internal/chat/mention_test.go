@@ -198,7 +198,7 @@ func (w *mentionWorld) step() string {
 			delete(w.online, other)
 			return other + " goes"
 		}
-		w.online[other] = w.chat.Enter(&toldOwner{}, w.user(other).Identity(), w.user(other).peer.Address, &Credential{ID: "device"})
+		w.online[other] = w.chat.enter(&toldOwner{}, w.user(other).Identity(), w.user(other).peer.Address, &Credential{ID: "device"})
 		return other + " comes"
 	case w.reopen != nil:
 		w.chat.Close()
@@ -310,7 +310,7 @@ func TestThoseMentionedAreTold(t *testing.T) {
 		owners := make(map[string]*told)
 		for _, name := range []string{"ann", "bob", "cat", "gus"} {
 			owners[name] = new(told)
-			w.chat.Enter(owners[name], w.user(name).Identity(), netip.Addr{}, &Credential{})
+			w.chat.enter(owners[name], w.user(name).Identity(), netip.Addr{}, &Credential{})
 		}
 		hall := storetest.RoomName(t, "hall")
 		seq := uint64(0)

@@ -319,7 +319,7 @@ func TestKickAndJoinAtOnce(t *testing.T) {
 func TestBansOfVisitors(t *testing.T) {
 	w := newTown(t, memory.New(0))
 	w.create("ann", "den", kaban.RoomPublic)
-	session, err := w.chat.Claim(owner{}, kaban.Visitor(storetest.Username(t, "vic")), netip.MustParseAddr("192.0.2.1"), "")
+	session, err := w.chat.claim(owner{}, kaban.Visitor(storetest.Username(t, "vic")), netip.MustParseAddr("192.0.2.1"), "")
 	want(t, "claim", err, nil)
 	defer w.chat.Release(session)
 	vic := w.visitor("vic", netip.MustParseAddr("192.0.2.1"))

@@ -59,7 +59,7 @@ func TestABanOfAVisitorIsForItsNetwork(t *testing.T) {
 		drivers(t, func(t *testing.T, s store.Store) {
 			w := newTown(t, s)
 			w.create("ann", room, kaban.RoomPublic)
-			vic, err := w.chat.Claim(owner{}, kaban.Visitor(storetest.Username(t, "vic")), address("2001:db8::1"), "")
+			vic, err := w.chat.claim(owner{}, kaban.Visitor(storetest.Username(t, "vic")), address("2001:db8::1"), "")
 			want(t, "claim", err, nil)
 			follow := func(u User) *Subscription {
 				sub, err := w.follow(u, room, 0)
@@ -131,7 +131,7 @@ func TestANetworkOfTwoThatAreBanned(t *testing.T) {
 	w.create("ann", "hall", kaban.RoomPublic)
 	at := address("192.0.2.7")
 	for _, name := range []string{"vic", "wil"} {
-		s, err := w.chat.Claim(owner{}, kaban.Visitor(storetest.Username(t, name)), at, "")
+		s, err := w.chat.claim(owner{}, kaban.Visitor(storetest.Username(t, name)), at, "")
 		want(t, "claim", err, nil)
 		want(t, "ban", w.do("ann", "hall", w.to(name, access.Ban)), nil)
 		want(t, "mute", w.do("ann", "hall", w.to(name, access.Mute)), nil)
@@ -187,7 +187,7 @@ func TestNobodySlipsIn(t *testing.T) {
 	want(t, "nobody", err, ErrStale)
 	_, _, err = bob.WatchAt(reader{}, bob, plain{}, guest)
 	want(t, "bob", err, ErrStale)
-	_, err = w.chat.Claim(owner{}, kaban.Visitor(storetest.Username(t, "vic")), netip.Addr{}, "")
+	_, err = w.chat.claim(owner{}, kaban.Visitor(storetest.Username(t, "vic")), netip.Addr{}, "")
 	want(t, "claim", err, ErrAuthRequired)
 	if _, here := w.chat.names.Visiting(storetest.Username(t, "vic")); here {
 		t.Error("the refused visitor has the name")
@@ -269,7 +269,7 @@ func TestMembersElsewhereAreTold(t *testing.T) {
 		owners := make(map[string]*told)
 		for _, name := range []string{"ann", "bob", "cat", "gus"} {
 			owners[name] = new(told)
-			w.chat.Enter(owners[name], w.user(name).Identity(), netip.Addr{}, &Credential{})
+			w.chat.enter(owners[name], w.user(name).Identity(), netip.Addr{}, &Credential{})
 		}
 		check := func(what string, want map[string]int) {
 			t.Helper()

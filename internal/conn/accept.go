@@ -132,9 +132,9 @@ func addressText(addr netip.Addr) string {
 }
 
 // acquire returns a token for a new connection, and makes room for it if it must.
-func (m *Manager) acquire() (token *idpool.Token, err error) {
+func (m *Manager) acquire() (token idpool.Token, err error) {
 	if m.clients.Load() >= int64(m.config.MaxClients) {
-		return nil, idpool.ErrFull
+		return idpool.Token{}, idpool.ErrFull
 	}
 	for range makeRoomTries {
 		if token, err = m.pool.Acquire(); !errors.Is(err, idpool.ErrFull) || !m.makeRoom() {

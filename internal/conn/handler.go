@@ -28,16 +28,18 @@ const (
 // Interrupt, its methods are for calls of its Front and callbacks of Ask.
 type Handler struct {
 	loop   *loop
-	socket socket // nil until accept
+	socket socket    // nil until accept
+	own    ownSocket // the poller's: what socket is, below TLS
 	front  Front
-	token  *idpool.Token
+	token  idpool.Token
 	life
 
 	shard    *newcomerShard // it came in here
 	place    *newcomerPlace // nil once it is no newcomer; guarded by shard.mu
 	rooms    []*dispatch.Subscription
-	index    int32 // in loop.handlers
-	admitted bool  // is one of Manager.clients
+	first    dispatch.Subscription // most connections have one: it is a part of theirs
+	index    int32                 // in loop.handlers
+	admitted bool                  // is one of Manager.clients
 
 	// The read step's.
 	need         Need  // NeedNothing unless reading pauses until there is room
@@ -71,7 +73,7 @@ type Handler struct {
 
 // newHandler returns the handler of a connection, and the address for which it counts
 // as a newcomer.
-func newHandler(l *loop, token *idpool.Token, p Protocol, remote netip.Addr) (h *Handler, counts netip.Addr) {
+func newHandler(l *loop, token idpool.Token, p Protocol, remote netip.Addr) (h *Handler, counts netip.Addr) {
 	f, h, counts := p.Front(remote)
 	h.loop, h.token, h.front = l, token, f
 	return h, counts
@@ -151,6 +153,15 @@ func (h *Handler) Waker() dispatch.Waker { return h.loop }
 func (h *Handler) Subscribe(s *dispatch.Subscription) {
 	h.rooms = append(h.rooms, s)
 	h.loop.notify(s)
+}
+
+// Memory returns where a new subscription of the connection goes, for chat.Place; nil: in memory
+// of its own.
+func (h *Handler) Memory() *dispatch.Subscription {
+	if h.first.IsNew() {
+		return &h.first
+	}
+	return nil
 }
 
 // Unsubscribe ends that, before the front leaves the room.

@@ -4,6 +4,9 @@ package conn
 
 import "net"
 
+// ownSocket is a part of each handler, for a poller that uses it.
+type ownSocket struct{}
+
 // newPoller returns the poller for all connections.
 func newPoller() (poller, error) { return newPortablePoller(), nil }
 

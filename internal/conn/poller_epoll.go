@@ -25,18 +25,20 @@ const epollEvents = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLE
 type epoll struct {
 	fd    int
 	event int // an eventfd: wake writes to it
-	// sockets are those that are open, by descriptor.
-	sockets []*epollSocket
-	raw     [256]unix.EpollEvent
-	events  [256]event
+	// handlers are those of the sockets that are open, by descriptor.
+	handlers []*Handler
+	raw      [256]unix.EpollEvent
+	events   [256]event
 }
+
+// ownSocket is a part of each handler.
+type ownSocket = epollSocket
 
 // epollSocket is a descriptor that Go's own poller does not know: it would wake
 // for it too.
 type epollSocket struct {
-	poller  *epoll
-	fd      int
-	handler *Handler
+	poller *epoll
+	fd     int32
 	// ended says that the peer has ended its output. No edge comes again, so a read
 	// must go on to the end.
 	ended bool
@@ -72,11 +74,12 @@ func (e *epoll) add(conn net.Conn, h *Handler) (socket, error) {
 	if err != nil {
 		return nil, fmt.Errorf("take over a connection: %w", err)
 	}
-	s := &epollSocket{poller: e, fd: fd, handler: h}
-	if fd >= len(e.sockets) {
-		e.sockets = append(e.sockets, make([]*epollSocket, fd+1-len(e.sockets))...)
+	s := &h.own
+	*s = epollSocket{poller: e, fd: int32(fd)}
+	if fd >= len(e.handlers) {
+		e.handlers = append(e.handlers, make([]*Handler, fd+1-len(e.handlers))...)
 	}
-	e.sockets[fd] = s
+	e.handlers[fd] = h
 	tcp.BoundUnsentOf(fd, maxUnsent)
 	if err := unix.EpollCtl(e.fd, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: epollEvents, Fd: int32(fd)}); err != nil {
 		s.Close()
@@ -121,16 +124,17 @@ func (e *epoll) wait(timeout time.Duration) ([]event, error) {
 		if int(raw.Fd) == e.event {
 			continue // an edge: the count need not be read
 		}
-		s := e.sockets[raw.Fd]
-		if s == nil { // closed after the kernel queued the event
+		h := e.handlers[raw.Fd]
+		if h == nil { // closed after the kernel queued the event
 			continue
 		}
+		s := &h.own
 		over := raw.Events&(unix.EPOLLHUP|unix.EPOLLERR) != 0
 		if over || raw.Events&unix.EPOLLRDHUP != 0 {
 			s.ended = true
 		}
 		events = append(events, event{
-			handler:  s.handler,
+			handler:  h,
 			readable: s.ended || raw.Events&unix.EPOLLIN != 0,
 			writable: over || raw.Events&unix.EPOLLOUT != 0,
 		})
@@ -151,7 +155,7 @@ func (e *epoll) close() error {
 // ended its output: epoll(7), question 9.
 func (s *epollSocket) Read(p []byte) (int, error) {
 	for {
-		n, err := unix.Read(s.fd, p)
+		n, err := unix.Read(int(s.fd), p)
 		switch {
 		case n > 0 && n < len(p) && !s.ended:
 			return n, ErrBlocked
@@ -172,7 +176,7 @@ func (s *epollSocket) Write(p []byte) (n int, err error) {
 	for n < len(p) {
 		// A short write means that the buffer is full. Another try arms the edge that
 		// reports when it is not.
-		k, err := unix.Write(s.fd, p[n:])
+		k, err := unix.Write(int(s.fd), p[n:])
 		switch {
 		case k > 0:
 			n += k
@@ -186,14 +190,14 @@ func (s *epollSocket) Write(p []byte) (n int, err error) {
 }
 
 // Untaken implements socket.
-func (s *epollSocket) Untaken() int { return tcp.UntakenOf(s.fd) }
+func (s *epollSocket) Untaken() int { return tcp.UntakenOf(int(s.fd)) }
 
 func (s *epollSocket) CloseWrite() error {
-	return os.NewSyscallError("shutdown", unix.Shutdown(s.fd, unix.SHUT_WR))
+	return os.NewSyscallError("shutdown", unix.Shutdown(int(s.fd), unix.SHUT_WR))
 }
 
 func (s *epollSocket) RemoteAddr() string {
-	address, err := unix.Getpeername(s.fd)
+	address, err := unix.Getpeername(int(s.fd))
 	if err != nil {
 		return addressText(netip.Addr{})
 	}
@@ -209,9 +213,9 @@ func (s *epollSocket) RemoteAddr() string {
 // Close implements socket. Closing the last descriptor of a socket takes it out
 // of the epoll set.
 func (s *epollSocket) Close() error {
-	if s.poller.sockets[s.fd] != s {
+	if h := s.poller.handlers[s.fd]; h == nil || &h.own != s {
 		return nil
 	}
-	s.poller.sockets[s.fd] = nil
-	return os.NewSyscallError("close", unix.Close(s.fd))
+	s.poller.handlers[s.fd] = nil
+	return os.NewSyscallError("close", unix.Close(int(s.fd)))
 }

@@ -112,11 +112,10 @@ func (c *toyClient) nick(text string) error {
 	if err != nil {
 		return err
 	}
-	err = c.handler.Admit(func() (err error) {
-		c.session, err = c.chat.Claim(c, kaban.Visitor(name), c.at, "")
-		return err
-	})
+	session := new(chat.Session)
+	err = c.handler.Admit(func() error { return c.chat.Claim(session, c, kaban.Visitor(name), c.at, "") })
 	if err == nil {
+		c.session = session
 		c.user = c.chat.As(c.session.Identity, c.at)
 		c.reply("HELLO " + name.String())
 	}
@@ -138,6 +137,7 @@ func (c *toyClient) join(text string) error {
 			place.Abandon()
 			return
 		}
+		place.Memory = c.handler.Memory()
 		s, joined, err := c.user.Join(c.handler.Waker(), &c.handler, toyFormat{}, place)
 		if err != nil {
 			c.reply("ERR " + err.Error())

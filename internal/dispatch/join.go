@@ -31,6 +31,9 @@ type Place struct {
 
 	// Rights are what the member may do to begin with; nil is for the judge to say.
 	Rights *Rights
+	// Memory is where the subscription goes, a new one; nil: in memory of its own. So that
+	// of a connection can be a part of it.
+	Memory *Subscription
 }
 
 // Revision returns the revision of the room's rights that the place is of. Joining
@@ -103,7 +106,7 @@ type Joined struct {
 // continued from there, ErrTooManyRooms, a *LookalikeError, and store.ErrStale if
 // the rights in the room, or on the server, have changed since the place was found.
 func (d *Dispatcher) Join(w Waker, member any, format Format, user *kaban.Peer, p Place) (*Subscription, Joined, error) {
-	return d.subscribe(w, format, p, &Subscription{member: member, user: user})
+	return d.subscribe(w, format, p, p.subscription(member, user))
 }
 
 // Watch makes a read-only subscription to an existing room. The identity may be
@@ -111,7 +114,19 @@ func (d *Dispatcher) Join(w Waker, member any, format Format, user *kaban.Peer, 
 // presence and the count of members leave it out, and it cannot send. Otherwise
 // it is like Join. It also returns ErrNotFound.
 func (d *Dispatcher) Watch(w Waker, member any, format Format, user *kaban.Peer, p Place) (*Subscription, Joined, error) {
-	return d.subscribe(w, format, p, &Subscription{member: member, user: user, watches: true})
+	s := p.subscription(member, user)
+	s.watches = true
+	return d.subscribe(w, format, p, s)
+}
+
+// subscription returns the one that is to begin at the place.
+func (p *Place) subscription(member any, user *kaban.Peer) *Subscription {
+	s := p.Memory
+	if s == nil {
+		s = new(Subscription)
+	}
+	s.member, s.user, s.watches = member, user, false
+	return s
 }
 
 func (d *Dispatcher) subscribe(w Waker, format Format, p Place, s *Subscription) (*Subscription, Joined, error) {

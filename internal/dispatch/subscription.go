@@ -63,6 +63,10 @@ type Subscription struct {
 	counted bool // counts as a member; guarded by Room.mu
 }
 
+// IsNew reports whether the subscription has never begun. Only such a one may be Place.Memory:
+// others may know a subscription for a while after it has ended.
+func (s *Subscription) IsNew() bool { return s.audience == nil }
+
 // Room returns the room of the subscription.
 func (s *Subscription) Room() *Room { return s.audience.room }
 

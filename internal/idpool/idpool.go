@@ -48,20 +48,19 @@ type Pool struct {
 type shard struct {
 	mu       sync.Mutex // guards the fields below
 	size     uint32     // ids of this shard
-	issued   uint32     // ids below this have been acquired at least once
 	free     []uint32   // redeemed ids
+	holders  []uint32   // of each id that was acquired at least once, the turn of the token that has it; 0: redeemed
 	inUse    int
 	turns    uint32 // counts tokens, to distinguish the holders of an id
 	draining bool
 	_        [64]byte
 }
 
-// Token is the right to be a connection. It must be redeemed once.
+// Token is the right to be a connection. It must be redeemed once. It is a value, so that it
+// can be a part of a connection.
 type Token struct {
 	pool     *Pool
-	id       uint32
-	turn     uint32
-	redeemed atomic.Bool
+	id, turn uint32
 }
 
 // New returns a pool of capacity ids, at least 1. It allocates memory as ids are
@@ -105,7 +104,7 @@ func (p *Pool) InUse() int {
 
 // Acquire returns a token. It tries the processor's own shard first and returns
 // ErrFull only if all shards are empty. After Drain it returns ErrDraining.
-func (p *Pool) Acquire() (*Token, error) {
+func (p *Pool) Acquire() (Token, error) {
 	hint := p.hints.Get().(*uint32)
 	defer p.hints.Put(hint)
 	n := uint32(len(p.shards))
@@ -114,13 +113,13 @@ func (p *Pool) Acquire() (*Token, error) {
 		slot, turn, err := p.shards[shard].take()
 		if err == nil {
 			*hint = shard
-			return &Token{pool: p, id: slot*n + shard + 1, turn: turn}, nil
+			return Token{pool: p, id: slot*n + shard + 1, turn: turn}, nil
 		}
 		if errors.Is(err, ErrDraining) {
-			return nil, err
+			return Token{}, err
 		}
 	}
-	return nil, ErrFull
+	return Token{}, ErrFull
 }
 
 func (s *shard) take() (slot, turn uint32, err error) {
@@ -132,44 +131,52 @@ func (s *shard) take() (slot, turn uint32, err error) {
 	case last >= 0:
 		slot = s.free[last]
 		s.free = s.free[:last]
-	case s.issued < s.size:
-		slot = s.issued
-		s.issued++
+	case len(s.holders) < int(s.size):
+		slot = uint32(len(s.holders))
+		s.holders = append(s.holders, 0)
 	default:
 		return 0, 0, ErrFull
 	}
-	s.turns++
+	if s.turns++; s.turns == 0 {
+		s.turns = 1
+	}
+	s.holders[slot] = s.turns
 	s.inUse++
 	return slot, s.turns, nil
 }
 
 // ID returns the id, from 1 to the pool's capacity. Once this token is redeemed,
 // another one may have the same id.
-func (t *Token) ID() uint32 { return t.id }
+func (t Token) ID() uint32 { return t.id }
 
 // Origin returns the token's origin, which no other token of the pool ever has.
-func (t *Token) Origin() kaban.Origin {
+func (t Token) Origin() kaban.Origin {
 	return kaban.Origin(uint64(t.turn)<<32 | uint64(t.id))
 }
 
 // Redeem returns the id to the pool. Further calls return ErrRedeemed, even if
 // another token has the id by then.
-func (t *Token) Redeem() error {
-	if !t.redeemed.CompareAndSwap(false, true) {
-		return ErrRedeemed
-	}
+func (t Token) Redeem() error {
 	p := t.pool
 	n := uint32(len(p.shards))
-	s := &p.shards[(t.id-1)%n]
-	s.mu.Lock()
-	s.free = append(s.free, (t.id-1)/n)
-	s.inUse--
-	last := s.inUse == 0
-	s.mu.Unlock()
+	last, err := p.shards[(t.id-1)%n].give((t.id-1)/n, t.turn)
 	if last && p.sealed.Load() {
 		p.finish()
 	}
-	return nil
+	return err
+}
+
+// give takes an id back. It reports whether it was the last one in use.
+func (s *shard) give(slot, turn uint32) (last bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.holders[slot] != turn {
+		return false, ErrRedeemed
+	}
+	s.holders[slot] = 0
+	s.free = append(s.free, slot)
+	s.inUse--
+	return s.inUse == 0, nil
 }
 
 // Drain stops handing out tokens and waits until every token is redeemed. If ctx

@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func acquire(t testing.TB, p *Pool) *Token {
+func acquire(t testing.TB, p *Pool) Token {
 	t.Helper()
 	token, err := p.Acquire()
 	if err != nil {
@@ -128,7 +128,7 @@ func TestRedeemingAtOnceSucceedsOnce(t *testing.T) {
 func TestDrainWaitsForTheLastToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := New(10)
-		tokens := []*Token{acquire(t, p), acquire(t, p), acquire(t, p)}
+		tokens := []Token{acquire(t, p), acquire(t, p), acquire(t, p)}
 		drained := make(chan error, 2)
 		var group sync.WaitGroup
 		for range 2 {
@@ -233,8 +233,8 @@ func TestAgainstAModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		capacity := rapid.IntRange(1, 12).Draw(t, "capacity")
 		p := newSharded(capacity, rapid.IntRange(1, 8).Draw(t, "shards"))
-		held := map[uint32]*Token{}
-		var spent []*Token
+		held := map[uint32]Token{}
+		var spent []Token
 		origins := map[kaban.Origin]bool{}
 		t.Repeat(map[string]func(*rapid.T){
 			"acquire": func(t *rapid.T) {
@@ -248,7 +248,7 @@ func TestAgainstAModel(t *testing.T) {
 				if err != nil {
 					t.Fatalf("Acquire with %d of %d held: %v", len(held), capacity, err)
 				}
-				if id := token.ID(); held[id] != nil || id < 1 || int(id) > capacity || origins[token.Origin()] {
+				if id := token.ID(); held[id] != (Token{}) || id < 1 || int(id) > capacity || origins[token.Origin()] {
 					t.Fatalf("id %d, origin %d: held, out of range or used before", id, token.Origin())
 				}
 				held[token.ID()], origins[token.Origin()] = token, true

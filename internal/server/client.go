@@ -28,7 +28,8 @@ type client struct {
 
 	arrival   *arrival      // nil once the hello is accepted
 	quota     *quota        // nil: not limited
-	session   *chat.Session // nil before the hello is accepted and after the end
+	session   *chat.Session // entered, but nil before the hello is accepted and after the end
+	entered   chat.Session  // a part of the client, so that a connection is one piece of memory
 	greeted   bool          // the welcome is sent; nothing goes to an account before it
 	request   *wire.Request // of the read step; nil between steps, unless it is held
 	held      bool          // the request was read and waits for room

@@ -57,15 +57,15 @@ func (c *client) hello(r *wire.Request) {
 func (c *client) visit(ref []byte, name kaban.Username, resume string) {
 	err := c.enterVisitor()
 	if err == nil {
-		err = c.handler.Admit(func() (err error) {
-			c.session, err = c.server.chat.Claim(c, kaban.Visitor(name), c.arrival.Peer.Addr, resume)
-			return err
+		err = c.handler.Admit(func() error {
+			return c.server.chat.Claim(&c.entered, c, kaban.Visitor(name), c.arrival.Peer.Addr, resume)
 		})
 	}
 	if err != nil {
 		c.refuseHello(ref, err)
 		return
 	}
+	c.session = &c.entered
 	if !c.server.chat.IsClaimed() {
 		c.welcomeVisitor(ref)
 		return
@@ -158,9 +158,10 @@ func (c *client) enterAccount(ref []byte, name kaban.Username, session *account.
 	}
 	from := c.arrival.Peer.Addr
 	c.arrival = nil
-	c.session = c.server.chat.Enter(c, id, from, &chat.Credential{
+	c.server.chat.Enter(&c.entered, c, id, from, &chat.Credential{
 		ID: p.SecretID, Rooms: p.Rooms, ReadOnly: p.ReadOnly, Device: p.Kind == people.SecretDevice, Expires: p.Expires,
 	})
+	c.session = &c.entered
 	// From here on a revocation reaches the connection. One that came before it is seen
 	// by looking once more.
 	c.handler.Ask(func(ctx context.Context) { *p, err = c.server.config.Accounts.Renew(ctx, *p) }, func() {

@@ -195,6 +195,7 @@ func (c *client) watch(r *wire.Request) {
 	user, room, start := c.user(), r.Room, chat.Start{Epoch: r.Epoch, After: r.After, Resume: r.HasAfter}
 	c.findAndEnter(ref, func(ctx context.Context) (chat.Place, error) { return user.FindToRead(ctx, room, start) },
 		func(p chat.Place) (*chat.Subscription, chat.Joined, error) {
+			p.Memory = c.handler.Memory()
 			return c.user().WatchAt(c.handler.Waker(), &c.handler, c.framing.format(), p)
 		}, wire.TypeWatching)
 }

@@ -37,6 +37,7 @@ func (c *client) join(r *wire.Request) {
 	user, room, start := c.user(), r.Room, chat.Start{Epoch: r.Epoch, After: r.After, Resume: r.HasAfter}
 	enter := func(p chat.Place) (*chat.Subscription, chat.Joined, error) {
 		watched := c.subscription(room)
+		p.Memory = c.handler.Memory()
 		s, joined, err := c.user().Join(c.handler.Waker(), &c.handler, c.framing.format(), p)
 		if err == nil && watched != nil { // from now on as a member
 			c.Leave(watched)

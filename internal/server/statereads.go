@@ -24,8 +24,8 @@ type stateReads struct {
 type stateKey struct {
 	identity, room   string
 	readOnly, device bool
-	// credential is the connection's own if it is valid in some rooms only: what it may
-	// know is shared with no other.
+	// credential is set if it is valid in some rooms only: what its connections may know is
+	// shared with no other's.
 	credential *chat.Credential
 }
 

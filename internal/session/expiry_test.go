@@ -58,7 +58,7 @@ func (c *clocks) enter(t interface{ Fatal(...any) }, after time.Duration) (*Sess
 		credential.Expires = c.r.expiries.Day() + after.Milliseconds()
 	}
 	o := new(counter)
-	return c.r.Enter(o, kaban.Account("id", name), netip.Addr{}, credential), o
+	return c.r.enter(o, kaban.Account("id", name), netip.Addr{}, credential), o
 }
 
 // pass lets time pass, and a second in which timers are served.
@@ -127,7 +127,7 @@ func TestACredentialThatHasExpired(t *testing.T) {
 		c := newClocks(t)
 		o := new(counter)
 		name := named(t, "ann")
-		c.r.Enter(o, kaban.Account("id", name), netip.Addr{}, &Credential{ID: "device", Expires: 1})
+		c.r.enter(o, kaban.Account("id", name), netip.Addr{}, &Credential{ID: "device", Expires: 1})
 		pass(0)
 		if o.revoked.Load() != 1 {
 			t.Error("it goes on")
@@ -193,7 +193,7 @@ func TestSessionsWithoutAnEndAreNotInTheHeap(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newClocks(t)
 		c.enter(t, 0)
-		if _, err := c.r.Claim(new(counter), kaban.Visitor(named(t, "vic")), netip.Addr{}, ""); err != nil {
+		if _, err := c.r.claim(new(counter), kaban.Visitor(named(t, "vic")), netip.Addr{}, ""); err != nil {
 			t.Fatal(err)
 		}
 		if len(c.r.expiries.deadlines) > 0 || c.r.expiries.timer != nil {
@@ -207,12 +207,12 @@ func TestVisitorsAreRevoked(t *testing.T) {
 	owners := make(map[string]*owner)
 	for _, name := range []string{"ann", "bob", "cat"} {
 		owners[name] = new(owner)
-		if _, err := r.Claim(owners[name], kaban.Visitor(named(t, name)), netip.Addr{}, ""); err != nil {
+		if _, err := r.claim(owners[name], kaban.Visitor(named(t, name)), netip.Addr{}, ""); err != nil {
 			t.Fatal(err)
 		}
 	}
 	account := new(owner)
-	r.Enter(account, kaban.Account("id", named(t, "dan")), netip.Addr{}, &Credential{})
+	r.enter(account, kaban.Account("id", named(t, "dan")), netip.Addr{}, &Credential{})
 	r.RevokeLike(named(t, "BoB"))
 	r.RevokeLike(named(t, "\u0441at")) // begins with a Cyrillic letter
 	r.RevokeLike(named(t, "dan"))

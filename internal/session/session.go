@@ -39,6 +39,12 @@ type Credential struct {
 	Expires int64
 }
 
+// equals reports whether two credentials are the same one, as it is now.
+func (c *Credential) equals(other *Credential) bool {
+	return c.ID == other.ID && c.ReadOnly == other.ReadOnly && c.Device == other.Device && c.Fresh == other.Fresh &&
+		c.Expires == other.Expires && (c.Rooms == nil) == (other.Rooms == nil) && slices.Equal(c.Rooms, other.Rooms)
+}
+
 // Owner is a connection that holds a name, or one of an account.
 type Owner interface {
 	// Changed is called when the state of a room has changed for the account, or, with the zero
@@ -52,7 +58,8 @@ type Owner interface {
 	Replace()
 }
 
-// Session is a connection after its hello.
+// Session is a connection after its hello. It belongs to the connection: what has one makes it
+// a field of its own, so that a connection is one piece of memory, and Enter or Claim fills it in.
 type Session struct {
 	kaban.Peer
 	// Credential is what an account signed in with; nil for visitors.
@@ -147,18 +154,32 @@ type Registry struct {
 	expiries *expiries             // nil without Expire
 }
 
-// Enter notes a connection of an account, which may have many. Revoke is called when
-// the credential expires; see Expire.
-func (r *Registry) Enter(owner Owner, id kaban.Identity, address netip.Addr, credential *Credential) *Session {
-	s := &Session{Peer: kaban.Peer{Identity: id, Address: address}, Credential: credential, owner: owner}
+// Enter fills in the session of a connection of an account, which may have many. Revoke is
+// called when the credential expires; see Expire. The credential must not change afterwards.
+func (r *Registry) Enter(s *Session, owner Owner, id kaban.Identity, address netip.Addr, credential *Credential) {
+	*s = Session{Peer: kaban.Peer{Identity: id, Address: address}, Credential: credential, owner: owner}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.accounts == nil {
 		r.accounts = make(map[string][]*Session)
 	}
-	r.accounts[id.ID()] = append(r.accounts[id.ID()], s)
+	others := r.accounts[id.ID()]
+	if len(others) > 0 {
+		s.share(others[len(others)-1])
+	}
+	r.accounts[s.ID()] = append(others, s)
 	r.expiries.addLocked(s, credential.Expires)
-	return s
+}
+
+// share has s use what it has in common with another session of the account: a program may
+// have many connections with one token.
+func (s *Session) share(other *Session) {
+	if s.Identity == other.Identity {
+		s.Identity = other.Identity // the same texts, but their memory is shared
+	}
+	if s.Credential.equals(other.Credential) {
+		s.Credential = other.Credential
+	}
 }
 
 // hasLocked reports whether a session of an account goes on.
@@ -302,24 +323,24 @@ func (r *Registry) giveLocked(looks []string) {
 // must be its secret or, as long as that is unconfirmed, a secret that it resumed.
 // Claim then replaces that session and calls Replace on its owner. So a client that
 // presents the last secret it received replaces the remnants of its own attempts.
-// Claim may return ErrReserved or ErrTaken.
-func (r *Registry) Claim(owner Owner, id kaban.Identity, address netip.Addr, resume string) (*Session, error) {
+// Claim fills in the session. It may return ErrReserved or ErrTaken.
+func (r *Registry) Claim(s *Session, owner Owner, id kaban.Identity, address netip.Addr, resume string) error {
 	looks := id.Name().Looks() // slow for some names, so not under the lock
 	if kaban.IsReserved(id.Name()) {
-		return nil, ErrReserved
+		return ErrReserved
 	}
-	s := &Session{Peer: kaban.Peer{Identity: id, Address: address}, secret: newSecret(), owner: owner}
+	*s = Session{Peer: kaban.Peer{Identity: id, Address: address}, secret: newSecret(), owner: owner}
 	if len(looks) > 1 {
 		s.more = &more{looks: looks[1:]}
 	}
 	replaced, err := r.put(s, resume)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if replaced != nil {
 		replaced.owner.Replace()
 	}
-	return s, nil
+	return nil
 }
 
 func (r *Registry) put(s *Session, resume string) (replaced *Session, err error) {

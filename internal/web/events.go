@@ -102,6 +102,7 @@ func (all *streams) hurry() {
 // connection of its account, if it has one, and ends with the credential.
 type stream struct {
 	server   *Server
+	session  chat.Session // of an account
 	reader   chat.User
 	end      context.CancelCauseFunc // of the context of serve
 	control  *http.ResponseController
@@ -183,8 +184,8 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	s.streams.add(t)
 	defer s.streams.remove(t)
 	if by.isAccount() {
-		session := s.chat.Enter(t, by.identity, by.peer.Addr, by.credential())
-		defer s.chat.Release(session)
+		s.chat.Enter(&t.session, t, by.identity, by.peer.Addr, by.credential())
+		defer s.chat.Release(&t.session)
 		// From here on a revocation reaches the stream. One that came before is seen by
 		// looking once more.
 		if _, err := s.config.Accounts.Renew(ctx, by.principal); err != nil {
