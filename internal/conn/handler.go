@@ -37,9 +37,8 @@ type Handler struct {
 	shard    *newcomerShard // it came in here
 	place    *newcomerPlace // nil once it is no newcomer; guarded by shard.mu
 	rooms    []*dispatch.Subscription
-	first    dispatch.Subscription // most connections have one: it is a part of theirs
-	index    int32                 // in loop.handlers
-	admitted bool                  // is one of Manager.clients
+	index    int32 // in loop.handlers
+	admitted bool  // is one of Manager.clients
 
 	// The read step's.
 	need         Need  // NeedNothing unless reading pauses until there is room
@@ -69,6 +68,9 @@ type Handler struct {
 	// All times are the loop's.
 	quiet   time.Duration // when the last sign of life came, or the last ping was sent; of a newcomer, when it came
 	stalled time.Duration // since when the peer's TCP takes nothing, while blocked; 0: it has everything
+
+	// Most connections have one subscription: it is a part of theirs.
+	first dispatch.Subscription
 }
 
 // newHandler returns the handler of a connection, and the address for which it counts

@@ -3,7 +3,7 @@ package sqlite
 import "context"
 
 // Shrink gives up the pages that the connections keep in memory, for a store that has been quiet:
-// up to 4 MiB of the writer and 2 MiB of each reader. The system caches the file, so that the
+// up to 4 MiB of the writer and 2 MiB of each other. The system caches the file, so that the
 // next reads find them there. Connections that are in use keep theirs. It is safe for concurrent
 // use, and does nothing to a store that is closed.
 func (d *database) Shrink() {
@@ -20,10 +20,14 @@ func (d *database) Shrink() {
 		d.readers <- r
 	}
 	if d.writing.TryLock() {
-		defer d.writing.Unlock()
 		if !d.closed {
 			d.writer.shrink()
 		}
+		d.writing.Unlock()
+	}
+	if d.appending.TryLock() {
+		d.finder.shrink() // one that is closed refuses
+		d.appending.Unlock()
 	}
 }
 

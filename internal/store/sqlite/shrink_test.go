@@ -49,7 +49,7 @@ func TestShrink(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := []*conn{s.writer}
+	all := []*conn{s.writer, s.finder.conn}
 	for _, r := range s.all {
 		all = append(all, r.conn)
 	}
