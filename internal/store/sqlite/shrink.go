@@ -22,14 +22,16 @@ func (d *database) Shrink() {
 		r.shrink()
 		d.readers <- r
 	}
-	if d.writing.TryLock() {
-		if !d.closed {
-			d.writer.shrink()
-		}
-		d.writing.Unlock()
+	if !d.writing.TryLock() {
+		return
 	}
+	defer d.writing.Unlock() // until then nobody closes the two
+	if d.closed {
+		return
+	}
+	d.writer.shrink()
 	if d.appending.TryLock() {
-		d.finder.shrink() // one that is closed refuses
+		d.finder.shrink()
 		d.appending.Unlock()
 	}
 }
