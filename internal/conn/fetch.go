@@ -28,6 +28,7 @@ func (l *loop) startFetches() {
 		s := h.fetching
 		if h.blocked || !slices.Contains(h.rooms, s) { // it takes nothing now, or has left
 			h.fetching = nil
+			s.Unpin()
 			h.lookAround()
 			continue
 		}

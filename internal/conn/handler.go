@@ -166,10 +166,14 @@ func (h *Handler) Memory() *dispatch.Subscription {
 	return nil
 }
 
-// Unsubscribe ends that, before the front leaves the room.
+// Unsubscribe ends that, after the front has left the room. The subscription gives up what it
+// holds: it may be a part of the connection, and live as long.
 func (h *Handler) Unsubscribe(s *dispatch.Subscription) {
 	is := func(other *dispatch.Subscription) bool { return other == s }
 	h.rooms, h.ready = slices.DeleteFunc(h.rooms, is), slices.DeleteFunc(h.ready, is)
+	if s != h.fetching { // whose end does it, finishFetch
+		s.Unpin()
+	}
 }
 
 // Subscriptions returns those that are served. They must not be changed.

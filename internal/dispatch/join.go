@@ -31,8 +31,8 @@ type Place struct {
 
 	// Rights are what the member may do to begin with; nil is for the judge to say.
 	Rights *Rights
-	// Memory is where the subscription goes, a new one; nil: in memory of its own. So that
-	// of a connection can be a part of it.
+	// Memory is where the subscription goes, a new one; nil: in memory of its own. It lets a
+	// connection hold its first subscription.
 	Memory *Subscription
 }
 
