@@ -77,23 +77,16 @@ func TestShrink(t *testing.T) {
 func TestShrinkBesideWork(t *testing.T) {
 	s := open(t, t.TempDir(), Options{})
 	var work, shrinking sync.WaitGroup
-	done := make(chan struct{})
-	for range 2 {
-		shrinking.Go(func() {
-			for {
-				select {
-				case <-done:
-					return
-				default:
-					s.Shrink()
-				}
-			}
-		})
+	shrink := func() {
+		for range 20 {
+			s.Shrink()
+		}
 	}
+	shrinking.Go(shrink)
 	for i := range 2 {
 		work.Go(func() {
 			key := fmt.Sprint("work/", i)
-			for k := range 50 {
+			for k := range 20 {
 				want := fmt.Sprint(k)
 				if err := s.Update(t.Context(), func(tx store.Tx) error { return tx.Put(key, []byte(want)) }); err != nil {
 					t.Errorf("change %d: %v", k, err)
@@ -112,10 +105,10 @@ func TestShrinkBesideWork(t *testing.T) {
 		})
 	}
 	work.Wait()
+	shrinking.Go(shrink)
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
-	close(done)
 	shrinking.Wait()
 	s.Shrink()
 }
