@@ -76,3 +76,45 @@ func TestStalledConnectionsHoldNothing(t *testing.T) {
 		t.Errorf("%d stalled connections hold %d bytes, idle ones %d: more than a tenth more", crowd, heaps[true], heaps[false])
 	}
 }
+
+// A connection that has left a room holds nothing of what is said there afterwards, although its
+// subscription lives as long as it does.
+func TestALeftRoomIsNotHeld(t *testing.T) {
+	const messages, size = 2000, 4000
+	d, err := dispatch.New(context.Background(), memory.New(64<<10), dispatch.Options{TailBytes: 8 << 10, PresenceDelay: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	manager, front := newServer(t, conn.Config{MaxClients: 10}, d)
+	m := &model{t: t, manager: manager, server: front, loop: conn.NewTestLoop(manager)}
+	defer func() {
+		m.loop.CloseAll()
+		manager.Close()
+		d.Close()
+	}()
+	for range 3 { // one that speaks, one that stays, and one that leaves
+		p := m.enter()
+		p.socket.room = 1 << 30
+		p.say(`{"type":"join","room":"lobby"}`)
+	}
+	speaker, leaver := m.peers[0], m.peers[2]
+	speaker.say(`{"type":"send","room":"lobby","id":"first","content":"x"}`)
+	m.settle()
+	leaver.say(`{"type":"part","room":"lobby"}`)
+	m.settle()
+	held := heapOf(func() {
+		for i := range messages {
+			speaker.say(`{"type":"send","room":"lobby","id":"%d","content":"%s"}`, i, strings.Repeat("x", size))
+			m.settle()
+			for _, p := range m.peers { // the peers' memory is not the server's
+				p.socket.out, p.socket.in, p.asked = nil, nil, nil
+			}
+		}
+	})
+	if leaver.handler.IsClosed() {
+		t.Fatal("the connection that left the room is closed")
+	}
+	if held > messages*size/4 {
+		t.Errorf("after %d bytes of messages the server holds %d", messages*size, held)
+	}
+}
