@@ -576,7 +576,6 @@ func TestCheckFindsWhatNothingUses(t *testing.T) {
 		"a state of an edit":              {"UPDATE states SET place = (SELECT min(place) FROM entries WHERE kind = 2) WHERE place = (SELECT min(place) FROM states)", "1 states are of messages that do not exist"},
 		"a reaction of an edit":           {"UPDATE reactions SET place = (SELECT min(place) FROM entries WHERE kind = 2) WHERE place = (SELECT min(place) FROM reactions)", "reactions are of messages that do not exist"},
 		"a reaction of a deleted message": {"UPDATE reactions SET place = (SELECT place FROM states WHERE deleted <> 0) WHERE place = (SELECT min(place) FROM reactions)", "reactions are of messages that were deleted"},
-		"a reaction of nothing":           {"UPDATE entries SET user = user + 1 WHERE kind = 4", "reactions are of entries that do not exist"},
 		"an edit of nothing":              {"UPDATE states SET edited = edited + 1 WHERE place = (SELECT min(place) FROM states WHERE edited <> 0)", "1 states are of changes that do not exist"},
 		"a deletion of nothing":           {"UPDATE states SET deleted = 1 WHERE place = (SELECT min(place) FROM states WHERE deleted = 0)", "1 states are of changes that do not exist"},
 		"a pin of nothing":                {"UPDATE states SET pinned = 1 WHERE place = (SELECT min(place) FROM states WHERE pinned = 0)", "1 states are of changes that do not exist"},

@@ -296,7 +296,7 @@ func (a *Archive) checkStates(ctx context.Context) (problems []string, err error
 			place, _, err := scanState(rows, &a.sum)
 			return place, err
 		},
-		strings.TrimSuffix(reactionsQuery, "WHERE place "): func(rows *sql.Rows) (int64, error) {
+		strings.TrimSuffix(reactionsQuery, "WHERE place ") + "ORDER BY place, emoji, first": func(rows *sql.Rows) (int64, error) {
 			r, err := scanReaction(rows, &a.sum)
 			if err == nil {
 				err = reactors.add(ctx, &r)
@@ -423,6 +423,8 @@ type reactorCheck struct {
 	conn  *conn
 	next  [][3]int64 // for each that is not counted yet: its seq and user, and the place of the message
 	wrong int
+	of    reactionKey        // of the last row
+	users map[int64]struct{} // of its people and those of the rows before it
 }
 
 // reactorsAtOnce is how many people one query looks for.
@@ -431,10 +433,18 @@ const reactorsAtOnce = 1000
 var wrongReactors = fmt.Sprintf("SELECT count(*) FROM json_each(?) j WHERE NOT EXISTS (SELECT 1 FROM entries e WHERE e.place = (j.value ->> 2) >> 40 << 40 | (j.value ->> 0)"+
 	" AND e.kind = %d AND e.user = j.value ->> 1 AND e.target = (j.value ->> 2) & 0xFFFFFFFFFF)", kaban.KindReact)
 
-// add adds the people of a row.
+// add adds the people of a row. Rows come in the order of the table. Somebody that is there twice is
+// wrong, too.
 func (c *reactorCheck) add(ctx context.Context, r *reaction) error {
+	if key := (reactionKey{r.place, r.emoji}); c.users == nil || key != c.of {
+		c.of, c.users = key, make(map[int64]struct{})
+	}
 	for i := range r.people {
 		p := &r.people[i]
+		if _, twice := c.users[p.user]; twice {
+			c.wrong++
+		}
+		c.users[p.user] = struct{}{}
 		if c.next = append(c.next, [3]int64{int64(p.Seq), p.user, r.place}); len(c.next) == reactorsAtOnce {
 			if err := c.count(ctx); err != nil {
 				return err

@@ -146,7 +146,7 @@ func keptIn(ctx context.Context, dir string) (k kept, err error) {
 	}
 	for _, query := range []string{
 		"SELECT format('%d %d %d %d %d %d %d %d', place, edited, edited_time, deleted, deleted_time, pinned, pinned_time, replies) FROM states",
-		"SELECT format('%d %s %s', place, emoji, hex(people)) FROM reactions",
+		"SELECT format('%d %s %d %s', place, emoji, first, hex(people)) FROM reactions",
 		"SELECT format('%d %s %d', place, hex(hash), older) FROM originals",
 		"SELECT format('%d %d %d %d', room, user, messages, last) FROM written",
 		"SELECT format('%d %d', place, last) FROM runs",

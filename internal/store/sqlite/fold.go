@@ -15,7 +15,7 @@ type foldStmts struct {
 	setOriginal, dropOriginal     *sql.Stmt
 	reactionsOf                   *sql.Stmt // of a list
 	setReaction, setReactions     *sql.Stmt
-	dropReaction, dropReactions   *sql.Stmt // with an emoji; all
+	dropReaction, dropReactions   *sql.Stmt // one row; all of a message
 }
 
 func (f *foldStmts) queries() map[**sql.Stmt]string {
@@ -29,7 +29,7 @@ func (f *foldStmts) queries() map[**sql.Stmt]string {
 		&f.reactionsOf:   listedReactions,
 		&f.setReaction:   setReactionQuery + setReactionRow,
 		&f.setReactions:  setReactionQuery + times(setReactionRow, insertRows),
-		&f.dropReaction:  "DELETE FROM reactions WHERE place = ? AND emoji = ?",
+		&f.dropReaction:  "DELETE FROM reactions WHERE place = ? AND emoji = ? AND first = ?",
 		&f.dropReactions: "DELETE FROM reactions WHERE place = ?",
 	}
 }

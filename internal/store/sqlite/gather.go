@@ -15,8 +15,10 @@ const singlesQuery = "SELECT r.place, r.emoji, r.user, r.username, coalesce(r.us
 // gathering moves single_reactions to reactions.
 type gathering struct {
 	insert      *sql.Stmt
-	row         reaction
-	damaged     bool // one of the row's people
+	place       int64
+	emoji       string
+	people      []reactor // with the emoji
+	damaged     bool      // one of them
 	done, total int
 	report      func(done, total int)
 	sum         summer
@@ -50,26 +52,12 @@ func (g *gathering) move(ctx context.Context, c *conn) (err error) {
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var place, seq, value int64
-		var emoji, username string
-		var own sql.NullString
-		var p reactor
-		if err := rows.Scan(&place, &emoji, &p.user, &own, &username, &seq, &p.Time, &value); err != nil {
+		if err := g.take(ctx, rows); err != nil {
 			return err
 		}
-		if place != g.row.place || emoji != g.row.emoji {
-			if err := g.save(ctx); err != nil {
-				return err
-			}
-			g.row.place, g.row.emoji = place, emoji
+		if g.done++; g.report != nil {
+			g.report(g.done, g.total)
 		}
-		p.Seq, p.Username = uint64(seq), own.String
-		damaged := g.sum.singleReaction(place, emoji, &p, username) != value
-		if !damaged && seq <= place&maxSeq { // an import may have had anything
-			continue
-		}
-		g.damaged = g.damaged || damaged
-		g.row.people = append(g.row.people, p)
 	}
 	if err := closeRows(rows); err != nil {
 		return err
@@ -77,23 +65,56 @@ func (g *gathering) move(ctx context.Context, c *conn) (err error) {
 	return g.save(ctx)
 }
 
-// save writes a row. If one of its people was damaged, the row is, so that the damage is still found.
-func (g *gathering) save(ctx context.Context) error {
-	if len(g.row.people) == 0 {
-		return nil
-	}
-	slices.SortFunc(g.row.people, func(a, b reactor) int { return cmp.Compare(a.Seq, b.Seq) })
-	people := g.row.appendPeople(nil)
-	sum := g.sum.reaction(&g.row, people)
-	if g.damaged {
-		sum++
-	}
-	if _, err := g.insert.ExecContext(ctx, g.row.place, g.row.emoji, people, sum); err != nil {
+// take adds a row to those of its message and emoji, and writes the ones before if it is of another.
+// Flipped bits may have made other types of its columns.
+func (g *gathering) take(ctx context.Context, rows *sql.Rows) error {
+	var columns [8]any
+	if err := rows.Scan(&columns[0], &columns[1], &columns[2], &columns[3], &columns[4], &columns[5], &columns[6], &columns[7]); err != nil {
 		return err
 	}
-	if g.done += len(g.row.people); g.report != nil {
-		g.report(g.done, g.total)
+	place, _ := columns[0].(int64)
+	emoji, isText := columns[1].(string)
+	if place != g.place || emoji != g.emoji {
+		if err := g.save(ctx); err != nil {
+			return err
+		}
+		g.place, g.emoji = place, emoji
 	}
-	g.row.people, g.damaged = g.row.people[:0], false
+	var p reactor
+	user, isUser := columns[2].(int64)
+	own, isOwn := columns[3].(string)
+	name, isName := columns[4].(string)
+	seq, isSeq := columns[5].(int64)
+	at, isTime := columns[6].(int64)
+	sum, isSum := columns[7].(int64)
+	p.user, p.Seq, p.Time = user, uint64(seq), at
+	sound := isText && isUser && (isOwn || columns[3] == nil) && isName && isSeq && isTime && isSum && g.sum.singleReaction(place, emoji, &p, name) == sum
+	if sound && seq <= place&maxSeq { // before its message: an import may have had anything
+		return nil
+	}
+	p.Username = own
+	g.people, g.damaged = append(g.people, p), g.damaged || !sound
+	return nil
+}
+
+// save writes the rows of a message and an emoji. If one of the people was damaged, all are, so that
+// the damage is still found.
+func (g *gathering) save(ctx context.Context) error {
+	slices.SortFunc(g.people, func(a, b reactor) int { return cmp.Compare(a.Seq, b.Seq) })
+	for len(g.people) > 0 {
+		row := reaction{place: g.place, emoji: g.emoji, first: g.people[0].Seq}
+		for len(g.people) > 0 && (row.people == nil || row.fits(&g.people[0])) {
+			row.people, g.people = append(row.people, g.people[0]), g.people[1:]
+		}
+		people := row.appendPeople(nil)
+		sum := g.sum.reaction(&row, people)
+		if g.damaged {
+			sum++
+		}
+		if _, err := g.insert.ExecContext(ctx, row.place, row.emoji, int64(row.first), people, sum); err != nil {
+			return err
+		}
+	}
+	g.people, g.damaged = nil, false
 	return ctx.Err()
 }

@@ -37,7 +37,7 @@ func toVersion16(t *testing.T, path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	rows, err := c.QueryContext(t.Context(), "SELECT place, emoji, people, sum FROM gathered")
+	rows, err := c.QueryContext(t.Context(), "SELECT place, emoji, first, people, sum FROM gathered")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +65,7 @@ func toVersion16(t *testing.T, path string) {
 }
 
 // version16 returns a directory with a database of version 16, and what the history of its lobby has: messages
-// with reactions of several people, one of them under a name of their own and some taken back, of which some are merged.
+// with reactions of several people, one of them under a name of their own and some taken back. Not all are merged.
 func version16(t *testing.T) (dir string, want []store.Entry) {
 	t.Helper()
 	from := t.TempDir()
@@ -133,7 +133,7 @@ func TestUpdateFromVersion16IsWholeOrNotAtAll(t *testing.T) {
 		}
 	}
 	isNew(t, copyFiles(t, original))
-	steps := append(stepsTo(t, 17, 2), "INSERT INTO reactions VALUES (7, '👍', x'00', 0)", "DROP TABLE single_reactions", "PRAGMA user_version = 17")
+	steps := append(stepsTo(t, 17, 2), "INSERT INTO reactions VALUES (7, '👍', 8, x'00', 0)", "DROP TABLE single_reactions", "PRAGMA user_version = 17")
 	for n := range len(steps) + 1 {
 		t.Run(fmt.Sprint("failing after ", n), func(t *testing.T) {
 			dir := copyFiles(t, original)
@@ -156,7 +156,9 @@ func TestUpdateFromVersion16IsWholeOrNotAtAll(t *testing.T) {
 func TestUpdateKeepsDamageOfReactions(t *testing.T) {
 	original, want := version16(t)
 	for name, damage := range map[string]string{
-		"a time":          "UPDATE reactions SET time = time + 1 WHERE place & 0xFFFFFFFFFF = 3",
+		"a time": "UPDATE reactions SET time = time + 1 WHERE place & 0xFFFFFFFFFF = 3",
+		"a type": `ALTER TABLE reactions RENAME TO strict; CREATE TABLE reactions (place, emoji, user, username, seq, time, sum, PRIMARY KEY (place, emoji, user)) WITHOUT ROWID;
+			INSERT INTO reactions SELECT * FROM strict; DROP TABLE strict; UPDATE reactions SET user = 'cy' WHERE place & 0xFFFFFFFFFF = 3`,
 		"an author":       "UPDATE reactions SET user = 77 WHERE place & 0xFFFFFFFFFF = 3",
 		"a negative seq":  "UPDATE reactions SET seq = seq - 128 WHERE place & 0xFFFFFFFFFF = 3",
 		"a seq too small": "UPDATE reactions SET seq = 1 WHERE place & 0xFFFFFFFFFF = 3",
@@ -229,5 +231,108 @@ func TestReactionsOfADeletedMessage(t *testing.T) {
 	mergeNow(t, s)
 	if n := count(t, s, "reactions"); n != 0 {
 		t.Errorf("%d rows of reactions are left", n)
+	}
+}
+
+// People in rows that are sound, but that no entry says, are counted exactly, also many.
+func TestCheckCountsReactionsOfNothing(t *testing.T) {
+	dir := t.TempDir()
+	s := still(t, dir, Options{})
+	drafts := numbered(t, "lobby", "ann", 0, 2)
+	const people = reactorsAtOnce + 100
+	for i := range people {
+		drafts = append(drafts, change(t, kaban.KindReact, "lobby", fmt.Sprint("person-", i), "r", 1, kaban.Switch(true, "👍")))
+	}
+	storetest.Append(t, s, drafts...)
+	mergeNow(t, s)
+	closeStore(t, s)
+	if err := check(t.Context(), dir); err != nil {
+		t.Fatal(err)
+	}
+	first := func(r *reaction) *reactor { return &r.people[0] }
+	for name, c := range map[string]struct {
+		change func(r *reaction)
+		want   int
+	}{
+		"a seq of another":  {func(r *reaction) { first(r).Seq++; r.people = r.people[:1] }, 1},
+		"a user of another": {func(r *reaction) { first(r).user++; r.people = r.people[:1] }, 1},
+		"another message":   {func(r *reaction) { r.place++; r.people = r.people[:3] }, 3},
+		"twice":             {func(r *reaction) { r.first++ }, -1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := copyFiles(t, dir)
+			path := filepath.Join(dir, databaseName)
+			conn, err := connect(t.Context(), path, "rw", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var sum summer
+			r, err := scanReaction(conn.QueryRowContext(t.Context(), reactionsQuery+"> 0 ORDER BY first DESC LIMIT 1"), &sum)
+			if err != nil {
+				t.Fatal(err)
+			}
+			old, want := r.first, c.want
+			if c.change(&r); want < 0 {
+				want = len(r.people)
+			} else if _, err := conn.ExecContext(t.Context(), "DELETE FROM reactions WHERE first = ?", int64(old)); err != nil {
+				t.Fatal(err)
+			}
+			written := r.appendPeople(nil)
+			if _, err := conn.ExecContext(t.Context(), setReactionQuery+setReactionRow, r.place, r.emoji, int64(r.first), written, sum.reaction(&r, written)); err != nil {
+				t.Fatal(err)
+			}
+			if err := conn.close(); err != nil {
+				t.Fatal(err)
+			}
+			report, err := archive(t, dir).Check(t.Context())
+			text := fmt.Sprintf("%d reactions are of entries that do not exist", want)
+			if err != nil || !slices.Contains(report.Problems, text) {
+				t.Errorf("%q, %v; want %q", report.Problems, err, text)
+			}
+		})
+	}
+}
+
+// However many people react, no row needs pages of its own, and taking some back and coming again keeps the
+// order.
+func TestManyReactors(t *testing.T) {
+	s := still(t, t.TempDir(), Options{})
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 1)...)
+	react := func(from, to int, on bool, id string) {
+		var drafts []kaban.Draft
+		for i := from; i < to; i++ {
+			name := fmt.Sprint("Person-", i)
+			if i%3 == 0 && !on { // the first spelling is that of users
+				name = strings.ToLower(name)
+			}
+			drafts = append(drafts, change(t, kaban.KindReact, "lobby", name, id, 1, kaban.Switch(on, "👍")))
+		}
+		storetest.Append(t, s, drafts...)
+		mergeNow(t, s)
+	}
+	react(0, 500, true, "a")
+	react(100, 300, false, "b")
+	react(50, 400, true, "c")
+	want := make([]string, 0, 500)
+	for i := range 500 {
+		if i < 100 || i >= 300 {
+			want = append(want, fmt.Sprint("Person-", i))
+		}
+	}
+	for i := 100; i < 300; i++ {
+		want = append(want, fmt.Sprint("Person-", i))
+	}
+	got := []string{}
+	for _, p := range historyOf(t, s)[0].State.Reactions[0].People {
+		got = append(got, p.Username)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("there are %d people, %q; want %d, %q", len(got), got, len(want), want)
+	}
+	if n, err := s.writer.number(t.Context(), "SELECT max(length(people)) FROM reactions"); n > maxPeople || err != nil {
+		t.Errorf("a row has %d bytes, %v; want %d at most", n, err, maxPeople)
+	}
+	if n, err := s.writer.number(t.Context(), "SELECT count(*) FROM reactions"); n < 10 || n > 40 || err != nil {
+		t.Errorf("there are %d rows, %v", n, err)
 	}
 }

@@ -25,7 +25,7 @@ type historyStmts struct {
 
 const (
 	inList          = "IN (SELECT value FROM json_each(?))"
-	listedReactions = reactionsQuery + inList + " ORDER BY place"
+	listedReactions = reactionsQuery + inList + " ORDER BY place, emoji, first"
 	ofHistory       = "SELECT place, time, kind, user, id, username, target, content, files, sum FROM entries "
 	// shownQuery reads a run of places without changes of messages.
 	shownQuery = ofHistory + "WHERE place BETWEEN ? AND ? AND kind NOT BETWEEN 2 AND 5 ORDER BY place"

@@ -20,7 +20,7 @@ var exportedColumns = map[string]string{
 
 	"states.place": computed, "states.edited": computed, "states.edited_time": computed, "states.deleted": computed, "states.deleted_time": computed,
 	"states.pinned": computed, "states.pinned_time": computed, "states.replies": computed, "states.sum": sums,
-	"reactions.place": computed, "reactions.emoji": computed, "reactions.people": computed, "reactions.sum": sums,
+	"reactions.place": computed, "reactions.emoji": computed, "reactions.first": computed, "reactions.people": computed, "reactions.sum": sums,
 	"originals.place": originals, "originals.hash": originals, "originals.older": originals, "originals.sum": sums,
 	"noops.room": noops, "noops.user": noops, "noops.id": noops, "noops.seq": noops, "noops.time": noops, "noops.kind": noops, "noops.target": noops,
 	"noops.content": noops, "noops.sum": sums,

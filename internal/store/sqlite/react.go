@@ -12,9 +12,11 @@ import (
 )
 
 const (
-	setReactionQuery   = "INSERT OR REPLACE INTO reactions (place, emoji, people, sum) VALUES "
-	setReactionRow     = "(?, ?, ?, ?)"
-	setReactionColumns = 4
+	setReactionQuery   = "INSERT OR REPLACE INTO reactions (place, emoji, first, people, sum) VALUES "
+	setReactionRow     = "(?, ?, ?, ?, ?)"
+	setReactionColumns = 5
+	// reactedAtOnce is how many messages a merge has the reactions of in memory: 10,000 of each at most.
+	reactedAtOnce = 16
 )
 
 // reacted is what entries that are being merged make of reactions: those to messages, by their
@@ -47,36 +49,27 @@ func (r *reacted) react(e *unmergedEntry, at int64) {
 // reacts to it any more.
 func (r reacted) forget(place int64) { delete(r, place) }
 
-// reactionKey is the key of a row in reactions.
-type reactionKey struct {
-	place int64
-	emoji string
-}
-
-// save writes the changes to the table. A row that is damaged stays as it is, and whoever reads it
-// learns that.
+// save writes the changes to the table. Rows of a message and an emoji of which one is damaged stay as
+// they are, and whoever reads them learns that.
 func (r reacted) save(b *batch) error {
-	if len(r) == 0 {
-		return nil
-	}
-	places := slices.Sorted(maps.Keys(r))
-	rows, err := b.readReactions(places)
-	if err != nil {
-		return err
-	}
 	args := make([]any, 0, insertRows*setReactionColumns)
-	for _, place := range places {
-		changes := r[place]
-		slices.SortFunc(changes, func(a, b emojiChange) int { return strings.Compare(a.emoji, b.emoji) })
-		for _, c := range changes {
-			row, stored := rows[reactionKey{place, c.emoji}]
-			if stored && row.people == nil {
-				continue
-			}
-			row.place, row.emoji = place, c.emoji
-			row.apply(c.entries)
-			if args, err = b.saveReaction(args, &row, stored); err != nil {
-				return err
+	for places := range slices.Chunk(slices.Sorted(maps.Keys(r)), reactedAtOnce) {
+		stored, err := b.readReactions(places)
+		if err != nil {
+			return err
+		}
+		for _, place := range places {
+			changes := r[place]
+			slices.SortFunc(changes, func(a, b emojiChange) int { return strings.Compare(a.emoji, b.emoji) })
+			for _, c := range changes {
+				rows := reactionRows{place: place, emoji: c.emoji, rows: stored[reactionKey{place, c.emoji}]}
+				if rows.isDamaged() {
+					continue
+				}
+				rows.apply(c.entries)
+				if args, err = rows.save(b, args); err != nil {
+					return err
+				}
 			}
 		}
 	}
@@ -88,8 +81,14 @@ func (r reacted) save(b *batch) error {
 	return nil
 }
 
+// reactionKey is a message and an emoji.
+type reactionKey struct {
+	place int64
+	emoji string
+}
+
 // readReactions returns the rows of some messages. Those that are damaged have no people.
-func (b *batch) readReactions(places []int64) (map[reactionKey]reaction, error) {
+func (b *batch) readReactions(places []int64) (map[reactionKey][]changedRow, error) {
 	list, err := json.Marshal(places)
 	if err != nil {
 		return nil, err
@@ -99,62 +98,93 @@ func (b *batch) readReactions(places []int64) (map[reactionKey]reaction, error) 
 		return nil, err
 	}
 	defer rows.Close()
-	found := make(map[reactionKey]reaction)
+	found := make(map[reactionKey][]changedRow)
 	for rows.Next() {
 		row, err := scanReaction(rows, &b.sum)
-		if errors.Is(err, store.ErrDamaged) {
-			row.people, err = nil, nil
-		}
-		if err != nil {
+		if err != nil && !errors.Is(err, store.ErrDamaged) {
 			return nil, err
 		}
-		found[reactionKey{row.place, row.emoji}] = row
+		key := reactionKey{row.place, row.emoji}
+		found[key] = append(found[key], changedRow{reaction: row, stored: true})
 	}
 	return found, closeRows(rows)
 }
 
+// reactionRows are the rows of a message and an emoji.
+type reactionRows struct {
+	place int64
+	emoji string
+	rows  []changedRow
+	known map[int64]int // the row of each user; nil until it is needed
+}
+
+// changedRow is a row that a merge changes.
+type changedRow struct {
+	reaction
+	stored, changed bool
+}
+
+// isDamaged reports whether one of the rows is.
+func (r *reactionRows) isDamaged() bool {
+	return slices.ContainsFunc(r.rows, func(row changedRow) bool { return row.people == nil })
+}
+
 // apply folds the people with reactions to the message, in the order of the log.
-func (r *reaction) apply(entries []*unmergedEntry) {
+func (r *reactionRows) apply(entries []*unmergedEntry) {
+	r.known = make(map[int64]int)
+	for i := range r.rows {
+		for k := range r.rows[i].people {
+			r.known[r.rows[i].people[k].user] = i
+		}
+	}
 	for _, e := range entries {
-		at := r.by(e.user)
+		at, known := r.known[e.user]
 		switch on, _ := kaban.ParseSwitch(e.Content); {
-		case on == (at >= 0): // the first counts
+		case on == known: // the first counts
 		case on:
-			p := reactor{user: e.user, Reactor: store.Reactor{Change: store.Change{Seq: e.Seq, Time: e.Time}}}
-			if e.ownName {
-				p.Username = e.Username
-			}
-			r.people = append(r.people, p)
+			r.add(e)
 		default:
-			r.people = slices.Delete(r.people, at, at+1)
+			row := &r.rows[at]
+			row.people, row.changed = slices.DeleteFunc(row.people, func(p reactor) bool { return p.user == e.user }), true
+			delete(r.known, e.user)
 		}
 	}
 }
 
-// by returns the index of a user in the people, or -1.
-func (r *reaction) by(user int64) int {
-	for i := range r.people {
-		if r.people[i].user == user {
-			return i
-		}
+// add adds the author of an entry, to the last row if there is room.
+func (r *reactionRows) add(e *unmergedEntry) {
+	p := reactor{user: e.user, Reactor: store.Reactor{Change: store.Change{Seq: e.Seq, Time: e.Time}}}
+	if e.ownName {
+		p.Username = e.Username
 	}
-	return -1
+	if n := len(r.rows); n == 0 || !r.rows[n-1].fits(&p) {
+		r.rows = append(r.rows, changedRow{reaction: reaction{place: r.place, emoji: r.emoji, first: e.Seq}})
+	}
+	last := len(r.rows) - 1
+	r.rows[last].people, r.rows[last].changed = append(r.rows[last].people, p), true
+	r.known[e.user] = last
 }
 
-// saveReaction writes a row of reactions that may be stored already, or adds it to the arguments of
-// the next statement that writes several.
-func (b *batch) saveReaction(args []any, r *reaction, stored bool) ([]any, error) {
-	if len(r.people) == 0 {
-		if !stored {
-			return args, nil
+// save writes the rows that have changed, or adds them to the arguments of the next statement that
+// writes several.
+func (r *reactionRows) save(b *batch, args []any) (_ []any, err error) {
+	for i := range r.rows {
+		row := &r.rows[i]
+		switch {
+		case !row.changed:
+			continue
+		case len(row.people) > 0:
+			people := row.appendPeople(nil)
+			if args = append(args, row.place, row.emoji, row.first, people, b.sum.reaction(&row.reaction, people)); len(args) == cap(args) {
+				_, err = b.stmts.setReactions.ExecContext(b.ctx, args...)
+				args = args[:0]
+			}
+		case row.stored:
+			_, err = b.stmts.dropReaction.ExecContext(b.ctx, row.place, row.emoji, row.first)
 		}
-		_, err := b.stmts.dropReaction.ExecContext(b.ctx, r.place, r.emoji)
-		return args, err
+		if err != nil {
+			return nil, err
+		}
 	}
-	people := r.appendPeople(nil)
-	if args = append(args, r.place, r.emoji, people, b.sum.reaction(r, people)); len(args) < cap(args) {
-		return args, nil
-	}
-	_, err := b.stmts.setReactions.ExecContext(b.ctx, args...)
-	return args[:0], err
+	return args, nil
 }

@@ -11,17 +11,35 @@ import (
 	"kaban/internal/store"
 )
 
-// reaction is a row of reactions: those that reacted to a message with an emoji.
+// reaction is a row of reactions: people that reacted to a message with an emoji. They are at least as
+// late as first, and earlier than those of the next row.
 type reaction struct {
 	place  int64
 	emoji  string
-	people []reactor // in the order of their seqs
+	first  uint64
+	people []reactor // in the order of their seqs; nil if the row is damaged
 }
+
+// maxPeople bounds the column people, in bytes. A row then fits into a page of the tree, with three
+// others: what is damaged elsewhere costs it nothing, and changing it costs no more than that page.
+const maxPeople = 800
 
 // reactor is one of the people of a reaction. Its Username is "" if it is the one in users.
 type reactor struct {
 	user int64
 	store.Reactor
+}
+
+// maxSize returns how many bytes appendPeople writes at most.
+func (p *reactor) maxSize() int { return 27 + len(p.Username) }
+
+// fits reports whether another one may be added to the row.
+func (r *reaction) fits(p *reactor) bool {
+	size := p.maxSize()
+	for i := range r.people {
+		size += r.people[i].maxSize()
+	}
+	return size <= maxPeople
 }
 
 // errPeople says that the people of a reaction are not written as appendPeople does.
@@ -78,12 +96,15 @@ func (r *reaction) parsePeople(from []byte) error {
 func scanReaction(row scanner, sum *summer) (r reaction, err error) {
 	var people []byte
 	var value int64
-	err = row.Scan(&r.place, &r.emoji, &people, &value)
+	err = row.Scan(&r.place, &r.emoji, &r.first, &people, &value)
 	got := sum.reaction(&r, people)
 	if err == nil && got == value {
 		err = r.parsePeople(people)
 	}
-	return r, checked(err, got, value, "the reactions to message", uint64(r.place&maxSeq))
+	if err = checked(err, got, value, "the reactions to message", uint64(r.place&maxSeq)); err != nil {
+		r.people = nil
+	}
+	return r, err
 }
 
 // add adds a reaction to the state of its message, with what readers get of its people.
@@ -101,10 +122,16 @@ func (s *states) add(ctx context.Context, authors *authors, r *reaction) error {
 		people[i] = p.Reactor
 		people[i].Author, people[i].Username = by.key, cmp.Or(p.Username, by.name)
 	}
-	if s.of[r.place] == nil {
-		s.of[r.place] = new(store.State)
+	state := s.of[r.place]
+	if state == nil {
+		state = new(store.State)
+		s.of[r.place] = state
 	}
-	s.of[r.place].Reactions = append(s.of[r.place].Reactions, store.Reaction{Emoji: r.emoji, People: people})
+	if n := len(state.Reactions); n > 0 && state.Reactions[n-1].Emoji == r.emoji {
+		state.Reactions[n-1].People = append(state.Reactions[n-1].People, people...)
+		return nil
+	}
+	state.Reactions = append(state.Reactions, store.Reaction{Emoji: r.emoji, People: people})
 	return nil
 }
 

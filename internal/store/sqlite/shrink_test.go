@@ -35,8 +35,7 @@ func (c *conn) readAll(t *testing.T) {
 
 // A store that is told so keeps no pages in memory, and has everything afterwards.
 func TestShrink(t *testing.T) {
-	s := open(t, t.TempDir(), Options{})
-	defer s.Close()
+	s := still(t, t.TempDir(), Options{}) // nothing else uses the connections
 	err := s.Update(t.Context(), func(tx store.Tx) error {
 		value := []byte(strings.Repeat("x", 2000))
 		for i := range 1000 {

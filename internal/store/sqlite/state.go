@@ -23,7 +23,7 @@ const (
 	rowQuery       = "SELECT " + rowColumns + "= ?"
 	rowsQuery      = "SELECT e.place, " + rowColumns
 	stateQuery     = "SELECT place, edited, edited_time, deleted, deleted_time, pinned, pinned_time, replies, sum FROM states WHERE place "
-	reactionsQuery = "SELECT place, emoji, people, sum FROM reactions WHERE place "
+	reactionsQuery = "SELECT place, emoji, first, people, sum FROM reactions WHERE place "
 )
 
 func (s *stateStmts) queries() map[**sql.Stmt]string {
@@ -31,7 +31,7 @@ func (s *stateStmts) queries() map[**sql.Stmt]string {
 		&s.roomRow:   "SELECT key, name, " + roomColumns + " FROM rooms WHERE id = ?",
 		&s.row:       rowQuery,
 		&s.state:     stateQuery + "= ?",
-		&s.reactions: reactionsQuery + "= ?",
+		&s.reactions: reactionsQuery + "= ? ORDER BY place, emoji, first",
 		&s.original:  "SELECT hash, older, sum FROM originals WHERE place = ?",
 	}
 }
@@ -128,7 +128,7 @@ func (s *states) readStates(rows *sql.Rows, err error, sum *summer) error {
 	return closeRows(rows)
 }
 
-// readReactions adds the reactions that a query finds, those of a message one after the other.
+// readReactions adds the reactions that a query finds, in the order of the table.
 func (s *states) readReactions(ctx context.Context, rows *sql.Rows, err error, authors *authors) error {
 	if err != nil {
 		return err

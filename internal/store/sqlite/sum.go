@@ -187,6 +187,7 @@ func (s *summer) reaction(r *reaction, people []byte) int64 {
 	s.begin()
 	s.number(r.place)
 	s.text(r.emoji)
+	s.number(int64(r.first))
 	s.number(int64(len(people)))
 	s.buffer = append(s.buffer, people...)
 	return s.sum()
