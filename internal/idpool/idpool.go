@@ -149,13 +149,14 @@ func (s *shard) take() (slot, turn uint32, err error) {
 // another one may have the same id.
 func (t Token) ID() uint32 { return t.id }
 
-// Origin returns the token's origin, which no other token of the pool ever has.
+// Origin returns the token's origin, which no other of the pool has until its shard has issued
+// 2^32 - 1 more.
 func (t Token) Origin() kaban.Origin {
 	return kaban.Origin(uint64(t.turn)<<32 | uint64(t.id))
 }
 
 // Redeem returns the id to the pool. Further calls return ErrRedeemed, even if
-// another token has the id by then.
+// another token has the id by then, until the shard has issued 2^32 - 1 more.
 func (t Token) Redeem() error {
 	p := t.pool
 	n := uint32(len(p.shards))

@@ -154,7 +154,8 @@ type Registry struct {
 	expiries *expiries             // nil without Expire
 }
 
-// Enter fills in the session of a connection of an account, which may have many. Revoke is
+// Enter fills in the session of a connection of an account, which may have many. It must not be one
+// that goes on. Revoke is
 // called when the credential expires; see Expire. The credential must not change afterwards.
 func (r *Registry) Enter(s *Session, owner Owner, id kaban.Identity, address netip.Addr, credential *Credential) {
 	*s = Session{Peer: kaban.Peer{Identity: id, Address: address}, Credential: credential, owner: owner}
@@ -323,7 +324,7 @@ func (r *Registry) giveLocked(looks []string) {
 // must be its secret or, as long as that is unconfirmed, a secret that it resumed.
 // Claim then replaces that session and calls Replace on its owner. So a client that
 // presents the last secret it received replaces the remnants of its own attempts.
-// Claim fills in the session. It may return ErrReserved or ErrTaken.
+// Claim fills in the session, which must not be one that goes on. It may return ErrReserved or ErrTaken.
 func (r *Registry) Claim(s *Session, owner Owner, id kaban.Identity, address netip.Addr, resume string) error {
 	looks := id.Name().Looks() // slow for some names, so not under the lock
 	if kaban.IsReserved(id.Name()) {
@@ -335,6 +336,7 @@ func (r *Registry) Claim(s *Session, owner Owner, id kaban.Identity, address net
 	}
 	replaced, err := r.put(s, resume)
 	if err != nil {
+		*s = Session{} // with its secret
 		return err
 	}
 	if replaced != nil {
