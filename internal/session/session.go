@@ -155,8 +155,8 @@ type Registry struct {
 }
 
 // Enter fills in the session of a connection of an account, which may have many. It must not be one
-// that goes on. Revoke is
-// called when the credential expires; see Expire. The credential must not change afterwards.
+// that goes on. Revoke is called when the credential expires; see Expire. The credential must not
+// change afterwards.
 func (r *Registry) Enter(s *Session, owner Owner, id kaban.Identity, address netip.Addr, credential *Credential) {
 	*s = Session{Peer: kaban.Peer{Identity: id, Address: address}, Credential: credential, owner: owner}
 	r.mu.Lock()
