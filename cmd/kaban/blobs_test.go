@@ -438,8 +438,17 @@ func TestExportAndImportCarryFiles(t *testing.T) {
 	if err := os.WriteFile(lines, exported.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	wantRun(t, exitFailed, []string{"3 files (17 B) of 3 files (17 B) are neither in", "import --data " + into + " --files DIR\", without a file"}, "import", "--data", into, "--files", t.TempDir(), lines)
-	wantRun(t, exitDone, []string{"0 messages imported", "3 files (17 B) are there"}, "import", "--data", into, "--files", dir)
+	wantRun(t, exitFailed, []string{"3 files (17 B) of 3 files (17 B) are neither in", "import --data '" + into + "' --files DIR\" imports the files alone"}, "import", "--data", into, "--files", t.TempDir(), lines)
+	server, err := openImporter(t.Context(), into)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantRun(t, exitFailed, []string{"another process is using"}, "import", "--data", into, "--files", dir)
+	if err := server.Close(); err != nil {
+		t.Fatal(err)
+	}
+	wantRun(t, exitFailed, []string{"no database"}, "import", "--data", t.TempDir(), "--files", dir)
+	wantRun(t, exitDone, []string{"3 files (17 B) are there"}, "import", "--data", into, "--files", dir)
 	wantRun(t, exitDone, []string{"4 files"}, "check", "--files", "--data", into)
 	wantText(t, blobIn(into, files.Thumbnail, "loose"), "small")
 	archive, err := openArchive(t.Context(), data)

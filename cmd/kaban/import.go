@@ -26,9 +26,9 @@ const (
 type importCommand struct {
 	dataFlags
 	placeFlags
-	Files string `placeholder:"DIR" help:"The directory to which \"kaban export --files\" copied the files, to be copied, too. Without FILE nothing else is imported."`
+	Files string `placeholder:"DIR" help:"The directory to which \"kaban export --files\" copied the files, to be copied, too. Without FILE only they are."`
 	Fill  bool   `name:"fill-gaps" help:"Import a file that lacks entries or documents, such as an export of a damaged database: numbers of messages stay taken, and show nothing; accounts and rooms are made anew as far as the rest says what they were."`
-	File  string `arg:"" optional:"" help:"A file that \"kaban export\" wrote. Default: standard input, unless that is a terminal."`
+	File  string `arg:"" optional:"" help:"A file that \"kaban export\" wrote. \"-\" is standard input, the default without --files."`
 }
 
 // Run adds messages with their numbers and times, and documents. No server may be using the
@@ -42,19 +42,38 @@ func (c *importCommand) Run(std streams) (err error) {
 	if c.Files == "" && (c.isSet() || c.S3TakeOver) {
 		return usagef("the flags of S3 say where files go, and only --files brings files; name their directory with it")
 	}
-	if c.File != "" || !isTerminal(std.in) {
-		if err := c.importLines(ctx, std); err != nil || c.Files == "" {
-			return err
-		}
-	} else if c.Files == "" {
+	switch {
+	case c.File == "" && c.Files != "":
+		return c.importFilesAlone(ctx, std)
+	case c.File == "" && isTerminal(std.in):
 		return usagef("name a file, or pass an export on standard input")
 	}
+	if err := c.importLines(ctx, std); err != nil || c.Files == "" {
+		return err
+	}
+	return c.importFiles(ctx, std)
+}
+
+// importFilesAlone is importFiles for a database that is there, while no server may use it.
+func (c *importCommand) importFilesAlone(ctx context.Context, std streams) (err error) {
+	archive, err := c.dataFlags.open(ctx)
+	if err == nil {
+		err = archive.Close()
+	}
+	if err != nil {
+		return err
+	}
+	lock, err := openImporter(ctx, c.Data)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, lock.Close()) }()
 	return c.importFiles(ctx, std)
 }
 
 // importLines imports the file, or standard input.
 func (c *importCommand) importLines(ctx context.Context, std streams) error {
-	if c.File == "" {
+	if c.File == "" || c.File == "-" {
 		return c.importFrom(ctx, std.in, "standard input", progress(std.err, -1, "importing", "B"), std)
 	}
 	file, err := os.Open(c.File)
@@ -84,7 +103,11 @@ func (c *importCommand) importFiles(ctx context.Context, std streams) error {
 
 // filesAgain says how to import files without the rest, which may have been mended or changed since it was imported.
 func (c *importCommand) filesAgain() string {
-	return fmt.Sprintf("\"kaban import --data %s --files DIR\", without a file with an export, imports the files alone", c.Data)
+	again := fmt.Sprintf("\"kaban import --data '%s' --files DIR\" imports the files alone", c.Data)
+	if c.isSet() {
+		again += ", with the same flags of S3"
+	}
+	return again
 }
 
 func (c *importCommand) importFrom(ctx context.Context, in io.Reader, name string, bar *progressbar.ProgressBar, std streams) (err error) {
@@ -320,7 +343,7 @@ func (i *importer) flush(ctx context.Context) error {
 // explain says what became of the import, and what to do.
 func (i *importer) explain(err error) error {
 	if errors.Is(err, store.ErrDiffers) {
-		return fmt.Errorf("%s: %w; an import changes nothing that is there, so if this file was imported before, it was mended or changed since: import it into an empty directory, and its files alone with --files and no file", i.name, err)
+		return fmt.Errorf("%s: %w; what was imported before stays. An import changes nothing that is there: if this file was imported before, and was mended or changed since, import it into an empty directory, or only its files with --files and no file", i.name, err)
 	}
 	return fmt.Errorf("%s: %w; what was imported before stays, and importing again is safe", i.name, err)
 }

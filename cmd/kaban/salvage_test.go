@@ -193,7 +193,7 @@ func TestAMendedImportIsNotRepeated(t *testing.T) {
 	}
 	wantRun(t, exitDone, []string{"left out because of what is missing"}, "import", "--data", to, "--fill-gaps", file)
 	code, said := ran("import", "--data", to, "--fill-gaps", file)
-	if code != exitFailed || !strings.Contains(said, "it was mended or changed since: import it into an empty directory") || strings.Contains(said, "again is safe") {
+	if code != exitFailed || !strings.Contains(said, "was mended or changed since, import it into an empty directory") || strings.Contains(said, "again is safe") {
 		t.Errorf("once more: exit code %d: %s", code, said)
 	}
 	wantRun(t, exitDone, []string{"all is sound"}, "check", "--data", to)

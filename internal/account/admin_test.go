@@ -474,12 +474,12 @@ func TestLinkOfAVisitorToAnotherAccount(t *testing.T) {
 	page, err := w.Audit(w.ctx, alice, AuditQuery{Limit: 500})
 	w.must(err)
 	for _, row := range page.Rows {
-		if row.Action == people.AuditAccountLink.String() {
-			details = append(details, row.Subject+": "+row.Detail)
+		if row.Action == people.AuditAccountLink.String() || row.Action == people.AuditAccountUnlink.String() {
+			details = append(details, row.Action+" "+row.Subject+": "+row.Detail)
 		}
 	}
 	slices.Sort(details)
-	if want := []string{"bob: visitor olduser", "bob: visitor olduser, no longer", "carol: visitor olduser"}; !slices.Equal(details, want) {
+	if want := []string{"account.link bob: visitor olduser", "account.link carol: visitor olduser", "account.unlink bob: "}; !slices.Equal(details, want) {
 		t.Errorf("the audit has %q, want %q", details, want)
 	}
 	w.must(w.documents.View(w.ctx, func(tx store.Tx) error {

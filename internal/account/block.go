@@ -131,7 +131,7 @@ func (s *Service) LinkVisitor(ctx context.Context, by Actor, visitor, username s
 		if err != nil {
 			return err
 		}
-		if err := c.unlinkVisitor(id, name, a.ID); err != nil {
+		if err := c.unlinkVisitor(id, a.ID); err != nil {
 			return err
 		}
 		link := people.Link{Visitor: id, Account: a.ID, Since: c.now}
@@ -144,8 +144,8 @@ func (s *Service) LinkVisitor(ctx context.Context, by Actor, visitor, username s
 }
 
 // unlinkVisitor notes that what a visitor wrote is not an account's any more, if it is about to be another one's. The row
-// names no other account: erasing one of the two must leave nothing that leads to it.
-func (c *change) unlinkVisitor(id string, name kaban.Username, to string) error {
+// names neither the visitor nor the other account: erasing that must leave nothing that leads to it.
+func (c *change) unlinkVisitor(id, to string) error {
 	link, err := people.Links.Get(c.Tx, id)
 	if err != nil || link.Account == to {
 		return ignoreNotFound(err)
@@ -155,7 +155,7 @@ func (c *change) unlinkVisitor(id string, name kaban.Username, to string) error 
 		return ignoreNotFound(err)
 	}
 	c.changed(first.ID)
-	return c.audit(people.AuditAccountLink, first.Username, "visitor "+name.String()+", no longer")
+	return c.audit(people.AuditAccountUnlink, first.Username, "")
 }
 
 // linkable returns an account that the actor may link a visitor to.

@@ -20,6 +20,7 @@ var (
 	AuditAccountRestore       = AuditAction{"account.restore"}
 	AuditAccountRole          = AuditAction{"account.role"}
 	AuditAccountSuspend       = AuditAction{"account.suspend"}
+	AuditAccountUnlink        = AuditAction{"account.unlink"}
 	AuditBlockAdd             = AuditAction{"block.add"}
 	AuditBlockRemove          = AuditAction{"block.remove"}
 	AuditBotAdd               = AuditAction{"bot.add"}
@@ -77,6 +78,7 @@ var AuditActions = []AuditAction{
 	AuditAccountRestore,
 	AuditAccountRole,
 	AuditAccountSuspend,
+	AuditAccountUnlink,
 	AuditBlockAdd,
 	AuditBlockRemove,
 	AuditBotAdd,

@@ -80,6 +80,7 @@ export const texts: AdminTexts = {
     'account.restore': 'hat die Sperre von {subject} aufgehoben',
     'account.role': 'hat die Rolle von {subject} geändert',
     'account.suspend': 'hat {subject} gesperrt',
+    'account.unlink': 'hat jemand anderem als {subject} zugeschrieben, was jemand ohne Konto schrieb',
     'block.add': 'hat jemanden blockiert',
     'block.remove': 'hat eine Blockierung aufgehoben',
     'bot.add': 'hat den Bot {subject} angelegt',

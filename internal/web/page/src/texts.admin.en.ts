@@ -102,6 +102,7 @@ export const texts: AdminTexts = {
     'account.restore': 'ended the suspension of {subject}',
     'account.role': 'changed the role of {subject}',
     'account.suspend': 'suspended {subject}',
+    'account.unlink': 'attributed what a visitor wrote to somebody other than {subject}',
     'block.add': 'blocked somebody',
     'block.remove': 'unblocked somebody',
     'bot.add': 'created the bot {subject}',
