@@ -517,20 +517,20 @@ func TestSweepingSlowBytes(t *testing.T) {
 
 // An erasure and the sweeper take turns.
 func TestErasingAndSweepingTakeTurns(t *testing.T) {
-	w := newTown(t, memory.New(0))
-	b := &hashes{kept: make(map[string]bool)}
-	w.chat.blobs = b
-	id := w.upload("ann", "file", 1)
-	w.chat.sweeping <- struct{}{} // a step of the sweeper
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := w.chat.eraseFiles(ctx, "id-ann"); !errors.Is(err, context.Canceled) {
-		t.Errorf("the erasure during a step: %v", err)
-	}
-	<-w.chat.sweeping
-	w.mayHave("during the step", id, map[string]bool{"ann": true})
-	if err := w.chat.eraseFiles(t.Context(), "id-ann"); err != nil {
-		t.Error(err)
-	}
-	w.mayHave("then", id, map[string]bool{"ann": false})
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t, memory.New(0))
+		defer w.chat.Close()
+		w.chat.blobs = &hashes{kept: make(map[string]bool)}
+		id := w.upload("ann", "file", 1)
+		w.chat.sweeping <- struct{}{} // a step of the sweeper
+		erased := make(chan error, 1)
+		go func() { erased <- w.chat.eraseFiles(t.Context(), "id-ann") }()
+		synctest.Wait()
+		w.mayHave("during the step", id, map[string]bool{"ann": true})
+		<-w.chat.sweeping
+		if err := <-erased; err != nil {
+			t.Error(err)
+		}
+		w.mayHave("then", id, map[string]bool{"ann": false})
+	})
 }
