@@ -65,4 +65,7 @@ func (f *keptFiles) tend(ctx context.Context, rooms *service.Chat) {
 }
 
 // close ends the process that makes a picture, if there is one.
-func (f *keptFiles) close() { f.pictures.Close() }
+func (f *keptFiles) close() {
+	f.keeper.Close()
+	f.pictures.Close()
+}

@@ -147,21 +147,23 @@ func TestPushEvent(t *testing.T) {
 	}
 }
 
-// inWorker returns a page's service worker, as long as it runs.
+// inWorker returns a page's service worker, as long as it runs. It waits for it.
 func inWorker(p *page, origin string) context.Context {
 	p.t.Helper()
-	all, err := chromedp.Targets(p.ctx)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	for _, one := range all {
-		if one.Type == "service_worker" && strings.HasPrefix(one.URL, origin+"/") {
-			ctx, cancel := chromedp.NewContext(p.ctx, chromedp.WithTargetID(one.TargetID))
-			p.t.Cleanup(cancel)
-			if _, err := chromedp.Run(ctx, chromedp.Evaluate[int]("1")); err != nil { // attaches for as long as this context lasts
-				p.t.Fatal(err)
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		all, err := chromedp.Targets(p.ctx)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		for _, one := range all {
+			if one.Type == "service_worker" && strings.HasPrefix(one.URL, origin+"/") {
+				ctx, cancel := chromedp.NewContext(p.ctx, chromedp.WithTargetID(one.TargetID))
+				p.t.Cleanup(cancel)
+				if _, err := chromedp.Run(ctx, chromedp.Evaluate[int]("1")); err != nil { // attaches for as long as this context lasts
+					p.t.Fatal(err)
+				}
+				return ctx
 			}
-			return ctx
 		}
 	}
 	p.t.Fatalf("there is no service worker of %s", origin)
@@ -178,7 +180,7 @@ func TestPushBadge(t *testing.T) {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(worker, patience)
 		defer cancel()
-		got, err := chromedp.Run(ctx, chromedp.Evaluate[string](script))
+		got, err := chromedp.Run(ctx, chromedp.Evaluate[string](script, awaited))
 		if err != nil {
 			t.Fatalf("in the service worker: %v", err)
 		}
@@ -200,6 +202,12 @@ func TestPushBadge(t *testing.T) {
 	}
 	push(`{"v":1,"room":"lobby","seq":7,"from":"olga","text":"open","cause":"direct","unread":5}`, "open")
 	ben.open("about:blank")
+	// The worker may hear later than the page that it is gone.
+	for end := time.Now().Add(patience); evaluate(`clients.matchAll({ type: 'window' }).then((all) => String(all.length))`) != "0"; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("the worker has a page that was left")
+		}
+	}
 	push(`{"v":1,"room":"lobby","seq":8,"from":"olga","text":"without","cause":"direct"}`, "without")
 	push(`{"v":1,"room":"lobby","seq":9,"from":"olga","text":"closed","cause":"direct","unread":4}`, "badge 4")
 	if got, want := evaluate(`did.join()`), "open,without,closed,badge 4"; got != want {

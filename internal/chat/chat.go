@@ -212,6 +212,7 @@ type Chat struct {
 	eraser      eraser
 	blobs       Blobs                                    // nil: there are none
 	releases    chan struct{}                            // has room for one: messages with files go
+	sweeping    chan struct{}                            // full during a step of a sweep or an erasure, see inSteps
 	previewer   Previewer                                // nil: no page is read
 	eraseIndex  func(context.Context) error              // nil: there is no index
 	forgetIndex func(context.Context, []store.Run) error // nil: there is no index
@@ -252,7 +253,7 @@ func New(ctx context.Context, d *dispatch.Dispatcher, options Options) (*Chat, e
 	c.eraseIndex, c.forgetIndex, c.recordErased = options.EraseIndex, options.ForgetIndex, options.RecordErased
 	c.eraseAudit, c.blobs, c.previewer = options.EraseAudit, options.Blobs, options.Previewer
 	c.seeking = limit.NewQueue(limit.HalfOfProcessors(), maxSeeking)
-	c.retain, c.elapsed, c.releases = make(chan struct{}, 1), options.Clock, make(chan struct{}, 1)
+	c.retain, c.elapsed, c.releases, c.sweeping = make(chan struct{}, 1), options.Clock, make(chan struct{}, 1), make(chan struct{}, 1)
 	d.SetAttribution(c.attribute)
 	if err := c.Reload(ctx); err != nil {
 		return nil, err

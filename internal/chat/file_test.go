@@ -477,3 +477,60 @@ func TestErasingBesideAnUpload(t *testing.T) {
 		}
 	})
 }
+
+// To rest is to wait for a second at most, however long a step took.
+func TestRestIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for took, want := range map[time.Duration]time.Duration{0: 0, 100 * time.Millisecond: 300 * time.Millisecond, time.Hour: time.Second} {
+			begun := time.Now()
+			rest(t.Context(), begun.Add(-took))
+			if got := time.Since(begun); got != want {
+				t.Errorf("after %s it rests for %s, want %s", took, got, want)
+			}
+		}
+	})
+}
+
+// A sweep does not rest for the time that bytes take, which hold up nobody.
+func TestSweepingSlowBytes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t, memory.New(0))
+		defer w.chat.Close()
+		b := &hashes{kept: make(map[string]bool)}
+		w.sweep(b) // the clock begins
+		const n = sweepStep + 1
+		for i := range n {
+			id := w.upload("ann", fmt.Sprint("file ", i), 1)
+			err := w.store.Update(t.Context(), func(tx store.Tx) error { return people.Files.Remove(tx, id) })
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.during = func() { time.Sleep(time.Minute) }
+		begun := time.Now()
+		w.sweep(b)
+		if got := time.Since(begun); got != n*time.Minute {
+			t.Errorf("%d removals of a minute took %s", n, got)
+		}
+	})
+}
+
+// An erasure and the sweeper take turns.
+func TestErasingAndSweepingTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newTown(t, memory.New(0))
+		defer w.chat.Close()
+		w.chat.blobs = &hashes{kept: make(map[string]bool)}
+		id := w.upload("ann", "file", 1)
+		w.chat.sweeping <- struct{}{} // a step of the sweeper
+		erased := make(chan error, 1)
+		go func() { erased <- w.chat.eraseFiles(t.Context(), "id-ann") }()
+		synctest.Wait()
+		w.mayHave("during the step", id, map[string]bool{"ann": true})
+		<-w.chat.sweeping
+		if err := <-erased; err != nil {
+			t.Error(err)
+		}
+		w.mayHave("then", id, map[string]bool{"ann": false})
+	})
+}

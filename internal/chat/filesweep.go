@@ -22,9 +22,11 @@ const (
 	// keepLoose is for how long a file waits for a message, in milliseconds.
 	keepLoose = day
 	// sweepStep is how many files or blobs are let go of in one transaction, and releaseStep of how many
-	// messages: each may have ten files, of a millisecond or so. Sends wait for the transaction, and are alone with
-	// the store before the next one, see rest.
+	// messages: each may have ten files, each of which takes a millisecond or so. Sends wait for the transaction, and
+	// have the store for themselves before the next one, see rest.
 	sweepStep, releaseStep = 32, 8
+	// maxRest is how long that is at most.
+	maxRest = time.Second
 	// clockOfFiles is the name of the clock that loose files grow old by.
 	clockOfFiles = "files"
 )
@@ -91,31 +93,52 @@ func (c *Chat) sweepFiles(ctx context.Context, blobs Blobs, passed int64) error 
 // for the next time, and the first error is returned.
 func (c *Chat) sweepReleased(ctx context.Context) (failed error) {
 	from, to := store.ReleasedKeys()
-	for ctx.Err() == nil {
+	err := c.inSteps(ctx, func() (more bool, err error) {
 		var found []store.Document
-		err := c.dispatcher.View(ctx, func(tx store.Tx) (err error) {
+		err = c.dispatcher.View(ctx, func(tx store.Tx) (err error) {
 			found, err = tx.Scan(from, to, releaseStep)
 			return err
 		})
 		if err != nil || len(found) == 0 {
-			return cmp.Or(failed, err)
+			return false, err
 		}
 		start := time.Now()
 		failed = cmp.Or(failed, c.updateEach(ctx, len(found), func(tx store.Tx, i int) error { return removeReleased(tx, found[i].Key) }))
 		if len(found) < releaseStep {
-			return failed
+			return false, nil
 		}
 		rest(ctx, start)
 		from = found[len(found)-1].Key + "\x00"
+		return true, nil
+	})
+	return cmp.Or(failed, err)
+}
+
+// inSteps calls a function until it returns false or an error. Each call has c.sweeping, with the rest after it: an
+// erasure does the same as the sweeper, and both at once would leave sends no rest. They take turns, so that an
+// erasure waits for a step and not for a sweep, which may take hours.
+func (c *Chat) inSteps(ctx context.Context, step func() (more bool, err error)) error {
+	for more := true; more; {
+		select {
+		case c.sweeping <- struct{}{}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		var err error
+		more, err = step()
+		<-c.sweeping
+		if err != nil {
+			return err
+		}
 	}
 	return ctx.Err()
 }
 
-// rest waits for retainRest times as long as something took that keeps others waiting, so that they do not wait
-// all the time while there is much to delete.
+// rest waits for retainRest times as long as something took that keeps others waiting, maxRest at most, so that they
+// do not wait all the time while there is much to delete.
 func rest(ctx context.Context, start time.Time) {
 	select {
-	case <-time.After(retainRest * time.Since(start)):
+	case <-time.After(min(retainRest*time.Since(start), maxRest)):
 	case <-ctx.Done():
 	}
 }
@@ -163,24 +186,27 @@ func removeReleased(tx store.Tx, key string) error {
 // sweepLoose removes the files that are loose since before a time. Those that cannot be removed are
 // left for the next time, and the first error is returned.
 func (c *Chat) sweepLoose(ctx context.Context, before int64) error {
-	for more := true; more; {
+	return c.inSteps(ctx, func() (more bool, err error) {
 		var found []people.File
-		err := c.dispatcher.View(ctx, func(tx store.Tx) (err error) {
+		err = c.dispatcher.View(ctx, func(tx store.Tx) (err error) {
 			found, more, err = people.Files.Loose(tx, before, sweepStep)
 			return err
 		})
-		start := time.Now()
-		if err == nil {
-			err = c.updateEach(ctx, len(found), func(tx store.Tx, i int) error { return removeLoose(tx, found[i].ID) })
-		}
 		if err != nil {
-			return err
+			return false, err
 		}
-		if more {
-			rest(ctx, start)
-		}
+		return more, c.removeAllLoose(ctx, found, more)
+	})
+}
+
+// removeAllLoose removes some files, and rests if there are more.
+func (c *Chat) removeAllLoose(ctx context.Context, found []people.File, more bool) error {
+	start := time.Now()
+	err := c.updateEach(ctx, len(found), func(tx store.Tx, i int) error { return removeLoose(tx, found[i].ID) })
+	if err == nil && more {
+		rest(ctx, start)
 	}
-	return nil
+	return err
 }
 
 // removeLoose removes a file, unless a message has claimed it meanwhile.
@@ -200,16 +226,16 @@ func removeLoose(tx store.Tx, id string) error {
 // sweepBlobs removes the bytes that no file has. Those that cannot be removed are left for the next
 // time, and the first error is returned.
 func (c *Chat) sweepBlobs(ctx context.Context, blobs Blobs) (failed error) {
-	for after, more := "", true; more; {
+	after := ""
+	err := c.inSteps(ctx, func() (more bool, err error) {
 		var found []people.Blob
-		err := c.dispatcher.View(ctx, func(tx store.Tx) (err error) {
+		err = c.dispatcher.View(ctx, func(tx store.Tx) (err error) {
 			found, more, err = people.Blobs.Unused(tx, after, sweepStep)
 			return err
 		})
 		if err != nil {
-			return err
+			return false, err
 		}
-		start := time.Now()
 		var gone []string
 		for i := range found {
 			after = found[i].Hash
@@ -218,14 +244,16 @@ func (c *Chat) sweepBlobs(ctx context.Context, blobs Blobs) (failed error) {
 				gone = append(gone, after)
 			}
 			if ctx.Err() != nil {
-				return ctx.Err()
+				return false, ctx.Err()
 			}
 		}
+		start := time.Now() // to remove bytes takes seconds at some services, and holds up nobody
 		if failed = cmp.Or(failed, c.forgetBlobs(ctx, gone)); more {
 			rest(ctx, start)
 		}
-	}
-	return failed
+		return more, nil
+	})
+	return cmp.Or(failed, err)
 }
 
 // SweepBlob removes the bytes with a hash if no file has them, also if no file ever had. A server
@@ -265,21 +293,23 @@ func (c *Chat) eraseFiles(ctx context.Context, account string) error {
 	if err := c.sweepReleased(ctx); err != nil {
 		return err
 	}
-	for after, more := "", true; more; {
+	after := ""
+	err := c.inSteps(ctx, func() (more bool, err error) {
 		var found []people.File
-		err := c.dispatcher.View(ctx, func(tx store.Tx) (err error) {
+		err = c.dispatcher.View(ctx, func(tx store.Tx) (err error) {
 			found, more, err = people.Files.Of(tx, account, after, sweepStep)
 			return err
 		})
-		if err == nil {
-			err = c.updateEach(ctx, len(found), func(tx store.Tx, i int) error { return removeLoose(tx, found[i].ID) })
-		}
 		if err != nil {
-			return err
+			return false, err
 		}
 		if len(found) > 0 {
 			after = found[len(found)-1].ID
 		}
+		return more, c.removeAllLoose(ctx, found, more)
+	})
+	if err != nil {
+		return err
 	}
 	return cmp.Or(c.sweepBlobs(ctx, c.blobs), busy)
 }

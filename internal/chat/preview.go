@@ -2,6 +2,7 @@ package chat
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"kaban"
@@ -34,8 +35,8 @@ type Previewer interface {
 	// Previews returns the previews of the links of a message, in their order. Links without one are left out,
 	// and so are those whose page is not read when ctx ends.
 	Previews(ctx context.Context, m Linking) []Preview
-	// Forget has it forget what it has read for messages of a room, from the first to the last seq. It does not
-	// block.
+	// Forget has it forget what it has read for messages of a room, from the first to the last seq, and for no
+	// others. It does not block.
 	Forget(room kaban.RoomName, first, last uint64)
 }
 
@@ -57,10 +58,13 @@ func (u User) Previews(ctx context.Context, room kaban.RoomName, seq uint64) ([]
 	found := u.chat.previewer.Previews(waiting, m)
 	// Meanwhile the message may have been edited or deleted, the user removed, and the setting changed. A
 	// deletion that came before the pages were asked for has found nothing to forget, so this is looked at
-	// also for a user that waits no longer.
+	// also for a user that waits no longer. What keeps only this user from the message forgets nothing.
 	now, err := u.linking(context.WithoutCancel(ctx), room, seq)
-	if err != nil || now != m {
+	if errors.Is(err, ErrNoMessage) || err == nil && now != m {
 		u.chat.previewer.Forget(room, seq, seq)
+		return nil, err
+	}
+	if err != nil {
 		return nil, err
 	}
 	if ctx.Err() != nil {

@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -123,8 +124,9 @@ func (c *Chat) ageOf(clock people.Clock, days int64) store.Age {
 	return store.Age{Before: clock.Time - days*day, Now: max(clock.Time, c.now())}
 }
 
-// cutRoom cuts what is too old in a room.
-func (c *Chat) cutRoom(ctx context.Context, name kaban.RoomName, clock people.Clock) error {
+// cutRoom cuts what is too old in a room. What was read for previews of all that was ever cut is forgotten, also if
+// nothing is cut: the last time it may have failed.
+func (c *Chat) cutRoom(ctx context.Context, name kaban.RoomName, clock people.Clock) (failed error) {
 	for n := retainStep; n == retainStep; {
 		var days int64 // it may change meanwhile
 		err := c.dispatcher.View(ctx, func(tx store.Tx) (err error) {
@@ -132,7 +134,7 @@ func (c *Chat) cutRoom(ctx context.Context, name kaban.RoomName, clock people.Cl
 			return err
 		})
 		if err != nil || days == 0 {
-			return err
+			return cmp.Or(failed, err)
 		}
 		start := time.Now()
 		if n, err = c.dispatcher.Cut(ctx, name, c.ageOf(clock, days), retainStep); err != nil {
@@ -140,10 +142,8 @@ func (c *Chat) cutRoom(ctx context.Context, name kaban.RoomName, clock people.Cl
 		}
 		if n > 0 {
 			c.releasing()
-			if err := c.forgetCutPreviews(ctx, name); err != nil {
-				return err
-			}
 		}
+		failed = cmp.Or(failed, c.forgetCutPreviews(ctx, name)) // the next step tries it again
 		if n == retainStep {
 			rest(ctx, start)
 		}
@@ -151,7 +151,7 @@ func (c *Chat) cutRoom(ctx context.Context, name kaban.RoomName, clock people.Cl
 			return ctx.Err()
 		}
 	}
-	return nil
+	return failed
 }
 
 // forgetCutPreviews has what was read for messages forgotten that were cut from a room.
@@ -160,7 +160,7 @@ func (c *Chat) forgetCutPreviews(ctx context.Context, name kaban.RoomName) error
 		return nil
 	}
 	state, err := c.dispatcher.State(ctx, name)
-	if err == nil {
+	if err == nil && state.Oldest > 1 {
 		c.previewer.Forget(name, 0, state.Oldest-1)
 	}
 	return err

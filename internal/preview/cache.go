@@ -17,6 +17,8 @@ type entry struct {
 	place *list.Element // in cache.results, nil while pending
 
 	messages map[Message]struct{} // that link to the page, up to maxMessages
+	rooms    map[string]struct{}  // of more messages, which are not listed; nil if there are none. Up to maxMessages
+	anywhere bool                 // there are more such rooms
 }
 
 // Message is a message that links to a page. The zero value is none.
@@ -25,8 +27,8 @@ type Message struct {
 	Seq  uint64
 }
 
-// maxMessages is how many messages share a result. The next one has the page read again, so that
-// the server always knows which results belong to a message.
+// maxMessages is how many messages of a result are listed. Of more only the room is known, and any of that
+// room that is forgotten takes the result along. So the server never keeps what belongs to no message.
 const maxMessages = 64
 
 // cache has an entry for each page that is read or was read lately. Its mutex is that of the
@@ -36,12 +38,13 @@ type cache struct {
 	entries map[string]*entry
 	results *list.List                     // of *entry, the one that was used last in front
 	rooms   map[string]map[uint64][]*entry // by room and seq of the messages that link to them
+	crowded map[*entry]struct{}            // those with more messages than are listed
 	pending int                            // entries without a result
 	closed  bool
 }
 
 func newCache(most int) cache {
-	return cache{most: most, entries: make(map[string]*entry), results: list.New(), rooms: make(map[string]map[uint64][]*entry)}
+	return cache{most: most, entries: make(map[string]*entry), results: list.New(), rooms: make(map[string]map[uint64][]*entry), crowded: make(map[*entry]struct{})}
 }
 
 // find returns the entry of a key, or nil if there is none or it is too old.
@@ -83,13 +86,14 @@ func (c *cache) finish(e *entry, keep time.Duration) {
 	}
 }
 
-// share notes that a message links to the page of an entry. It reports whether the entry takes one more.
-func (c *cache) share(e *entry, m Message) bool {
+// share notes that a message links to the page of an entry.
+func (c *cache) share(e *entry, m Message) {
 	if _, ok := e.messages[m]; ok || m == (Message{}) {
-		return true
+		return
 	}
 	if len(e.messages) == maxMessages {
-		return false
+		c.crowd(e, m.Room)
+		return
 	}
 	if e.messages == nil {
 		e.messages = make(map[Message]struct{}, 1)
@@ -101,26 +105,59 @@ func (c *cache) share(e *entry, m Message) bool {
 		c.rooms[m.Room] = room
 	}
 	room[m.Seq] = append(room[m.Seq], e)
-	return true
 }
 
-// forget removes the entries of pages that messages of a room link to, from the first to the last seq.
-func (c *cache) forget(room string, first, last uint64) {
-	of := c.rooms[room]
-	if first == last {
-		c.removeAll(of[first])
+// crowd notes that a message of a room links to the page of an entry, which lists no more.
+func (c *cache) crowd(e *entry, room string) {
+	c.crowded[e] = struct{}{}
+	if e.rooms == nil {
+		e.rooms = make(map[string]struct{}, 1)
+	}
+	if _, ok := e.rooms[room]; !ok && len(e.rooms) == maxMessages {
+		e.anywhere = true
 		return
 	}
-	for seq, entries := range of {
+	e.rooms[room] = struct{}{}
+}
+
+// forget forgets messages of a room, from the first to the last seq, and the entries that no other message links to.
+func (c *cache) forget(room string, first, last uint64) {
+	for e := range c.crowded {
+		if _, ok := e.rooms[room]; ok || e.anywhere {
+			c.remove(e)
+		}
+	}
+	if first == last {
+		c.forgetMessage(Message{room, first})
+		return
+	}
+	for seq := range c.rooms[room] {
 		if first <= seq && seq <= last {
-			c.removeAll(entries)
+			c.forgetMessage(Message{room, seq})
 		}
 	}
 }
 
-func (c *cache) removeAll(entries []*entry) {
-	for _, e := range slices.Clone(entries) { // remove changes them
-		c.remove(e)
+func (c *cache) forgetMessage(m Message) {
+	for _, e := range slices.Clone(c.rooms[m.Room][m.Seq]) { // what follows changes them
+		if len(e.messages) == 1 || e.rooms != nil { // of a crowded one nobody knows whether another is left
+			c.remove(e)
+			continue
+		}
+		delete(e.messages, m)
+		c.unlist(e, m)
+	}
+}
+
+// unlist removes an entry from those of a message.
+func (c *cache) unlist(e *entry, m Message) {
+	room := c.rooms[m.Room]
+	left := slices.DeleteFunc(room[m.Seq], func(other *entry) bool { return other == e })
+	if room[m.Seq] = left; len(left) == 0 {
+		delete(room, m.Seq)
+	}
+	if len(room) == 0 {
+		delete(c.rooms, m.Room)
 	}
 }
 
@@ -130,15 +167,9 @@ func (c *cache) remove(e *entry) {
 		c.results.Remove(e.place)
 	}
 	delete(c.entries, e.key)
+	delete(c.crowded, e)
 	for m := range e.messages {
-		room := c.rooms[m.Room]
-		left := slices.DeleteFunc(room[m.Seq], func(other *entry) bool { return other == e })
-		if room[m.Seq] = left; len(left) == 0 {
-			delete(room, m.Seq)
-		}
-		if len(room) == 0 {
-			delete(c.rooms, m.Room)
-		}
+		c.unlist(e, m)
 	}
 }
 
@@ -146,5 +177,6 @@ func (c *cache) remove(e *entry) {
 func (c *cache) clear() {
 	clear(c.entries)
 	clear(c.rooms)
+	clear(c.crowded)
 	c.results.Init()
 }

@@ -215,7 +215,8 @@ func (f *Fetcher) Allow(allowed []netip.Prefix) error {
 }
 
 // Forget forgets what the pages say of themselves that messages of a room link to, from the first to the
-// last seq, also if other messages do, too. What is read for them now is not remembered. It does not block.
+// last seq. What is read for them now is not remembered. A page that others of up to 64 messages link to is kept for
+// them; one that more do goes, too. It does not block.
 func (f *Fetcher) Forget(room string, first, last uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -270,10 +271,8 @@ func (f *Fetcher) begin(m Message, author limit.Key, a address) (*entry, error) 
 		return nil, errClosed
 	}
 	if e := f.cache.find(a.key); e != nil {
-		if f.cache.share(e, m) {
-			return e, nil
-		}
-		f.cache.remove(e)
+		f.cache.share(e, m)
+		return e, nil
 	}
 	if f.cache.pending >= f.options.Waiting {
 		return nil, ErrBusy

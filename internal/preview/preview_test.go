@@ -239,7 +239,7 @@ func TestForget(t *testing.T) {
 		f.Forget("lobby", 9, 9)
 		want("another room, another message", "abcdz")
 		f.Forget("lobby", 5, 5)
-		want("one of two messages", "bcdz")
+		want("one of two messages", "abcdz")
 		f.Forget("lobby", 0, 3)
 		want("the oldest ones", "d")
 		if n := len(f.cache.rooms["lobby"]); n != 1 {
@@ -251,6 +251,13 @@ func TestForget(t *testing.T) {
 		f.Forget("lobby", 6, 6)
 		late.Wait()
 		want("while it is read", "d")
+		late.Go(func() { fetch(7, "f") })
+		late.Go(func() { fetch(8, "f") })
+		synctest.Wait()
+		f.Forget("lobby", 7, 7)
+		late.Wait()
+		want("one of two while it is read", "df")
+		f.Forget("lobby", 8, 8)
 		f.Forget("lobby", 4, 4)
 		if n := len(f.cache.rooms); n != 0 {
 			t.Errorf("messages of %d rooms are kept", n)
@@ -269,19 +276,58 @@ func TestMessagesAreBounded(t *testing.T) {
 		if n := len(f.cache.rooms["lobby"]); n != 3 {
 			t.Errorf("%d messages are kept of 3 results", n)
 		}
-		before := s.times()
-		for i := range 2*maxMessages + 1 {
-			if _, err := f.FetchFor(t.Context(), Message{"attic", uint64(i)}, 0, "https://same.example"); err != nil {
-				t.Error(err)
-			}
-		}
-		if n := s.times() - before; n != 3 {
-			t.Errorf("a page that %d messages link to was read %d times", 2*maxMessages+1, n)
-		}
-		if n := len(f.cache.rooms["attic"]); n != 1 {
-			t.Errorf("%d messages are kept of the page", n)
-		}
 	})
+}
+
+// A page is read once for however many messages. It is forgotten with any that may be the last.
+func TestPagesOfManyMessages(t *testing.T) {
+	slow := func(req *http.Request) *http.Response { sleep(req, time.Second); return titled(req) }
+	room := func(n int) string { return fmt.Sprint("room", n) }
+	for name, c := range map[string]struct {
+		rooms  int // that have the messages, which are one more than are listed for each
+		forget func(f *Fetcher)
+		reads  int // when it is asked for again
+	}{
+		"another message":         {1, func(f *Fetcher) { f.Forget("other", 1, 1) }, 1},
+		"one that is listed":      {1, func(f *Fetcher) { f.Forget(room(0), 0, 0) }, 2},
+		"one that is not listed":  {1, func(f *Fetcher) { f.Forget(room(0), maxMessages, maxMessages) }, 2},
+		"of the last room":        {maxMessages + 1, func(f *Fetcher) { f.Forget(room(maxMessages), 1, 2) }, 2},
+		"a room with none listed": {2, func(f *Fetcher) { f.Forget(room(1), 1, 2) }, 2},
+		"networks":                {2, func(f *Fetcher) { f.cache.clear() }, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, Options{}, slow, func(t *testing.T, f *Fetcher, s *site) {
+				var all sync.WaitGroup
+				fetch := func(m Message) {
+					if _, err := f.FetchFor(t.Context(), m, 0, "https://same.example"); err != nil {
+						t.Error(err)
+					}
+				}
+				for n := range c.rooms {
+					for i := range maxMessages + 1 {
+						all.Go(func() { fetch(Message{room(n), uint64(i)}) })
+					}
+					synctest.Wait() // while it is read
+				}
+				all.Wait()
+				listed := 0
+				for _, of := range f.cache.rooms {
+					listed += len(of)
+				}
+				if got := s.times(); got != 1 || listed != maxMessages {
+					t.Errorf("it was read %d times, and has %d messages", got, listed)
+				}
+				c.forget(f)
+				fetch(Message{"later", 1})
+				if got := s.times(); got != c.reads {
+					t.Errorf("it was read %d times, want %d", got, c.reads)
+				}
+				if len(f.cache.crowded) != 2-c.reads {
+					t.Errorf("%d entries are in too many messages", len(f.cache.crowded))
+				}
+			})
+		})
+	}
 }
 
 // Who gives up waiting stops nobody else.

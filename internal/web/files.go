@@ -144,6 +144,10 @@ func (a *fileAnswer) Write(p []byte) (int, error) {
 	return a.ResponseWriter.Write(p)
 }
 
+// slowOpen is how long opening a file may take before it is asked again whether whoever asks may have it. A
+// thumbnail may have to be made, and a service of files be slow.
+const slowOpen = 100 * time.Millisecond
+
 func (s *Server) openFile(ctx context.Context, by *who, id string, open func(context.Context, *people.File) (io.ReadSeekCloser, files.Served, error)) (f people.File, bytes io.ReadSeekCloser, served files.Served, err error) {
 	if !kaban.IsFileID(id) {
 		return f, nil, served, chat.ErrNoFile
@@ -151,8 +155,15 @@ func (s *Server) openFile(ctx context.Context, by *who, id string, open func(con
 	if f, err = by.user().File(ctx, id); err != nil {
 		return f, nil, served, err
 	}
+	start := time.Now()
 	bytes, served, err = open(ctx, &f)
-	return f, bytes, served, err
+	if err != nil || time.Since(start) < slowOpen {
+		return f, bytes, served, err
+	}
+	if err := mayDownload(ctx, by, &f); err != nil {
+		return f, nil, served, errors.Join(err, bytes.Close())
+	}
+	return f, bytes, served, nil
 }
 
 // fileProblem is an error of a file or an upload as a problem.

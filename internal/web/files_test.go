@@ -268,6 +268,46 @@ func TestRangesAndConditions(t *testing.T) {
 	}
 }
 
+// slowBlobs does something while it opens a blob, and takes its time.
+type slowBlobs struct {
+	files.Store
+	during func()
+}
+
+func (s *slowBlobs) Open(ctx context.Context, key files.Key) (io.ReadSeekCloser, files.Info, error) {
+	if s.during != nil {
+		s.during()
+		time.Sleep(200 * time.Millisecond) // more than slowOpen
+	}
+	return s.Store.Open(ctx, key)
+}
+
+// Whoever loses the right to a file while it is opened gets nothing of it.
+func TestAFileThatIsOpenedSlowly(t *testing.T) {
+	uploads, err := upload.Open(upload.Config{Dir: t.TempDir(), Limits: upload.DefaultLimits()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	blobs, err := disk.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	slow := &slowBlobs{Store: blobs}
+	f := start(t, web.Config{Files: keep.New(keep.Config{Staging: uploads, Store: slow})}, nil)
+	f.claim("open")
+	ann, bob := f.person("ann", kaban.RoleMember), f.person("bob", kaban.RoleMember)
+	f.den(ann, "den", "bob")
+	id := f.file(ann, "x.txt", "the secret")
+	f.message(ann, "den", id)
+	at := "/v1/files/" + id
+	slow.during = func() {}
+	f.get(at, bearer(bob)...).has(t, 200)
+	slow.during = func() { f.act(ann, access.Kick, "den", "bob") }
+	if got := f.get(at, bearer(bob)...); got.status != 404 || strings.Contains(got.body, "secret") {
+		t.Errorf("somebody that was kicked meanwhile gets %s", got)
+	}
+}
+
 // A link is worth nothing without the right to read its message now.
 func TestWhoGetsAFile(t *testing.T) {
 	f, _ := claimed(t, "open")

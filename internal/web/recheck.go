@@ -42,16 +42,19 @@ func (c *recheck) begin() *recheck {
 // told why.
 func (s *Server) recheckDownload(ctx context.Context, w http.ResponseWriter, by *who, f *people.File) *recheck {
 	c := &recheck{
-		may: func() error {
-			if err := by.renew(ctx); err != nil {
-				return err
-			}
-			_, err := by.user().File(ctx, f.ID)
-			return err
-		},
+		may: func() error { return mayDownload(ctx, by, f) },
 		cut: func(error) { http.NewResponseController(w).SetWriteDeadline(past) },
 	}
 	return c.begin()
+}
+
+// mayDownload returns why somebody may not have a file any more.
+func mayDownload(ctx context.Context, by *who, f *people.File) error {
+	if err := by.renew(ctx); err != nil {
+		return err
+	}
+	_, err := by.user().File(ctx, f.ID)
+	return err
 }
 
 // recheckUpload begins to ask about an upload.

@@ -28,6 +28,7 @@ import (
 	"os"
 	"path"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 	"unicode/utf8"
@@ -79,8 +80,16 @@ type Keeper struct {
 	log      *slog.Logger
 	locks    files.Locks
 	pause    time.Duration // see memoryPause
-	remaking chan struct{} // full while a thumbnail is made anew; guards hopeless
-	hopeless map[files.Hash]bool
+
+	ctx         context.Context // of making thumbnails anew; ends with Close
+	stop        context.CancelFunc
+	remakes     sync.WaitGroup
+	remakePause time.Duration
+	remakeWait  time.Duration
+	mu          sync.Mutex // guards what follows
+	isRemaking  bool       // a thumbnail is made anew
+	// failed is when a picture may be tried again that no thumbnail could be made of. The zero time is never.
+	failed map[files.Hash]time.Time
 }
 
 // Why a picture is not kept.
@@ -92,12 +101,17 @@ var (
 	ErrBadPicture = errors.New("the picture is broken")
 )
 
-// New returns a Keeper. It starts nothing.
+// New returns a Keeper. It starts nothing. Close ends it.
 func New(c Config) *Keeper {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Keeper{staging: c.Staging, store: c.Store, pictures: c.Pictures, log: c.Log, pause: memoryPause, remaking: make(chan struct{}, 1), hopeless: make(map[files.Hash]bool)}
+	k := &Keeper{
+		staging: c.Staging, store: c.Store, pictures: c.Pictures, log: c.Log, pause: memoryPause,
+		remakePause: remakePause, remakeWait: remakeWait, failed: make(map[files.Hash]time.Time),
+	}
+	k.ctx, k.stop = context.WithCancel(context.Background())
+	return k
 }
 
 // Uploads returns the uploads that are on their way.

@@ -89,7 +89,7 @@ func open(t *testing.T, dir string, documents store.Store, pictures Pictures) *w
 		t.Fatal(err)
 	}
 	w.keeper = New(Config{Staging: w.staging, Store: w.blobs, Pictures: pictures, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
-	w.keeper.pause = time.Millisecond
+	w.keeper.pause, w.keeper.remakeWait = time.Millisecond, time.Minute
 	d, err := dispatch.New(t.Context(), documents, dispatch.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -318,35 +318,118 @@ func TestALostThumbnailIsMadeAnew(t *testing.T) {
 	}
 }
 
-// A picture is shown itself while its thumbnail cannot be made, and is not tried for ever.
-func TestAThumbnailThatCannotBeMade(t *testing.T) {
-	w := newWorld(t, worker(t))
-	f, err := w.upload("x.png", pictureOf(t, 1000, 80))
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := keyOf(&f, files.Thumbnail)
+// lost returns a picture whose thumbnail the store has lost, and the key of that. Pictures are made as a test says
+// from then on.
+func (w *world) lost(p Pictures) (f people.File, key files.Key) {
+	w.Helper()
+	f, err := w.upload("x.png", pictureOf(w.T, 1000, 80))
 	if err == nil {
-		err = w.blobs.Remove(t.Context(), key)
+		key, err = keyOf(&f, files.Thumbnail)
+	}
+	if err == nil {
+		err = w.blobs.Remove(w.Context(), key)
 	}
 	if err != nil {
-		t.Fatal(err)
+		w.Fatal(err)
 	}
-	p, tries := failing(1, &picture.ProcessError{Failure: picture.Garbled, Err: errors.New("none")})
 	w.keeper.pictures = p
-	show := func(what string, tried int) {
-		t.Helper()
-		own, served, err := w.keeper.OpenThumbnail(t.Context(), &f)
-		if err != nil || served.Key.Kind != files.Content || *tries != tried {
-			t.Fatalf("%s: served %+v, %v, after %d tries", what, served, err, *tries)
-		}
-		own.Close()
+	return f, key
+}
+
+// A picture is shown itself while its thumbnail cannot be made. If that is because of the picture, it is tried once;
+// otherwise again after a pause.
+func TestAThumbnailThatCannotBeMade(t *testing.T) {
+	failure := func(f picture.Failure) error { return &picture.ProcessError{Failure: f, Err: errors.New("none")} }
+	for name, c := range map[string]struct {
+		err   error
+		tries int // after two requests without a pause between them
+	}{
+		"refused":      {&picture.RefusedError{Reason: picture.Unknown}, 1},
+		"none":         {nil, 1},
+		"garbled":      {failure(picture.Garbled), 1},
+		"crashed":      {failure(picture.Crashed), 1},
+		"no memory":    {failure(picture.NoMemory), 2},
+		"killed":       {failure(picture.Killed), 2},
+		"hung":         {failure(picture.Hung), 2},
+		"not started":  {failure(picture.NotStarted), 2},
+		"disk":         {failure(picture.Disk), 2},
+		"busy":         {picture.ErrBusy, 2},
+		"not restored": {files.ErrNotFound, 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, worker(t))
+			times := 99
+			if c.err == nil {
+				times = 0 // it makes a picture without a thumbnail
+			}
+			p, tries := failing(times, c.err)
+			f, _ := w.lost(p)
+			show := func(what string, tried int) {
+				t.Helper()
+				own, served, err := w.keeper.OpenThumbnail(t.Context(), &f)
+				w.keeper.remakes.Wait()
+				if err != nil || served.Key.Kind != files.Content || *tries != tried {
+					t.Fatalf("%s: served %+v, %v, after %d tries", what, served, err, *tries)
+				}
+				own.Close()
+			}
+			w.keeper.isRemaking = true
+			show("while another one is made", 0)
+			w.keeper.isRemaking = false
+			show("the first time", 1)
+			w.keeper.remakePause = 0
+			show("in the pause", 1)
+			clear(w.keeper.failed)
+			show("after it", 2)
+			show("then", 1+c.tries)
+			w.keeper.Close()
+			clear(w.keeper.failed)
+			show("after the end", 1+c.tries)
+		})
 	}
-	w.keeper.remaking <- struct{}{}
-	show("while another one is made", 0)
-	<-w.keeper.remaking
-	show("the first time", 1)
-	show("then", 1)
+}
+
+// While a thumbnail is made, its picture can be deleted, and then nothing of it is left.
+func TestAThumbnailOfADeletedPicture(t *testing.T) {
+	w := newWorld(t, worker(t))
+	encoder, tries := w.keeper.pictures, 0
+	var f people.File
+	f, _ = w.lost(pictures(func(job picture.Job) (picture.Made, error) {
+		tries++
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := w.keeper.Delete(ctx, f.Hash, func(context.Context) (bool, error) { return true, nil }); err != nil {
+			t.Errorf("delete: %v", err)
+		}
+		return encoder.Make(ctx, job)
+	}))
+	if _, _, err := w.keeper.OpenThumbnail(t.Context(), &f); !errors.Is(err, files.ErrNotFound) {
+		t.Errorf("the thumbnail: %v", err)
+	}
+	w.keeper.Close()
+	if got := w.all(); tries != 1 || len(got) != 0 {
+		t.Errorf("%v are left, after %d tries", got, tries)
+	}
+}
+
+// A thumbnail is made also if nobody waits for it any more.
+func TestAThumbnailThatNobodyWaitsFor(t *testing.T) {
+	w := newWorld(t, worker(t))
+	encoder, release := w.keeper.pictures, make(chan struct{})
+	f, key := w.lost(pictures(func(job picture.Job) (picture.Made, error) {
+		<-release
+		return encoder.Make(t.Context(), job)
+	}))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if w.keeper.remake(ctx, &f, key) {
+		t.Error("it was waited for")
+	}
+	close(release)
+	w.keeper.remakes.Wait()
+	if err := w.keeper.has(t.Context(), key); err != nil {
+		t.Error(err)
+	}
 }
 
 // Whatever is no picture that can be shown is kept as it came, has no thumbnail, and is none.

@@ -28,7 +28,7 @@ func (k *Keeper) Open(ctx context.Context, f *people.File) (io.ReadSeekCloser, f
 var ErrNoThumbnail = errors.New("the file has no thumbnail")
 
 // OpenThumbnail is Open for the thumbnail of a picture. One that is small enough is its own. A thumbnail that
-// the store has lost is made anew, which takes a process and the time for it; while that is not possible, the picture is
+// the store does not have is made anew, and waited for up to 5 seconds; while that is not possible, the picture is
 // its own, too. The error is ErrNoThumbnail if the file was not encoded here.
 func (k *Keeper) OpenThumbnail(ctx context.Context, f *people.File) (io.ReadSeekCloser, files.Served, error) {
 	if f.Width == 0 {

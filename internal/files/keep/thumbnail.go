@@ -4,9 +4,10 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"fmt"
+	"log/slog"
 	"os"
 	"strings"
+	"time"
 
 	"kaban/internal/files"
 	"kaban/internal/files/upload"
@@ -14,58 +15,98 @@ import (
 	"kaban/internal/picture"
 )
 
-// This file makes thumbnails anew that the store has lost: they can be made of their pictures, so
+// This file makes thumbnails anew that the store does not have: they can be made of their pictures, so
 // nobody has to bring them back.
 
-// maxHopeless is how many pictures are remembered that no thumbnail can be made of. They are not tried again.
-const maxHopeless = 1000
+const (
+	// remakeTime is how long making a thumbnail anew may take, and remakeWait how long a request waits for it
+	// before it gets the picture itself.
+	remakeTime = 2 * time.Minute
+	remakeWait = 5 * time.Second
+	// remakePause is how long a picture is left alone after a failure that may pass.
+	remakePause = time.Minute
+	// maxFailed is how many pictures are remembered that no thumbnail could be made of.
+	maxFailed = 1000
+)
+
+// errNoneMade means that a picture has no thumbnail, although one of its size should.
+var errNoneMade = errors.New("the picture has no thumbnail")
 
 // remake makes the thumbnail of a picture anew and adds it to the store, unless it is there by now. It
 // reports whether there is one. One is made at a time: whoever asks for another one meanwhile gets the
-// picture itself, and the next time perhaps its thumbnail.
+// picture itself, and the next time perhaps its thumbnail. Making goes on when ctx ends, so that whoever asks and hangs
+// up again and again has one made, and not many begun.
 func (k *Keeper) remake(ctx context.Context, f *people.File, key files.Key) bool {
 	if k.pictures == nil || !picture.HasThumbnail(f.Width, f.Height) {
 		return false
 	}
+	made := k.beginRemake(key)
+	if made == nil {
+		return false
+	}
 	select {
-	case k.remaking <- struct{}{}:
-		defer func() { <-k.remaking }()
-	default:
-		return false
+	case is := <-made:
+		return is
+	case <-time.After(k.remakeWait):
+	case <-ctx.Done():
 	}
-	if k.hopeless[key.Hash] {
-		return false
-	}
-	// While the lock is held nobody removes the picture, nor leaves a thumbnail behind that it had.
-	unlock, err := k.locks.Lock(ctx, key.Hash)
-	if err != nil {
-		return false
-	}
-	defer unlock()
-	err = k.remakeLocked(ctx, key)
-	_, away := errors.AsType[*files.UnreachableError](err)
-	switch {
-	case err == nil:
-		return true
-	case ctx.Err() != nil, away, errors.Is(err, picture.ErrBusy), errors.Is(err, picture.ErrClosed), files.IsNoSpace(err):
-		return false
-	}
-	if len(k.hopeless) >= maxHopeless {
-		clear(k.hopeless)
-	}
-	k.hopeless[key.Hash] = true
-	k.log.Warn("a thumbnail is missing and could not be made anew; the picture is shown instead", "picture", files.Key{Kind: files.Content, Hash: key.Hash}, "error", err)
 	return false
 }
 
-func (k *Keeper) remakeLocked(ctx context.Context, key files.Key) error {
-	there, _, err := k.store.Open(ctx, key)
-	if err == nil { // somebody was faster
-		return there.Close()
+// beginRemake begins to make a thumbnail, and returns what tells whether there is one then; nil if it is not the time for
+// it.
+func (k *Keeper) beginRemake(key files.Key) <-chan bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	again, failed := k.failed[key.Hash]
+	if k.isRemaking || k.ctx.Err() != nil || failed && (again.IsZero() || time.Now().Before(again)) {
+		return nil
 	}
-	if !errors.Is(err, files.ErrNotFound) {
-		return err
+	k.isRemaking = true
+	made := make(chan bool, 1) // perhaps nobody waits
+	k.remakes.Go(func() {
+		ctx, cancel := context.WithTimeout(k.ctx, remakeTime)
+		defer cancel()
+		err := k.makeThumbnail(ctx, key)
+		k.endRemake(key, err)
+		made <- err == nil
+	})
+	return made
+}
+
+// endRemake remembers a failure: for good if it is about the picture, and for a pause if another try may go well.
+func (k *Keeper) endRemake(key files.Key, err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.isRemaking = false
+	delete(k.failed, key.Hash)
+	if err == nil || k.ctx.Err() != nil {
+		return
 	}
+	if len(k.failed) >= maxFailed {
+		clear(k.failed)
+	}
+	what := slog.Any("picture", files.Key{Kind: files.Content, Hash: key.Hash})
+	if isHopeless(err) {
+		k.failed[key.Hash] = time.Time{}
+		k.log.Warn("a thumbnail is missing and cannot be made anew; the picture is shown instead", what, "error", err)
+		return
+	}
+	k.failed[key.Hash] = time.Now().Add(k.remakePause)
+	k.log.Info("a thumbnail is missing and could not be made anew; that is tried again when somebody asks for it", what, "error", err)
+}
+
+// isHopeless reports whether a failure is about the picture itself. All others may pass: the machine has no memory,
+// disk or processes left, the store is away, or the picture is not back from a backup yet.
+func isHopeless(err error) bool {
+	failed, ok := errors.AsType[*picture.ProcessError](err)
+	return errors.Is(err, picture.ErrNotShown) || errors.Is(err, errNoneMade) ||
+		ok && (failed.Failure == picture.Garbled || failed.Failure == picture.Crashed)
+}
+
+// makeThumbnail makes a thumbnail of what the store has. It holds the lock of the picture only at the end: whoever
+// deletes the picture, or uploads it again, does not wait for a process.
+func (k *Keeper) makeThumbnail(ctx context.Context, key files.Key) error {
 	id := strings.ToLower(rand.Text()) // like that of an upload, so that the next start removes what a crash leaves
 	job := picture.Job{Source: k.staging.Beside(id, upload.Source), Picture: k.staging.Beside(id, upload.Picture), Thumbnail: k.staging.Beside(id, upload.Thumbnail)}
 	defer func() {
@@ -81,13 +122,47 @@ func (k *Keeper) remakeLocked(ctx context.Context, key files.Key) error {
 		return withoutID("make a thumbnail", err)
 	}
 	if made.Thumbnail == (picture.Rendition{}) {
-		return fmt.Errorf("%w: it has no thumbnail", ErrPicture)
+		return errNoneMade
 	}
 	small, err := k.sum(ctx, job.Thumbnail, made.Thumbnail.Size)
 	if err != nil {
 		return err
 	}
-	return withoutID("keep a thumbnail", k.store.Add(ctx, key, small))
+	return withoutID("keep a thumbnail", k.addThumbnail(ctx, key, small))
+}
+
+// addThumbnail adds a thumbnail, unless the store has it by now. If its picture is gone, the error is
+// files.ErrNotFound: nothing would ever remove a thumbnail without a picture.
+func (k *Keeper) addThumbnail(ctx context.Context, key files.Key, small files.Staged) error {
+	unlock, err := k.locks.Lock(ctx, key.Hash)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if err := k.has(ctx, files.Key{Kind: files.Content, Hash: key.Hash}); err != nil {
+		return err
+	}
+	if err := k.has(ctx, key); !errors.Is(err, files.ErrNotFound) {
+		return err
+	}
+	return k.store.Add(ctx, key, small)
+}
+
+// has returns files.ErrNotFound if the store does not have a blob.
+func (k *Keeper) has(ctx context.Context, key files.Key) error {
+	there, _, err := k.store.Open(ctx, key)
+	if err != nil {
+		return err
+	}
+	return there.Close()
+}
+
+// Close ends the making of thumbnails and waits for it. Other methods go on working.
+func (k *Keeper) Close() {
+	k.mu.Lock() // nothing begins after it
+	k.stop()
+	k.mu.Unlock()
+	k.remakes.Wait()
 }
 
 // fetch copies a blob to a new file.
