@@ -26,7 +26,7 @@ const (
 type importCommand struct {
 	dataFlags
 	placeFlags
-	Files string `placeholder:"DIR" help:"The directory to which \"kaban export --files\" copied the files, to be copied, too. Without FILE only they are."`
+	Files string `placeholder:"DIR" help:"The directory to which \"kaban export --files\" copied the files, to be copied, too. Without FILE, only files are imported."`
 	Fill  bool   `name:"fill-gaps" help:"Import a file that lacks entries or documents, such as an export of a damaged database: numbers of messages stay taken, and show nothing; accounts and rooms are made anew as far as the rest says what they were."`
 	File  string `arg:"" optional:"" help:"A file that \"kaban export\" wrote. \"-\" is standard input, the default without --files."`
 }

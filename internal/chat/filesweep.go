@@ -114,9 +114,9 @@ func (c *Chat) sweepReleased(ctx context.Context) (failed error) {
 	return cmp.Or(failed, err)
 }
 
-// inSteps calls a function until it returns false or an error. Each call has c.sweeping, with the rest after it: an
-// erasure does the same as the sweeper, and both at once would leave sends no rest. They take turns, so that an
-// erasure waits for a step and not for a sweep, which may take hours.
+// inSteps calls a function until it returns false or an error. Each call holds c.sweeping, and rests before it lets go: an
+// erasure does the same work as the sweeper, and both at once would leave sends no rest. They take turns, so an
+// erasure waits for a step, and not for a sweep, which may take hours.
 func (c *Chat) inSteps(ctx context.Context, step func() (more bool, err error)) error {
 	for more := true; more; {
 		select {

@@ -58,7 +58,7 @@ func (u User) Previews(ctx context.Context, room kaban.RoomName, seq uint64) ([]
 	found := u.chat.previewer.Previews(waiting, m)
 	// Meanwhile the message may have been edited or deleted, the user removed, and the setting changed. A
 	// deletion that came before the pages were asked for has found nothing to forget, so this is looked at
-	// also for a user that waits no longer. What keeps only this user from the message forgets nothing.
+	// also for a user that waits no longer. If only this user may not read the message any more, nothing is forgotten.
 	now, err := u.linking(context.WithoutCancel(ctx), room, seq)
 	if errors.Is(err, ErrNoMessage) || err == nil && now != m {
 		u.chat.previewer.Forget(room, seq, seq)

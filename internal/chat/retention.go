@@ -19,7 +19,7 @@ const (
 	// retainEvery is how often the server looks for what is too old.
 	retainEvery = time.Hour
 	// retainStep is how many entries are cut in one transaction, and retainRest how many times
-	// as long as that took others are alone with the store.
+	// as long as that took others are alone with the store; see rest.
 	retainStep, retainRest = 256, 3
 	day                    = 24 * 60 * 60 * 1000 // milliseconds
 )

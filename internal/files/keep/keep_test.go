@@ -432,6 +432,28 @@ func TestAThumbnailThatNobodyWaitsFor(t *testing.T) {
 	}
 }
 
+// A panic while a thumbnail is made ends nothing but that, and it is tried again.
+func TestAPanicWhileAThumbnailIsMade(t *testing.T) {
+	w := newWorld(t, worker(t))
+	tries := 0
+	f, _ := w.lost(pictures(func(picture.Job) (picture.Made, error) {
+		tries++
+		panic("a fault")
+	}))
+	w.keeper.remakePause = 0
+	for range 2 {
+		own, served, err := w.keeper.OpenThumbnail(t.Context(), &f)
+		w.keeper.remakes.Wait()
+		if err != nil || served.Key.Kind != files.Content {
+			t.Fatalf("served %+v, %v", served, err)
+		}
+		own.Close()
+	}
+	if tries != 2 {
+		t.Errorf("it was tried %d times, want 2", tries)
+	}
+}
+
 // Whatever is no picture that can be shown is kept as it came, has no thumbnail, and is none.
 func TestPlainFiles(t *testing.T) {
 	w := newWorld(t, worker(t))

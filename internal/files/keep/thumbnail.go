@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -32,6 +33,9 @@ const (
 // errNoneMade means that a picture has no thumbnail, although one of its size should.
 var errNoneMade = errors.New("the picture has no thumbnail")
 
+// errPanic is what a panic fails with.
+var errPanic = errors.New("the program has a fault")
+
 // remake makes the thumbnail of a picture anew and adds it to the store, unless it is there by now. It
 // reports whether there is one. One is made at a time: whoever asks for another one meanwhile gets the
 // picture itself, and the next time perhaps its thumbnail. Making goes on when ctx ends, so that whoever asks and hangs
@@ -53,8 +57,8 @@ func (k *Keeper) remake(ctx context.Context, f *people.File, key files.Key) bool
 	return false
 }
 
-// beginRemake begins to make a thumbnail, and returns what tells whether there is one then; nil if it is not the time for
-// it.
+// beginRemake begins to make a thumbnail, and returns a channel that reports whether there is one in the end; nil if it is
+// not the time for it.
 func (k *Keeper) beginRemake(key files.Key) <-chan bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -67,15 +71,35 @@ func (k *Keeper) beginRemake(key files.Key) <-chan bool {
 	k.remakes.Go(func() {
 		ctx, cancel := context.WithTimeout(k.ctx, remakeTime)
 		defer cancel()
-		err := k.makeThumbnail(ctx, key)
-		k.endRemake(key, err)
-		made <- err == nil
+		err := errPanic
+		defer func() {
+			if cause := recover(); cause != nil { // a picture must not end the server
+				k.log.Error("making a thumbnail panicked", "cause", cause, "stack", string(debug.Stack()))
+			}
+			k.endRemake(key, err)
+			made <- err == nil
+		}()
+		err = k.makeThumbnail(ctx, key)
 	})
 	return made
 }
 
 // endRemake remembers a failure: for good if it is about the picture, and for a pause if another try may go well.
 func (k *Keeper) endRemake(key files.Key, err error) {
+	hopeless := isHopeless(err)
+	if k.noteRemake(key, err, hopeless); err == nil || k.ctx.Err() != nil {
+		return
+	}
+	what := slog.Any("picture", files.Key{Kind: files.Content, Hash: key.Hash})
+	if hopeless {
+		k.log.Warn("a thumbnail is missing and cannot be made anew; the picture is shown instead", what, "error", err)
+		return
+	}
+	k.log.Info("a thumbnail is missing and could not be made anew; that is tried again when somebody asks for it", what, "error", err)
+}
+
+// noteRemake lets the next one begin.
+func (k *Keeper) noteRemake(key files.Key, err error, hopeless bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.isRemaking = false
@@ -86,14 +110,10 @@ func (k *Keeper) endRemake(key files.Key, err error) {
 	if len(k.failed) >= maxFailed {
 		clear(k.failed)
 	}
-	what := slog.Any("picture", files.Key{Kind: files.Content, Hash: key.Hash})
-	if isHopeless(err) {
-		k.failed[key.Hash] = time.Time{}
-		k.log.Warn("a thumbnail is missing and cannot be made anew; the picture is shown instead", what, "error", err)
-		return
+	k.failed[key.Hash] = time.Time{}
+	if !hopeless {
+		k.failed[key.Hash] = time.Now().Add(k.remakePause)
 	}
-	k.failed[key.Hash] = time.Now().Add(k.remakePause)
-	k.log.Info("a thumbnail is missing and could not be made anew; that is tried again when somebody asks for it", what, "error", err)
 }
 
 // isHopeless reports whether a failure is about the picture itself. All others may pass: the machine has no memory,

@@ -49,8 +49,8 @@ func (r *reacted) react(e *unmergedEntry, at int64) {
 // reacts to it any more.
 func (r reacted) forget(place int64) { delete(r, place) }
 
-// save writes the changes to the table. Rows of a message and an emoji of which one is damaged stay as
-// they are, and whoever reads them learns that.
+// save writes the changes to the table. If one row of a message and an emoji is damaged, all of them stay
+// as they are, and whoever reads them learns that.
 func (r reacted) save(b *batch) error {
 	args := make([]any, 0, insertRows*setReactionColumns)
 	for places := range slices.Chunk(slices.Sorted(maps.Keys(r)), reactedAtOnce) {
@@ -115,7 +115,7 @@ type reactionRows struct {
 	place int64
 	emoji string
 	rows  []changedRow
-	known map[int64]int // the row of each user; nil until it is needed
+	known map[int64]int // the row of each user
 }
 
 // changedRow is a row that a merge changes.
