@@ -102,10 +102,6 @@ func historyOf(t *testing.T, s *Store) []store.Entry {
 // reaction.
 func TestUpdateFromVersion16IsWholeOrNotAtAll(t *testing.T) {
 	original, want := version16(t)
-	scripts, err := migrations()
-	if err != nil {
-		t.Fatal(err)
-	}
 	isOld := func(t *testing.T, dir string) {
 		t.Helper()
 		c, err := connect(t.Context(), filepath.Join(dir, databaseName), "rw", nil)
@@ -133,23 +129,8 @@ func TestUpdateFromVersion16IsWholeOrNotAtAll(t *testing.T) {
 		}
 	}
 	isNew(t, copyFiles(t, original))
-	steps := append(stepsTo(t, 17, 2), "INSERT INTO reactions VALUES (7, '👍', 8, x'00', 0)", "DROP TABLE single_reactions", "PRAGMA user_version = 17")
-	for n := range len(steps) + 1 {
-		t.Run(fmt.Sprint("failing after ", n), func(t *testing.T) {
-			dir := copyFiles(t, original)
-			script := strings.Join(steps[:n], "\n;") + ";\nSELECT nonsense;"
-			_, err := Open(t.Context(), dir, Options{migrations: append(slices.Clone(scripts[:16]), script)})
-			wantError(t, err, "nonsense", "version 17")
-			isOld(t, copyFiles(t, dir))
-			isNew(t, dir)
-		})
-		t.Run(fmt.Sprint("killed after ", n), func(t *testing.T) {
-			dir := copyFiles(t, original)
-			defer begin(t, dir, steps[:n]).close()
-			isOld(t, copyFiles(t, dir))
-			isNew(t, copyFiles(t, dir))
-		})
-	}
+	steps := append(stepsTo(t, 17, 2), "INSERT INTO reactions VALUES (7, '👍', 8, x'00', 0);", "DROP TABLE single_reactions;", "PRAGMA user_version = 17;")
+	stopAtEach(t, original, 16, steps, isOld, isNew)
 }
 
 // Damage of one reaction, or of its author, is found after an update, too, and costs no other message anything.

@@ -288,6 +288,32 @@ func hasFiles(t *testing.T, dir string, rooms map[string][]store.Entry) {
 	closeStore(t, s)
 }
 
+// stopAtEach has an update from a version fail, and be killed, after each of its steps. The directory must be as
+// it was then, and the next start must update it.
+func stopAtEach(t *testing.T, original string, version int, steps []string, isOld, isNew func(t *testing.T, dir string)) {
+	t.Helper()
+	scripts, err := migrations()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range len(steps) + 1 {
+		t.Run(fmt.Sprint("failing after ", n), func(t *testing.T) {
+			dir := copyFiles(t, original)
+			script := strings.Join(steps[:n], "\n") + "\nSELECT nonsense;"
+			_, err := Open(t.Context(), dir, Options{migrations: append(slices.Clone(scripts[:version]), script)})
+			wantError(t, err, "nonsense", fmt.Sprint("version ", version+1))
+			isOld(t, copyFiles(t, dir))
+			isNew(t, dir)
+		})
+		t.Run(fmt.Sprint("killed after ", n), func(t *testing.T) {
+			dir := copyFiles(t, original)
+			defer begin(t, dir, steps[:n]).close()
+			isOld(t, copyFiles(t, dir))
+			isNew(t, copyFiles(t, dir))
+		})
+	}
+}
+
 // An update that fails or is killed at any step leaves version 14 whole, and one that is done
 // has everything.
 func TestUpdateFromVersion14IsWholeOrNotAtAll(t *testing.T) {
@@ -311,22 +337,7 @@ func TestUpdateFromVersion14IsWholeOrNotAtAll(t *testing.T) {
 			t.Errorf("it has version %d and %d columns for files, %v, %v", version, columns, err, failed)
 		}
 	}
-	for n := range len(steps) + 1 {
-		t.Run(fmt.Sprint("failing after ", n), func(t *testing.T) {
-			dir := copyFiles(t, original)
-			script := strings.Join(steps[:n], "\n") + "\nSELECT nonsense;"
-			_, err := Open(t.Context(), dir, Options{migrations: append(slices.Clone(scripts[:14]), script)})
-			wantError(t, err, "nonsense", "version 15")
-			isOld(t, copyFiles(t, dir))
-			hasFiles(t, dir, rooms)
-		})
-		t.Run(fmt.Sprint("killed after ", n), func(t *testing.T) {
-			dir := copyFiles(t, original)
-			defer begin(t, dir, steps[:n]).close()
-			isOld(t, copyFiles(t, dir))
-			hasFiles(t, copyFiles(t, dir), rooms)
-		})
-	}
+	stopAtEach(t, original, 14, steps, isOld, func(t *testing.T, dir string) { hasFiles(t, dir, rooms) })
 	t.Run("killed after the commit", func(t *testing.T) {
 		dir := copyFiles(t, original)
 		c, err := connect(t.Context(), filepath.Join(dir, databaseName), "rw", migrationPragmas)
