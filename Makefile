@@ -18,7 +18,13 @@ PEOPLE    ?= 300
 FILES     ?= 200
 PAIRS     ?= 6
 SEARCHED  ?= 10000000
+MOVED     ?= 10000000
 STEPS     ?= 100000
+ANSWERS   ?= 1000
+CRASHES   ?= 100
+FAILOVERS ?= 50
+NODES     ?= 100
+PARTITIONS ?= 20
 SPLIT     ?= audit/,invite,member,secret,task,account
 
 # The core packages, with a minimum test coverage.
@@ -54,15 +60,18 @@ longest := ./internal/store/sqlite ./internal/chat ./e2e ./internal/product ./in
 
 # These run beside test-most, in this order: browsers, further runs, and the tests of modules of
 # their own. Each mostly waits.
-beside := test-browser test-portable test-websocket test-tls test-provider test-acme test-s3 test-otel
+beside := test-plain test-browser test-portable test-websocket test-tls test-provider test-acme test-s3 test-otel
+
+# The tests of whole programs that -postgres is for.
+stories := TestStories|TestTerminal|TestEnding|TestLists
 
 # Keeps the temporary files of tests in memory where possible.
 inmemory := -exec "'$(CURDIR)/scripts/in-memory' -test"
 
-.PHONY: help build run test test-most test-beside $(beside) check cover product torture heap downloads search unread signins alerts fuzz bench profile bench-go fmt golden page screenshots clean setup
+.PHONY: help build run test test-most test-beside $(beside) test-postgres over-postgres check cover product torture cluster heap downloads search unread migrate signins alerts fuzz bench profile bench-go fmt golden page screenshots clean setup
 
 help: ## print this help (the default)
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-11s %s\n", $$1, $$2 }' Makefile | LC_ALL=C sort
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile | LC_ALL=C sort
 
 build: ## build bin/kaban, static and stamped with its version
 	CGO_ENABLED=0 go build -pgo=auto -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/kaban ./cmd/kaban
@@ -75,10 +84,14 @@ run: ## run a server from the sources, with its data in ./kaban-data
 test: check ## check, then run all tests with the race detector; those of connections with both pollers, over WebSocket and over TLS
 	@scripts/in-memory $(MAKE) --no-print-directory -j2 test-most test-beside
 
+# A sample of what random tests try: the campaigns try more. A test that hangs is ended late,
+# because a busy machine takes several times as long.
+test-most test-beside: export RAPID_CHECKS ?= 30
+
 # make check has vetted all packages.
 test-most:
 	@packages=$$(go list ./...) || exit 1; \
-	$(racing) go test $(inmemory) -race -vet=off -shuffle=on -timeout 25m $(longest) $$(printf '%s\n' "$$packages" | grep -v '/e2e/browser$$')
+	$(racing) go test $(inmemory) -race -vet=off -shuffle=on -timeout 60m $(longest) $$(printf '%s\n' "$$packages" | grep -v '/e2e/browser$$')
 
 # Each shows its output at its end.
 test-beside:
@@ -90,7 +103,11 @@ test-beside:
 # Without the race detector: these tests drive a browser and a program that has none either.
 # make check has compiled what they need.
 test-browser:
-	CGO_ENABLED=0 go test $(inmemory) -vet=off -shuffle=on -timeout 25m ./e2e/browser
+	CGO_ENABLED=0 go test $(inmemory) -vet=off -shuffle=on -timeout 60m ./e2e/browser
+
+# What the race detector has another variant of.
+test-plain:
+	CGO_ENABLED=0 go test $(inmemory) -vet=off -shuffle=on -timeout 10m ./internal/nonblock ./internal/conn
 
 test-portable:
 	$(racing) go test -race -p 1 -shuffle=on -timeout 10m -tags portable ./internal/server ./client
@@ -113,6 +130,16 @@ test-s3:
 test-otel: ## try the traces of a build with the tag otel, with a collector
 	CGO_ENABLED=0 go vet -tags otel ./internal/trace ./internal/dispatch ./internal/conn ./cmd/kaban
 	$(racing) go test -race -p 1 -shuffle=on -timeout 5m -tags otel ./internal/trace
+
+# What the tests of servers and of whole programs promise is the same over PostgreSQL, and at several nodes.
+test-postgres: ## run the tests of servers, clients, stories and deaths over PostgreSQL, and stories at three nodes behind one address; half an hour
+	@scripts/in-memory $(MAKE) --no-print-directory over-postgres
+
+over-postgres:
+	$(racing) go test $(inmemory) -race -p 1 -shuffle=on -timeout 20m ./internal/server ./internal/web ./client -postgres
+	$(racing) go test $(inmemory) -race -shuffle=on -timeout 20m ./e2e -run '$(stories)' -postgres
+	$(racing) go test $(inmemory) -race -shuffle=on -timeout 20m ./e2e -run TestStories -postgres -nodes 3
+	go test -timeout 20m ./internal/torture -postgres -cluster
 
 # Without cgo, as the program is built, so that the tests find it compiled.
 check: export CGO_ENABLED := 0
@@ -137,13 +164,17 @@ cover: ## test coverage of the core packages; fails below COVER_MIN=85 percent
 	@scripts/cover $(COVER_MIN) $(covered)
 
 product: ## try every scenario of who may do what over every front end, not only a sample
-	$(racing) go test -race ./internal/product -v -count 1 -timeout 30m -everything
+	$(racing) go test -race ./internal/product -v -count 1 -timeout 60m -everything
 
 torture: ## run the long campaigns: KILLS, LOSSES, SYNCS, CUTS, DRAINS, FLIPS, PEOPLE, FILES; SEED=0 picks a new seed
 	go test ./internal/torture -v -count 1 -timeout 120m -torture.seed $(SEED) -torture.kills $(KILLS) -torture.losses $(LOSSES) -torture.syncs $(SYNCS) -torture.cuts $(CUTS) -torture.drains $(DRAINS) -torture.flips $(FLIPS) -torture.people $(PEOPLE) -torture.files $(FILES) -torture.split $(SPLIT)
 	go test ./internal/dispatch -v -count 1 -timeout 20m -run TestEverySeqOnceAndInOrder -rapid.checks 4000 -rapid.steps 40 $(if $(filter-out 0,$(SEED)),-rapid.seed $(SEED))
 	go test ./internal/chat -v -count 1 -timeout 20m -run 'TestEverybodyReadsWhatTheTableGives|TestPagesOfRooms' -rapid.checks 400 $(if $(filter-out 0,$(SEED)),-rapid.seed $(SEED))
-	go test ./internal/store/sqlite -v -count 1 -timeout 40m -run 'TestConformance|TestChangesAreFolded|Flipped' -rapid.checks 400 -folds 60 -flip.more 10 $(if $(filter-out 0,$(SEED)),-rapid.seed $(SEED))
+	go test ./internal/store/sqlite -v -count 1 -timeout 40m -run 'TestConformance|TestChangesAreFolded|Flipped' -rapid.checks 400 -folds 60 -flip.more 20 $(if $(filter-out 0,$(SEED)),-rapid.seed $(SEED))
+
+cluster: ## lose the answers to ANSWERS=1000 commits, crash PostgreSQL CRASHES=100 times, let a standby take over FAILOVERS=50 times, kill NODES=100 nodes, and part them PARTITIONS=20 times for 1, 10 and 60 s, while people write; some hours; SEED=0 picks a new seed
+	go test ./internal/store/postgres -v -count 1 -timeout 120m -run 'TestManyLosses|TestManyCrashes|TestFailovers' -losses $(ANSWERS) -crashes $(CRASHES) -failovers $(FAILOVERS)
+	go test ./internal/torture -v -count 1 -timeout 300m -run TestNodes -cluster -cluster.embedded -torture.seed $(SEED) -cluster.writers 64 -cluster.rooms 50 -cluster.kills $(NODES) -cluster.crashes $(CRASHES) -cluster.failovers $(FAILOVERS) -cluster.partitions $(PARTITIONS) -cluster.lengths 1s,10s,60s -cluster.answers $(ANSWERS)
 
 heap: ## see that deleted texts leave the memory of a server; takes minutes
 	go test ./e2e -v -count 1 -timeout 10m -run TestErasedFromHeap -heap
@@ -154,6 +185,9 @@ downloads: ## measure a conversation beside 100 downloads of 10 MB, PAIRS=6 time
 search: ## measure searches in SEARCHED=10000000 generated messages, and how far the index is behind; on an idle machine, up to an hour, with 2 GB of disk
 	go test ./internal/index -run '^$$' -bench Follow -benchtime 3x
 	go test ./internal/index -run '^$$' -bench Find -benchtime 200x -timeout 90m -search.messages $(SEARCHED)
+
+migrate: ## move MOVED messages to PostgreSQL and back, with three interruptions each way
+	go test ./internal/migrate -v -count 1 -timeout 300m -run TestManyMessages -moved $(MOVED)
 
 unread: ## compare what is unread, and mentions, with models over STEPS=100000 random steps, and race kicks with messages; takes minutes
 	go test ./internal/chat -v -count 1 -timeout 60m -run 'TestUnreadIsExact|TestMentionsAreCounted|TestKickAndSendAtOnce' -steps $(STEPS)

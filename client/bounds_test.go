@@ -19,7 +19,7 @@ import (
 )
 
 // asking has the fields of a request that a fake server needs.
-type asking struct{ Type, Ref, Room, ID, Resume string }
+type asking struct{ Type, Ref, Room, ID, Content, Resume string }
 
 const welcome = `{"type":"welcome","version":1,"session":"s","username":"ann","server":"fake","limits":{"username":32,"content":5000,"frame":65536},"heartbeat":30}`
 
@@ -256,6 +256,85 @@ func TestNothingMakesAClientHurry(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A message that the server cannot store for now is sent again over the same connection, under its id: the
+// server goes on, as one whose database is away.
+func TestUnavailableForAWhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var tries, connections atomic.Int64
+		ids := make(chan string, 10)
+		c := dialed(t, piped(func(_ int, conn net.Conn) {
+			connections.Add(1)
+			serveFake(conn, func(a asking) (string, bool) {
+				if a.Type != "send" {
+					return usual(a), false
+				}
+				ids <- a.ID
+				if tries.Add(1) < 3 {
+					return fmt.Sprintf(`{"type":"error","code":"unavailable","message":"no","room":"lobby","id":%q,"ref":%q}`, a.ID, a.Ref), false
+				}
+				return fmt.Sprintf(`{"type":"ack","room":"lobby","id":%q,"seq":1,"time":"2026-11-24T02:35:37.101Z","duplicate":false,"ref":%q}`, a.ID, a.Ref), false
+			})
+		}))
+		r, err := c.Join(t.Context(), "lobby", From{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		receipt, err := r.Send(ctx, "x")
+		if err != nil || receipt.Seq != 1 || tries.Load() != 3 || connections.Load() != 1 {
+			t.Fatalf("%+v, %v after %d tries over %d connections, want 3 over 1", receipt, err, tries.Load(), connections.Load())
+		}
+		if first, second, third := <-ids, <-ids, <-ids; first != second || first != third {
+			t.Errorf("it was sent under the ids %s, %s and %s", first, second, third)
+		}
+	})
+}
+
+// A message that was put off keeps its place before one that was sent later and lost its answer with the
+// connection.
+func TestOrderAfterUnavailable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sent := make(chan string, 10)
+		c := dialed(t, piped(func(n int, conn net.Conn) {
+			var first asking
+			serveFake(conn, func(a asking) (string, bool) {
+				switch {
+				case a.Type != "send":
+					return usual(a), false
+				case n > 1:
+					sent <- a.Content
+					return fmt.Sprintf(`{"type":"ack","room":"lobby","id":%q,"seq":%d,"time":"2026-11-24T02:35:37.101Z","duplicate":false,"ref":%q}`, a.ID, len(sent), a.Ref), false
+				case first.ID == "":
+					first = a
+					return "", false
+				}
+				// Then the connection ends, without an answer to the second.
+				return fmt.Sprintf(`{"type":"error","code":"unavailable","message":"no","room":"lobby","id":%q,"ref":%q}`, first.ID, first.Ref), true
+			})
+		}))
+		r, err := c.Join(t.Context(), "lobby", From{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		var sending sync.WaitGroup
+		for _, content := range []string{"first", "second"} {
+			sending.Go(func() {
+				if _, err := r.Send(ctx, content); err != nil {
+					t.Error(err)
+				}
+			})
+			synctest.Wait()
+		}
+		sending.Wait()
+		if first, second := <-sent, <-sent; first != "first" || second != "second" {
+			t.Errorf("sent again are %q and %q", first, second)
+		}
+	})
 }
 
 // states collects the states of a client.

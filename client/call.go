@@ -21,6 +21,7 @@ const (
 
 // call is a request and its answer.
 type call struct {
+	number   uint64 // in the order of the calls
 	request  wire.Request
 	content  string    // of a send or an edit: its message is made when it is written
 	room     *Room     // of a join, a watch, a part, an unwatch; of an entry, or nil if the client is not in the room
@@ -94,7 +95,7 @@ func (c *Client) askLocked(request wire.Request, room *Room) *call {
 // callLocked makes a call of a request. The caller queues it.
 func (c *Client) callLocked(request wire.Request, room *Room) *call {
 	c.refs++
-	q := &call{request: request, room: room, done: make(chan struct{})}
+	q := &call{number: c.refs, request: request, room: room, done: make(chan struct{})}
 	q.request.Ref = strconv.AppendUint(nil, c.refs, 36)
 	c.calls[string(q.request.Ref)] = q
 	if q.isEntry() {
@@ -213,8 +214,9 @@ func answerTo(q *call) wire.Type {
 func (c *Client) refusedLocked(q *call, e *wire.Event) {
 	again := q.isJoin() && c.knowsLocked(q.room)
 	switch {
-	case q.isEntry() && e.Code == wire.CodeUnavailable:
-		// Stays in flight: it is sent again on the next connection.
+	case q.isEntry() && !q.written && e.Code.Temporary(): // it waits already
+	case q.isEntry() && e.Code == wire.CodeUnavailable: // the connection may go on, as when the database is away
+		c.postponeLocked(q, e.RetryAfter)
 	case q.isEntry() && (e.Code == wire.CodeStorageFull || e.Code == wire.CodeRateLimited):
 		c.postponeLocked(q, e.RetryAfter)
 		if c.options.OnHeld != nil {

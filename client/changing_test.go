@@ -13,8 +13,8 @@ import (
 	"kaban/client/clienttest"
 	"kaban/internal/server"
 	"kaban/internal/store"
-	"kaban/internal/store/memory"
 	"kaban/internal/store/storetest"
+	"kaban/internal/store/teststore"
 	"kaban/wire"
 )
 
@@ -313,7 +313,7 @@ func TestChangesOfAnotherEpoch(t *testing.T) {
 	if err := errors.Join(err, err2, err3); err != nil {
 		t.Fatal(err)
 	}
-	h.store = memory.New(0)
+	h.store = teststore.New(t)
 	batch := []store.Write{}
 	for i := range 5 { // the same author
 		batch = append(batch, store.Write{Draft: storetest.Draft(t, "lobby", "ann", fmt.Sprint("new-", i), "precious")})

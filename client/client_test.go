@@ -9,6 +9,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -27,12 +28,17 @@ import (
 	"kaban/internal/dispatch"
 	"kaban/internal/server"
 	"kaban/internal/store"
-	"kaban/internal/store/memory"
 	"kaban/internal/store/storetest"
+	"kaban/internal/store/teststore"
 	"kaban/wire"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		teststore.Stop()
+		os.Exit(code)
+	}))
+}
 
 // patience is how long a test waits.
 const patience = 2 * time.Minute
@@ -59,7 +65,7 @@ func newHostWith(t *testing.T, config server.Config, conns conn.Config, s store.
 	t.Helper()
 	h := &host{t: t, addr: childtest.Address(t), store: s, options: config, conns: conns}
 	if h.store == nil {
-		h.store = memory.New(0)
+		h.store = teststore.New(t)
 	}
 	h.start()
 	t.Cleanup(func() { h.stop() })
@@ -504,7 +510,7 @@ func TestResync(t *testing.T) {
 	read(t, reads, 5)
 	before := reads.Cursor()
 	h.stop()
-	h.store = memory.New(0)
+	h.store = teststore.New(t)
 	h.start()
 	told, got := false, ""
 	sent := make(chan error, 1)
@@ -629,7 +635,7 @@ func (s *fullStore) Append(ctx context.Context, batch []store.Write, results []s
 
 // A message that the server cannot store now is sent again.
 func TestStorageFull(t *testing.T) {
-	h := newHost(t, server.Config{}, &fullStore{Store: memory.New(0), fails: 2})
+	h := newHost(t, server.Config{}, &fullStore{Store: teststore.New(t), fails: 2})
 	ann := join(t, dial(t, h.addr, "ann"), client.From{})
 	if receipt, err := ann.Send(within(t), "hello"); err != nil || receipt.Seq != 1 {
 		t.Errorf("got %+v, %v", receipt, err)
@@ -656,7 +662,7 @@ func (s *closingStore) Room(ctx context.Context, name kaban.RoomName) (store.Roo
 // A client that reconnects while the server does not know the room yet asks again, and
 // does not lose the room.
 func TestComingBackTooEarly(t *testing.T) {
-	s := &closingStore{Store: memory.New(0)}
+	s := &closingStore{Store: teststore.New(t)}
 	h := newHost(t, server.Config{}, s)
 	ann := join(t, dial(t, h.addr, "ann"), client.From{})
 	bob := join(t, dial(t, h.addr, "bob"), client.From{})

@@ -13,7 +13,7 @@ var (
 	// ErrClosed means that Close was called.
 	ErrClosed = errors.New("client is closed")
 	// ErrParted means that the room was left.
-	ErrParted = errors.New("room was left")
+	ErrParted = errors.New("you are not in this room any more")
 	// ErrJoined means that the client is in the room already.
 	ErrJoined = errors.New("room was joined already")
 	// ErrOffline means that there is no connection, or that it was lost before the

@@ -1,11 +1,13 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"os"
+	"slices"
 	"time"
 
 	"kaban"
@@ -57,7 +59,7 @@ func (c *Client) attach(l *link) {
 	if c.successor != nil { // Rename was faster
 		l.conn.Close()
 	}
-	asked := append(c.flight, c.queue...)
+	asked := inOrder(append(c.flight, c.queue...))
 	c.flight, c.queue, c.done = nil, nil, 0
 	clear(c.unread)
 	for _, r := range c.rooms {
@@ -83,6 +85,24 @@ func (c *Client) attach(l *link) {
 		}
 	}
 	c.wakeLocked()
+}
+
+// inOrder returns requests with their entries in the order in which these were made: one that the server
+// has put off is behind those that it has not answered.
+func inOrder(asked []*call) []*call {
+	var entries []*call
+	for _, q := range asked {
+		if q.isEntry() {
+			entries = append(entries, q)
+		}
+	}
+	slices.SortFunc(entries, func(a, b *call) int { return cmp.Compare(a.number, b.number) })
+	for i, q := range asked {
+		if q.isEntry() {
+			asked[i], entries = entries[0], entries[1:]
+		}
+	}
+	return asked
 }
 
 // dropPingsLocked ends the pings under way: on another connection they would

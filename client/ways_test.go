@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"kaban/internal/store/teststore"
+
 	"kaban/client"
 	way "kaban/client/dial"
 	"kaban/client/dial/dialtest"
@@ -22,7 +24,6 @@ import (
 	"kaban/internal/dispatch"
 	"kaban/internal/peer"
 	"kaban/internal/server"
-	"kaban/internal/store/memory"
 	"kaban/internal/tlstest"
 	"kaban/internal/web"
 )
@@ -44,7 +45,7 @@ func newHarbour(t *testing.T) *harbour {
 	h := &harbour{fronts: make(map[string]*dialtest.Front), authority: tlstest.NewAuthority(t)}
 	h.trust.CA = h.authority.PEM
 	h.use(tlstest.Certificate{})
-	s := memory.New(0)
+	s := teststore.New(t)
 	d, err := dispatch.New(t.Context(), s, dispatch.Options{})
 	if err != nil {
 		t.Fatal(err)

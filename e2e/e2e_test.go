@@ -27,6 +27,9 @@ import (
 // patience is how long a story waits for an expected event.
 const patience = 2 * time.Minute
 
+// soon is longer than a change at one node takes to hold at another, also on a busy machine.
+const soon = 20 * time.Second
+
 // impatient is an HTTP client with a timeout.
 var impatient = http.Client{Timeout: patience}
 
@@ -74,6 +77,7 @@ func buildAndRun(m *testing.M) (int, error) {
 	if output, err := build.CombinedOutput(); err != nil {
 		return 1, fmt.Errorf("build: %w\n%s", err, output)
 	}
+	defer stopStores()
 	return m.Run(), nil
 }
 
@@ -85,8 +89,9 @@ func TestStories(t *testing.T) {
 			env.Setenv("USER", "story")
 			env.Setenv("GORACE", noSleep)
 			env.Values[storyKey{}] = &story{binary: binary, feeds: make(map[string]*fedProcess), peers: make(map[string]*netPeer)}
-			return nil
+			return keepIn(env)
 		},
+		Condition: holds,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"serve":    serve,
 			"waitline": waitLine,
@@ -120,7 +125,8 @@ func wait(c *exec.Cmd) error {
 // story is the state of a running story. Stories run in parallel.
 type story struct {
 	binary string
-	server *exec.Cmd
+	nodes  []*exec.Cmd // of the server that runs
+	way    *balancer   // to several of them
 	feeds  map[string]*fedProcess
 	peers  map[string]*netPeer
 }
@@ -137,80 +143,6 @@ func useFast(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Setenv("PATH", filepath.Dir(path)+string(os.PathListSeparator)+ts.Getenv("PATH"))
 }
 
-// serve starts a server in the background, waits until it is ready and sets
-// KABAN_SERVER and, for HTTP, WEB. Its log is in server.log. Arguments are flags.
-// "serve stop" sends SIGINT and expects exit code 0; "serve kill" sends SIGKILL;
-// "serve hangup" sends SIGHUP.
-func serve(ts *testscript.TestScript, neg bool, args []string) {
-	if len(args) == 1 && args[0] == "hangup" {
-		ts.Check(storyOf(ts).server.Process.Signal(syscall.SIGHUP))
-		return
-	}
-	if len(args) == 1 && (args[0] == "stop" || args[0] == "kill") {
-		running := storyOf(ts).server
-		if running == nil {
-			ts.Fatalf("no server runs")
-		}
-		storyOf(ts).server = nil
-		if args[0] == "kill" {
-			ts.Check(running.Process.Kill())
-			running.Wait()
-			return
-		}
-		ts.Check(running.Process.Signal(os.Interrupt))
-		if err := wait(running); err != nil {
-			ts.Fatalf("the server ended with %v:\n%s", err, ts.ReadFile("server.log"))
-		}
-		return
-	}
-	log, err := os.OpenFile(ts.MkAbs("server.log"), os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o600)
-	ts.Check(err)
-	defer log.Close()
-	begin, err := log.Seek(0, io.SeekEnd)
-	ts.Check(err)
-	listen, web := reserved(ts, "KABAN_SERVER"), reserved(ts, "WEB")
-	server := exec.Command(storyOf(ts).binary, append([]string{"serve", "--listen", "tcp://" + listen, "--listen", "http://" + web}, args...)...)
-	server.Dir, server.Stderr = ts.MkAbs("."), log
-	childtest.Bind(server, syscall.SIGKILL)
-	ts.Check(server.Start())
-	storyOf(ts).server = server
-	ts.Defer(func() {
-		if storyOf(ts).server == server {
-			server.Process.Kill()
-			server.Wait()
-		}
-	})
-	text := await(ts, "server.log", "msg=ready", begin)
-	_, url, _ := strings.Cut(text, "url=tcp://")
-	address, _, _ := strings.Cut(url, "\n")
-	ts.Setenv("KABAN_SERVER", address) // a story may have asked for any port
-	_, url, _ = strings.Cut(text, "url=http://")
-	web, _, _ = strings.Cut(url, "\n")
-	ts.Setenv("WEB", web)
-	_, url, _ = strings.Cut(text, "url=metrics://")
-	metrics, _, _ := strings.Cut(url, "\n")
-	ts.Setenv("METRICS", metrics)
-	host, port, err := net.SplitHostPort(address)
-	ts.Check(err)
-	ts.Setenv("HOST", host)
-	ts.Setenv("PORT", port)
-}
-
-// reserved returns the address in a variable, which it sets if it is empty. The story keeps
-// the address to its end, so that the server can come back to it.
-func reserved(ts *testscript.TestScript, variable string) string {
-	address := ts.Getenv(variable)
-	if address == "" {
-		var release func()
-		var err error
-		address, release, err = childtest.Reserve()
-		ts.Check(err)
-		ts.Defer(release)
-		ts.Setenv(variable, address)
-	}
-	return address
-}
-
 // httpRequest makes an HTTP request and writes the response to the file answer:
 // "http STATUS METHOD PATH [BODY]". With TOKEN set it has that credential, and with
 // ORIGIN set it comes from a page of that origin.
@@ -219,7 +151,21 @@ func httpRequest(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: http STATUS METHOD PATH [BODY]")
 	}
 	body := strings.Join(args[3:], "")
-	asked, err := http.NewRequest(args[1], "http://"+ts.Getenv("WEB")+args[2], strings.NewReader(body))
+	status, text := requested(ts, args[1], args[2], body)
+	// What has changed at one node holds at all of them soon.
+	for deadline := time.Now().Add(soon); *nodeCount > 1 && status != args[0] && time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+		status, text = requested(ts, args[1], args[2], body)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs("answer"), text, 0o600))
+	if status != args[0] {
+		ts.Fatalf("the status is %s, want %s:\n%s", status, args[0], text)
+	}
+}
+
+// requested makes an HTTP request with the credential and the origin of a story, and returns the status
+// and the body of the response.
+func requested(ts *testscript.TestScript, method, path, body string) (status string, text []byte) {
+	asked, err := http.NewRequest(method, "http://"+ts.Getenv("WEB")+path, strings.NewReader(body))
 	ts.Check(err)
 	asked.Close = true
 	asked.Header.Set("Content-Type", "application/json")
@@ -232,12 +178,9 @@ func httpRequest(ts *testscript.TestScript, neg bool, args []string) {
 	got, err := impatient.Do(asked)
 	ts.Check(err)
 	defer got.Body.Close()
-	text, err := io.ReadAll(got.Body)
+	text, err = io.ReadAll(got.Body)
 	ts.Check(err)
-	ts.Check(os.WriteFile(ts.MkAbs("answer"), text, 0o600))
-	if fmt.Sprint(got.StatusCode) != args[0] {
-		ts.Fatalf("the status is %d, want %s:\n%s", got.StatusCode, args[0], text)
-	}
+	return fmt.Sprint(got.StatusCode), text
 }
 
 // word sets a variable to the first word of a file: "word NAME FILE".
@@ -419,6 +362,7 @@ func startFed(ts *testscript.TestScript, name string, args []string) {
 	f := &fedProcess{command: exec.Command(storyOf(ts).binary, args...)}
 	f.command.Dir = ts.MkAbs(".")
 	f.command.Env = append(os.Environ(), "KABAN_SERVER="+ts.Getenv("KABAN_SERVER"), "USER=story")
+	f.command.Env = append(f.command.Env, kept(ts)...)
 	var err error
 	f.stdin, err = f.command.StdinPipe()
 	ts.Check(err)

@@ -110,6 +110,9 @@ func receive[T any](t *testing.T, c <-chan T, what string) (v T) {
 // buffer.
 func command(t *testing.T, args ...string) *running {
 	r := &running{Cmd: exec.CommandContext(t.Context(), binary, args...), t: t, ended: make(chan struct{})}
+	if found := stateOf(args); found != nil {
+		r.Env = append(os.Environ(), found...)
+	}
 	r.Stdout, r.Stderr = r, r
 	r.WaitDelay = patience
 	return r

@@ -38,7 +38,7 @@ func wantAnswer(t *testing.T, args []string, asks, answer string, code int, says
 	}
 }
 
-// office is a data directory with the owner olga and the member ann.
+// office is a --data with the owner olga and the member ann.
 func office(t *testing.T) (data string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -46,7 +46,7 @@ func office(t *testing.T) (data string) {
 	if err := os.WriteFile(secret, []byte("correct horse battery\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	data = filepath.Join(dir, "data")
+	data = newData(t)
 	for _, args := range [][]string{{"owner", "olga"}, {"user", "add", "ann"}} {
 		r := command(t, append(args, "--data", data, "--password-file", secret)...)
 		r.begin()

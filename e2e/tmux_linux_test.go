@@ -25,7 +25,7 @@ type daemon struct {
 
 func startServer(t *testing.T) *daemon {
 	t.Helper()
-	d := &daemon{t: t, addr: childtest.Address(t), data: t.TempDir()}
+	d := &daemon{t: t, addr: childtest.Address(t), data: newData(t)}
 	d.start()
 	return d
 }

@@ -20,7 +20,10 @@ import (
 	service "kaban/internal/chat" // chat is a command here
 	"kaban/internal/dispatch"
 	"kaban/internal/index"
+	"kaban/internal/ledger"
+	"kaban/internal/news"
 	"kaban/internal/operator"
+	"kaban/internal/store"
 	"kaban/internal/web"
 )
 
@@ -56,8 +59,8 @@ func listenAdmin(data string, handler http.Handler, log *slog.Logger) (stop func
 
 // adminFlags are the flags of all commands of an operator.
 type adminFlags struct {
-	Data string `placeholder:"DIR" env:"KABAN_DATA" default:"./kaban-data" help:"The server's data directory. The server may be running. Default: ${default}."`
-	JSON bool   `name:"json" help:"Print JSON, one object per line."`
+	dataFlags
+	JSON bool `name:"json" help:"Print JSON, one object per line."`
 
 	creates bool // the command may make the data directory
 }
@@ -88,7 +91,7 @@ func (f *adminFlags) open(ctx context.Context, std streams, links *linkFlags) (*
 	if f.Data == inMemory {
 		return nil, usagef("--data %s: name the server's data directory; a server without one takes no commands", inMemory)
 	}
-	if err := checkDirectory(f.Data); err != nil {
+	if err := f.check(); err != nil {
 		return nil, err
 	}
 	if err := f.exists(); err != nil {
@@ -96,7 +99,7 @@ func (f *adminFlags) open(ctx context.Context, std streams, links *linkFlags) (*
 	}
 	a := &admin{std: std, json: f.JSON}
 	for deadline := time.Now().Add(adminPatience); ; {
-		transport, err := operator.Dial(ctx, f.Data)
+		transport, err := operator.Dial(ctx, f.dir())
 		if err == nil {
 			a.http.Transport = transport
 			a.close = func() error { transport.CloseIdleConnections(); return nil }
@@ -105,7 +108,7 @@ func (f *adminFlags) open(ctx context.Context, std streams, links *linkFlags) (*
 		if !errors.Is(err, operator.ErrNotRunning) {
 			return nil, err
 		}
-		if a.http.Transport, a.close, err = openHere(ctx, f.Data, links); err == nil {
+		if a.http.Transport, a.close, err = openHere(ctx, f.home(), links); err == nil {
 			return a, nil
 		}
 		if !isInUse(err) || time.Now().After(deadline) {
@@ -121,7 +124,7 @@ func (f *adminFlags) open(ctx context.Context, std streams, links *linkFlags) (*
 
 // exists refuses a directory without a server's data: a typo would silently make it.
 func (f *adminFlags) exists() error {
-	if f.creates {
+	if f.creates || isDatabase(f.Data) {
 		return nil
 	}
 	if info, err := os.Stat(f.Data); err != nil || !info.IsDir() {
@@ -134,17 +137,45 @@ func (f *adminFlags) exists() error {
 	return err
 }
 
-// openHere opens a data directory that no server uses, and returns its API.
-func openHere(ctx context.Context, data string, links *linkFlags) (_ http.RoundTripper, closeAll func() error, err error) {
+// openAlone opens the store of a command without a server, and returns the directory that goes with it. With a
+// database that is the one of a node of this machine, if there is one: then no node starts on it meanwhile.
+func openAlone(at home, log *slog.Logger) (kept store.Store, book *ledger.Book, dir string, closeAll func() error, err error) {
+	dir = at.dir()
+	release := func() error { return nil }
+	switch {
+	case at.isDirectory():
+		book = ledgerIn(dir)
+	case !at.isMade():
+		dir = inMemory
+	default:
+		if release, err = at.take(); err != nil {
+			return nil, nil, "", nil, err
+		}
+	}
+	if kept, err = openStore(at, book, log); err != nil {
+		return nil, nil, "", nil, errors.Join(err, release())
+	}
+	closeAll = func() error { return errors.Join(kept.Close(), release()) }
+	if at.isDatabase() {
+		noted, err := news.Open(context.Background(), kept) // nodes hear of what the command changes
+		if err != nil {
+			return nil, nil, "", nil, errors.Join(err, closeAll())
+		}
+		return noted, book, dir, closeAll, nil
+	}
+	return kept, book, dir, closeAll, nil
+}
+
+// openHere opens data that no server on this machine uses, and returns their API.
+func openHere(ctx context.Context, at home, links *linkFlags) (_ http.RoundTripper, closeAll func() error, err error) {
 	log := slog.New(slog.DiscardHandler)
-	book := ledgerIn(data)
-	kept, err := openStore(data, book, log)
+	kept, book, dir, closeStore, err := openAlone(at, log)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, kept.Close())
+			err = errors.Join(err, closeStore())
 		}
 	}()
 	d, err := dispatch.New(ctx, kept, dispatch.Options{Log: log})
@@ -156,13 +187,20 @@ func openHere(ctx context.Context, data string, links *linkFlags) (_ http.RoundT
 			d.Close()
 		}
 	}()
-	blobs, err := storeOfData(data, log)
+	blobs, err := storeOfData(at, log)
 	if err != nil {
-		return nil, nil, ofData(data, err)
+		return nil, nil, ofData(at.data, err)
 	}
-	shared, err := newServices(ctx, data, kept, blobs, d, service.Options{RecordErased: book.RecordAccounts, EraseIndex: func(ctx context.Context) error {
-		return index.Erase(ctx, kept, data, index.Options{Log: log, Eager: true})
-	}}, account.Options{Log: log})
+	var options service.Options
+	if book != nil {
+		options.RecordErased = book.RecordAccounts
+	}
+	if dir != inMemory {
+		options.EraseIndex = func(ctx context.Context) error {
+			return index.Erase(ctx, kept, dir, index.Options{Log: log, Eager: true})
+		}
+	}
+	shared, err := newServices(ctx, dir, kept, blobs, d, options, account.Options{Log: log})
 	if err != nil {
 		return nil, nil, err
 	}
@@ -178,7 +216,7 @@ func openHere(ctx context.Context, data string, links *linkFlags) (_ http.RoundT
 		shared.close(log)
 		pages.Close()
 		d.Close()
-		return kept.Close()
+		return closeStore()
 	}, nil
 }
 

@@ -46,7 +46,7 @@ func TestServerEndsInTheMiddle(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close(t.Context()) })
-	of := adminFlags{Data: data}
+	of := adminFlags{dataFlags: dataFlags{Data: data}}
 	erase := &userErase{adminFlags: of, userArg: userArg{"ann"}}
 	for name, c := range map[string]struct {
 		command interface{ Run(streams) error }
@@ -57,8 +57,8 @@ func TestServerEndsInTheMiddle(t *testing.T) {
 		"a change":         {&userSuspend{adminFlags: of, userArg: userArg{"ann"}}, "POST /v1/admin/users/ann/suspend", "it may have done what it was asked for, or not"},
 		"erasing begins":   {erase, "POST /v1/admin/users/ann/erase", "if the erasing of ann had begun, it goes on by itself once the server runs again; run this command again to begin it"},
 		"erasing":          {erase, "GET /v1/admin/users/ann/erase", "that goes on by itself once the server runs again; run this command again to see how far it is"},
-		"status":           {&statusCommand{Data: data, Every: time.Second}, "GET " + statusPath, "the server ended before it answered ("},
-		"the search index": {&reindexCommand{Data: data}, "POST " + reindexPath, "it may have done what it was asked for, or not"},
+		"status":           {&statusCommand{dataFlags: dataFlags{Data: data}, Every: time.Second}, "GET " + statusPath, "the server ended before it answered ("},
+		"the search index": {&reindexCommand{dataFlags: dataFlags{Data: data}}, "POST " + reindexPath, "it may have done what it was asked for, or not"},
 	} {
 		for _, partly := range []bool{false, true} {
 			half.Store(partly)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -23,18 +22,6 @@ import (
 	"kaban/internal/people"
 	"kaban/internal/store"
 )
-
-// dataFlags are the flags of the commands that work on a data directory.
-type dataFlags struct {
-	Data string `placeholder:"DIR" env:"KABAN_DATA" default:"./kaban-data" help:"The server's data directory. Default: ${default}."`
-}
-
-func (d *dataFlags) open(ctx context.Context) (store.Archive, error) {
-	if err := checkDirectory(d.Data); err != nil {
-		return nil, err
-	}
-	return openArchive(ctx, d.Data)
-}
 
 // progress shows the progress of long work on a terminal, and nothing elsewhere. A
 // total of -1 means that it is unknown.
@@ -106,14 +93,14 @@ func (c *backupCommand) Run(std streams) (err error) {
 	if err := checkFolderOf(c.File); err != nil {
 		return err
 	}
-	archive, err := c.open(ctx)
+	archive, err := c.open(ctx, databaseBackups)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, archive.Close()) }()
 	lost := archive.Lost(ctx) // a reason to back up the rest
 	if lost != nil && c.Whole {
-		return fmt.Errorf("%w; \"kaban backup\" by hand saves everything before them", lost)
+		return fmt.Errorf("%w; the server may still have them in memory: make a backup by hand (\"kaban backup\"), stop the server, and run \"kaban check\"", lost)
 	}
 	bar := progress(std.err, -1, "copying", "B")
 	report, needs, err := c.write(ctx, archive, func(done, total int64) {
@@ -154,12 +141,15 @@ func explainDamage(data string, err error) error {
 	if !errors.Is(err, store.ErrDamaged) {
 		return err
 	}
-	return fmt.Errorf("%w; a backup has all or nothing, so nothing was written: \"kaban export --files DIR --data %s\" writes what can be read, and names the rest, and \"kaban import --fill-gaps --files DIR\" takes it into a new data directory", err, data)
+	return fmt.Errorf("%w; a backup has all or nothing, so nothing was written: \"kaban export --files DIR --data %s\" writes what can be read, and names the rest, and \"kaban import --fill-gaps --files DIR\" takes it into a new data directory", err, shellWord(data))
 }
 
 // checkFolderOf returns an error if the folder of a file that is to be written does not
 // exist.
 func checkFolderOf(file string) error {
+	if _, err := filepath.Abs(file); err != nil { // root's home directory, for another user
+		return fmt.Errorf("%s: the current directory cannot be used (%w); name the file by its full path, or go elsewhere", file, err)
+	}
 	folder := filepath.Dir(file)
 	if _, err := os.Stat(folder); errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s cannot be written: the folder %s does not exist; make it, or name another file", file, folder)
@@ -181,7 +171,7 @@ type restoreCommand struct {
 func (c *restoreCommand) Run(std streams) error {
 	ctx, stop := untilInterrupted()
 	defer stop()
-	if err := errors.Join(checkDirectory(c.Data), c.placeFlags.check()); err != nil {
+	if err := errors.Join(c.checkIsDirectory(databaseBackups), c.placeFlags.check()); err != nil {
 		return err
 	}
 	file, choice, err := c.file(time.Now())
@@ -326,7 +316,10 @@ type checkCommand struct {
 func (c *checkCommand) Run(std streams) (err error) {
 	ctx, stop := untilInterrupted()
 	defer stop()
-	archive, err := c.open(ctx)
+	if err := c.check(); err != nil {
+		return err
+	}
+	archive, err := openAnyArchive(ctx, c.home())
 	if err != nil {
 		return err
 	}
@@ -339,12 +332,17 @@ func (c *checkCommand) Run(std streams) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := hook.Check(c.Data); err != nil {
-		report.Problems = append(report.Problems, err.Error())
+	if c.home().isDirectory() {
+		if err := hook.Check(c.Data); err != nil {
+			report.Problems = append(report.Problems, err.Error())
+		}
 	}
-	broken, err := index.Check(ctx, c.Data, func() ([]store.Room, error) { return archive.Rooms(ctx) })
-	if err != nil {
-		return err
+	broken, err := index.Check(ctx, c.dir(), func() ([]store.Room, error) { return archive.Rooms(ctx) })
+	switch {
+	case isFull(err):
+		return fmt.Errorf("check the search index: there is no space left on the disk of %s; free some: %w", c.dir(), err)
+	case err != nil:
+		return fmt.Errorf("check the search index: %w", err)
 	}
 	for _, r := range report.Rooms {
 		state := "complete"
@@ -359,7 +357,10 @@ func (c *checkCommand) Run(std streams) (err error) {
 	for _, p := range report.Problems {
 		fmt.Fprintln(std.err, "kaban:", p)
 	}
-	if report.Err() != nil {
+	switch {
+	case report.Err() != nil && c.home().isDatabase():
+		return fmt.Errorf("%s is damaged; stop all nodes and restore a backup of the database, or save the readable part with \"kaban export\" and \"kaban import --fill-gaps\" into a data directory (docs/cluster.md)", c.Data)
+	case report.Err() != nil:
 		return fmt.Errorf("%s is damaged; stop the server and restore a backup with \"kaban restore\", or save the readable part with \"kaban export\" and \"kaban import --fill-gaps\"", c.Data)
 	}
 	if err := c.checkReferences(ctx, archive, std); err != nil {
@@ -370,7 +371,7 @@ func (c *checkCommand) Run(std streams) (err error) {
 	}
 	filesErr := c.checkFiles(ctx, archive, std)
 	if len(broken) > 0 {
-		return errors.Join(filesErr, fmt.Errorf("the search index of %s is damaged; no message is: make it anew with \"kaban reindex\"", c.Data))
+		return errors.Join(filesErr, fmt.Errorf("the search index of %s is damaged; no message is: make it anew with \"kaban reindex\"", c.dir()))
 	}
 	if filesErr != nil {
 		return filesErr

@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -101,7 +102,7 @@ func TestAScheduledBackupOfADamagedWALLeavesNothing(t *testing.T) {
 	flip(t, filepath.Join(data, "kaban.db-wal"), 0)
 	var complaints bytes.Buffer
 	command := backupCommandLine(data, filepath.Join(backups, "copy.db"))
-	if code := run(command, streams{in: strings.NewReader(""), out: io.Discard, err: &complaints}); code != exitFailed || !strings.Contains(complaints.String(), `are lost; "kaban backup" by hand saves`) {
+	if code := run(command, streams{in: strings.NewReader(""), out: io.Discard, err: &complaints}); code != exitFailed || !strings.Contains(complaints.String(), `are lost; the server may still have them in memory: make a backup by hand ("kaban backup")`) {
 		t.Errorf("%q: exit code %d, standard error:\n%s", command, code, &complaints)
 	}
 	if left, err := os.ReadDir(backups); err != nil || len(left) > 0 {
@@ -339,4 +340,19 @@ func TestRestoreOfJunk(t *testing.T) {
 			t.Errorf("got %d %q", code, got)
 		}
 	}
+}
+
+func TestADataDirectoryBelowNowhere(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("the current directory cannot be removed")
+	}
+	nowhere := filepath.Join(t.TempDir(), "nowhere")
+	if err := os.Mkdir(nowhere, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(nowhere)
+	if err := os.Remove(nowhere); err != nil {
+		t.Fatal(err)
+	}
+	wantRun(t, exitFailed, []string{"--data kaban-data: the current directory cannot be used", "full path"}, "check", "--data", "kaban-data")
 }

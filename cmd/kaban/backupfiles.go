@@ -151,14 +151,14 @@ func (c *backupCommand) aboutFiles(std streams, needs []blob) error {
 	case len(needs) == 0:
 		return nil
 	case !c.Files:
-		fmt.Fprintf(std.err, "kaban: it needs %s of %s, which are not in it: %s names them, and --files copies them, too\n", blobCount(needs), c.place(), c.File+listSuffix)
+		fmt.Fprintf(std.err, "kaban: it needs %s of %s, not in it: %s has the names, and --files copies files, too\n", blobCount(needs), c.place(), c.File+listSuffix)
 		return nil
 	}
-	fmt.Fprintf(std.err, "kaban: its %s are in %s, checked\n", blobCount(needs), besideBackup(c.File))
+	fmt.Fprintf(std.err, "kaban: its %s %s in %s, checked\n", blobCount(needs), areOf(needs), besideBackup(c.File))
 	if len(c.missing) == 0 {
 		return nil
 	}
-	err := fmt.Errorf("%s are missing or damaged in %s, and so in the backup, such as %s; \"kaban check --files\" names them", blobCount(c.missing), c.place(), c.missing[0].key(files.Content))
+	err := fmt.Errorf("%s %s missing or damaged in %s, and so in the backup, such as %s; \"kaban check --files\" has all names", blobCount(c.missing), areOf(c.missing), c.place(), c.missing[0].key(files.Content))
 	if c.Whole { // on a schedule: a backup of all the rest is good, and counts
 		fmt.Fprintln(std.err, backupWarning+err.Error())
 		return nil
@@ -324,7 +324,7 @@ func neededIn(dir string, now time.Time) (needed map[files.Hash]bool, err error)
 // stay, and those that are only where they were kept until now are copied from there. The others are missing. name
 // says where they are to be; the data directory is told last.
 func bringFiles(ctx context.Context, data dataFlags, keep *placeFlags, from string, bar *progressbar.ProgressBar) (needs, missing []blob, name string, err error) {
-	archive, err := data.open(ctx)
+	archive, err := data.open(ctx, databaseBackups)
 	if err != nil {
 		return nil, nil, "", err
 	}
@@ -366,7 +366,7 @@ func (c *restoreCommand) restoreFiles(ctx context.Context, std streams, file str
 	case err != nil:
 		return fmt.Errorf("the database is restored and may be used, but not all of its files: %w", err)
 	case len(missing) > 0:
-		return fmt.Errorf("the database is restored and may be used, but %s of its %s are neither in %s nor in %s; copy that folder from where the backup was made, and restore again with --replace", blobCount(missing), blobCount(needs), from, place)
+		return fmt.Errorf("the database is restored and may be used, but %s of its %s %s neither in %s nor in %s; copy that folder from where the backup was made, and restore again with --replace", blobCount(missing), blobCount(needs), areOf(missing), from, place)
 	case len(needs) > 0:
 		fmt.Fprintf(std.err, "kaban: restored %s, checked\n", blobCount(needs))
 	}

@@ -60,11 +60,17 @@ type reactFlag struct {
 	React bool `help:"React to messages of the room, and take the reactions back, instead of sending messages. The figures for messages are those of reactions then."`
 }
 
+// settleFlag is common to the workloads at full speed.
+type settleFlag struct {
+	Settle bool `help:"Then wait until the server is idle, and report all its CPU since the first message, with the work that it leaves for later, such as its search index. Needs --pid."`
+}
+
 type benchFanout struct {
 	benchFlags
 	timeFlags
 	payloadFlag
 	reactFlag
+	settleFlag
 	Members  int `placeholder:"N" default:"1000" help:"Connections in the room. Default: ${default}."`
 	Senders  int `placeholder:"N" default:"4" help:"Members that send. Default: ${default}."`
 	InFlight int `placeholder:"N" default:"1024" help:"Messages in flight, not delivered to everyone yet. Default: ${default}."`
@@ -74,7 +80,7 @@ type benchFanout struct {
 func (c *benchFanout) Run(std streams) error {
 	return c.run(std, bench.Flood, bench.Options{
 		Rooms: 1, Members: c.Members, Senders: min(c.Senders, c.Members), InFlight: c.InFlight,
-		Payload: c.Payload, React: c.React, Warmup: c.WarmUp, Duration: c.Duration,
+		Payload: c.Payload, React: c.React, Settle: c.Settle, Warmup: c.WarmUp, Duration: c.Duration,
 	})
 }
 
@@ -83,6 +89,7 @@ type benchRooms struct {
 	timeFlags
 	payloadFlag
 	reactFlag
+	settleFlag
 	Rooms    int `placeholder:"N" default:"100" help:"Rooms. Default: ${default}."`
 	Members  int `placeholder:"N" default:"10" help:"Connections in each room. Default: ${default}."`
 	Senders  int `placeholder:"N" default:"0" help:"Members of each room that send; 0 is all. Default: all."`
@@ -93,7 +100,7 @@ type benchRooms struct {
 func (c *benchRooms) Run(std streams) error {
 	return c.run(std, bench.Flood, bench.Options{
 		Rooms: c.Rooms, Members: c.Members, Senders: c.Senders, InFlight: c.InFlight,
-		Payload: c.Payload, React: c.React, Warmup: c.WarmUp, Duration: c.Duration,
+		Payload: c.Payload, React: c.React, Settle: c.Settle, Warmup: c.WarmUp, Duration: c.Duration,
 	})
 }
 

@@ -69,6 +69,9 @@ func blobCount(blobs []blob) string {
 	return fmt.Sprintf("%s (%s)", display.Count(len(blobs), "file"), byteSize(size))
 }
 
+// areOf is the verb for some blobs.
+func areOf(blobs []blob) string { return display.Noun(len(blobs), "is", "are") }
+
 // copying copies blobs from one place to another.
 type copying struct {
 	from   blobPlace

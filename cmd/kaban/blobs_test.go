@@ -167,7 +167,7 @@ func TestBackupWithoutFiles(t *testing.T) {
 	file := filepath.Join(backups, "copy.db")
 	wantRun(t, exitDone, []string{"it needs 1 file (7 B)", file + listSuffix, "--files"}, "backup", "--data", data, file)
 	wantText(t, file+listSuffix, fmt.Sprintf("%s  %s\n", hashOf("a photo"), files.Key{Hash: hashOf("a photo")}))
-	wantRun(t, exitFailed, []string{"restored and may be used", "1 file (7 B) of its 1 file (7 B) are neither in"}, "restore", "--data", filepath.Join(t.TempDir(), "data"), file)
+	wantRun(t, exitFailed, []string{"restored and may be used", "1 file (7 B) of its 1 file (7 B) is neither in"}, "restore", "--data", filepath.Join(t.TempDir(), "data"), file)
 	wantRun(t, exitDone, []string{"restored 1 file"}, "restore", "--replace", "--data", data, file)
 	none := filepath.Join(backups, "none.db")
 	wantRun(t, exitDone, nil, "backup", "--files", "--data", withFiles(t), none) // makes no list
@@ -234,6 +234,10 @@ func TestCheckCountsMissingThumbnails(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantRun(t, exitDone, []string{"2 pictures without a thumbnail"}, "check", "--data", data)
+	if err := os.Remove(blobIn(data, files.Content, "another one")); err != nil { // nothing can be made of it
+		t.Fatal(err)
+	}
+	wantRun(t, exitFailed, []string{"1 picture without a thumbnail", "1 bad file"}, "check", "--data", data)
 }
 
 // A file that is missing is no reason to have no backup, but the command says so.
@@ -243,7 +247,7 @@ func TestBackupOfMissingFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := filepath.Join(backups, "copy.db")
-	wantRun(t, exitFailed, []string{"the backup has everything else", "1 file (8 B) are missing or damaged"}, "backup", "--files", "--data", data, file)
+	wantRun(t, exitFailed, []string{"the backup has everything else", "1 file (8 B) is missing or damaged"}, "backup", "--files", "--data", data, file)
 	wantText(t, blobIn(filepath.Join(backups, blobsFolder), files.Content, "a photo"), "a photo")
 	scheduled := filepath.Join(backups, "scheduled.db")
 	wantRun(t, exitDone, []string{"warning"}, backupCommandLine(data, scheduled)...)
@@ -256,7 +260,7 @@ func TestBackupOfMissingFiles(t *testing.T) {
 	if err := makeBackup(t.Context(), data, filepath.Join(backups, "next.db"), slog.New(slog.NewTextHandler(&log, nil))); err != nil {
 		t.Fatal(err)
 	}
-	if said := log.String(); !strings.Contains(said, "level=WARN") || !strings.Contains(said, "next.db") || !strings.Contains(said, "1 file (8 B) are missing or damaged") {
+	if said := log.String(); !strings.Contains(said, "level=WARN") || !strings.Contains(said, "next.db") || !strings.Contains(said, "1 file (8 B) is missing or damaged") {
 		t.Errorf("the log has %q", said)
 	}
 }
@@ -438,7 +442,7 @@ func TestExportAndImportCarryFiles(t *testing.T) {
 	if err := os.WriteFile(lines, exported.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	wantRun(t, exitFailed, []string{"3 files (17 B) of 3 files (17 B) are neither in", "import --data '" + into + "' --files DIR\" imports the files alone"}, "import", "--data", into, "--files", t.TempDir(), lines)
+	wantRun(t, exitFailed, []string{"3 files (17 B) of 3 files (17 B) are neither in", "import --data " + into + " --files DIR\" imports the files alone"}, "import", "--data", into, "--files", t.TempDir(), lines)
 	server, err := openImporter(t.Context(), into)
 	if err != nil {
 		t.Fatal(err)

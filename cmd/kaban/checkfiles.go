@@ -66,7 +66,17 @@ func (c *checkCommand) checkFiles(ctx context.Context, archive store.Archive, st
 	if err != nil {
 		return err
 	}
-	from, err := blobsOfData(c.Data)
+	place, err := readPlace(c.dir())
+	if err != nil {
+		return err
+	}
+	if c.home().isDatabase() && !place.isSet() {
+		if all.files > 0 {
+			fmt.Fprintf(std.err, "kaban: %s has %s, which are not checked: nothing in %s says where they are; name the directory of a node with --state\n", c.Data, display.Count(all.files, "file"), c.dir())
+		}
+		return nil
+	}
+	from, err := blobsOfData(c.dir())
 	if err != nil {
 		return err
 	}
@@ -97,7 +107,7 @@ func (c *checkCommand) checkFiles(ctx context.Context, archive store.Archive, st
 			fmt.Fprintf(std.err, "kaban: %s: its references are counted wrong, by %d\n", files.Key{Kind: files.Content, Hash: hash}, n)
 		}
 	}
-	if err := errors.Join(c.countOrphans(ctx, from, all, std), c.countThumbnails(ctx, from, all, std)); err != nil {
+	if err := errors.Join(c.countOrphans(ctx, from, all, std), c.countThumbnails(ctx, from, all, bad, std)); err != nil {
 		return err
 	}
 	how := "; --files reads them, too"
@@ -108,7 +118,7 @@ func (c *checkCommand) checkFiles(ctx context.Context, archive store.Archive, st
 	case faults > 0:
 		return fmt.Errorf("%s in %s; no message is damaged, but some offer what is not there: \"kaban restore\" brings files back from a backup", display.Count(faults, "bad file"), from.name)
 	case all.files > 0:
-		fmt.Fprintf(std.err, "kaban: %s: %s in messages or on the way there, which are %s %s%s\n", c.Data, display.Count(all.files, "file"), blobCount(all.blobs), from.where(), how)
+		fmt.Fprintf(std.err, "kaban: %s: %s in messages or on the way there; without repeats %s %s%s\n", c.Data, display.Count(all.files, "file"), blobCount(all.blobs), from.where(), how)
 	}
 	return nil
 }
@@ -198,14 +208,18 @@ func (c *checkCommand) countOrphans(ctx context.Context, from blobPlace, all *fi
 	return nil
 }
 
-// countThumbnails counts the pictures whose thumbnails are missing. They are no damage.
-func (c *checkCommand) countThumbnails(ctx context.Context, from blobPlace, all *filesOf, std streams) error {
+// countThumbnails counts the pictures whose thumbnails are missing, without those that are bad themselves: nothing
+// could be made of them. It is no damage.
+func (c *checkCommand) countThumbnails(ctx context.Context, from blobPlace, all *filesOf, bad map[blob]files.State, std streams) error {
 	if len(all.large) == 0 {
 		return nil
 	}
 	there, err := c.thumbnails(ctx, from)
 	if err != nil {
 		return err
+	}
+	for b := range bad {
+		delete(all.large, b.hash)
 	}
 	missing := 0
 	for hash := range all.large {

@@ -80,16 +80,26 @@ func offerClaim(ctx context.Context, shared *services, pages *web.Server, endpoi
 		return err
 	}
 	page := slices.IndexFunc(endpoints, (*endpoint).servesPage)
-	if page < 0 {
+	switch {
+	case page < 0 && shared.claim == nil: // no other command reaches data in memory
+		log.Info("this server has no owner, and no page to make one; --listen http://127.0.0.1:6480 adds the page")
+		return nil
+	case page < 0:
 		shared.claim.remove() // of a former start
 		log.Info("this server has no owner; \"kaban owner NAME\" makes one")
 		return nil
 	}
 	pages.ListensAt(endpoints[page].listener.Addr())
 	link := pages.ClaimLink(secret)
-	if err := shared.claim.write(link); err != nil {
+	switch err := shared.claim.write(link); {
+	case isFull(err):
+		return fmt.Errorf("write the claim: there is no space left on the disk of the data directory; free some and start again: %w", err)
+	case err != nil:
 		return fmt.Errorf("write the claim: %w", err)
 	}
 	log.Info("claim", "url", link)
+	if isShared(shared.documents) {
+		log.Info("only the link of the node that has started last makes an owner; those of other nodes are void")
+	}
 	return nil
 }

@@ -51,8 +51,8 @@ func TestPrintedFileIsTheDefaults(t *testing.T) {
 	got.Config, got.fromFile, want.Config, want.fromFile = "", nil, "", nil
 	for _, c := range []*serveCommand{got, want} { // an empty list is none
 		v := reflect.ValueOf(c).Elem()
-		for i := range v.NumField() {
-			if f := v.Field(i); f.Kind() == reflect.Slice && f.Len() == 0 && f.CanSet() {
+		for _, field := range reflect.VisibleFields(v.Type()) {
+			if f := v.FieldByIndex(field.Index); f.Kind() == reflect.Slice && f.Len() == 0 && f.CanSet() {
 				f.SetZero()
 			}
 		}
@@ -200,7 +200,7 @@ func TestCheckOfAFile(t *testing.T) {
 // The data directory of a file is checked before anything is made, and the file beside it.
 func TestCheckOfData(t *testing.T) {
 	for text, want := range map[string]string{
-		"data = ''\n":          "line 1: data: name a directory, or :memory:",
+		"data = ''\n":          "line 1: data: name a directory, a database as postgres://ROLE@HOST/NAME, or :memory:",
 		"\ndata = ':memmory:'": "line 2: data :memmory:: the only name that may begin with a colon",
 	} {
 		path := writeFile(t, text)

@@ -41,7 +41,10 @@ func (c *exportCommand) Run(std streams) (err error) {
 			return usagef("room: %w", err)
 		}
 	}
-	archive, err := c.open(ctx)
+	if err := c.check(); err != nil {
+		return err
+	}
+	archive, err := openAnyArchive(ctx, c.home())
 	if err != nil {
 		return err
 	}
@@ -226,7 +229,7 @@ func (c *exportCommand) audited(ctx context.Context, archive store.Archive, only
 	if c.NoAudit {
 		return person, nil
 	}
-	by := adminFlags{Data: c.Data}
+	by := adminFlags{dataFlags: c.dataFlags}
 	err = by.withAdmin(std, nil, func(ctx context.Context, a *admin) error { return a.do(ctx, "POST", "/v1/admin/exports", note, nil) })
 	if err != nil {
 		return nil, fmt.Errorf("%w; the export is not in the audit, so nothing was written: --no-audit exports all the same", err)

@@ -33,7 +33,7 @@ func (c *exportCommand) copyFiles(ctx context.Context, archive store.Archive, on
 	if err != nil {
 		return err
 	}
-	from, err := blobsOfData(c.Data)
+	from, err := blobsOfData(c.dir())
 	if err != nil {
 		return err
 	}
@@ -60,7 +60,7 @@ func (c *exportCommand) copyAll(ctx context.Context, archive store.Archive, std 
 	if err != nil {
 		return err
 	}
-	from, err := blobsOfData(c.Data)
+	from, err := blobsOfData(c.dir())
 	if err != nil {
 		return err
 	}
@@ -75,10 +75,10 @@ func (c *exportCommand) copyAll(ctx context.Context, archive store.Archive, std 
 
 func (c *exportCommand) aboutFiles(from blobPlace, wanted, missing []blob, std streams) error {
 	if len(missing) > 0 {
-		return fmt.Errorf("%s of %s are missing or damaged in %s, such as %s; everything else is exported", blobCount(missing), blobCount(wanted), from.name, missing[0].key(files.Content))
+		return fmt.Errorf("%s of %s %s missing or damaged in %s, such as %s; everything else is exported", blobCount(missing), blobCount(wanted), areOf(missing), from.name, missing[0].key(files.Content))
 	}
 	if len(wanted) > 0 {
-		fmt.Fprintf(std.err, "kaban: %s are in %s, checked\n", blobCount(wanted), c.Files)
+		fmt.Fprintf(std.err, "kaban: %s %s in %s, checked\n", blobCount(wanted), areOf(wanted), c.Files)
 	}
 	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
-	"sync"
 
 	service "kaban/internal/chat" // chat is a command here
 	"kaban/internal/files"
@@ -27,9 +26,9 @@ type keptFiles struct {
 	log      *slog.Logger
 }
 
-// openFiles opens the files of a data directory, which are in a store. There are none in memory.
-func openFiles(data string, store files.Store, log *slog.Logger) (*keptFiles, error) {
-	if data == inMemory {
+// openFiles opens the files of a server, which are in a store that other nodes may share; none without one.
+func openFiles(data string, store files.Store, isShared bool, log *slog.Logger) (*keptFiles, error) {
+	if store == nil {
 		return nil, nil
 	}
 	// The settings bound one file, and what an account has.
@@ -40,7 +39,7 @@ func openFiles(data string, store files.Store, log *slog.Logger) (*keptFiles, er
 		return nil, ofData(data, err)
 	}
 	f := &keptFiles{pictures: picture.NewWorker(pictureProcess, maxPictures), log: log}
-	f.keeper = keep.New(keep.Config{Staging: staging, Store: store, Pictures: f.pictures, Log: log})
+	f.keeper = keep.New(keep.Config{Staging: staging, Store: store, Pictures: f.pictures, Log: log, Shared: isShared})
 	return f, nil
 }
 
@@ -52,16 +51,16 @@ func (f *keptFiles) kept() *keep.Keeper {
 	return f.keeper
 }
 
-// tend lets go of files until ctx ends.
+// tend removes what uploads have left until ctx ends.
 func (f *keptFiles) tend(ctx context.Context, rooms *service.Chat) {
-	var both sync.WaitGroup
-	both.Go(func() { f.keeper.Tend(ctx, rooms.SweepBlob) })
-	both.Go(func() {
-		rooms.SweepFiles(ctx, func(err error) {
-			f.log.Warn("files that nothing has any more could not be removed; that is tried again in a minute", "error", fmt.Errorf("sweep files: %w", err))
-		})
+	f.keeper.Tend(ctx, rooms.SweepBlob)
+}
+
+// sweep lets go of files until ctx ends. Of several nodes one does so.
+func (f *keptFiles) sweep(ctx context.Context, rooms *service.Chat) {
+	rooms.SweepFiles(ctx, func(err error) {
+		f.log.Warn("files that nothing has any more could not be removed; that is tried again in a minute", "error", fmt.Errorf("sweep files: %w", err))
 	})
-	both.Wait()
 }
 
 // close ends the process that makes a picture, if there is one.

@@ -69,18 +69,41 @@ func (p *place) compare(dir string) error {
 	missing := errors.Is(err, fs.ErrNotExist)
 	switch {
 	case now.directory == nil && missing:
-		return errors.New("it was removed or moved")
+		return errRemoved
 	case now.directory == nil:
 		return nil // it may be there
 	case !os.SameFile(p.directory, now.directory):
 		return errors.New("another directory is in its place")
 	case missing:
-		return errors.New("its database was removed or moved")
+		return errNoDatabase
 	case err == nil && !os.SameFile(p.database, now.database):
 		return errors.New("another database is in the place of its own")
 	}
 	return nil
 }
+
+// broken says why a server exits whose store failed. If the data is not where it was, the store may notice before
+// watchData does, and to check the disk and start again would be the wrong advice then.
+func (p *place) broken(dir string, err error) error {
+	if p.database != nil {
+		if reason := p.compare(dir); reason != nil {
+			return goneError(theDirectory+dir, reason)
+		}
+		if _, missing := os.Stat(journalIn(dir)); errors.Is(err, fs.ErrNotExist) && errors.Is(missing, fs.ErrNotExist) {
+			return goneError(theDirectory+dir, errNoJournal)
+		}
+	}
+	if isOtherDatabase(err) {
+		return fmt.Errorf("the database has another history now, after a failover or a restore, so the server exits: start it again, and clients read everything anew (%w)", err)
+	}
+	return fmt.Errorf("the store failed, so the server exits; acknowledged messages are safe: check the disk and start the server again (%w)", err)
+}
+
+var (
+	errRemoved    = errors.New("it was removed or moved")
+	errNoDatabase = errors.New("its database was removed or moved")
+	errNoJournal  = errors.New("its journal was removed or moved")
+)
 
 // abandon has a store whose directory is gone accept nothing more, and touch nothing that is there
 // instead, and reports why.

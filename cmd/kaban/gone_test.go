@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -51,7 +53,7 @@ func TestDataDirectoryIsGone(t *testing.T) {
 			if err := os.Mkdir(dir, 0o700); err != nil {
 				t.Fatal(err)
 			}
-			kept, err := openStore(dir, ledgerIn(dir), slog.New(slog.DiscardHandler))
+			kept, err := openStore(home{data: dir}, ledgerIn(dir), slog.New(slog.DiscardHandler))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -94,6 +96,44 @@ func TestDataDirectoryIsGone(t *testing.T) {
 	}
 }
 
+// The store of a server may notice first that its files are not where they were. To start it again would be the wrong
+// advice then, and to restore a backup is wrong where a restart loses nothing.
+func TestABrokenStoreWhoseFilesAreGone(t *testing.T) {
+	notThere := &fs.PathError{Op: "open", Path: "journal/2.spare", Err: fs.ErrNotExist}
+	other := errors.New("input/output error")
+	for name, test := range map[string]struct {
+		change func(dir string) error
+		err    error
+		want   string
+	}{
+		"no directory":        {os.RemoveAll, other, "is gone (it was removed or moved)"},
+		"no database":         {removeIn("kaban.db"), other, "is gone (its database was removed or moved)"},
+		"no journal":          {removeIn("journal"), notThere, "is gone (its journal was removed or moved)"},
+		"no journal yet":      {removeIn("journal"), other, "the store failed"},
+		"another directory":   {func(dir string) error { return errors.Join(os.Rename(dir, dir+"2"), os.Mkdir(dir, 0o700)) }, other, "is gone (another directory is in its place)"},
+		"a spare of no value": {func(string) error { return nil }, notThere, "the store failed"},
+		"the disk":            {func(string) error { return nil }, other, "the store failed"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "data")
+			if err := errors.Join(os.MkdirAll(filepath.Join(dir, "journal"), 0o700), os.WriteFile(filepath.Join(dir, "kaban.db"), nil, 0o600)); err != nil {
+				t.Fatal(err)
+			}
+			first, err := look(dir)
+			if err = errors.Join(err, test.change(dir)); err != nil {
+				t.Fatal(err)
+			}
+			got := first.broken(dir, fmt.Errorf("make a segment: %w: %w", store.ErrBroken, test.err)).Error()
+			if isGone := strings.Contains(got, "put it back"); !strings.Contains(got, test.want) || isGone != strings.Contains(test.want, "gone") {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+	if got := new(place).broken(inMemory, other).Error(); !strings.Contains(got, "the store failed") {
+		t.Errorf("in memory: %s", got)
+	}
+}
+
 func removeIn(name string) func(dir string) error {
 	return func(dir string) error { return os.RemoveAll(filepath.Join(dir, name)) }
 }
@@ -116,7 +156,7 @@ func exchangeIn(name string) func(dir string) error {
 // readsAs reports an error unless the database in a directory has one message in the lobby.
 func readsAs(t *testing.T, dir, content string) {
 	t.Helper()
-	s, err := openStore(dir, ledgerIn(dir), slog.New(slog.DiscardHandler))
+	s, err := openStore(home{data: dir}, ledgerIn(dir), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatalf("what is in the place of the directory was changed: %v", err)
 	}

@@ -36,7 +36,7 @@ type importCommand struct {
 func (c *importCommand) Run(std streams) (err error) {
 	ctx, stop := untilInterrupted()
 	defer stop()
-	if err := errors.Join(checkDirectory(c.Data), c.placeFlags.check()); err != nil {
+	if err := errors.Join(c.checkIsDirectory(databaseLines), c.placeFlags.check()); err != nil {
 		return err
 	}
 	if c.Files == "" && (c.isSet() || c.S3TakeOver) {
@@ -56,7 +56,7 @@ func (c *importCommand) Run(std streams) (err error) {
 
 // importFilesAlone is importFiles for a database that is there, while no server may use it.
 func (c *importCommand) importFilesAlone(ctx context.Context, std streams) (err error) {
-	archive, err := c.dataFlags.open(ctx)
+	archive, err := c.dataFlags.open(ctx, databaseLines)
 	if err == nil {
 		err = archive.Close()
 	}
@@ -95,15 +95,15 @@ func (c *importCommand) importFiles(ctx context.Context, std streams) error {
 	case err != nil:
 		return fmt.Errorf("%w; what was imported before stays, and %s", err, c.filesAgain())
 	case len(missing) > 0:
-		return fmt.Errorf("%s of %s are neither in %s nor in %s; everything else is imported, and %s", blobCount(missing), blobCount(needs), c.Files, place, c.filesAgain())
+		return fmt.Errorf("%s of %s %s neither in %s nor in %s; everything else is imported, and %s", blobCount(missing), blobCount(needs), areOf(missing), c.Files, place, c.filesAgain())
 	}
-	fmt.Fprintf(std.err, "kaban: %s are there, checked\n", blobCount(needs))
+	fmt.Fprintf(std.err, "kaban: %s %s there, checked\n", blobCount(needs), areOf(needs))
 	return nil
 }
 
 // filesAgain says how to import files without the rest, which may have been mended or changed since it was imported.
 func (c *importCommand) filesAgain() string {
-	again := fmt.Sprintf("\"kaban import --data '%s' --files DIR\" imports the files alone", c.Data)
+	again := fmt.Sprintf(`"kaban import --data %s --files DIR" imports the files alone`, shellWord(c.Data))
 	if c.isSet() {
 		again += ", with the same flags of S3"
 	}

@@ -24,6 +24,7 @@ var tables = map[string]string{
 	tlsTable:    "Certificates for https:// and tls:// addresses, from files or by ACME.",
 	acmeTable:   "Certificates by ACME (RFC 8555). It takes hosts; using it accepts the terms of the ACME server.",
 	"backup":    backupTable,
+	"cluster":   clusterTable,
 	"s3":        s3Table,
 	limitsTable: "Limits for each address, account and credential. 0 turns a limit off; a burst of 0 is as many as the rate has in its unit of time.",
 }

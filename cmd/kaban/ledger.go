@@ -43,11 +43,11 @@ func (c *serveCommand) book(log *slog.Logger) *ledger.Book {
 func (c *restoreCommand) ledgers(file string) (found []string, err error) {
 	for _, dir := range append([]string{ledgerOf(filepath.Dir(file)), ledgerOf(c.Data)}, c.Ledger...) {
 		there, err := ledger.Exists(dir)
+		if err == nil && slices.Contains(c.Ledger, dir) {
+			err = checkLedger(dir, there)
+		}
 		if err != nil {
 			return nil, err
-		}
-		if !there && slices.Contains(c.Ledger, dir) {
-			return nil, usagef("--ledger: there is no directory %s; name one that is called %s", dir, ledger.DirName)
 		}
 		if there && !slices.Contains(found, dir) {
 			found = append(found, dir)
@@ -60,6 +60,26 @@ func (c *restoreCommand) ledgers(file string) (found []string, err error) {
 		return nil, err
 	}
 	return nil, fmt.Errorf("nothing is restored, because what the damaged lines name would come back: %w; pass a good copy of the ledger with --ledger DIR and move the damaged file away, or use --ignore-ledger-damage", err)
+}
+
+// checkLedger refuses a directory of --ledger that is no ledger. Taken for an empty one, it would bring back what
+// was deleted, without a warning: the directory of the backups, for example, has the ledger only in it.
+func checkLedger(dir string, there bool) error {
+	if !there {
+		return usagef("--ledger: there is no directory %s; name one that is called %s", dir, ledger.DirName)
+	}
+	full, err := filepath.Abs(dir)
+	if err != nil || filepath.Base(full) == ledger.DirName {
+		return err // an empty one is from before the first deletion
+	}
+	has, err := ledger.HasFiles(dir)
+	if err != nil || has {
+		return err
+	}
+	if inside, err := ledger.Exists(ledgerOf(dir)); err == nil && inside {
+		return usagef("--ledger: %s is not an erasure ledger, but has one in it; name %s", dir, ledgerOf(dir))
+	}
+	return usagef("--ledger: %s is not an erasure ledger: it has no file such as erased-2026-11.txt; name a directory that is called %s", dir, ledger.DirName)
 }
 
 // eraseAgain erases accounts in a database that a backup has brought back, and returns the

@@ -54,6 +54,7 @@ type cli struct {
 	Restore    restoreCommand            `cmd:"" help:"Put a backup into an empty data directory, or replace the database there."`
 	Export     exportCommand             `cmd:"" help:"Write messages to standard output, one JSON object per line."`
 	Import     importCommand             `cmd:"" help:"Add exported messages; safe to repeat."`
+	Migrate    migrateCommand            `cmd:"" help:"Take all data from a data directory to a database of PostgreSQL, or back."`
 	Check      checkCommand              `cmd:"" help:"Check the database for damage and gaps."`
 	Reindex    reindexCommand            `cmd:"" help:"Make the search index anew, even while the server runs."`
 	Owner      ownerCommand              `cmd:"" help:"Make an owner of the server, or let one back in."`
@@ -63,6 +64,7 @@ type cli struct {
 	Bot        botCommand                `cmd:"" help:"Manage the accounts of programs."`
 	Room       roomCommand               `cmd:"" help:"Manage rooms, without reading them."`
 	Settings   settingsCommand           `cmd:"" help:"Read and change the server's settings."`
+	Epoch      epochCommand              `cmd:"" help:"Have clients not notice a failover of the database that loses nothing."`
 	Config     configCommand             `cmd:"" help:"Print or check the configuration file of a server."`
 	Audit      auditCommand              `cmd:"" help:"Show who administered what."`
 	Hook       hookCommand               `cmd:"" help:"Manage incoming webhooks, which let other programs post to a room."`

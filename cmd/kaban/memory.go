@@ -13,8 +13,8 @@ const (
 	// giveBackEvery is the interval between looks at the memory in use.
 	giveBackEvery = 5 * time.Second
 	// giveBackShare is how many times as long as the last return of memory took the
-	// next interval is at least, so that it costs at most a hundredth of a core.
-	giveBackShare = 100
+	// next interval is at least, so that it costs at most a four-hundredth of a core.
+	giveBackShare = 400
 	// startPercent is by how much the heap may grow between collections at the start,
 	// in percent of what is in use, and 16 MiB at first.
 	startPercent = 400
@@ -44,7 +44,7 @@ func collectLess() (restore func()) {
 func giveBack(ctx context.Context, shrink func()) {
 	every := giveBackEvery
 	last := readHeap()
-	left := last.held // after the last return
+	var left heap // after the last return; nothing before the first
 	for {
 		select {
 		case <-ctx.Done():
@@ -60,7 +60,7 @@ func giveBack(ctx context.Context, shrink func()) {
 			debug.FreeOSMemory()
 			every = max(every, giveBackShare*time.Since(start))
 			now = readHeap()
-			left = now.held
+			left = now
 		}
 		last = now
 	}
@@ -86,10 +86,14 @@ func readHeap() heap {
 	return heap{collections: value(0), live: value(1), held: value(2) + value(3) + value(4)}
 }
 
-// isWasteful reports whether the process holds over a fifth and a megabyte more than was
-// in use at the last collection or left after the last return, whichever is less. Every
-// program holds a little more than it uses.
-func (h heap) isWasteful(left uint64) bool {
-	used := min(h.live, left)
-	return h.held > used+used/5+1<<20
+// isWasteful reports whether a return of memory may be worth it: the process holds much more
+// than the last return left, or less is in use than then and the process holds much more than
+// that. What the last return could not give back does not count: the next one could not either,
+// and a return costs two collections.
+func (h heap) isWasteful(left heap) bool {
+	return h.held > little(left.held) || h.held > little(h.live) && left.live > little(h.live)
 }
+
+// little returns a size with a fifth and a megabyte more. Every program holds a little more
+// than it uses.
+func little(size uint64) uint64 { return size + size/5 + 1<<20 }

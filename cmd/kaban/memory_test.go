@@ -12,20 +12,24 @@ import (
 func TestIsWasteful(t *testing.T) {
 	const mib = 1 << 20
 	for _, c := range []struct {
-		live, left, held uint64
-		want             bool
+		left, now heap
+		want      bool
 	}{
-		{0, 0, 0, false},
-		{0, 0, mib, false},
-		{0, 0, mib + 1, true},
-		{10 * mib, 99 * mib, 13 * mib, false},
-		{10 * mib, 99 * mib, 13*mib + 1, true},
-		{10 * mib, 99 * mib, mib, false},
-		{99 * mib, 10 * mib, 13 * mib, false},
-		{99 * mib, 10 * mib, 13*mib + 1, true},
+		{heap{}, heap{}, false},
+		{heap{}, heap{held: mib}, false},
+		{heap{}, heap{held: mib + 1}, true}, // the first return
+		{heap{live: 8 * mib, held: 10 * mib}, heap{live: 8 * mib, held: 13 * mib}, false},
+		{heap{live: 8 * mib, held: 10 * mib}, heap{live: 8 * mib, held: 13*mib + 1}, true},
+		{heap{live: 8 * mib, held: 10 * mib}, heap{live: 99 * mib, held: 13*mib + 1}, true}, // which was in use meanwhile
+		// The last return could not give more back.
+		{heap{live: 10 * mib, held: 99 * mib}, heap{live: 10 * mib, held: 99 * mib}, false},
+		{heap{live: 10 * mib, held: 99 * mib}, heap{live: 9 * mib, held: 99 * mib}, false},
+		// It could now, since less is in use.
+		{heap{live: 90 * mib, held: 99 * mib}, heap{live: 10 * mib, held: 99 * mib}, true},
+		{heap{live: 90 * mib, held: 99 * mib}, heap{live: 10 * mib, held: 13 * mib}, false},
 	} {
-		if got := (heap{live: c.live, held: c.held}).isWasteful(c.left); got != c.want {
-			t.Errorf("%d bytes held, %d of them in use, %d left before: %t", c.held, c.live, c.left, got)
+		if got := c.now.isWasteful(c.left); got != c.want {
+			t.Errorf("%+v, %+v before: %t", c.now, c.left, got)
 		}
 	}
 }

@@ -34,14 +34,17 @@ func (c *serveCommand) telemetry(shared *services, kept store.Store, source *cer
 	if watched, ok := kept.(store.Watched); ok {
 		sources.Store = watched.Size
 	}
+	if l := shared.line; l != nil {
+		sources.Database, sources.Bus, sources.Nodes = l.databaseNow, l.bus.Stats, nodesOf(l.bus)
+	}
 	if shared.backups != nil {
 		sources.Backups = shared.backups.Status
 	}
 	if source != nil {
 		sources.Certificate = source.NotAfter
 	}
-	if c.Data != inMemory {
-		sources.Disk = func() (disk.Space, error) { return disk.SpaceOf(c.Data) }
+	if dir := c.home().dir(); dir != inMemory {
+		sources.Disk = func() (disk.Space, error) { return disk.SpaceOf(dir) }
 	}
 	return telemetry.New(telemetry.Config{Sources: sources, Profiles: c.Pprof, Log: log})
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -33,9 +34,16 @@ const firstAnswer = 10 * time.Second
 
 // filePlace is where the files of a data directory are.
 type filePlace struct {
-	owner string  // the name of the data directory in buckets; "" if it never had one
-	s3    s3Flags // not set: they are in the data directory
+	owner string  // the name of the data directory, or of the database, in buckets; "" if it never had one
+	dir   string  // that nodes share; "": they are in S3 or in the data directory
+	s3    s3Flags // not set: they are on a disk
 }
+
+// isSet reports whether files are elsewhere than in the data directory.
+func (p *filePlace) isSet() bool { return p.dir != "" || p.s3.isSet() }
+
+// location names the place. Two with the same location have the same files.
+func (p *filePlace) location() string { return cmp.Or(p.dir, p.s3.location()) }
 
 // placeKey is a key of the file.
 type placeKey struct {
@@ -46,6 +54,7 @@ type placeKey struct {
 func (p *filePlace) keys() []placeKey {
 	return []placeKey{
 		{"owner", "The name of this data directory in the bucket, so that no other one removes its files.", &p.owner},
+		{"directory", "The directory that nodes share; empty without one.", &p.dir},
 		{"endpoint", "The service; empty if files are in the data directory.", &p.s3.S3Endpoint},
 		{"bucket", "The bucket.", &p.s3.S3Bucket},
 		{"prefix", "What paths of objects begin with.", &p.s3.S3Prefix},
@@ -110,17 +119,24 @@ func (p filePlace) write(data string) (err error) {
 type blobPlace struct {
 	name  string      // for people
 	dir   string      // on a disk, where they are; otherwise ""
+	ours  bool        // no other process keeps files there
 	store files.Store // nil on a disk: opening that makes directories
 }
 
 // onDisk returns the blobs in a directory.
-func onDisk(dir string) blobPlace { return blobPlace{name: dir, dir: dir} }
+func onDisk(dir string) blobPlace { return blobPlace{name: dir, dir: dir, ours: true} }
+
+// onSharedDisk returns the blobs in a directory that nodes share.
+func onSharedDisk(dir string) blobPlace { return blobPlace{name: dir, dir: dir} }
 
 // blobsOfData returns where the blobs of a data directory are, to read them.
 func blobsOfData(data string) (blobPlace, error) {
 	p, err := readPlace(data)
-	if err != nil || !p.s3.isSet() {
+	switch {
+	case err != nil || !p.isSet():
 		return onDisk(data), err
+	case p.dir != "":
+		return onSharedDisk(p.dir), nil
 	}
 	opened, _, err := p.s3.open("") // who reads owns nothing
 	if err != nil {
@@ -158,16 +174,20 @@ func (p *blobPlace) opened() (files.Store, error) {
 	if p.store != nil {
 		return p.store, nil
 	}
+	if !p.ours {
+		return disk.OpenShared(p.dir)
+	}
 	return disk.Open(p.dir)
 }
 
-// storeOfData opens the store with the files of a data directory, to change them.
-func storeOfData(data string, log *slog.Logger) (files.Store, error) {
-	p, err := readPlace(data)
-	if err != nil {
+// storeOfData opens the store with the files of a server, to change them. A database whose files nobody has
+// told this machine about has none here; its nodes remove what is to go.
+func storeOfData(at home, log *slog.Logger) (files.Store, error) {
+	p, err := readPlace(at.dir())
+	if err != nil || at.isDatabase() && !p.isSet() {
 		return nil, err
 	}
-	to, err := p.openTo(data, log)
+	to, err := p.openTo(at.dir(), log)
 	if err != nil {
 		return nil, err
 	}
@@ -207,7 +227,7 @@ func (p *blobPlace) contents(ctx context.Context) (func(b blob) (size int64, the
 
 // takePlace opens the store of files that the configuration of a server names, and notes it in the data
 // directory. Another store than before must have the files that messages have.
-func takePlace(ctx context.Context, data string, chosen s3Flags, needs func() ([]blob, error), log *slog.Logger) (files.Store, error) {
+func takePlace(ctx context.Context, data string, chosen filePlace, needs func() ([]blob, error), log *slog.Logger) (files.Store, error) {
 	before, err := readPlace(data)
 	if err != nil {
 		return nil, err
@@ -223,9 +243,14 @@ func takePlace(ctx context.Context, data string, chosen s3Flags, needs func() ([
 	if err := before.name(data, next.owner); err != nil {
 		return nil, err
 	}
+	if next.dir != "" {
+		if err := checkShared(next.dir, next.owner, next.dir == before.dir); err != nil {
+			return nil, err
+		}
+	}
 	err = to.ready(ctx)
 	switch failed, ok := errors.AsType[*files.UnreachableError](err); {
-	case next.s3.location() != before.s3.location():
+	case next.location() != before.location():
 		if err == nil {
 			err = checkMove(ctx, before, to, data, needs)
 		}
@@ -245,15 +270,15 @@ func takePlace(ctx context.Context, data string, chosen s3Flags, needs func() ([
 }
 
 // changed returns the place after another choice.
-func (p filePlace) changed(chosen s3Flags) (next filePlace, err error) {
-	next.owner = p.owner
-	if !chosen.isSet() {
+func (p filePlace) changed(chosen filePlace) (next filePlace, err error) {
+	next.owner, next.dir = cmp.Or(chosen.owner, p.owner), chosen.dir
+	if !chosen.s3.isSet() {
 		return next, nil
 	}
 	if next.owner == "" {
 		next.owner = strings.ToLower(rand.Text())
 	}
-	next.s3, err = chosen.absolute()
+	next.s3, err = chosen.s3.absolute()
 	return next, err
 }
 
@@ -277,8 +302,11 @@ func (p filePlace) note(data string, before filePlace) error {
 
 // openTo opens where files are to be kept. It asks no service yet.
 func (p *filePlace) openTo(data string, log *slog.Logger) (blobPlace, error) {
-	if !p.s3.isSet() {
+	switch {
+	case !p.isSet():
 		return onDisk(data), nil
+	case p.dir != "":
+		return onSharedDisk(p.dir), nil
 	}
 	opened, warning, err := p.s3.open(p.owner)
 	if err != nil {
@@ -315,10 +343,7 @@ func checkMove(ctx context.Context, before filePlace, to blobPlace, data string,
 	if err != nil || len(missing) == 0 {
 		return err
 	}
-	from := data
-	if before.s3.isSet() {
-		from = before.s3.location()
-	}
+	from := cmp.Or(before.location(), data)
 	return fmt.Errorf("%s of %s are not in %s, such as %s; until now they were kept in %s: copy the folders %s and %s from there with a tool for S3, or configure that place again",
 		blobCount(missing), blobCount(wanted), to.name, missing[0].key(files.Content), from, files.Content.Folder(), files.Thumbnail.Folder())
 }
@@ -361,7 +386,7 @@ type move struct {
 }
 
 // isElsewhere reports whether the places differ.
-func (m *move) isElsewhere() bool { return m.next.s3.location() != m.before.s3.location() }
+func (m *move) isElsewhere() bool { return m.next.location() != m.before.location() }
 
 // rest copies what the place still lacks from the one that the data directory has, and returns what neither has. Of
 // two services none is asked: then what is lacking remains lacking. A bar counts what is copied.
@@ -393,7 +418,7 @@ func (f *placeFlags) open(ctx context.Context, data string) (*move, error) {
 	}
 	next := before
 	if f.s3Flags.isSet() {
-		if next, err = before.changed(f.s3Flags); err != nil {
+		if next, err = before.changed(filePlace{s3: f.s3Flags}); err != nil {
 			return nil, err
 		}
 	}

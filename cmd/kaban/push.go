@@ -13,6 +13,7 @@ import (
 	"kaban/internal/certs"
 	"kaban/internal/guard"
 	"kaban/internal/push"
+	"kaban/internal/store"
 )
 
 // pushGuard are the options of the guard that pushes are sent through. Push services are public, have
@@ -37,8 +38,8 @@ type pushes struct {
 }
 
 // startPushes starts to notify browsers. The first start makes the key, which stays.
-func (c *serveCommand) startPushes(shared *services, endpoints []*endpoint, source *certs.Source, log *slog.Logger) (*pushes, error) {
-	key, err := c.pushKey(log)
+func (c *serveCommand) startPushes(shared *services, kept store.Documents, endpoints []*endpoint, source *certs.Source, log *slog.Logger) (*pushes, error) {
+	key, err := c.pushKey(kept, log)
 	if err != nil {
 		return nil, err
 	}
@@ -94,9 +95,12 @@ func (p *pushes) check(ctx context.Context, endpoint string) error {
 }
 
 // pushKey returns the key that pushes are signed with. One in memory is gone with its data.
-func (c *serveCommand) pushKey(log *slog.Logger) (*push.Key, error) {
-	if c.Data == inMemory {
+func (c *serveCommand) pushKey(kept store.Documents, log *slog.Logger) (*push.Key, error) {
+	switch {
+	case c.Data == inMemory:
 		return push.NewKey()
+	case c.home().isDatabase():
+		return commonPushKey(kept, c.State)
 	}
 	key, made, err := push.OpenKey(c.Data)
 	if made {

@@ -40,7 +40,7 @@ func TestFilePlace(t *testing.T) {
 	if p, err := readPlace(data); err != nil || p != (filePlace{}) {
 		t.Errorf("without a file: %+v, %v", p, err)
 	}
-	want, err := filePlace{}.changed(s3Flags{S3Endpoint: "http://127.0.0.1:9000", S3Bucket: "chat", S3Prefix: `a "b"`, S3Addressing: "auto", S3AccessKey: "id", S3SecretFile: "secret", S3CA: "credential:ca"})
+	want, err := filePlace{}.changed(filePlace{s3: s3Flags{S3Endpoint: "http://127.0.0.1:9000", S3Bucket: "chat", S3Prefix: `a "b"`, S3Addressing: "auto", S3AccessKey: "id", S3SecretFile: "secret", S3CA: "credential:ca"}})
 	if err != nil || want.owner == "" || !filepath.IsAbs(want.s3.S3SecretFile) || want.s3.S3CA != "credential:ca" {
 		t.Fatalf("%+v, %v", want, err)
 	}
@@ -50,7 +50,7 @@ func TestFilePlace(t *testing.T) {
 	if got, err := readPlace(data); err != nil || got != want {
 		t.Errorf("got %+v, %v; want %+v", got, err, want)
 	}
-	back, err := want.changed(s3Flags{S3Addressing: "auto"})
+	back, err := want.changed(filePlace{s3: s3Flags{S3Addressing: "auto"}})
 	if err != nil || back.s3.isSet() || back.owner != want.owner {
 		t.Errorf("on the disk again: %+v, %v", back, err)
 	}
@@ -76,7 +76,7 @@ func withPlace(t *testing.T, from string) string {
 
 // A command that cannot read the secret says which one, and a check makes no directories.
 func TestFilesInS3WithoutTheSecret(t *testing.T) {
-	place, err := filePlace{}.changed(s3Flags{S3Endpoint: "http://127.0.0.1:1", S3Bucket: "chat", S3Addressing: "auto", S3AccessKey: "id", S3SecretFile: "credential:s3"})
+	place, err := filePlace{}.changed(filePlace{s3: s3Flags{S3Endpoint: "http://127.0.0.1:1", S3Bucket: "chat", S3Addressing: "auto", S3AccessKey: "id", S3SecretFile: "credential:s3"}})
 	if err != nil {
 		t.Fatal(err)
 	}

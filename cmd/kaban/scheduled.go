@@ -48,6 +48,8 @@ func (c *serveCommand) checkBackup() error {
 		return nil
 	case c.Data == inMemory:
 		return usagef("%s: a server with --data %s keeps nothing that could be backed up; name a data directory, or leave it out", c.named("backup-every"), inMemory)
+	case c.home().isDatabase():
+		return usagef("%s: the messages are in a database, which has better ways: %s", c.named("backup-every"), databaseBackups)
 	case c.BackupEvery < backup.MinEvery || c.BackupEvery > backup.MaxEvery:
 		return usagef("%s must be 1m to %v, or 0s for no backups, not %v", c.named("backup-every"), backup.MaxEvery, c.BackupEvery)
 	}

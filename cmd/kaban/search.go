@@ -143,7 +143,7 @@ func localZone() string {
 
 // reindexCommand makes the search index anew.
 type reindexCommand struct {
-	Data string `placeholder:"DIR" env:"KABAN_DATA" default:"./kaban-data" help:"The server's data directory. The server may be running; it makes the index while it serves. Default: ${default}."`
+	dataFlags
 }
 
 // reindexEvery is how often a server is asked how far it is.
@@ -151,17 +151,17 @@ const reindexEvery = 300 * time.Millisecond
 
 // Run returns once the new index is complete.
 func (c *reindexCommand) Run(std streams) error {
-	admin := adminFlags{Data: c.Data}
-	if err := checkDirectory(c.Data); err != nil {
+	if err := c.check(); err != nil {
 		return err
 	}
+	admin := adminFlags{dataFlags: c.dataFlags}
 	if err := admin.exists(); err != nil {
 		return err
 	}
 	ctx, stop := untilInterrupted()
 	defer stop()
 	bar := progress(std.err, -1, "indexing", " messages")
-	transport, err := operator.Dial(ctx, c.Data)
+	transport, err := operator.Dial(ctx, c.dir())
 	switch {
 	case err == nil:
 		defer transport.CloseIdleConnections()
@@ -210,12 +210,17 @@ func reindexThere(ctx context.Context, transport http.RoundTripper, show func(in
 // reindexHere opens a data directory that no server uses.
 func (c *reindexCommand) reindexHere(ctx context.Context, show func(int64) error) (err error) {
 	log := slog.New(slog.DiscardHandler)
-	kept, err := openStore(c.Data, ledgerIn(c.Data), log)
+	release, err := c.home().take()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+	kept, err := openStore(c.home(), ledgerIn(c.dir()), log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, kept.Close()) }()
-	x := index.Open(kept, c.Data, index.Options{Log: log, Eager: true})
+	x := index.Open(kept, c.dir(), index.Options{Log: log, Eager: true})
 	defer func() { err = errors.Join(err, x.Close()) }()
 	x.Rebuild()
 	done := make(chan error, 1)

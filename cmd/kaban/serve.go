@@ -44,7 +44,7 @@ type serveCommand struct {
 	Insecure       bool          `env:"KABAN_INSECURE" help:"Let passwords and messages go through a network in the clear: allows unencrypted --listen addresses beyond loopback for everybody."`
 	TLSCert        string        `name:"tls-cert" key:"tls.cert" placeholder:"FILE" env:"KABAN_TLS_CERT" help:"Certificate for https:// and tls:// addresses: a file in PEM with it and those that lead to its root. Read again when it changes."`
 	TLSKey         string        `name:"tls-key" key:"tls.key" placeholder:"FILE" env:"KABAN_TLS_KEY" help:"Private key of the certificate: a file in PEM without a passphrase."`
-	Data           string        `placeholder:"DIR" env:"KABAN_DATA" default:"./kaban-data" help:"Directory of the messages; created if it does not exist. :memory: keeps the newest 64 MiB as long as the server runs. Default: ${default}."`
+	Data           string        `placeholder:"DIR" env:"KABAN_DATA" default:"./kaban-data" help:"Directory of the messages; created if it does not exist. postgres://ROLE@HOST/NAME is a database, which several nodes may share. :memory: keeps the newest 64 MiB as long as the server runs. Default: ${default}."`
 	MaxClients     int           `placeholder:"N" env:"KABAN_MAX_CLIENTS" default:"10000" help:"Maximum number of clients: connections over TCP and WebSocket that have said hello. Default: ${default}."`
 	MaxNewcomers   int           `placeholder:"N" env:"KABAN_MAX_NEWCOMERS" default:"0" help:"Maximum number of additional connections that have not said hello. At the limit, the oldest of them make room; 0 is a quarter of --max-clients. Default: ${default}."`
 	MaxFromAddress int           `placeholder:"N" env:"KABAN_MAX_FROM_ADDRESS" default:"100" help:"Maximum number of such connections from one address (an IPv6 /64 counts as one); loopback is exempt. Default: ${default}."`
@@ -56,6 +56,9 @@ type serveCommand struct {
 	PageSize       int           `placeholder:"N" env:"KABAN_PAGE_SIZE" default:"500" help:"Number of messages that such a reader reads from the database at a time. Default: ${default}."`
 	LogFormat      string        `placeholder:"FORMAT" enum:"text,json" env:"KABAN_LOG_FORMAT" default:"text" help:"How the log is written to standard error: text, or json, one object per line. Default: ${default}."`
 	LogLevel       string        `placeholder:"LEVEL" enum:"debug,info,warn,error" env:"KABAN_LOG_LEVEL" default:"info" help:"The least level of lines in the log: debug, info, warn or error. Default: ${default}."`
+	nodeFlags      `embed:""`
+	busFlags       `embed:""`
+	Files          string `placeholder:"DIR" env:"KABAN_FILES" help:"With a database: directory of the files of messages, which all nodes share, such as one of a file system over the network. S3 is the other way. With neither there are no files."`
 	backupFlags    `embed:""`
 	s3Flags        `embed:""`
 	Pprof          bool   `env:"KABAN_PPROF" help:"Serve Go's profiles at /debug/pprof/ of the metrics:// address."`
@@ -71,13 +74,17 @@ type serveCommand struct {
 	values   map[string]string // of all keys, to compare
 }
 
+func (c *serveCommand) home() home { return home{c.Data, c.nodeFlags} }
+
 // dispatcher starts the dispatcher. It reports a store that fails.
 func (c *serveCommand) dispatcher(kept store.Store, log *slog.Logger, failed chan<- error) (*dispatch.Dispatcher, error) {
+	var first place
+	if c.home().isDirectory() {
+		first, _ = look(c.Data) // watchData reports it if that fails
+	}
 	d, err := dispatch.New(context.Background(), kept, dispatch.Options{
 		TailBytes: c.TailSize << 10, TailBudget: int64(c.TailBudget) << 20, PageEntries: c.PageSize, Log: log,
-		OnBroken: func(err error) {
-			failed <- fmt.Errorf("the store failed, so the server exits; acknowledged messages are safe: check the disk and start the server again (%w)", err)
-		},
+		OnBroken: func(err error) { failed <- first.broken(c.Data, err) },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("start: %w", err)
@@ -99,11 +106,11 @@ func (c *serveCommand) start(shared *services, kept store.Store, source *certs.S
 	var pages *web.Server // before anybody connects
 	address := func() string { return pages.Address() }
 	lines := server.New(server.Config{Name: name, Accounts: shared.accounts, Web: address, Limits: limits}, shared.rooms, manager)
-	config := web.Config{Secure: secureURL(endpoints, source), Name: name, Accounts: shared.accounts, Limits: limits, MaxRequests: requestCapacity(), Turns: handshakes, Origins: c.Origin, BasePath: c.BasePath, Page: page.Handler(), PushKey: shared.pushes.key.Public(), CheckPush: shared.pushes.check, Files: shared.files.kept(), Refusing: refusing(kept), Log: log}
+	config := web.Config{Secure: secureURL(endpoints, source), Name: name, Accounts: shared.accounts, Limits: limits, MaxRequests: requestCapacity(), Turns: handshakes, Origins: c.Origin, BasePath: c.BasePath, Page: page.Handler(), PushKey: shared.pushes.key.Public(), CheckPush: shared.pushes.check, Files: shared.files.kept(), Refusing: refusing(kept, shared.line), Log: log}
 	if source != nil && slices.ContainsFunc(endpoints, func(e *endpoint) bool { return e.scheme.name == schemeHTTP }) {
 		config.Challenges = source.Handler
 	}
-	if err := signOn(&config, kept, endpoints, log); err != nil {
+	if err := signOn(&config, shared.documents, endpoints, log); err != nil {
 		manager.Close()
 		return nil, err
 	}
@@ -189,10 +196,19 @@ func (c *serveCommand) Run(std streams, args commandLine) (err error) {
 		return err
 	}
 	defer closeAll(endpoints)
-	if c.Data != inMemory {
+	if c.home().isDirectory() {
 		c.erased = c.book(log.Logger)
 	}
-	kept, err := openStore(c.Data, c.erased, log.Logger)
+	release, err := c.home().take()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, release()) }()
+	kept, err := c.open(ends, log.Logger)
+	if errors.Is(err, errStartEnded) {
+		log.Info("ended before the server was ready")
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -217,12 +233,17 @@ func closeStore(kept store.Store, before error) error {
 func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*endpoint, around *surroundings) error {
 	log := around.log
 	failed := make(chan error, len(endpoints)+2) // of each listener, of the store and of its directory
-	dispatcher, err := c.dispatcher(kept, log, failed)
+	others, err := c.meet(kept, log)
+	if err != nil {
+		return err
+	}
+	defer others.close()
+	dispatcher, err := c.dispatcher(others.over(kept), log, failed)
 	if err != nil {
 		return err
 	}
 	defer dispatcher.Close()
-	found := openIndex(kept, c.Data, log)
+	found := openIndex(kept, c.home().dir(), log)
 	defer closeIndex(found, log)
 	dispatcher.SetOnGrown(found.Grew)
 	traced, err := trace.Setup(context.Background(), programVersion(), log)
@@ -235,7 +256,7 @@ func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*e
 	if err != nil {
 		return err
 	}
-	shared, err := c.services(kept, dispatcher, found, limits, policy, log)
+	shared, err := c.services(others.over(kept), dispatcher, found, limits, policy, log)
 	if errors.Is(err, errStartEnded) {
 		log.Info("ended before the server was ready")
 		return nil
@@ -244,7 +265,14 @@ func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*e
 		return err
 	}
 	defer shared.close(log)
-	if shared.pushes, err = c.startPushes(shared, endpoints, around.certs, log); err != nil {
+	others.follow(shared)
+	line, err := c.connect(kept, dispatcher, log)
+	if err != nil {
+		return err
+	}
+	defer line.close(log)
+	shared.line = line
+	if shared.pushes, err = c.startPushes(shared, kept, endpoints, around.certs, log); err != nil {
 		return err
 	}
 	var serving sync.WaitGroup
@@ -258,14 +286,25 @@ func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*e
 	defer run.close()
 	processors.Spare() // what counts processors has done so
 	serving.Go(func() { giveBack(ctx, func() { shrink(kept) }) })
-	serving.Go(func() { upkeep(ctx, shared.accounts, shared.rooms, log) })
+	serving.Go(func() { flushFailures(ctx, shared.accounts, log) })
 	serving.Go(func() {
-		shared.rooms.Retain(ctx, func(err error) {
-			log.Warn("deleting messages that are too old is not complete; it is tried again in an hour", "error", err)
+		others.lead(ctx, "upkeep", func(ctx context.Context) { upkeep(ctx, shared.accounts, shared.rooms, log) })
+	})
+	if others != nil { // alone, a server has no tasks that others have left
+		serving.Go(func() { others.lead(ctx, "tasks", shared.rooms.DoTasks) })
+	}
+	serving.Go(func() {
+		others.lead(ctx, "retention", func(ctx context.Context) {
+			shared.rooms.Retain(ctx, func(err error) {
+				log.Warn("deleting messages that are too old is not complete; it is tried again in an hour", "error", err)
+			})
 		})
 	})
 	if shared.files != nil {
 		serving.Go(func() { shared.files.tend(ctx, shared.rooms) })
+		serving.Go(func() {
+			others.lead(ctx, "files", func(ctx context.Context) { shared.files.sweep(ctx, shared.rooms) })
+		})
 	}
 	serve(run, endpoints, &serving, log, failed)
 	if around.certs != nil {
@@ -280,11 +319,14 @@ func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*e
 		rate: newRate(stored(dispatcher)), started: time.Now(),
 	}
 	serving.Go(func() { state.rate.sample(ctx) })
-	serving.Go(func() { watchData(ctx, c.Data, kept, abandon(kept, failed)) })
+	serving.Go(func() { line.watch(ctx) })
+	if c.home().isDirectory() {
+		serving.Go(func() { watchData(ctx, c.Data, kept, abandon(kept, failed)) })
+	}
 	if shared.backups != nil {
 		serving.Go(func() { shared.backups.Run(ctx) })
 	}
-	defer listenAdmin(c.Data, state.handler(run.pages.OperatorHandler()), log)()
+	defer listenAdmin(c.home().dir(), state.handler(run.pages.OperatorHandler()), log)()
 	if c.Data == inMemory {
 		log.Warn("messages are kept in memory only: they are gone when this server ends", "data", c.Data)
 	}
@@ -323,7 +365,7 @@ func (c *serveCommand) services(kept store.Store, d *dispatch.Dispatcher, found 
 	if c.erased != nil {
 		rooms.RecordErased = c.erased.RecordAccounts
 	}
-	shared, err := newServices(context.Background(), c.Data, kept, blobs, d, rooms, options)
+	shared, err := newServices(context.Background(), c.home().dir(), kept, blobs, d, rooms, options)
 	if err != nil {
 		endHashing()
 		pages.close()
@@ -349,7 +391,15 @@ func (c *serveCommand) blobs(kept store.Store, log *slog.Logger) (files.Store, e
 	// The signal also goes to the channel of takeSignals, for a start that is further by then.
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	blobs, err := takePlace(ctx, c.Data, c.s3Flags, func() ([]blob, error) { return blobsIn(ctx, kept) }, log)
+	chosen, err := c.chosenPlace(ctx, kept)
+	if err != nil {
+		return nil, err
+	}
+	if c.home().isDatabase() && !chosen.isSet() {
+		log.Warn("nobody can send or open files, because nodes have no place for them in common: --files names a directory that all share, or --s3-endpoint a bucket")
+		return nil, nil
+	}
+	blobs, err := takePlace(ctx, c.home().dir(), chosen, func() ([]blob, error) { return blobsIn(ctx, kept) }, log)
 	if err != nil && ctx.Err() != nil {
 		return nil, errStartEnded
 	}

@@ -31,6 +31,8 @@ type services struct {
 	pushes     *pushes         // nil: browsers are not notified
 	files      *keptFiles      // nil: nothing is uploaded
 	previews   *previews       // nil: no page is read that a message links to
+	line       *line           // nil: there are no other nodes
+	documents  store.Documents
 	endHashing func()
 }
 
@@ -46,7 +48,7 @@ func newServices(ctx context.Context, data string, kept store.Store, blobs files
 			log.Info("moved hooks of an older version into the database", "hooks", imported)
 		}
 	}
-	uploads, err := openFiles(data, blobs, log)
+	uploads, err := openFiles(data, blobs, isShared(kept), log)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +61,7 @@ func newServices(ctx context.Context, data string, kept store.Store, blobs files
 	if err != nil {
 		return nil, fmt.Errorf("start: %w", err)
 	}
-	s := &services{rooms: rooms, claim: newClaimFile(data, log), dispatcher: d, files: uploads, endHashing: func() {}}
+	s := &services{documents: kept, rooms: rooms, claim: newClaimFile(data, log), dispatcher: d, files: uploads, endHashing: func() {}}
 	s.log = log
 	s.owned.Store(rooms.IsClaimed())
 	options.OnRevoked, options.OnChanged, options.OnSettings = rooms.Revoke, rooms.AccountChanged, s.settingChanged

@@ -36,6 +36,8 @@ type statusReport struct {
 	Journal     journalReport     `json:"journal"`
 	Disk        diskReport        `json:"disk"`
 	Search      searchReport      `json:"search"`
+	Database    *databaseReport   `json:"database,omitempty"`              // that several nodes share
+	Bus         *busReport        `json:"bus,omitempty"`                   // between these nodes
 	Certificate *time.Time        `json:"certificate_not_after,omitempty"` // when the first one ends
 	Certs       []certReport      `json:"certificates,omitempty"`
 	Backup      *backupReport     `json:"backup,omitempty"`
@@ -80,10 +82,13 @@ func refusedBy(kept store.Store) *refusedReport {
 }
 
 // refusing returns a function for /readyz.
-func refusing(kept store.Store) func() string {
+func refusing(kept store.Store, l *line) func() string {
 	return func() string {
-		if refusedBy(kept) != nil {
+		switch {
+		case refusedBy(kept) != nil:
 			return diskIsFull
+		case l.isAway():
+			return databaseIsAway
 		}
 		return ""
 	}
@@ -180,9 +185,9 @@ func (s *serverState) report(ctx context.Context) *statusReport {
 		r.Journal.Unmerged, r.Disk.Database, r.Journal.WAL = size.JournalEntries, size.Files["database"], size.Files["wal"]
 		r.Journal.Files = size.Files["journal"]
 	}
-	r.Disk.Used, err = disk.Used(s.command.Data)
+	r.Disk.Used, err = disk.Used(s.command.home().dir())
 	failed("data", err)
-	space, err := disk.SpaceOf(s.command.Data)
+	space, err := disk.SpaceOf(s.command.home().dir())
 	r.Disk.Free, r.Disk.Total = space.Free, space.Total
 	failed("disk", err)
 	if s.run.certs != nil {
@@ -193,6 +198,7 @@ func (s *serverState) report(ctx context.Context) *statusReport {
 	r.Search = searchReport{Behind: found.Behind, Lag: found.Lag.Milliseconds(), Building: found.Building, Indexed: found.Indexed, Bytes: found.Bytes}
 	failed("search", found.Problem)
 	r.Backup = s.backup()
+	r.Database, r.Bus = s.shared.line.reports()
 	return r
 }
 

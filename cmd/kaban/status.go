@@ -22,7 +22,7 @@ import (
 
 // statusCommand shows how a running server is.
 type statusCommand struct {
-	Data  string        `placeholder:"DIR" env:"KABAN_DATA" default:"./kaban-data" help:"The server's data directory. Default: ${default}."`
+	dataFlags
 	JSON  bool          `name:"json" help:"Print JSON, one object per line."`
 	Watch bool          `short:"w" help:"Show it again and again, until Ctrl-C."`
 	Every time.Duration `placeholder:"TIME" default:"2s" help:"With --watch: how often, from 100ms. Default: ${default}."`
@@ -36,7 +36,7 @@ const (
 
 // Run shows the state of the server.
 func (c *statusCommand) Run(std streams) error {
-	if err := checkDirectory(c.Data); err != nil {
+	if err := c.check(); err != nil {
 		return err
 	}
 	if c.Every < minStatusEvery || c.Every > maxStatusEvery {
@@ -97,9 +97,9 @@ const statusTimeout = 10 * time.Second
 func (c *statusCommand) ask(ctx context.Context) (*statusReport, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, statusTimeout, fmt.Errorf("the server did not answer in %v; it, or its disk, is overloaded", statusTimeout))
 	defer cancel()
-	transport, err := operator.Dial(ctx, c.Data)
+	transport, err := operator.Dial(ctx, c.dir())
 	if errors.Is(err, operator.ErrNotRunning) {
-		return nil, fmt.Errorf("no server is running on %s; start one with \"kaban serve --data %s\", or name the data directory of another with --data", c.Data, c.Data)
+		return nil, c.notRunning()
 	}
 	if err != nil {
 		return nil, err
@@ -125,6 +125,14 @@ func (c *statusCommand) ask(ctx context.Context) (*statusReport, error) {
 		return nil, fmt.Errorf("understand the answer of the server: %w", err)
 	}
 	return report, nil
+}
+
+// notRunning says where no server runs, and what to do.
+func (c *statusCommand) notRunning() error {
+	if isDatabase(c.Data) {
+		return fmt.Errorf("no node is running on %s; start one with \"kaban serve --data %s --state %s\", or name the directory of another with --state", c.State, shellWord(c.Data), shellWord(c.State))
+	}
+	return fmt.Errorf("no server is running on %s; start one with \"kaban serve --data %s\", or name the data directory of another with --data", c.Data, shellWord(c.Data))
 }
 
 // statusView prints states, each in the place of the last one if it can.
@@ -203,8 +211,11 @@ func statusLines(r *statusReport, now time.Time) []string {
 		add("", "REFUSED since %s, %s: %s", r.Refused.Since.Local().Format(statusTime), fromNow(r.Refused.Since, now), r.Refused.Reason)
 	}
 	add("Rooms", "%s", thousands(r.Rooms))
-	add("Journal", "%s to merge, %s of files, %s of WAL", counted(int(r.Journal.Unmerged), "entry", "entries"), byteSize(r.Journal.Files), byteSize(r.Journal.WAL))
-	add("Database", "%s", byteSize(r.Disk.Database))
+	if r.Database == nil {
+		add("Journal", "%s to merge, %s of files, %s of WAL", counted(int(r.Journal.Unmerged), "entry", "entries"), byteSize(r.Journal.Files), byteSize(r.Journal.WAL))
+		add("Database", "%s", byteSize(r.Disk.Database))
+	}
+	lines = append(lines, clusterLines(r)...)
 	add("Search", "%s", searchLine(&r.Search))
 	if r.Disk.Total > 0 {
 		add("Disk", "%s used by the data, %s of %s free (%d %%)", byteSize(r.Disk.Used), byteSize(r.Disk.Free), byteSize(r.Disk.Total), r.Disk.Free*100/r.Disk.Total)
@@ -212,7 +223,9 @@ func statusLines(r *statusReport, now time.Time) []string {
 		add("Disk", "%s used by the data", byteSize(r.Disk.Used))
 	}
 	lines = append(lines, certLines(r, now)...)
-	lines = append(lines, backupLines(r.Backup, now)...)
+	if r.Database == nil {
+		lines = append(lines, backupLines(r.Backup, now)...)
+	}
 	for _, what := range slices.Sorted(maps.Keys(r.Problems)) {
 		add("Unknown", "%s: %s", what, r.Problems[what])
 	}

@@ -53,7 +53,7 @@ func (c *serveCommand) tlsSettings() certs.Settings {
 	s := certs.Settings{Cert: c.TLSCert, Key: c.TLSKey}
 	if len(c.acme.Hosts) > 0 || c.acme.Email != "" {
 		acme := c.acme
-		if c.Data != inMemory {
+		if c.home().isDirectory() {
 			acme.Cache = filepath.Join(c.Data, acmeFolder)
 		}
 		s.ACME = &acme

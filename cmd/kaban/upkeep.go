@@ -17,10 +17,9 @@ const (
 	maintainPause = time.Second // between two steps when there is more to do
 )
 
-// upkeep removes what has expired and stores counts of failed sign-ins, until ctx ends.
-func upkeep(ctx context.Context, accounts *account.Service, chat *service.Chat, log *slog.Logger) {
-	maintained, flush := time.NewTimer(0), time.NewTicker(flushEvery)
-	defer maintained.Stop()
+// flushFailures stores counts of failed sign-ins, until ctx ends.
+func flushFailures(ctx context.Context, accounts *account.Service, log *slog.Logger) {
+	flush := time.NewTicker(flushEvery)
 	defer flush.Stop()
 	for {
 		select {
@@ -30,6 +29,18 @@ func upkeep(ctx context.Context, accounts *account.Service, chat *service.Chat, 
 			if err := accounts.FlushFailures(ctx); err != nil && ctx.Err() == nil {
 				log.Warn("failed sign-ins could not be counted; they are tried again", "error", err)
 			}
+		}
+	}
+}
+
+// upkeep removes what has expired, until ctx ends. Of several nodes one does so.
+func upkeep(ctx context.Context, accounts *account.Service, chat *service.Chat, log *slog.Logger) {
+	maintained := time.NewTimer(0)
+	defer maintained.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
 		case <-maintained.C:
 			more, err := maintain(ctx, accounts, chat)
 			switch {

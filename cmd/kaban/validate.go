@@ -16,7 +16,8 @@ import (
 // validate returns what the flags say about listeners, or everything that is wrong with
 // the flags and the configuration file.
 func (c *serveCommand) validate() ([]*endpoint, peer.Policy, error) {
-	problems := []error{c.checkRanges()}
+	problems := []error{c.nodeFlags.settle(c.named("data"), &c.Data)} // before anything shows it
+	problems = append(problems, c.checkRanges())
 	if c.problems != nil {
 		problems = append([]error{usageError{c.problems}}, problems...)
 	}
@@ -27,7 +28,7 @@ func (c *serveCommand) validate() ([]*endpoint, peer.Policy, error) {
 		err3 = usagef("%s: %w", c.named("base-path"), err3)
 	}
 	c.BasePath = base
-	problems = append(problems, err, err2, c.checkOrigins(), err3, checkData(c.named("data"), c.Data))
+	problems = append(problems, err, err2, c.checkOrigins(), err3, checkData(c.named("data"), c.Data), c.checkBus(), c.checkDatabase())
 	if err == nil && err2 == nil {
 		problems = append(problems, c.decide(endpoints, policy), c.checkTLS(endpoints), c.checkProfiles(endpoints))
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"reflect"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -80,4 +81,15 @@ func numberError(text string, err error) error {
 		return fmt.Errorf("%s is too large or too small; write a whole number that is nearer to zero", text)
 	}
 	return fmt.Errorf("%q is not a whole number; write it with digits only, such as 100", text)
+}
+
+// shellWord returns a text as one word of a POSIX shell, for a command that somebody may copy from a message.
+func shellWord(text string) string {
+	plain := func(r rune) bool {
+		return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("/._-+:@%,=", r)
+	}
+	if text != "" && strings.IndexFunc(text, func(r rune) bool { return !plain(r) }) < 0 {
+		return text
+	}
+	return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
 }

@@ -39,7 +39,10 @@ type visitor struct {
 func (c *userVisitors) Run(std streams) (err error) {
 	ctx, stop := untilInterrupted()
 	defer stop()
-	archive, err := c.open(ctx)
+	if err := c.check(); err != nil {
+		return err
+	}
+	archive, err := openAnyArchive(ctx, c.home())
 	if err != nil {
 		return err
 	}

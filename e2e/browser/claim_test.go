@@ -2,6 +2,7 @@ package browser
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"os"
@@ -100,6 +101,45 @@ func TestClaimAndInvite(t *testing.T) {
 		third.open(s.url + path)
 		third.heading(heading)
 	}
+}
+
+// A browser may know an account of a server that was here before: a new one takes it as a
+// visitor, and nothing of the account is left.
+func TestServerMadeAnew(t *testing.T) {
+	t.Parallel()
+	s, _ := unclaimed(t)
+	s.hold("ann")
+	p := newPage(t, desktop)
+	p.expectBreaks()
+	p.open(s.url)
+	p.heading("Welcome to Kaban")
+	p.text(`localStorage.setItem('kaban.username', '"olga"'), localStorage.setItem('kaban.account', 'true'), localStorage.setItem('kaban.rooms', '["lobby","plans"]'), localStorage.setItem('kaban.draft.lobby', 'half a thought'), ''`)
+	p.text(unsent("olga", "plans", "never sent"))
+	p.open(s.url + "/r/plans")
+	p.heading("Welcome to Kaban")
+	p.until(`document.querySelector('#name')?.value === 'olga'`)
+	p.fill("name", "ann")
+	p.press(kb.Enter)
+	p.until(`document.querySelector('#name-problem')`)
+	p.fill("name", "olga")
+	p.press(kb.Enter)
+	p.online()
+	// The address names a room that this server does not have.
+	p.until(`document.querySelector('.missing h2')?.innerText === 'There is no room called plans'`)
+	p.button("Go to lobby")
+	p.until(`[...document.querySelectorAll('.room-name')].map((e) => e.innerText).join() === 'lobby' && document.querySelector('#input')?.value === ''`)
+	p.say("hello again")
+	p.stored("hello again")
+	for _, text := range []string{"half a thought", "never sent"} {
+		if p.keeps(text) {
+			t.Errorf("the browser still has %q", text)
+		}
+	}
+}
+
+// unsent is JavaScript that has the browser keep a message that was not sent.
+func unsent(username, room, content string) string {
+	return fmt.Sprintf(`localStorage.setItem('kaban.pending.5e02', JSON.stringify({room: %q, id: '5e02', username: %q, content: %q, time: '2026-11-24T02:35:37Z'})), ''`, room, username, content)
 }
 
 // A device asks with a code; the page says which one and lets the user decide.

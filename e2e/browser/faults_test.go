@@ -313,6 +313,12 @@ func TestGrouping(t *testing.T) {
 	p.until(`document.querySelector('.pinned .author')?.innerText === 'ben'`)
 	p.text(`document.querySelector('#messages').scrollTop += document.querySelector('.row[data-seq="15"]').getBoundingClientRect().top - document.querySelector('#messages').getBoundingClientRect().top, ''`)
 	p.until(`!document.querySelector('.pinned')`)
+
+	// The name of one author never covers that of the next one.
+	p.text(`document.querySelector('#messages').scrollTop += document.querySelector('.row[data-seq="11"]').getBoundingClientRect().top - document.querySelector('#messages').getBoundingClientRect().top, ''`)
+	p.until(`document.querySelector('.pinned .author')?.innerText === 'ben'`)
+	p.text(`document.querySelector('#messages').scrollTop += document.querySelector('.row[data-seq="14"]').getBoundingClientRect().top - document.querySelector('#messages').getBoundingClientRect().top, ''`)
+	p.until(`!document.querySelector('.pinned')`)
 }
 
 // TestTimesFit checks that the widest times fit beside the rows of a group.

@@ -220,7 +220,7 @@ func TestAwayWithText(t *testing.T) {
 	olga.picture("away-card")
 	phone.signIn(s.url, "ben")
 	phone.part("Profile")
-	phone.until(`document.getElementById('status')?.value.startsWith('at lunch') && document.getElementById('away').checked && document.getElementById('away-until').value === 'kept'`)
+	phone.until(`document.getElementById('status')?.value.startsWith('at lunch') && document.getElementById('away').checked && document.getElementById('away-until').value === 'kept' && /^[A-Z]/.test(document.getElementById('away-until').selectedOptions[0].innerText)`)
 	phone.fits("the profile")
 	phone.text(`document.getElementById('away').click(), document.getElementById('away').form.requestSubmit(), ''`)
 	phone.until(`document.getElementById('away') && !document.getElementById('away').checked && !document.querySelector('.member-list .badge')`)

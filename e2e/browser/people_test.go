@@ -167,6 +167,76 @@ func TestSignIn(t *testing.T) {
 	p.until(`document.querySelector('#input').value === 'not sent yet'`)
 }
 
+// What an account has not sent outlasts its session, whoever uses the browser in between.
+func TestSessionEndsAndAnotherComes(t *testing.T) {
+	t.Parallel()
+	s := owned(t, "open", "ben")
+	p := newPage(t, desktop)
+	p.expectBreaks()
+	signIn := func(username string) {
+		p.button("Sign in")
+		p.heading("Sign in to Kaban")
+		p.fillSignIn(username, password)
+	}
+	endSession := func() {
+		p.text(`fetch('/v1/session', {method: 'DELETE'}), ''`)
+		p.heading("You have been signed out")
+		p.button("Continue without an account")
+		p.heading("Welcome to Kaban")
+		p.until(`document.querySelector('#name')?.value === 'ben'`)
+	}
+	const draft = `document.querySelector('#input')?.value === %s`
+	p.open(s.url)
+	p.heading("Welcome to Kaban")
+	signIn("ben")
+	p.fill("input", "half a thought")
+	p.until(`localStorage.getItem('kaban.draft.lobby') === 'half a thought'`)
+
+	// The name of an account is no visitor's.
+	endSession()
+	p.fill("name", "ben")
+	p.press(kb.Enter)
+	p.until(`document.querySelector('#name-problem')?.innerText.includes('taken')`)
+	p.button("Sign in")
+	p.heading("You have been signed out")
+	p.fillSignIn("ben", password)
+	p.until(draft, "half a thought")
+
+	// Nor is what the account wrote.
+	endSession()
+	p.text(unsent("ben", "lobby", "never sent"))
+	p.open(s.url)
+	p.heading("You have been signed out")
+	p.button("Continue without an account")
+	p.heading("Welcome to Kaban")
+	p.fill("name", "zed")
+	p.press(kb.Enter)
+	p.online()
+	p.until(draft, "")
+	p.say("hello from zed")
+	p.stored("hello from zed")
+	if found := p.text(`document.body.innerText`); strings.Contains(found, "never sent") {
+		t.Errorf("a visitor sees what an account has not sent: %s", found)
+	}
+	p.fill("input", "zed's own")
+	p.until(`localStorage.getItem('kaban.draft.lobby') === "zed's own"`)
+
+	// Nor another account's. That one leaves nothing of its own.
+	p.button("Settings")
+	signIn("olga")
+	p.fill("input", "olga's own")
+	p.until(`localStorage.getItem('kaban.draft.lobby') === "olga's own"`)
+	p.button("Settings")
+	p.button("Sign out")
+	p.heading("Welcome to Kaban")
+	if p.keeps("olga's own") {
+		t.Error("the browser still has a draft of an account that has signed out")
+	}
+	signIn("ben")
+	p.until(draft, "half a thought")
+	p.stored("never sent")
+}
+
 // Among more people than the server looks at for one page of a search, the last one is
 // found too.
 func TestSearchAmongThousands(t *testing.T) {

@@ -182,7 +182,7 @@ func (s *server) replace() {
 func TestAnotherEpoch(t *testing.T) {
 	t.Parallel()
 	const edited = "The message you were editing is gone: the server’s messages have been replaced. Your text is now a new message."
-	const answered = "The message you were replying to is gone: the server’s messages have been replaced. Your text is now a message of its own."
+	const answered = "The message you were replying to is gone: the server’s messages have been replaced. Your text is now a new message."
 	s := startServer(t, "")
 	alice, ben := newPage(t, desktop), newPage(t, desktop)
 	alice.expectBreaks()
@@ -230,7 +230,7 @@ func TestAnotherEpoch(t *testing.T) {
 // messages now.
 func TestThreadOfAnotherEpoch(t *testing.T) {
 	t.Parallel()
-	const answered = "The message you were replying to is gone: the server’s messages have been replaced. Your text is now a message of its own."
+	const answered = "The message you were replying to is gone: the server’s messages have been replaced. Your text is now a new message."
 	s := startServer(t, "")
 	s.say("carol", "lobby", "who is in?", "who is out?")
 	ben := newPage(t, desktop)

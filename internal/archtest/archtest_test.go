@@ -75,6 +75,16 @@ var rules = map[string]rule{
 		nil,
 		"the schema beside the logs does not know its users",
 	},
+	"kaban/internal/lease": {
+		[]string{"kaban/internal/people", "kaban/internal/store"},
+		nil,
+		"who does a job does not depend on what it is",
+	},
+	"kaban/internal/news": {
+		[]string{"kaban", "kaban/internal/people", "kaban/internal/store"},
+		nil,
+		"what is news does not depend on what it means for whom",
+	},
 	"kaban/internal/account": {
 		[]string{"kaban", "kaban/internal/access", "kaban/internal/limit", "kaban/internal/peer", "kaban/internal/people", "kaban/internal/secretfile", "kaban/internal/store"},
 		[]string{"golang.org/x/crypto", "golang.org/x/text", "github.com/go-webauthn/webauthn", "github.com/coreos/go-oidc", "golang.org/x/oauth2"},
@@ -110,7 +120,8 @@ var rules = map[string]rule{
 		"records become lines without knowing what stores or reads them",
 	},
 	"kaban/internal/childtest": {
-		nil, nil,
+		nil,
+		[]string{"golang.org/x/sys"},
 		"the end of a process of tests does not depend on its work",
 	},
 	"kaban/internal/failpoint": {
@@ -132,6 +143,21 @@ var rules = map[string]rule{
 		[]string{"modernc.org/sqlite", "golang.org/x/sys"},
 		"a driver knows only the domain and its contract",
 	},
+	"kaban/internal/store/postgres": {
+		[]string{"kaban", "kaban/internal/store"},
+		[]string{"github.com/jackc/pgx/v5", "github.com/tidwall/btree"},
+		"a driver knows only the domain and its contract",
+	},
+	"kaban/internal/store/postgres/postgrestest": {
+		[]string{"kaban/internal/childtest"},
+		[]string{"github.com/jackc/pgx/v5"},
+		"a server of tests does not depend on what is kept there",
+	},
+	"kaban/internal/store/teststore": {
+		[]string{"kaban/internal/store", "kaban/internal/store/memory", "kaban/internal/store/postgres", "kaban/internal/store/postgres/postgrestest"},
+		nil,
+		"it gives tests a store, and knows nothing above",
+	},
 	"kaban/internal/store/journal/journaltest": {
 		nil,
 		nil, "it reads the files by their format, and does not trust those that write them",
@@ -146,10 +172,40 @@ var rules = map[string]rule{
 		[]string{"github.com/google/go-cmp", "pgregory.net/rapid"},
 		"the suite must suit every driver",
 	},
+	"kaban/internal/bus": {
+		[]string{"kaban", "kaban/internal/store"},
+		nil,
+		"the contract does not know its drivers",
+	},
+	"kaban/internal/bus/local": {
+		[]string{"kaban/internal/bus"},
+		nil,
+		"a driver knows only its contract",
+	},
+	"kaban/internal/bus/nats": {
+		[]string{"kaban/internal/bus"},
+		[]string{"github.com/nats-io/nats.go"},
+		"a driver knows only its contract, and nothing else knows NATS",
+	},
+	"kaban/internal/bus/embedded": {
+		[]string{"kaban/internal/bus", "kaban/internal/bus/nats"},
+		[]string{"github.com/nats-io/nats-server/v2/server"},
+		"a driver knows only its contract, and the driver that is the client of its server",
+	},
+	"kaban/internal/bus/bustest": {
+		[]string{"kaban", "kaban/internal/bus", "kaban/internal/store"},
+		[]string{"github.com/google/go-cmp"},
+		"the suite of the drivers knows none of them",
+	},
+	"kaban/internal/migrate": {
+		[]string{"kaban/internal/store"},
+		nil,
+		"a move suits every driver",
+	},
 	"kaban/internal/dispatch": {
-		[]string{"kaban", "kaban/internal/count", "kaban/internal/store", "kaban/internal/failpoint", "kaban/internal/trace"},
+		[]string{"kaban", "kaban/internal/bus", "kaban/internal/count", "kaban/internal/store", "kaban/internal/failpoint", "kaban/internal/trace"},
 		[]string{"github.com/tidwall/btree"},
-		"the dispatcher knows no protocol and no database",
+		"the dispatcher knows no protocol, no database and no network",
 	},
 	"kaban/internal/tcp": {
 		nil,
@@ -191,7 +247,7 @@ var rules = map[string]rule{
 		"a permission depends only on facts",
 	},
 	"kaban/internal/chat": {
-		[]string{"kaban", "kaban/internal/access", "kaban/internal/attention", "kaban/internal/dispatch", "kaban/internal/emoji", "kaban/internal/limit", "kaban/internal/markup", "kaban/internal/people", "kaban/internal/push", "kaban/internal/search", "kaban/internal/session", "kaban/internal/store", "kaban/internal/tcp"},
+		[]string{"kaban", "kaban/internal/access", "kaban/internal/attention", "kaban/internal/dispatch", "kaban/internal/emoji", "kaban/internal/lease", "kaban/internal/limit", "kaban/internal/markup", "kaban/internal/news", "kaban/internal/people", "kaban/internal/push", "kaban/internal/search", "kaban/internal/session", "kaban/internal/store", "kaban/internal/tcp"},
 		nil,
 		"the permitted actions do not depend on the protocol",
 	},
@@ -215,14 +271,19 @@ var rules = map[string]rule{
 		"a message is followed without knowing what it is; only builds with a tag have the library",
 	},
 	"kaban/internal/telemetry": {
-		[]string{"kaban/internal/account", "kaban/internal/backup", "kaban/internal/chat", "kaban/internal/conn", "kaban/internal/count", "kaban/internal/disk", "kaban/internal/dispatch", "kaban/internal/index", "kaban/internal/peer", "kaban/internal/push", "kaban/internal/server", "kaban/internal/store", "kaban/internal/tcp", "kaban/internal/web"},
+		[]string{"kaban/internal/account", "kaban/internal/backup", "kaban/internal/bus", "kaban/internal/chat", "kaban/internal/conn", "kaban/internal/count", "kaban/internal/disk", "kaban/internal/dispatch", "kaban/internal/index", "kaban/internal/peer", "kaban/internal/push", "kaban/internal/server", "kaban/internal/store", "kaban/internal/tcp", "kaban/internal/web"},
 		[]string{"github.com/prometheus/client_golang", "github.com/prometheus/client_model", "google.golang.org/protobuf"},
 		"it reads what all others count; nothing imports it but the main package",
 	},
 	"kaban/internal/conn": {
-		[]string{"kaban", "kaban/internal/dispatch", "kaban/internal/idpool", "kaban/internal/tcp", "kaban/internal/turns", "kaban/internal/failpoint", "kaban/internal/trace"},
+		[]string{"kaban", "kaban/internal/dispatch", "kaban/internal/idpool", "kaban/internal/nonblock", "kaban/internal/tcp", "kaban/internal/turns", "kaban/internal/failpoint", "kaban/internal/trace"},
 		[]string{"golang.org/x/sys"},
 		"the connection engine knows no protocol, no names and no store",
+	},
+	"kaban/internal/nonblock": {
+		nil,
+		[]string{"golang.org/x/sys"},
+		"three system calls, and the only memory that they know is a slice of the caller",
 	},
 	"kaban/internal/server": {
 		[]string{"kaban", "kaban/wire", "kaban/internal/access", "kaban/internal/account", "kaban/internal/chat", "kaban/internal/conn", "kaban/internal/frame", "kaban/internal/limit", "kaban/internal/people", "kaban/internal/peer", "kaban/internal/refusal"},
@@ -418,6 +479,7 @@ var rules = map[string]rule{
 		[]string{"golang.org/x/sys"},
 		"a floor contains nothing of Kaban",
 	},
+	"kaban/bench/scale":       {nil, nil, "a simulation knows prices only"},
 	"kaban/internal/archtest": {nil, nil, "tests only"},
 	"kaban/internal/torture": {
 		[]string{"kaban", "kaban/client", "kaban/wire", "kaban/internal/people", "kaban/internal/store", "kaban/internal/store/sqlite"},
@@ -450,7 +512,7 @@ var bans = map[string]struct {
 	"encoding/json": {[]string{"kaban", "kaban/cmd/kaban", "kaban/internal/bench", "kaban/internal/export", "kaban/bench", "kaban/internal/web", "kaban/internal/web/page/build", "kaban/internal/hook", "kaban/internal/people", "kaban/internal/account", "kaban/internal/store/sqlite", "kaban/internal/markup/markuptest", "kaban/internal/push", "kaban/internal/slack", "kaban/client/clienttest", "kaban/client/device", "kaban/client/transfer", "kaban/client/dial", "kaban/internal/files/upload", "kaban/internal/torture"}, "it silently accepts bad frames; only package wire parses frames"},
 	"log":           {nil, "logs are structured: log/slog"},
 	"math/rand":     {nil, "math/rand/v2 or, for secrets, crypto/rand"},
-	"unsafe":        {[]string{"kaban/internal/failpoint/disk"}, "memory safety is a guarantee"},
+	"unsafe":        {[]string{"kaban/internal/failpoint/disk", "kaban/internal/nonblock"}, "memory safety is a guarantee"},
 	"net/http":      {[]string{"kaban/internal/account", "kaban/internal/certs", "kaban/internal/guard", "kaban/internal/operator", "kaban/internal/preview", "kaban/internal/push", "kaban/internal/telemetry", "kaban/internal/web", "kaban/internal/web/page", "kaban/cmd/kaban", "kaban/client/device", "kaban/client/transfer", "kaban/client/dial", "kaban/client/dial/dialtest", "kaban/internal/account/providertest/provider", "kaban/internal/files", "kaban/internal/files/s3", "kaban/internal/files/tus", "kaban/internal/files/filestest"}, "HTTP has one front end; files has headers and types, tus a handler for the front end, s3 is a client; account is a client of its OpenID provider only, certs of its ACME server, guard and preview of what others name, push of push services, telemetry has a listener of its own, operator, device, transfer, dial and commands of a server"},
 }
 
@@ -458,7 +520,7 @@ var bans = map[string]struct {
 const opener = "cmd/kaban/open.go"
 
 // mains are the files that may end the process.
-var mains = []string{"cmd/kaban/main.go", "bench/main.go", "bench/floor/main.go", "internal/web/page/build/main.go", "internal/account/providertest/provider/main.go"}
+var mains = []string{"cmd/kaban/main.go", "bench/main.go", "bench/floor/main.go", "bench/scale/main.go", "internal/web/page/build/main.go", "internal/account/providertest/provider/main.go"}
 
 // source is a non-test file.
 type source struct {
@@ -623,6 +685,8 @@ func TestTheRulesCatch(t *testing.T) {
 		{"the connection engine imports a protocol", "kaban/internal/conn", "kaban/wire"},
 		{"the connection engine knows names", "kaban/internal/conn", "kaban/internal/session"},
 		{"the connection engine reads JSON", "kaban/internal/conn", "encoding/json"},
+		{"the dispatcher knows NATS", "kaban/internal/dispatch", "github.com/nats-io/nats.go"},
+		{"a bus knows the dispatcher", "kaban/internal/bus/nats", "kaban/internal/dispatch"},
 		{"an unlisted library", "kaban/wire", "github.com/example/json"},
 		{"a library of a similar name", "kaban", "golang.org/x/textual"},
 		{"a banned package", "kaban/wire", "encoding/json"},

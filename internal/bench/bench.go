@@ -74,6 +74,7 @@ type Options struct {
 	Stalled  int           `json:"stalled,omitempty"` // connections that never read
 	Payload  int           `json:"payload,omitempty"` // bytes of content
 	React    bool          `json:"react,omitempty"`   // react to messages instead of sending them: Flood and Durable
+	Settle   bool          `json:"settle,omitempty"`  // then wait until the server is idle, to count its work for later too: Flood
 	InFlight int           `json:"in_flight,omitempty"`
 	Rate     float64       `json:"rate,omitempty"` // messages a second, in all rooms together
 	Warmup   time.Duration `json:"warmup_ns,omitempty"`
@@ -180,6 +181,10 @@ func (o *Options) check(w Workload) error {
 		return optionf("%d tokens are too few: in a room every member that sends needs an account of its own", len(o.Tokens))
 	case o.React && w != Flood && w != Durable:
 		return optionf("%s does not support reactions", w)
+	case o.Settle && w != Flood:
+		return optionf("%s does not support --settle", w)
+	case o.Settle && o.PID == 0:
+		return optionf("--settle needs --pid")
 	case o.React && o.Raw:
 		return optionf("raw lines do not support reactions")
 	case o.Raw && (w == Join || w == Durable):

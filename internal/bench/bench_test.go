@@ -58,6 +58,9 @@ func TestOptions(t *testing.T) {
 		{"reactions", Durable, func(o *Options) { o.React = true }, ""},
 		{"latency of reactions", Latency, func(o *Options) { o.React = true }, "latency does not support reactions"},
 		{"raw reactions", Flood, func(o *Options) { o.React, o.Raw = true, true }, "raw lines do not support reactions"},
+		{"until it is idle", Flood, func(o *Options) { o.Settle, o.PID = true, 1 }, ""},
+		{"until it is idle without a process", Flood, func(o *Options) { o.Settle = true }, "--settle needs --pid"},
+		{"sign-ins until it is idle", Join, func(o *Options) { o.Settle, o.PID = true, 1 }, "join does not support --settle"},
 		{"negative pid", Flood, func(o *Options) { o.PID = -1 }, "--pid"},
 		{"unknown", "dance", func(*Options) {}, "unknown workload"},
 	} {

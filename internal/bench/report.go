@@ -126,6 +126,9 @@ func (r *Result) Command() string {
 	if o.React {
 		b.WriteString(" --react")
 	}
+	if o.Settle {
+		b.WriteString(" --settle --pid PID")
+	}
 	if o.Raw {
 		b.WriteString(" --raw")
 	}
@@ -186,6 +189,9 @@ func (r *Result) rows(add addRow) {
 			add("server CPU", "%.3f µs per delivery (%.2f s)", s.MicrosPerDelivery, s.CPUSeconds)
 		} else {
 			add("server CPU", "%.2f s", s.CPUSeconds)
+		}
+		if s.WholeMicrosPerMessage > 0 {
+			add("until it is idle", "%.2f µs per message, with the work that the server leaves for later", s.WholeMicrosPerMessage)
 		}
 		add("server memory", "%s, %s at the peak", mebibytes(s.AnonKiB), mebibytes(s.PeakKiB))
 	}

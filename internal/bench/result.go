@@ -38,6 +38,10 @@ type ServerUse struct {
 	MicrosPerDelivery float64 `json:"micros_per_delivery,omitempty"`
 	AnonKiB           int64   `json:"rss_anon_kib"` // at the end
 	PeakKiB           int64   `json:"vm_hwm_kib"`   // of its life
+	// WholeMicrosPerMessage is all CPU from the first message until the server was idle
+	// again, with the work that it leaves for later, by all messages. Only with Options.Settle,
+	// and 0 if the server was not idle within MaxTime.
+	WholeMicrosPerMessage float64 `json:"whole_micros_per_message,omitempty"`
 }
 
 // IdleResult is the cost of idle connections.

@@ -113,8 +113,10 @@ func (d *deed) decide(tx store.Tx) error {
 			return err
 		}
 		s.Target.NewRoomRole = a.Role
-		if at, here := u.chat.names.Visiting(a.Subject); here && d.visitor {
-			d.address, _ = addressSubject(at)
+		if d.visitor {
+			if err := d.seekAddress(tx); err != nil {
+				return err
+			}
 		}
 	}
 	actions := a.actions(&s)
@@ -141,7 +143,17 @@ func (d *deed) decide(tx store.Tx) error {
 	if err := d.audit(tx); err != nil {
 		return err
 	}
+	d.expelledNews(tx, &s)
 	return tx.Bump(a.Room)
+}
+
+// seekAddress notes the network that the target, a visitor, comes from, if it is here.
+func (d *deed) seekAddress(tx store.Tx) error {
+	at, here, err := d.user.chat.visiting(tx, d.act.Subject)
+	if here {
+		d.address, _ = addressSubject(at)
+	}
+	return err
 }
 
 // refusal returns why an action is not allowed. In a room that the user knows of, it is

@@ -33,9 +33,9 @@ func operatorFacts() access.Identity {
 	}
 }
 
-// IsOnline reports whether an account has a connection.
+// IsOnline reports whether an account has a connection, to whichever node.
 func (c *Chat) IsOnline(account string) bool {
-	return slices.ContainsFunc(identities(account), c.names.IsOnline)
+	return c.isOnline(account) || slices.ContainsFunc(identities(account), c.dispatcher.IsOnlineElsewhere)
 }
 
 // RoomOfServer is a room as admins know it, without reading it.

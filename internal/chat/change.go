@@ -202,9 +202,13 @@ func (u User) seekReach(tx store.Tx, s *scene) (err error) {
 	return err
 }
 
-// isNobodyElse returns ErrTaken if the name of a visitor is that of an account, or like one.
+// isNobodyElse returns ErrTaken if the name of a visitor is that of an account, or of a visitor that
+// is connected to another node, or like one.
 func (u User) isNobodyElse(tx store.Tx) error {
 	if alike, err := people.Accounts.Like(tx, u.Identity().Name(), 1); err != nil || len(alike) > 0 {
+		return errors.Join(err, ErrTaken)
+	}
+	if elsewhere, err := u.chat.visits.isElsewhere(tx, u.Identity().Name()); err != nil || elsewhere {
 		return errors.Join(err, ErrTaken)
 	}
 	return nil

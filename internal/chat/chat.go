@@ -132,6 +132,10 @@ var (
 	ErrChanged = dispatch.ErrChanged
 	// ErrStorageFull says that the disk is full and nothing was stored.
 	ErrStorageFull = store.ErrFull
+	// ErrUnavailable says that the database cannot be reached, and that nothing was stored.
+	ErrUnavailable = store.ErrUnavailable
+	// ErrUnknown says that the database was lost, and that nobody knows yet whether the change is stored.
+	ErrUnknown = store.ErrUnknown
 	// ErrDamaged says that an entry cannot be read as it was written. The store has
 	// logged it.
 	ErrDamaged = store.ErrDamaged
@@ -205,10 +209,14 @@ type Options struct {
 type Chat struct {
 	dispatcher  *dispatch.Dispatcher
 	names       session.Registry
-	news        news
+	news        spreading
 	pushes      *pushes
 	reloading   sync.Mutex
-	tasksLeft   atomic.Bool // some have failed
+	tasksLeft   atomic.Bool    // some have failed
+	unread      atomic.Bool    // the facts about the server may be old: the database was away
+	visits      *visits        // nil: there are no other nodes
+	follower    *follower      // nil: there are no other nodes
+	following   sync.WaitGroup // one while it runs
 	eraser      eraser
 	blobs       Blobs                                    // nil: there are none
 	releases    chan struct{}                            // has room for one: messages with files go
@@ -266,6 +274,7 @@ func New(ctx context.Context, d *dispatch.Dispatcher, options Options) (*Chat, e
 	d.SetOnDirect(c.grew)
 	c.pushes = newPushes(c, options.Log)
 	d.SetOnAppended(c.appended)
+	d.SetOnRevised(c.revisedElsewhere)
 	d.SetMentions(mentions{c})
 	c.names.Expire(session.Expiry{Day: c.now, Elapsed: options.Clock, Renewed: c.renewed})
 	if err := c.upgrade(ctx); err != nil {
@@ -290,6 +299,8 @@ func New(ctx context.Context, d *dispatch.Dispatcher, options Options) (*Chat, e
 // Close ends what the chat does by itself. It is called before the dispatcher is
 // closed.
 func (c *Chat) Close() {
+	c.stopFollowing()
+	c.visits.close()
 	c.pushes.close()
 	c.eraser.close()
 	c.names.Close()
@@ -364,7 +375,7 @@ func (c *Chat) MaxContent() int { return c.maxContent }
 func (c *Chat) Claim(s *Session, owner Owner, id kaban.Identity, address netip.Addr, resume string) error {
 	err := c.names.Claim(s, owner, id, address, resume)
 	if err == nil && !c.isOpen() { // whoever closed it did not see this connection
-		c.names.Release(s)
+		c.names.Release(s) // it is not held yet
 		err = ErrAuthRequired
 	}
 	if err != nil {
@@ -375,10 +386,16 @@ func (c *Chat) Claim(s *Session, owner Owner, id kaban.Identity, address netip.A
 }
 
 // Confirm says that the secret of a session has reached its client.
-func (c *Chat) Confirm(s *Session) { c.names.Confirm(s) }
+func (c *Chat) Confirm(s *Session) {
+	c.visits.confirmed(s)
+	c.names.Confirm(s)
+}
 
 // Release gives the name of a session free, unless another one took it over.
-func (c *Chat) Release(s *Session) { c.names.Release(s) }
+func (c *Chat) Release(s *Session) {
+	c.names.Release(s)
+	c.visits.released(s)
+}
 
 // Submit hands over what one read step has read; see dispatch.Dispatcher.Submit.
 func (c *Chat) Submit(sends []Send) {

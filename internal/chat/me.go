@@ -364,7 +364,7 @@ func (u User) peopleOf(ctx context.Context, r *dispatch.Room) (all []Person, err
 		return nil, err
 	}
 	for i := range all {
-		all[i].Online = u.chat.isOnline(all[i].Account)
+		all[i].Online = u.chat.IsOnline(all[i].Account)
 	}
 	names, _ := r.Visitors("", maxMembers)
 	for _, name := range names {

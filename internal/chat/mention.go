@@ -79,13 +79,7 @@ func (m mentions) Find(writes []*store.Write) {
 }
 
 // Arrived implements dispatch.Mentions.
-func (m mentions) Arrived(room kaban.RoomName, who *store.Mentions) {
-	if who.Everyone {
-		m.chat.changed(room)
-		return
-	}
-	m.chat.mentioned(room, who)
-}
+func (m mentions) Arrived(room kaban.RoomName, who *store.Mentions) { m.chat.mentioned(room, who) }
 
 // Replaced implements dispatch.Mentions.
 func (m mentions) Replaced(room kaban.RoomName, author, content string) {
@@ -207,7 +201,7 @@ func (f *mentionFinder) ring(w *store.Write, text *markup.Mentioned, m *store.Me
 
 // present returns the members of a room that are online, as mentions.
 func (f *mentionFinder) present(room kaban.RoomName) (*store.Mentions, error) {
-	online := f.chat.online()
+	online := f.chat.onlineAnywhere()
 	known, _, err := people.Rooms.Known(f.tx, room)
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package chat
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 
@@ -12,10 +13,10 @@ import (
 	"kaban/internal/store"
 )
 
-// news are rooms that have changed for their members, who are told the new state, in
+// spreading has rooms that have changed for their members, who are told the new state, in
 // the room or not. Whoever changes a room does not wait for that. A room that changes
 // again before its turn is told once.
-type news struct {
+type spreading struct {
 	mu     sync.Mutex // guards all below
 	due    map[kaban.RoomName]*audience
 	order  []kaban.RoomName // of due
@@ -32,6 +33,7 @@ type audience struct {
 	mentioned map[string]struct{} // accounts
 	named     map[string]struct{} // names that may be those of accounts
 	rang      map[string]struct{} // authors of what mentioned everybody, or those that were here
+	by        bool                // because of a message of this node: others are told
 }
 
 // whom is whom a change of a room concerns. A greater value includes a smaller one.
@@ -51,14 +53,20 @@ func (c *Chat) grew(room kaban.RoomName) { c.spread(room, thoseAway, none) }
 
 // mentioned has the accounts told that a message mentions.
 func (c *Chat) mentioned(room kaban.RoomName, m *store.Mentions) {
-	c.spread(room, nobody, func(a *audience) { a.mentioned = include(include(a.mentioned, m.Accounts), m.Online) })
+	to := nobody
+	if m.Everyone {
+		to = everybody
+	}
+	c.spread(room, to, func(a *audience) {
+		a.mentioned, a.by = include(include(a.mentioned, m.Accounts), m.Online), true
+	})
 }
 
 // unmentioned has the accounts told that a message of an author mentioned until now. Most
 // edits leave no mention out; those are told the same again.
 func (c *Chat) unmentioned(room kaban.RoomName, author string, was *markup.Mentioned) {
 	c.spread(room, nobody, func(a *audience) {
-		a.named = include(a.named, was.Names)
+		a.named, a.by = include(a.named, was.Names), true
 		if was.Everyone || was.Here {
 			a.rang = include(a.rang, []string{author})
 		}
@@ -103,7 +111,7 @@ func (c *Chat) spread(room kaban.RoomName, to whom, more func(*audience)) {
 }
 
 // close drops what is due and waits for the goroutine.
-func (n *news) close() {
+func (n *spreading) close() {
 	n.mu.Lock()
 	n.due, n.order, n.closed = nil, nil, true
 	n.mu.Unlock()
@@ -111,7 +119,7 @@ func (n *news) close() {
 }
 
 // take returns the next room, or false if there is none.
-func (n *news) take() (room kaban.RoomName, to *audience, ok bool) {
+func (n *spreading) take() (room kaban.RoomName, to *audience, ok bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if n.busy = len(n.order) > 0; !n.busy {
@@ -131,6 +139,9 @@ func (c *Chat) spreadAll() {
 			return
 		}
 		accounts, err := c.concerned(context.Background(), room, to)
+		if to.by {
+			c.dispatcher.AnnounceMentioned(room, to.whom == everybody, slices.Collect(maps.Keys(to.mentioned)))
+		}
 		if err != nil {
 			continue // they see it when they ask; a store that fails says so elsewhere
 		}
@@ -222,16 +233,29 @@ func (c *Chat) resolve(ctx context.Context, room kaban.RoomName, to *audience) e
 	})
 }
 
-// online returns the accounts that have a connection.
-func (c *Chat) online() []string {
-	ids := c.names.Online()
+// online returns the accounts that have a connection to this node.
+func (c *Chat) online() []string { return accountsOf(c.names.Online()) }
+
+// onlineAnywhere returns the accounts that have a connection to any node, each once.
+func (c *Chat) onlineAnywhere() []string {
+	elsewhere := c.dispatcher.OnlineElsewhere()
+	if len(elsewhere) == 0 {
+		return c.online()
+	}
+	all := append(c.online(), accountsOf(elsewhere)...)
+	slices.Sort(all)
+	return slices.Compact(all)
+}
+
+// accountsOf makes of identities their accounts.
+func accountsOf(ids []string) []string {
 	for i, id := range ids {
 		ids[i], _ = kaban.AuthorOf(id)
 	}
 	return ids
 }
 
-// isOnline reports whether an account has a connection.
+// isOnline reports whether an account has a connection to this node.
 func (c *Chat) isOnline(account string) bool {
 	return slices.ContainsFunc(identities(account), c.names.IsOnline)
 }

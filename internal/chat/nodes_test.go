@@ -1,12 +1,14 @@
 package chat
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"kaban"
 	"kaban/internal/access"
+	"kaban/internal/bus/local"
 	"kaban/internal/dispatch"
 	"kaban/internal/store"
 )
@@ -73,6 +75,81 @@ func TestRightsTakenByAnotherNode(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The subscription of somebody that another node has kicked or banned ends before anything that comes
+// behind it is given, and nobody else's.
+func TestReadersExpelledByAnotherNode(t *testing.T) {
+	for _, c := range []struct {
+		kind   kaban.RoomKind
+		action access.Action
+		goes   bool
+	}{
+		{kaban.RoomPublic, access.Kick, true},
+		{kaban.RoomPublic, access.Ban, true},
+		{kaban.RoomPublic, access.Mute, false},
+		{kaban.RoomPrivate, access.Kick, true},
+		{kaban.RoomPrivate, access.Ban, true},
+		{kaban.RoomPrivate, access.Mute, false},
+	} {
+		t.Run(fmt.Sprint(c.kind, " ", c.action), func(t *testing.T) {
+			drivers(t, func(t *testing.T, s store.Store) {
+				network := new(local.Network)
+				one := newTown(t, s)
+				one.connect(network)
+				one.create("ann", "hall", c.kind)
+				for _, name := range []string{"bob", "cat"} {
+					want(t, "ann invites", one.do("ann", "hall", one.to(name, access.Invite)), nil)
+				}
+				two := one.otherNode()
+				two.connect(network)
+				var reading [2]*Subscription
+				for i, name := range []string{"bob", "cat"} {
+					var err error
+					if reading[i], err = two.follow(two.user(name), "hall", 0); err != nil {
+						t.Fatal(err)
+					}
+				}
+				want(t, "ann does it", one.do("ann", "hall", one.to("bob", c.action)), nil)
+				_, err := one.post(one.user("ann"), "hall", "behind it", 0)
+				want(t, "ann posts", err, nil)
+				others := two.readUntil(reading[1], "behind it")
+				if others != "" {
+					t.Errorf("somebody else is expelled: %s", others)
+				}
+				if c.goes {
+					if reason := two.readUntil(reading[0], "behind it"); reason != reasonGone {
+						t.Errorf("bob is expelled because %q, want %q", reason, reasonGone)
+					}
+				} else if reason := two.readUntil(reading[0], "behind it"); reason != "" {
+					t.Errorf("bob is expelled because %q", reason)
+				}
+			})
+		})
+	}
+}
+
+// connect connects a server with those of other nodes.
+func (w *town) connect(network *local.Network) {
+	w.t.Helper()
+	b := network.Open()
+	w.t.Cleanup(func() { _ = b.Close() })
+	if err := w.chat.dispatcher.Connect(b, nil); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// readUntil reads until an entry has a text, or the reader is expelled, and returns why that is.
+func (w *town) readUntil(s *Subscription, text string) (expelled string) {
+	w.t.Helper()
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		entries, expelled := w.drain(s)
+		if expelled != "" || strings.Contains(strings.Join(entries, "\n"), text) {
+			return expelled
+		}
+	}
+	w.t.Fatalf("%q does not come", text)
+	return ""
 }
 
 // logOf returns what ann reads of a room.

@@ -55,7 +55,7 @@ func (u User) PostFiles(ctx context.Context, room kaban.RoomName, id kaban.Messa
 // postIn posts to a room as it is now; known is nil if there is none.
 func (u User) postIn(ctx context.Context, room kaban.RoomName, known *dispatch.Room, id kaban.MessageID, content string, replyTo uint64, files *Claim) (Receipt, error) {
 	c := u.chat
-	plain := u.isPlain(room, known) && !c.IsClaimed() && len(files.ids) == 0
+	plain := u.isPlain(room, known) && !c.ChecksVisitors() && len(files.ids) == 0
 	if plain {
 		if err := refusalOf(access.Can(access.Post, u.plainFacts(known != nil, false)), access.Post); err != nil {
 			return Receipt{}, err

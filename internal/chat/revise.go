@@ -42,7 +42,8 @@ func (c *Chat) Reload(ctx context.Context) error {
 }
 
 // readServer reads the facts about the server and returns those before. Failing, it
-// closes the server to visitors until the next time.
+// closes the server to visitors until the next time. Facts of a database that is away stay as they were until it
+// is back: nobody can do anything meanwhile.
 func (c *Chat) readServer(ctx context.Context) (before access.Server, err error) {
 	c.reloading.Lock() // so that the facts that were read last stay
 	defer c.reloading.Unlock()
@@ -58,7 +59,12 @@ func (c *Chat) readServer(ctx context.Context) (before access.Server, err error)
 	if known := c.server.Load(); known != nil {
 		before = *known
 	}
-	if err != nil {
+	isAway := errors.Is(err, store.ErrUnavailable) && c.server.Load() != nil
+	c.unread.Store(isAway)
+	switch {
+	case isAway:
+		server, err = before, fmt.Errorf("read the settings: %w", err)
+	case err != nil:
 		server, err = access.Server{Claim: before.Claim}, fmt.Errorf("read the settings: %w", err)
 	}
 	if before.Claim == 0 {
@@ -94,6 +100,22 @@ func (c *Chat) SettingChanged(key string) {
 // that the account and its bots may not have any more, and does the tasks for it. It
 // blocks until what they do is stored.
 func (c *Chat) AccountChanged(id string) {
+	err := c.reviseAccount(id)
+	if c.tasksLeft.Load() {
+		err = c.runAllTasks(context.Background())
+	} else {
+		c.runTasks(context.Background(), id)
+	}
+	if err == nil {
+		err = c.erase(context.Background())
+	}
+	if err != nil {
+		c.tasksLeft.Store(true)
+	}
+}
+
+// reviseAccount is AccountChanged but for the tasks.
+func (c *Chat) reviseAccount(id string) error {
 	_ = c.Reload(context.Background())
 	accounts := []string{id}
 	var name kaban.Username
@@ -119,17 +141,7 @@ func (c *Chat) AccountChanged(id string) {
 			return account != "" && slices.Contains(accounts, account)
 		})
 	}
-	if c.tasksLeft.Load() {
-		err = c.runAllTasks(context.Background())
-	} else {
-		c.runTasks(context.Background(), id)
-	}
-	if err == nil {
-		err = c.erase(context.Background())
-	}
-	if err != nil {
-		c.tasksLeft.Store(true)
-	}
+	return err
 }
 
 // revise ends the subscriptions to a room, among those of some people, whose holders

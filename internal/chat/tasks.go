@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"time"
 
 	"kaban"
 	"kaban/internal/access"
@@ -24,6 +25,9 @@ import (
 
 // taskPage is how many accounts with tasks are read at a time.
 const taskPage = 100
+
+// taskInterval is how often DoTasks looks for some.
+const taskInterval = 30 * time.Second
 
 // errDone ends what need not be done: it was done before, or facts have changed.
 var errDone = errors.New("there is nothing to do")
@@ -90,6 +94,23 @@ func (c *Chat) runAllTasks(ctx context.Context) error {
 		}
 		for _, after = range accounts {
 			c.runTasks(ctx, after)
+		}
+	}
+}
+
+// DoTasks does tasks that were left undone, until ctx ends. Where there are other nodes, one of
+// them has to: one that has died may have left some.
+func (c *Chat) DoTasks(ctx context.Context) {
+	ticker := time.NewTicker(taskInterval)
+	defer ticker.Stop()
+	for {
+		if err := c.runAllTasks(ctx); err != nil {
+			c.tasksLeft.Store(true)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
 		}
 	}
 }

@@ -17,12 +17,14 @@ import (
 	"kaban/internal/store/memory"
 	"kaban/internal/store/sqlite"
 	"kaban/internal/store/storetest"
+	"kaban/internal/store/teststore"
 )
 
 // A check of a property makes a whole server.
 func TestMain(m *testing.M) {
 	storetest.Checks(40)
 	m.Run()
+	teststore.Stop()
 }
 
 // town is a claimed server with accounts.

@@ -162,7 +162,7 @@ func (u User) whileAllowed(ctx context.Context, action access.Action, name kaban
 		if err := read(r, found); err != nil {
 			return u.chat.count(err)
 		}
-		if err := u.chat.dispatcher.Refresh(ctx, r); err != nil {
+		if err := u.chat.dispatcher.Look(ctx, r); err != nil {
 			return u.chat.count(err)
 		}
 		if r.Revision() == found.revision && u.chat.dispatcher.Generation() == generation {

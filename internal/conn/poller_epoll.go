@@ -9,10 +9,12 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"kaban/internal/nonblock"
 	"kaban/internal/tcp"
 )
 
@@ -25,6 +27,9 @@ const epollEvents = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLE
 type epoll struct {
 	fd    int
 	event int // an eventfd: wake writes to it
+	// mu lets close wait for wakes: another file may get the number of the eventfd then.
+	mu     sync.RWMutex
+	closed bool // guarded by mu
 	// handlers are those of the sockets that are open, by descriptor.
 	handlers []*Handler
 	raw      [256]unix.EpollEvent
@@ -96,22 +101,24 @@ func steal(conn net.Conn) (fd int, err error) {
 	if err != nil {
 		return -1, err
 	}
+	fd = -1
 	var failed error
 	err = raw.Control(func(original uintptr) {
-		fd, failed = unix.FcntlInt(original, unix.F_DUPFD_CLOEXEC, 0)
+		if fd, failed = unix.FcntlInt(original, unix.F_DUPFD_CLOEXEC, 0); failed == nil {
+			failed = unix.SetNonblock(fd, true) // it does not block already; package nonblock relies on it
+		}
 	})
 	if err = errors.Join(err, os.NewSyscallError("fcntl", failed)); err != nil {
+		if fd > 0 {
+			unix.Close(fd)
+		}
 		return -1, err
 	}
 	return fd, nil
 }
 
 func (e *epoll) wait(timeout time.Duration) ([]event, error) {
-	milliseconds := -1
-	if timeout >= 0 {
-		milliseconds = int((timeout + time.Millisecond - 1) / time.Millisecond)
-	}
-	n, err := unix.EpollWait(e.fd, e.raw[:], milliseconds)
+	n, err := e.poll(timeout)
 	switch {
 	case errors.Is(err, unix.EINTR):
 		return nil, nil
@@ -142,12 +149,31 @@ func (e *epoll) wait(timeout time.Duration) ([]event, error) {
 	return events, nil
 }
 
+// poll waits for events for up to a time, rounded up to a millisecond; for ever if it is negative.
+func (e *epoll) poll(timeout time.Duration) (n int, err error) {
+	switch {
+	case timeout < 0:
+		return unix.EpollWait(e.fd, e.raw[:], -1)
+	case timeout == 0:
+		return nonblock.Poll(e.fd, e.raw[:])
+	}
+	return unix.EpollWait(e.fd, e.raw[:], int((timeout+time.Millisecond-1)/time.Millisecond))
+}
+
 func (e *epoll) wake() {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	if e.closed {
+		return
+	}
 	one := [8]byte{1}
-	unix.Write(e.event, one[:]) // it fails only when it is full, and then the edge is there
+	nonblock.Write(e.event, one[:]) // it fails only when it is full, and then the edge is there
 }
 
 func (e *epoll) close() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.closed = true
 	return errors.Join(unix.Close(e.event), unix.Close(e.fd))
 }
 
@@ -155,7 +181,7 @@ func (e *epoll) close() error {
 // ended its output: epoll(7), question 9.
 func (s *epollSocket) Read(p []byte) (int, error) {
 	for {
-		n, err := unix.Read(int(s.fd), p)
+		n, err := nonblock.Read(int(s.fd), p)
 		switch {
 		case n > 0 && n < len(p) && !s.ended:
 			return n, ErrBlocked
@@ -176,7 +202,7 @@ func (s *epollSocket) Write(p []byte) (n int, err error) {
 	for n < len(p) {
 		// A short write means that the buffer is full. Another try arms the edge that
 		// reports when it is not.
-		k, err := unix.Write(int(s.fd), p[n:])
+		k, err := nonblock.Write(int(s.fd), p[n:])
 		switch {
 		case k > 0:
 			n += k

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -109,13 +111,35 @@ func (d *Dispatcher) Submit(sends []Send) {
 		sends[i].at = now
 		sends[i].Trace.Submitted()
 	}
-	if !d.inbox.put(sends) {
-		refuseAll(sends, ErrClosed)
-		return
+	for len(sends) > 0 {
+		c, n := d.committerOfFirst(sends)
+		if !c.inbox.put(sends[:n]) {
+			refuseAll(sends[:n], ErrClosed)
+		} else if d.inline {
+			c.commitQueued()
+		}
+		sends = sends[n:]
 	}
-	if d.inline {
-		d.commitQueued()
+}
+
+// committerOfFirst returns the committer of the first send, and how many it has of the next ones
+// without another between.
+func (d *Dispatcher) committerOfFirst(sends []Send) (c *committer, n int) {
+	c = d.committerOf(sends[0].Draft.Room)
+	if len(d.committers) == 1 {
+		return c, len(sends)
 	}
+	for n = 1; n < len(sends) && d.committerOf(sends[n].Draft.Room) == c; n++ {
+	}
+	return c, n
+}
+
+// committerOf returns the committer of a room.
+func (d *Dispatcher) committerOf(room kaban.RoomName) *committer {
+	if len(d.committers) == 1 {
+		return d.committers[0]
+	}
+	return d.committers[maphash.String(d.seed, room.Key())%uint64(len(d.committers))]
 }
 
 func refuseAll(sends []Send, err error) {
@@ -129,11 +153,12 @@ func (c *committer) refuseAll(sends []Send, err error) {
 	refuseAll(sends, err)
 }
 
-// committer appends and publishes. It keeps the memory of one round for the next.
+// committer appends and publishes, in the rooms that are its own. It keeps the memory of one round
+// for the next.
 type committer struct {
 	dispatcher *Dispatcher
+	inbox      inbox
 	rounds     atomic.Uint64 // that have ended
-	broken     sync.Once     // calls OnBroken
 
 	mu      sync.Mutex // held while committing; guards hints
 	hints   []hint
@@ -145,11 +170,12 @@ type committer struct {
 	waiting sync.WaitGroup // for batches in the pipe
 
 	// Used by one goroutine at a time: by the one that completes a batch.
-	stale   []Send
-	rooms   []grownRoom // in the order of their first entry in the batch
-	index   map[string]int
-	failing bool // the last append or read of appended entries failed; logged
-	deaf    bool // the last hint could not be followed; logged
+	stale []Send
+	rooms []grownRoom // in the order of their first entry in the batch
+	index map[string]int
+	deaf  bool // the last hint could not be followed; logged
+
+	failing atomic.Bool // the last append or read of appended entries failed; logged
 }
 
 // batch is what one append stores.
@@ -171,13 +197,15 @@ type batch struct {
 // one waits between the two.
 const pipelined = 3
 
-// init makes the zero committer ready.
-func (c *committer) init(d *Dispatcher) {
-	c.dispatcher, c.index = d, make(map[string]int)
+// newCommitter returns one of several committers of a dispatcher.
+func newCommitter(d *Dispatcher, several int) *committer {
+	c := &committer{dispatcher: d, index: make(map[string]int)}
+	c.inbox.init((d.options.MaxRooms+several-1)/several, maxHinted/several)
 	c.batches, c.pipe = make(chan *batch, pipelined), make(chan *batch, 1)
 	for range pipelined {
 		c.batches <- new(batch)
 	}
+	return c
 }
 
 // grownRoom is a room that grew in this round.
@@ -190,10 +218,10 @@ type grownRoom struct {
 // commitLoop commits over a store that blocks. Everything submitted during one
 // transaction goes into the next: one send at low load, as many as need be at
 // high load.
-func (d *Dispatcher) commitLoop() {
-	defer close(d.committer.pipe)
-	for d.inbox.wait() {
-		d.commitQueued()
+func (c *committer) commitLoop() {
+	defer close(c.pipe)
+	for c.inbox.wait() {
+		c.commitQueued()
 	}
 }
 
@@ -207,39 +235,53 @@ func (c *committer) completeLoop() {
 
 // commitQueued commits everything queued, or returns if another goroutine is
 // already committing.
-func (d *Dispatcher) commitQueued() {
-	c := &d.committer
+func (c *committer) commitQueued() {
 	// No lost wakeup: whoever queues something just as another goroutine stops
 	// either finds the lock free or is seen by that goroutine's last check.
-	for !d.inbox.isEmpty() && c.mu.TryLock() {
+	for !c.inbox.isEmpty() && c.mu.TryLock() {
 		c.round()
 		c.rounds.Add(1)
 		c.mu.Unlock()
 	}
 }
 
-// Progress returns how many rounds of commits have ended, and whether the committer is
-// idle. If neither the number changes nor it becomes idle, the store does not answer.
+// Progress returns how many rounds of commits have ended, and whether all committers are
+// idle. If neither the number changes nor they become idle, the store does not answer.
 func (d *Dispatcher) Progress() (rounds uint64, idle bool) {
-	c := &d.committer
+	idle = true
+	for _, c := range d.committers {
+		done, isIdle := c.progress()
+		rounds, idle = rounds+done, idle && isIdle
+	}
+	return rounds, idle
+}
+
+// progress is Progress of one committer.
+func (c *committer) progress() (rounds uint64, idle bool) {
 	if c.mu.TryLock() {
 		c.mu.Unlock()
-		if d.inline {
-			d.commitQueued() // whoever found the lock taken relies on it
+		if c.dispatcher.inline {
+			c.commitQueued() // whoever found the lock taken relies on it
 		}
-		idle = d.inbox.isEmpty()
+		idle = c.inbox.isEmpty()
 	}
 	return c.rounds.Load(), idle
 }
 
 // round commits the queued sends and then follows the queued hints, or some of
-// them. When it returns, everything is completed, or more is queued.
+// them. When it returns, everything is completed, or more is queued, or an append has failed.
 func (c *committer) round() {
 	b := <-c.batches
-	b.sends, c.hints = c.dispatcher.inbox.take(b.sends[:0], c.hints[:0])
-	if len(b.sends) <= maxBatch && len(c.hints) == 0 {
+	var hinted bool
+	b.sends, hinted = c.inbox.take(b.sends[:0])
+	if len(b.sends) <= maxBatch && !hinted {
 		c.append(b, b.sends)
-		if !c.dispatcher.inline && b.simple && !c.dispatcher.inbox.isEmpty() {
+		if b.err != nil { // nothing is published, so nothing is waited for
+			c.refuseBatch(b)
+			c.release(b)
+			return
+		}
+		if !c.dispatcher.inline && b.simple && !c.inbox.isEmpty() {
 			c.waiting.Add(1)
 			c.pipe <- b
 			return
@@ -249,6 +291,10 @@ func (c *committer) round() {
 		return
 	}
 	c.waiting.Wait()
+	// Hints stay in the inbox until nothing is completed that may need their entries. They come
+	// before the sends: what others have appended need not be read once these are stored.
+	c.hints = c.inbox.takeHints(c.hints[:0])
+	c.hints = slices.DeleteFunc(c.hints, func(h hint) bool { return !h.ask && c.believe(&h) })
 	sends := b.sends
 	for rest := sends; len(rest) > 0; {
 		n := min(len(rest), maxBatch)
@@ -271,15 +317,20 @@ func (c *committer) append(b *batch, sends []Send) {
 	clear(b.mentioning)
 	b.mentioning = b.mentioning[:0]
 	b.replaced = b.replaced[:0]
-	b.simple = true
+	b.simple, b.err = true, nil
 	for i := range sends {
 		sends[i].Trace.Committing(len(sends))
 		b.writes = append(b.writes, store.Write{Draft: sends[i].Draft})
-		c.attach(&b.writes[i], &sends[i])
+		if b.err == nil {
+			c.attach(&b.writes[i], &sends[i])
+		}
+		if err := b.writes[i].Refusal; errors.Is(err, store.ErrUnavailable) {
+			b.err = err // each of the others would wait for the database as long
+		}
 		b.results = append(b.results, store.Result{})
 		b.simple = b.simple && sends[i].Terms == nil
 	}
-	if len(sends) == 0 {
+	if len(sends) == 0 || b.err != nil {
 		return
 	}
 	c.findMentions(b)
@@ -328,17 +379,11 @@ func (c *committer) publishBatch(b *batch) {
 	if len(sends) == 0 {
 		return
 	}
-	ctx, n := context.Background(), &c.dispatcher.counts
-	if err := b.err; err != nil {
-		err = fmt.Errorf("append %d entries: %w", len(sends), err)
-		n.failed.Add(1)
-		for i := range sends {
-			sends[i].Trace.Committed(err)
-		}
-		c.failed(err)
-		c.refuseAll(sends, err)
+	if b.err != nil {
+		c.refuseBatch(b)
 		return
 	}
+	ctx, n := context.Background(), &c.dispatcher.counts
 	c.worked()
 	n.committed(results, b.took)
 	n.acknowledged(sends, results, b.now)
@@ -353,6 +398,9 @@ func (c *committer) publishBatch(b *batch) {
 			call(c.rooms[i].name)
 		}
 		c.dispatcher.grown(c.rooms[i].name, c.rooms[i].head)
+		if p := c.dispatcher.peers; p != nil {
+			p.announce(&c.rooms[i])
+		}
 		if call := c.dispatcher.onAppended; call != nil && len(c.rooms[i].entries) > 0 {
 			call(c.rooms[i].name, c.rooms[i].entries)
 		}
@@ -376,6 +424,17 @@ func (c *committer) publishBatch(b *batch) {
 	c.tellMentions(b)
 	c.rooms = c.rooms[:0]
 	clear(c.index)
+}
+
+// refuseBatch gives the receipts of a batch that the store has not taken.
+func (c *committer) refuseBatch(b *batch) {
+	err := fmt.Errorf("append %d entries: %w", len(b.sends), b.err)
+	c.dispatcher.counts.failed.Add(1)
+	for i := range b.sends {
+		b.sends[i].Trace.Committed(err)
+	}
+	c.failed(err)
+	c.refuseAll(b.sends, err)
 }
 
 // traceCommitted begins the next stage of those that the store has taken. A send that is
@@ -416,7 +475,7 @@ func (c *committer) retry(try int) {
 		return
 	}
 	for i := range sends {
-		if err := c.dispatcher.Refresh(context.Background(), sends[i].Subscription.audience.room); err != nil {
+		if _, _, err := c.dispatcher.stored(context.Background(), sends[i].Subscription.audience.room.name); err != nil {
 			c.failed(err)
 			c.refuseAll(sends, err)
 			return
@@ -467,7 +526,7 @@ func (c *committer) record(send *Send, result *store.Result) {
 // decided notes that documents have changed with an entry.
 func (c *committer) decided(send *Send, result *store.Result) {
 	if r := c.dispatcher.Peek(send.Draft.Room); r != nil {
-		if err := c.dispatcher.Refresh(context.Background(), r); err != nil { // the store finds what depends on it stale
+		if err := c.dispatcher.refreshRights(context.Background(), r); err != nil { // the store finds what depends on it stale
 			c.failed(err)
 		}
 	}
@@ -478,16 +537,14 @@ func (c *committer) decided(send *Send, result *store.Result) {
 
 // failed logs that the store fails, once until it works again.
 func (c *committer) failed(err error) {
-	if !c.failing {
-		c.failing = true
+	if !c.failing.Swap(true) {
 		c.dispatcher.options.Log.Error("the store failed; new messages are refused or wait until it works again", "err", err)
 	}
 	c.checkBroken(err)
 }
 
 func (c *committer) worked() {
-	if c.failing {
-		c.failing = false
+	if c.failing.Load() && c.failing.Swap(false) {
 		c.dispatcher.options.Log.Info("the store works again")
 	}
 }
@@ -495,14 +552,14 @@ func (c *committer) worked() {
 // checkBroken calls OnBroken at the first error that means it.
 func (c *committer) checkBroken(err error) {
 	if errors.Is(err, store.ErrBroken) {
-		c.alarm(err)
+		c.dispatcher.alarm(err)
 	}
 }
 
 // alarm calls OnBroken, if nobody has before.
-func (c *committer) alarm(err error) {
-	if call := c.dispatcher.options.OnBroken; call != nil {
-		c.broken.Do(func() { call(err) })
+func (d *Dispatcher) alarm(err error) {
+	if call := d.options.OnBroken; call != nil {
+		d.broken.Do(func() { call(err) })
 	}
 }
 
@@ -529,12 +586,43 @@ func (c *committer) publish(ctx context.Context, g *grownRoom) {
 		if head >= g.head || r.raise(g.head) {
 			return
 		}
+		last := g.head
+		if len(entries) > 0 {
+			last = entries[0].Seq - 1
+		}
+		if hinted := c.inbox.takeEntries(r.name, head+1, last); len(hinted) > 0 {
+			if err := c.heed(ctx, r, hinted); err != nil {
+				return // the server ends
+			}
+			c.publishHinted(r, hinted)
+			continue
+		}
 		missing, err := c.read(ctx, r, head, g.head)
 		if err != nil {
 			return // the server ends
 		}
+		if err := c.heed(ctx, r, missing); err != nil {
+			return
+		}
 		r.publishMissing(missing, head, g.head)
 	}
+}
+
+// mayRevise reports whether there is an entry that may have changed rights.
+func mayRevise(entries []store.Entry) bool {
+	return slices.ContainsFunc(entries, func(e store.Entry) bool { return e.Kind == kaban.KindRoom || e.Kind == kaban.KindMember })
+}
+
+// heed finds out what the entries of another node mean for the readers of a room, before they
+// are published. Like read it tries until it succeeds.
+func (c *committer) heed(ctx context.Context, r *Room, entries []store.Entry) error {
+	if c.dispatcher.onRevised == nil || !mayRevise(entries) {
+		return nil
+	}
+	return c.persist(func() error {
+		_, _, err := c.dispatcher.stored(ctx, r.name)
+		return err
+	})
 }
 
 // Pauses between the attempts of a read that must succeed.
@@ -547,22 +635,38 @@ const (
 // wait for them and nothing else may be published first, so it tries until it
 // succeeds, or until the dispatcher or the store ends.
 func (c *committer) read(ctx context.Context, r *Room, head, to uint64) ([]store.Entry, error) {
-	for pause := minRetry; ; pause = min(2*pause, maxRetry) {
+	var entries []store.Entry
+	err := c.persist(func() (err error) {
 		// Damage is reported to each cursor that arrives there.
-		entries, _, _, err := c.dispatcher.store.readPast(ctx, r.name, r.missingPage(head, to))
+		if entries, _, _, err = c.dispatcher.store.readPast(ctx, r.name, r.missingPage(head, to)); err != nil {
+			return fmt.Errorf("read what was appended to %s: %w", r.name, err)
+		}
+		return nil
+	})
+	return entries, err
+}
+
+// persist calls a function until it succeeds, or until the dispatcher or the store ends.
+func (c *committer) persist(ask func() error) error {
+	for pause := minRetry; ; pause = min(2*pause, maxRetry) {
+		err := ask()
 		if err == nil {
 			c.worked()
-			return entries, nil
+			return nil
 		}
-		err = fmt.Errorf("read what was appended to %s: %w", r.name, err)
 		c.failed(err)
 		if errors.Is(err, store.ErrBroken) || errors.Is(err, store.ErrClosed) {
-			return nil, err
+			return err
+		}
+		if errors.Is(err, store.ErrUnavailable) { // nobody waits for a database that is away
+			sends, _ := c.inbox.take(nil)
+			c.refuseAll(sends, err)
+			c.rounds.Add(1) // the store answers
 		}
 		select {
 		case <-time.After(pause):
 		case <-c.dispatcher.closing:
-			return nil, err
+			return err
 		}
 	}
 }

@@ -2,7 +2,7 @@
 // of the server and knows no protocol and no database.
 //
 // A room is an append-only log, a subscriber is a cursor. Front ends submit what
-// connections send in batches (Submit). One committer appends everything queued
+// connections send in batches (Submit). A committer appends everything queued
 // to the store as one transaction and then publishes it: it encodes each entry
 // once per format into the tail of its room and wakes each loop with members
 // there once (Audience). A connection's write step takes everything between its
@@ -21,16 +21,19 @@
 // The log may have other writers, such as the dispatcher of another node. Their
 // entries are published when a hint arrives (Grown) or when an append returns a
 // number beyond head+1; both read the missing entries from the store. Rooms made
-// elsewhere become known by a hint, or when somebody asks for them by name.
+// elsewhere become known by a hint, or when somebody asks for them by name. Over a bus
+// (Connect) hints come by themselves, and with the entries if they are few, and nodes tell each
+// other who is in which room.
 //
-// Lock order: committer.mu, Dispatcher.mu, Room.mu, then the leaf locks
-// (receiptQueue.mu, inbox.mu, presence.mu, typing.mu, budget.mu and the waker's own).
+// Lock order: committer.mu, otherNodes.mu, Dispatcher.mu, Room.mu, then the leaf locks
+// (receiptQueue.mu, inbox.mu, presence.mu, beacon.mu, typing.mu, budget.mu and the waker's own).
 package dispatch
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -175,6 +178,7 @@ type Dispatcher struct {
 
 	mu       sync.Mutex // guards all below; never held across I/O
 	rooms    map[string]*Room
+	inUse    map[*Room]struct{}       // those with readers
 	byName   btree.Map[string, *Room] // those in Rooms, sorted by name
 	unlisted btree.Map[string, *Room] // those in Unlisted, sorted by name
 	looks    map[string]*Room         // those of rooms, by the looks other than the key
@@ -185,15 +189,25 @@ type Dispatcher struct {
 	mentions   Mentions             // nil: nobody is mentioned
 	onGrown    func(kaban.RoomName, uint64)
 	onAppended func(kaban.RoomName, []store.Entry) // nil: nothing
-	generation atomic.Uint64                       // of the rights on the server; see Invalidate
+	onRevised  func(*Room) bool                    // nil: nothing
+	onFound    func(kaban.RoomName) Appearance     // nil: all are listed
+	onNews     func()                              // nil: nothing
+	online     func() []string                     // nil: nobody; see SetOnline
+	peers      *peers                              // nil: there are no other nodes
+	// onMentioned is called with what other nodes say; nil: nothing.
+	onMentioned func(room kaban.RoomName, everyone bool, accounts []string)
+	generation  atomic.Uint64 // of the rights on the server; see Invalidate
 
-	budget    *budget
-	presence  presence
-	typing    typing
-	inbox     inbox
-	committer committer
-	closing   chan struct{} // closed by Close: ends all retries
-	group     sync.WaitGroup
+	budget   *budget
+	presence presence
+	typing   typing
+	closing  chan struct{} // closed by Close: ends all retries
+	group    sync.WaitGroup
+
+	// A room is always of the same committer: there is one append under way for it.
+	committers []*committer
+	seed       maphash.Seed // spreads the rooms over them
+	broken     sync.Once    // calls Options.OnBroken
 
 	clock  func() time.Duration // monotonic, for counts only
 	counts counts
@@ -203,10 +217,13 @@ type Dispatcher struct {
 // The caller ends it with Close.
 func New(ctx context.Context, s store.Store, options Options) (*Dispatcher, error) {
 	options = options.withDefaults()
-	d := &Dispatcher{store: &journal{Store: s}, options: options, rooms: make(map[string]*Room), looks: make(map[string]*Room), closing: make(chan struct{}), clock: stopwatch()}
+	d := &Dispatcher{store: &journal{Store: s}, options: options, rooms: make(map[string]*Room), inUse: make(map[*Room]struct{}), looks: make(map[string]*Room), closing: make(chan struct{}), clock: stopwatch()}
 	d.budget = newBudget(options.TailBudget, options.TailAge)
-	d.inbox.init(options.MaxRooms)
-	d.committer.init(d)
+	d.seed = maphash.MakeSeed()
+	appends := store.Appends(s)
+	for range appends {
+		d.committers = append(d.committers, newCommitter(d, appends))
+	}
 	lobby, err := kaban.ParseRoomName(kaban.Lobby)
 	if err != nil {
 		return nil, fmt.Errorf("name of the first room: %w", err)
@@ -222,14 +239,16 @@ func New(ctx context.Context, s store.Store, options Options) (*Dispatcher, erro
 		d.addRoomLocked(store.Room{Name: lobby, Oldest: 1}, lobby.Looks())
 	}
 	if a, ok := s.(store.Alarming); ok {
-		a.Alarm(d.committer.alarm)
+		a.Alarm(d.alarm)
 	}
 	if store.IsInstant(s) {
 		d.inline = true
 		return d, nil
 	}
-	d.group.Go(d.commitLoop)
-	d.group.Go(d.committer.completeLoop)
+	for _, c := range d.committers {
+		d.group.Go(c.commitLoop)
+		d.group.Go(c.completeLoop)
+	}
 	return d, nil
 }
 
@@ -242,11 +261,17 @@ func stopwatch() func() time.Duration {
 // Close commits what was submitted before and ends the dispatcher. It does not
 // close the store. Members should have left.
 func (d *Dispatcher) Close() {
-	if d.inbox.close() {
+	first := true
+	for _, c := range d.committers {
+		first = c.inbox.close()
+	}
+	if first {
 		close(d.closing)
 	}
 	d.group.Wait()
-	d.commitQueued()
+	for _, c := range d.committers {
+		c.commitQueued()
+	}
 	d.presence.close()
 	d.typing.close()
 	d.budget.close()

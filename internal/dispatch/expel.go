@@ -51,7 +51,7 @@ func (d *Dispatcher) Expel(r *Room, reason string, selected func(Reader) bool) {
 		}
 	}
 	if changed {
-		d.presence.note(d, r)
+		d.attended(r)
 	}
 }
 

@@ -13,8 +13,8 @@ import (
 const maxHints = 64
 
 // Grown is a hint that another writer has appended to a room, up to seq. The
-// entries are published as soon as the committer has read them from the store:
-// entries come from nowhere else, so a hint may be late, doubled, out of order, or
+// entries are published as soon as the committer has read them from the store. So
+// a hint may be late, doubled, out of order, or
 // about an unknown room, and changes nothing but when the store is asked. A hint
 // beyond the store's head publishes what the store has. A hint that is lost, or
 // cannot be followed because the store fails, is made up for by the next hint or
@@ -30,8 +30,13 @@ func (d *Dispatcher) Grown(room kaban.RoomName, seq uint64) {
 	if r := d.Peek(room); r != nil && !r.noteHint(seq) {
 		return
 	}
-	if d.inbox.putHint(hint{room, seq}) && d.inline {
-		d.commitQueued()
+	d.putHint(hint{room: room, seq: seq})
+}
+
+// putHint has a hint followed.
+func (d *Dispatcher) putHint(h hint) {
+	if c := d.committerOf(h.room); c.inbox.putHint(h) && d.inline {
+		c.commitQueued()
 	}
 }
 
@@ -44,10 +49,10 @@ func (d *Dispatcher) Grown(room kaban.RoomName, seq uint64) {
 // otherwise a hint could publish an entry to its sender as a message.
 func (c *committer) follow(ctx context.Context, h hint) {
 	d := c.dispatcher
-	if r := d.Peek(h.room); r != nil && !r.noteHint(h.seq) {
+	if !h.ask && c.believe(&h) {
 		return
 	}
-	r, state, err := d.stored(ctx, h.room)
+	r, state, err := c.stateFor(ctx, &h)
 	if err != nil {
 		c.lost(err)
 		return
@@ -55,6 +60,9 @@ func (c *committer) follow(ctx context.Context, h hint) {
 	d.grown(h.room, state.Head)
 	if r == nil || r.raise(state.Head) {
 		return
+	}
+	if len(h.entries) > 0 {
+		c.believe(&h) // now that the rights are known
 	}
 	head := r.head.Load()
 	if head >= state.Head {
@@ -68,8 +76,55 @@ func (c *committer) follow(ctx context.Context, h hint) {
 	c.deaf = false
 	r.publishMissing(missing, head, state.Head)
 	if r.head.Load() < state.Head {
-		d.inbox.putHint(hint{r.name, state.Head})
+		c.inbox.putHint(hint{room: r.name, seq: state.Head})
 	}
+}
+
+// stateFor returns what the store says about the room of a hint. It asks the store, unless
+// that has been done, and nothing is known to have come since.
+func (c *committer) stateFor(ctx context.Context, h *hint) (*Room, store.Room, error) {
+	d := c.dispatcher
+	if r := d.Peek(h.room); r != nil && h.state != nil && !h.ask && h.state.Head >= h.seq {
+		return r, *h.state, nil
+	}
+	d.counts.asked.Add(1)
+	return d.stored(ctx, h.room)
+}
+
+// believe publishes what a hint has of what follows the head. It reports whether nothing
+// is left to be asked of the store.
+//
+// Like follow it must run in the committer.
+func (c *committer) believe(h *hint) bool {
+	r := c.dispatcher.Peek(h.room)
+	if r == nil {
+		return false
+	}
+	if entries := r.following(h.entries); len(entries) > 0 && !r.isUnread() {
+		c.publishHinted(r, entries)
+		c.dispatcher.grown(r.name, r.head.Load())
+	}
+	return !r.noteHint(h.seq)
+}
+
+// publishHinted publishes entries of a hint, which follow the head.
+func (c *committer) publishHinted(r *Room, entries []store.Entry) {
+	c.dispatcher.counts.believed.Add(uint64(len(entries)))
+	r.store.attributeAll(entries)
+	r.publish(entries)
+}
+
+// following returns those of consecutive entries that follow the head, or nothing if some
+// are missing between.
+func (r *Room) following(entries []store.Entry) []store.Entry {
+	head := r.head.Load()
+	for len(entries) > 0 && entries[0].Seq <= head {
+		entries = entries[1:]
+	}
+	if len(entries) == 0 || entries[0].Seq != head+1 {
+		return nil
+	}
+	return entries
 }
 
 // grown says that a room has entries up to a seq.

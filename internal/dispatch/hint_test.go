@@ -69,6 +69,12 @@ func (s *counting) Room(ctx context.Context, room kaban.RoomName) (store.Room, e
 	return s.Store.Room(ctx, room)
 }
 
+func (s *counting) reset() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reads, s.asked = 0, 0
+}
+
 func (s *counting) Instant() bool { return false }
 
 // A room without readers costs the store nothing when it grows elsewhere, and is
@@ -237,23 +243,23 @@ func TestARoomThatAnotherDispatcherMade(t *testing.T) {
 // The number of queued hints is bounded, one for each of so many rooms.
 func TestHintsAreCoalescedAndBounded(t *testing.T) {
 	var b inbox
-	b.init(2)
+	b.init(2, maxHinted)
 	one, two, three := storetest.RoomName(t, "one"), storetest.RoomName(t, "two"), storetest.RoomName(t, "three")
-	for _, h := range []hint{{one, 5}, {one, 3}, {two, 1}, {two, 8}, {one, 7}} {
+	for _, h := range []hint{{room: one, seq: 5}, {room: one, seq: 3}, {room: two, seq: 1}, {room: two, seq: 8}, {room: one, seq: 7}} {
 		if !b.putHint(h) {
 			t.Errorf("%v is not taken", h)
 		}
 	}
-	if b.putHint(hint{three, 1}) {
+	if b.putHint(hint{room: three, seq: 1}) {
 		t.Error("a third room is taken")
 	}
-	_, got := b.take(nil, nil)
+	got := b.takeHints(nil)
 	slices.SortFunc(got, func(x, y hint) int { return int(x.seq) - int(y.seq) })
-	if want := []hint{{one, 7}, {two, 8}}; !slices.Equal(got, want) || !b.isEmpty() {
-		t.Errorf("got %v, want %v", got, want)
+	if len(got) != 2 || got[0].room != one || got[0].seq != 7 || got[1].room != two || got[1].seq != 8 || !b.isEmpty() {
+		t.Errorf("got %v, want 7 of %s and 8 of %s", got, one, two)
 	}
 	b.close()
-	if b.putHint(hint{one, 1}) {
+	if b.putHint(hint{room: one, seq: 1}) {
 		t.Error("a closed inbox takes hints")
 	}
 }
@@ -280,9 +286,10 @@ func TestGrownDoesNotWaitForTheStore(t *testing.T) {
 	for i := range 100 {
 		d.Grown(storetest.RoomName(t, fmt.Sprint("unknown-", i)), 1)
 	}
-	d.inbox.mu.Lock()
-	queued := len(d.inbox.hints)
-	d.inbox.mu.Unlock()
+	b := &d.committers[0].inbox
+	b.mu.Lock()
+	queued := len(b.hints)
+	b.mu.Unlock()
 	if queued > 10 {
 		t.Errorf("%d hints are queued, want 10 at most", queued)
 	}

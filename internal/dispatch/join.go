@@ -88,7 +88,11 @@ func (d *Dispatcher) Find(ctx context.Context, name kaban.RoomName, start Start)
 		return Place{}, fmt.Errorf("state of %s: %w", name, err)
 	}
 	p := Place{state: state, start: start, wanted: name, generation: generation}
-	p.isNew = !p.IsStored() && d.Peek(name) == nil
+	if p.IsStored() {
+		d.addStored(state) // if another node has made it
+	} else {
+		p.isNew = d.Peek(name) == nil
+	}
 	return p, nil
 }
 
@@ -178,8 +182,9 @@ func (d *Dispatcher) enter(w Waker, format Format, p Place, s *Subscription) (jo
 	s.from = p.from
 	s.rights.Store(p.Rights)
 	r.addLocked(s, w, format, d.options.TailBytes)
+	d.inUse[r] = struct{}{}
 	if !s.watches {
-		d.presence.note(d, r)
+		d.attended(r)
 	}
 	if stored = max(p.state.Head, r.takeHintLocked()); stored <= r.head.Load() {
 		stored = 0
@@ -201,11 +206,11 @@ func (d *Dispatcher) Leave(s *Subscription) (gone bool) {
 	if !r.removeLocked(s) {
 		return false
 	}
-	switch {
-	case r.isUnreadLocked() && r.head.Load() == 0 && r.revision.Load() == 0:
-		return d.forgetLocked(r)
-	case !s.watches:
-		d.presence.note(d, r)
+	if r.isUnreadLocked() {
+		delete(d.inUse, r)
 	}
-	return false
+	if !s.watches {
+		d.attended(r)
+	}
+	return r.isUnusedLocked() && d.forgetLocked(r)
 }

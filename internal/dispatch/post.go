@@ -30,13 +30,14 @@ func (d *Dispatcher) Post(ctx context.Context, send Send, done func()) (Receipt,
 		receipts <- r
 	}
 	send.at = d.clock()
-	if !d.inbox.put([]Send{send}) {
+	c := d.committerOf(room)
+	if !c.inbox.put([]Send{send}) {
 		d.forgetUnused(room)
 		done()
 		return Receipt{}, ErrClosed
 	}
 	if d.inline {
-		d.commitQueued()
+		c.commitQueued()
 	}
 	select {
 	case r := <-receipts:

@@ -78,7 +78,7 @@ func (r *Room) publishPresence() {
 	joined, left := r.joined, r.left
 	r.joined, r.left, r.presenceDue = nil, nil, false
 	members := r.membersLocked()
-	if members == r.told && len(left) == 0 && (len(joined) == 0 || r.readers == 1 && r.watchers == 0) {
+	if members == r.told && len(left) == 0 && (len(joined) == 0 || r.readers == 1 && r.watchers == 0 && r.there == nil) {
 		return // nothing changed, or the only reader already knows
 	}
 	r.told = members

@@ -227,15 +227,22 @@ func TestEverySeqOnceAndInOrder(t *testing.T) {
 type recorder struct {
 	store.Store
 	instant bool
+	appends int // as Appends says
 	mu      sync.Mutex
 	logs    map[string][]store.Entry // by room
 }
 
 func newRecorder(s store.Store, instant bool) *recorder {
-	return &recorder{Store: s, instant: instant, logs: make(map[string][]store.Entry)}
+	r := &recorder{Store: s, instant: instant, appends: 3, logs: make(map[string][]store.Entry)}
+	if instant {
+		r.appends = 1
+	}
+	return r
 }
 
 func (s *recorder) Instant() bool { return s.instant }
+
+func (s *recorder) Appends() int { return s.appends }
 
 func (s *recorder) Append(ctx context.Context, batch []store.Write, results []store.Result) error {
 	s.mu.Lock()

@@ -61,7 +61,7 @@ func (d *Dispatcher) Reencode() { d.budget.dropAll() }
 
 // SetOnGrown sets a function that is called after entries were stored, once for each room
 // and batch, with a seq up to which the room has entries. Entries of other writers count
-// once a hint was followed. It must take a note and return. It is set before the first entry.
+// once a hint was followed; in a room without readers the word of another node is enough. It must take a note and return. It is set before the first entry.
 func (d *Dispatcher) SetOnGrown(call func(room kaban.RoomName, seq uint64)) { d.onGrown = call }
 
 // SetOnDirect sets what is called when something was published in a direct room. It
@@ -90,22 +90,87 @@ func (d *Dispatcher) Update(ctx context.Context, run func(store.Tx) error) error
 	return d.store.Update(ctx, run)
 }
 
-// Refresh reads the revision of a room's rights from the store.
+// Refresh reads the revision of a room's rights from the store, after this node has changed
+// them, and tells other nodes.
 func (d *Dispatcher) Refresh(ctx context.Context, r *Room) error {
+	if err := d.refreshRights(ctx, r); err != nil {
+		return err
+	}
+	if d.peers != nil {
+		d.peers.announceRights(r)
+	}
+	return nil
+}
+
+// Look reads the revision of a room's rights from the store, which another node may have changed. When
+// it returns nil, those that have lost a right by it are expelled.
+func (d *Dispatcher) Look(ctx context.Context, r *Room) error {
+	state, err := d.store.Room(ctx, r.name)
+	switch {
+	case err != nil:
+		return fmt.Errorf("state of %s: %w", r.name, err)
+	case !d.revised(r, state.Revision):
+		return fmt.Errorf("rights in %s: %w", r.name, store.ErrUnavailable)
+	}
+	return nil
+}
+
+// refreshRights is Refresh for a change that an entry announces.
+func (d *Dispatcher) refreshRights(ctx context.Context, r *Room) error {
 	state, err := d.store.Room(ctx, r.name)
 	if err != nil {
 		return fmt.Errorf("state of %s: %w", r.name, err)
 	}
-	r.reach(state.Revision)
+	if known := r.revision.Load(); state.Revision > known+1 { // another node has changed them as well
+		d.revised(r, state.Revision)
+	} else {
+		r.reach(state.Revision)
+		// Which of two changes at once has which revision is not known, so the next look is for all readers.
+		r.unrevised.Store(d.onRevised != nil && d.peers != nil)
+	}
 	return nil
 }
 
-// reach notes a revision of the room's rights. Revisions only grow.
-func (r *Room) reach(revision uint64) {
+// SetOnRevised sets a function that is called after the store was found to have other rights in
+// a room with readers than were known here: another node has changed them. The function ends the
+// subscriptions whose holders may not have them any more (Expel). It may ask the store, and be
+// called by the committer, with its lock held, or from any goroutine; it must not call what
+// waits for a commit. If it returns false it is called again by the next comparison. Without
+// other nodes (Connect) it is never called: whoever changes rights looks for the readers itself. It is set before the first send.
+func (d *Dispatcher) SetOnRevised(call func(r *Room) bool) { d.onRevised = call }
+
+// revised notes a revision of the room's rights that the store has, and has those looked for
+// that have lost a right by it. When it returns true they are expelled, also if another goroutine
+// has found the revision: what comes behind it may be published then. It returns false if they
+// could not be found.
+func (d *Dispatcher) revised(r *Room, revision uint64) bool {
+	if d.onRevised == nil || d.peers == nil {
+		r.reach(revision)
+		return true
+	}
+	r.revising.Lock()
+	defer r.revising.Unlock()
+	if !r.reach(revision) && !r.unrevised.Load() || r.isUnread() {
+		return true
+	}
+	r.unrevised.Store(false) // before it is called: a revision that comes meanwhile counts
+	found := d.onRevised(r)
+	if !found {
+		r.unrevised.Store(true)
+	}
+	return found
+}
+
+// reach notes a revision of the room's rights, and reports whether it is a new one. Revisions
+// only grow.
+func (r *Room) reach(revision uint64) bool {
 	for {
 		known := r.revision.Load()
-		if known >= revision || r.revision.CompareAndSwap(known, revision) {
-			return
+		if known >= revision {
+			return false
+		}
+		if r.revision.CompareAndSwap(known, revision) {
+			return true
 		}
 	}
 }

@@ -31,6 +31,11 @@ type Room struct {
 	head atomic.Uint64
 	// revision is that of the room's rights, as the store had it last.
 	revision atomic.Uint64
+	// revising is held while those are looked for that a revision means to leave. Room.mu may be
+	// taken meanwhile, not the other way round.
+	revising sync.Mutex
+	// unrevised is set if it could not be found out what a revision means for the readers.
+	unrevised atomic.Bool
 	// shown are those that readers see typing; nil if nobody was since the first reader
 	// came. It is written with mu held.
 	shown atomic.Pointer[typists]
@@ -57,6 +62,7 @@ type Room struct {
 	// owe their members a presence frame.
 	presenceDue bool
 	typing      []typist // in the order in which they began; see Dispatcher.Type
+	there       *there   // nil: nobody is in it on another node, or there is none
 }
 
 // attendance counts the subscriptions of a username: an account has many devices, and
@@ -73,7 +79,8 @@ func (r *Room) SharedName() *kaban.RoomName { return r.sharedName }
 // Head returns the sequence number of the last published entry.
 func (r *Room) Head() uint64 { return r.head.Load() }
 
-// Has reports whether an identity has a subscription as a member.
+// Has reports whether an identity has a subscription as a member. Of other nodes visitors
+// count only, as far as their names are known.
 func (r *Room) Has(identity string) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -84,7 +91,7 @@ func (r *Room) Has(identity string) bool {
 			}
 		}
 	}
-	return false
+	return r.hasVisitorThereLocked(identity)
 }
 
 // Members returns the number of members: accounts, connected or not, and connected
@@ -95,7 +102,7 @@ func (r *Room) Members() int {
 	return r.membersLocked()
 }
 
-func (r *Room) membersLocked() int { return r.accounts + r.visitors }
+func (r *Room) membersLocked() int { return r.accounts + r.visitors + r.visitorsThereLocked() }
 
 // SetAccounts notes how many accounts are members of the room, and how many memberships
 // have begun or ended so far: what is older than what is known changes nothing.
@@ -311,6 +318,7 @@ func (r *Room) attendLocked(user *kaban.Peer, change int32) {
 	}
 	none := attendance{}
 	switch {
+	case r.isThereLocked(name): // it was, and is, in the room
 	case before == none:
 		r.joined, r.left = noteChange(r.joined, r.left, name)
 	case now == none:
@@ -374,7 +382,7 @@ func (r *Room) Visitors(after string, limit int) (names []string, more bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.visitors == 0 {
-		return nil, false
+		return r.addVisitorsThereLocked(nil, false, after, limit)
 	}
 	names = make([]string, 0, min(limit, r.visitors))
 	r.names.Ascend(after, func(name string, a attendance) bool {
@@ -388,5 +396,5 @@ func (r *Room) Visitors(after string, limit int) (names []string, more bool) {
 		names = append(names, name)
 		return true
 	})
-	return names, more
+	return r.addVisitorsThereLocked(names, more, after, limit)
 }

@@ -28,6 +28,14 @@ type Stats struct {
 	TailLimit int64 // what TailBytes is to stay below
 
 	Fetches uint64 // pages that cursors behind the tails have read from the store
+
+	Heard    uint64 // hints of other nodes
+	Foreign  uint64 // those of another epoch or timeline
+	Believed uint64 // entries that were published as hints had them
+	Asked    uint64 // hints that the store was asked about
+	Compared uint64 // times that all heads were compared with those of the store
+	Behind   uint64 // rooms that a comparison has found to have grown or changed elsewhere
+	Ahead    uint64 // rooms that were found to have entries here that the store has not
 }
 
 // Stats returns the present numbers. It waits for no commit.
@@ -36,21 +44,24 @@ func (d *Dispatcher) Stats() Stats {
 	s := Stats{
 		Messages: n.messages.Load(), Duplicates: n.duplicates.Load(), Refused: n.refused.Load(), FailedCommits: n.failed.Load(),
 		AckSeconds: n.acks.Snapshot(), CommitSeconds: n.commits.Snapshot(), CommitSends: n.sizes.Snapshot(),
+		Heard: n.heard.Load(), Foreign: n.foreign.Load(), Believed: n.believed.Load(), Asked: n.asked.Load(),
+		Compared: n.compared.Load(), Behind: n.behind.Load(), Ahead: n.ahead.Load(),
 		TailBytes: d.budget.used.Load(), TailLimit: d.budget.limit, Fetches: d.store.fetches.Load(),
 	}
-	d.inbox.mu.Lock()
-	s.Queued = len(d.inbox.sends)
-	d.inbox.mu.Unlock()
+	for _, c := range d.committers {
+		s.Queued += c.inbox.queued()
+	}
 	d.mu.Lock()
 	s.Rooms = len(d.rooms)
 	d.mu.Unlock()
 	return s
 }
 
-// counts are written by the committer, once a batch.
+// counts are written by the committers, once a batch.
 type counts struct {
-	messages, duplicates, refused, failed atomic.Uint64
-	acks, commits, sizes                  count.Histogram
+	messages, duplicates, refused, failed                    atomic.Uint64
+	heard, foreign, believed, asked, compared, behind, ahead atomic.Uint64
+	acks, commits, sizes                                     count.Histogram
 }
 
 // committed counts a batch that took so long.

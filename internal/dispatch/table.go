@@ -34,22 +34,42 @@ func (d *Dispatcher) addRoomLocked(state store.Room, looks []string) *Room {
 
 // roomOrNew returns a room that has just grown; it is added if it is unknown.
 func (d *Dispatcher) roomOrNew(name kaban.RoomName) *Room {
-	return d.addStored(store.Room{Name: name})
+	if r := d.Peek(name); r != nil {
+		return r
+	}
+	return d.addFound(store.Room{Name: name}, Appearance{})
 }
 
-// addStored returns a room that has entries and is added if this dispatcher does
-// not know it. It is never refused: a room that is there stays.
+// addStored returns a room that the store has and that is added if this dispatcher does
+// not know it. It is never refused: a room that is there stays. It may ask the store.
 func (d *Dispatcher) addStored(state store.Room) *Room {
 	if r := d.Peek(state.Name); r != nil {
 		return r
 	}
+	f := d.found(state.Name)
+	r := d.addFound(state, f)
+	if !f.Unlisted && d.found(state.Name).Unlisted { // it has become private meanwhile
+		d.Unlist(r)
+	}
+	d.SetAccounts(r, f.Accounts, f.Turnover)
+	if d.peers != nil {
+		d.peers.others.attach(r)
+	}
+	return r
+}
+
+func (d *Dispatcher) addFound(state store.Room, f Appearance) *Room {
 	looks := state.Name.Looks()
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if r := d.rooms[state.Name.Key()]; r != nil {
 		return r
 	}
-	return d.addRoomLocked(state, looks)
+	r := d.addRoomLocked(state, looks)
+	if f.Unlisted {
+		d.unlistLocked(r)
+	}
+	return r
 }
 
 // openLocked returns a room that is added if another writer has made it, or made
@@ -95,6 +115,17 @@ func (d *Dispatcher) Unlist(r *Room) {
 	d.unlistLocked(r)
 }
 
+// List takes a room that is not direct back into Rooms.
+func (d *Dispatcher) List(r *Room) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if r.unlisted && !r.name.IsDirect() && d.rooms[r.name.Key()] == r {
+		r.unlisted = false
+		d.unlisted.Delete(r.name.String())
+		d.byName.Set(r.name.String(), r)
+	}
+}
+
 func (d *Dispatcher) unlistLocked(r *Room) {
 	r.unlisted = true
 	d.byName.Delete(r.name.String())
@@ -113,9 +144,14 @@ func (d *Dispatcher) forgetUnused(name kaban.RoomName) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.isUnreadLocked() && r.head.Load() == 0 && r.revision.Load() == 0 {
+	if r.isUnusedLocked() {
 		d.forgetLocked(r)
 	}
+}
+
+// isUnusedLocked reports whether the room has neither entries nor anybody in it.
+func (r *Room) isUnusedLocked() bool {
+	return r.isUnreadLocked() && r.there == nil && r.head.Load() == 0 && r.revision.Load() == 0
 }
 
 // RoomInfo is the state of a room.
@@ -202,10 +238,9 @@ func following[V any](m *btree.Map[string, V], after string, limit int, take fun
 func (d *Dispatcher) InUse() (rooms []*Room) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, r := range d.rooms {
-		if !r.isUnread() {
-			rooms = append(rooms, r)
-		}
+	rooms = make([]*Room, 0, len(d.inUse))
+	for r := range d.inUse {
+		rooms = append(rooms, r)
 	}
 	return rooms
 }
@@ -280,7 +315,9 @@ func (d *Dispatcher) stored(ctx context.Context, name kaban.RoomName) (*Room, st
 		return nil, store.Room{}, fmt.Errorf("state of %s: %w", name, err)
 	case state.Head > 0 || state.Revision > 0:
 		r := d.addStored(state)
-		r.reach(state.Revision)
+		if !d.revised(r, state.Revision) {
+			return nil, store.Room{}, fmt.Errorf("rights in %s: %w", name, store.ErrUnavailable)
+		}
 		return r, state, nil
 	default:
 		return d.Peek(name), state, nil

@@ -36,7 +36,7 @@ type typing struct {
 // typist is somebody that is typing in a room.
 type typist struct {
 	identity, name string
-	by             *Subscription // the latest that reported it
+	by             *Subscription // the latest that reported it; nil: another node did
 	until          time.Duration // of Dispatcher.clock
 }
 
@@ -90,25 +90,37 @@ func (d *Dispatcher) Decide(s *Subscription) error {
 
 func (d *Dispatcher) startTyping(s *Subscription) error {
 	r := s.audience.room
+	shown, err := r.startTyping(d, s)
+	if shown {
+		d.sayTyping(r.name, s.user)
+	}
+	return err
+}
+
+func (r *Room) startTyping(d *Dispatcher, s *Subscription) (shown bool, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	switch {
-	case !s.counted:
-		return ErrExpelled
-	case r.isTooLargeForTypingLocked():
-		return nil
+	if !s.counted {
+		return false, ErrExpelled
 	}
-	identity := s.user.ID()
-	i := slices.IndexFunc(r.typing, func(t typist) bool { return t.identity == identity })
+	return r.noteTypingLocked(d, typist{identity: s.user.ID(), name: s.user.Name().String(), by: s}), nil
+}
+
+// noteTypingLocked notes that somebody is typing from now on, unless the room is too large.
+func (r *Room) noteTypingLocked(d *Dispatcher, t typist) bool {
+	if r.isTooLargeForTypingLocked() {
+		return false
+	}
+	i := slices.IndexFunc(r.typing, func(other typist) bool { return other.identity == t.identity })
 	if i < 0 {
 		if !d.typing.add(d, r) {
-			return nil
+			return false
 		}
 		i = len(r.typing)
-		r.typing = append(r.typing, typist{identity: identity, name: s.user.Name().String()})
+		r.typing = append(r.typing, typist{identity: t.identity, name: t.name})
 	}
-	r.typing[i].by, r.typing[i].until = s, d.clock()+typingLasts
-	return nil
+	r.typing[i].by, r.typing[i].until = t.by, d.clock()+typingLasts
+	return true
 }
 
 func (r *Room) isTooLargeForTypingLocked() bool {

@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"kaban"
+	"kaban/internal/bus"
 	"kaban/internal/store"
 	"kaban/internal/store/memory"
 	"kaban/internal/store/storetest"
@@ -21,82 +22,93 @@ import (
 
 // waitIdle returns once everything queued is committed, published and followed.
 func waitIdle(d *Dispatcher) {
-	for {
-		d.committer.mu.Lock()
-		idle := d.inbox.isEmpty()
-		d.committer.mu.Unlock()
-		if idle {
-			return
+	for _, c := range d.committers {
+		for idle := false; !idle; runtime.Gosched() {
+			c.mu.Lock()
+			idle = c.inbox.isEmpty()
+			c.mu.Unlock()
 		}
-		runtime.Gosched()
 	}
 }
 
-// node is one of several dispatchers on a store. It is the store's handle of that
-// dispatcher as well, and hears of what goes through it.
+// node is one of several dispatchers on a store, and its end of the network. It hears
+// what the test has it hear.
 type node struct {
 	*recorder
 	d        *Dispatcher
-	appended func(room kaban.RoomName, seq uint64)
+	network  *network
+	receiver bus.Receiver
 }
 
-func (n *node) Append(ctx context.Context, batch []store.Write, results []store.Result) error {
-	if err := n.recorder.Append(ctx, batch, results); err != nil {
-		return err
-	}
-	for i := range batch {
-		if results[i].Err == nil {
-			n.appended(batch[i].Room, results[i].Seq)
-		}
-	}
+func (n *node) Publish(h *bus.Hint) { n.network.publish(h) }
+
+func (n *node) Say(bus.Message) {}
+
+func (n *node) Subscribe(r bus.Receiver) error {
+	n.receiver = r
 	return nil
 }
 
-// bus holds the hints that are under way to each node, as unreliable as a test
+func (n *node) Stats() bus.Stats { return bus.Stats{} }
+
+func (n *node) Close() error { return nil }
+
+// network holds the hints that are under way to each node, as unreliable as a test
 // wants it.
-type bus struct {
+type network struct {
 	mu    sync.Mutex
-	hints [2][]hint
+	hints [2][][]byte
 }
 
-func (b *bus) publish(room kaban.RoomName, seq uint64) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for i := range b.hints { // also back to the node it comes from
-		b.hints[i] = append(b.hints[i], hint{room, seq})
+func (w *network) publish(h *bus.Hint) {
+	encoded := h.Append(nil)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i := range w.hints { // also back to the node it comes from
+		w.hints[i] = append(w.hints[i], encoded)
 	}
 }
 
-// take returns any hint to a node, or false if there is none. If keep is set the
+// take returns any hint to a node, or nil if there is none. If keep is set the
 // hint will come again.
-func (b *bus) take(node, any int, keep bool) (hint, bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	queue := b.hints[node]
+func (w *network) take(t interface{ Fatal(...any) }, node, any int, keep bool) *bus.Hint {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	queue := w.hints[node]
 	if len(queue) == 0 {
-		return hint{}, false
+		return nil
 	}
 	any %= len(queue)
-	h := queue[any]
+	encoded := queue[any]
 	if !keep {
-		b.hints[node] = slices.Delete(queue, any, any+1)
+		w.hints[node] = slices.Delete(queue, any, any+1)
 	}
-	return h, true
+	h, err := bus.Decode(encoded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h
 }
 
-// newNodes returns two dispatchers on one store, and the bus between them.
-func newNodes(t interface{ Fatal(...any) }, s *recorder, options func() Options) ([2]*node, *bus) {
+// timeline is that of the database in the tests.
+const timeline = 5
+
+// newNodes returns two dispatchers on one store, and the network between them.
+func newNodes(t interface{ Fatal(...any) }, s *recorder, options func() Options) ([2]*node, *network) {
 	var nodes [2]*node
-	hints := new(bus)
+	w := new(network)
 	for i := range nodes {
-		n := &node{recorder: s, appended: hints.publish}
+		n := &node{recorder: s, network: w}
 		d, err := New(context.Background(), n, options())
 		if err != nil {
 			t.Fatal(err)
 		}
+		if err := d.Connect(n, func() uint64 { return timeline }); err != nil {
+			t.Fatal(err)
+		}
 		n.d, nodes[i] = d, n
 	}
-	return nodes, hints
+	return nodes, w
 }
 
 // twoWriters is the model of TestTwoDispatchersOnOneStore.
@@ -106,7 +118,7 @@ type twoWriters struct {
 	store     *recorder
 	window    int
 	nodes     [2]*node
-	bus       *bus
+	network   *network
 	followers []*followerAt
 	ids       int
 }
@@ -219,16 +231,46 @@ func (m *twoWriters) post() {
 	}
 }
 
-// hear delivers a hint, in any order, perhaps not for the last time, perhaps with
-// a number that the log does not have yet.
+// hear delivers a hint, in any order, perhaps not for the last time, and perhaps spoilt.
 func (m *twoWriters) hear() {
 	node := rapid.IntRange(0, 1).Draw(m.rt, "node")
-	h, ok := m.bus.take(node, rapid.IntRange(0, 1000).Draw(m.rt, "hint"), rapid.Bool().Draw(m.rt, "again"))
-	if !ok {
-		h = hint{storetest.RoomName(m.t, rapid.SampledFrom([]string{"lobby", "nowhere"}).Draw(m.rt, "room")), 1}
+	h := m.network.take(m.rt, node, rapid.IntRange(0, 1000).Draw(m.rt, "hint"), rapid.Bool().Draw(m.rt, "again"))
+	if h == nil {
+		h = &bus.Hint{Epoch: m.store.Epoch(), Timeline: timeline, Room: storetest.RoomName(m.t, rapid.SampledFrom([]string{"lobby", "nowhere"}).Draw(m.rt, "room")), Head: 1}
 	}
-	h.seq += rapid.SampledFrom([]uint64{0, 0, 0, 1, 1000}).Draw(m.rt, "ahead")
-	m.nodes[node].d.Grown(h.room, h.seq)
+	m.spoil(h)
+	m.nodes[node].receiver.Hint(h)
+}
+
+// spoil makes a hint say less than it did, or something else that a network, or a node with an
+// old state, may make of it.
+func (m *twoWriters) spoil(h *bus.Hint) {
+	n := len(h.Entries)
+	switch rapid.SampledFrom([]string{"", "", "", "", "ahead", "far ahead", "no entries", "the end", "the beginning", "epoch", "timeline"}).Draw(m.rt, "spoilt") {
+	case "ahead":
+		h.Head++
+	case "far ahead":
+		h.Head += 1000
+	case "no entries":
+		h.Entries = nil
+	case "the end":
+		h.Entries = h.Entries[n/2:]
+	case "the beginning":
+		h.Entries = h.Entries[:n/2]
+	case "epoch":
+		h.Epoch = "OTHER"
+		m.lie(h)
+	case "timeline":
+		h.Timeline += rapid.SampledFrom([]uint64{1, ^uint64(0)}).Draw(m.rt, "timeline")
+		m.lie(h)
+	}
+}
+
+// lie makes the entries of a hint others than those that the store has.
+func (m *twoWriters) lie(h *bus.Hint) {
+	for i := range h.Entries {
+		h.Entries[i].Content, h.Entries[i].ID = "a lie", "lie"
+	}
 }
 
 // ask reads a room's state or its last page, which are as current as they claim.
@@ -312,7 +354,7 @@ func TestTwoDispatchersOnOneStore(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		m := &twoWriters{t: t, window: rapid.SampledFrom([]int{0, 0, 8 << 10}).Draw(rt, "window")}
 		m.store = newRecorder(memory.New(m.window), rapid.Bool().Draw(rt, "instant"))
-		m.nodes, m.bus = newNodes(rt, m.store, func() Options { return drawOptions(rt) })
+		m.nodes, m.network = newNodes(rt, m.store, func() Options { return drawOptions(rt) })
 		for _, n := range m.nodes {
 			defer n.d.Close()
 		}
@@ -364,7 +406,7 @@ func TestTwoDispatchersOnOneStore(t *testing.T) {
 			"hear":  step(m.hear),
 			"hear ": step(m.hear), // twice as often
 			"lose": step(func() {
-				m.bus.take(rapid.IntRange(0, 1).Draw(m.rt, "node"), rapid.IntRange(0, 1000).Draw(m.rt, "hint"), false)
+				m.network.take(m.rt, rapid.IntRange(0, 1).Draw(m.rt, "node"), rapid.IntRange(0, 1000).Draw(m.rt, "hint"), false)
 			}),
 			"ask": step(m.ask),
 		})
@@ -392,9 +434,8 @@ func TestTwoDispatchersAtOnce(t *testing.T) {
 			for i := range nodes {
 				deliveries.Go(func() {
 					for {
-						h, ok := hints.take(i, rand.IntN(1000), rand.IntN(4) == 0)
-						if ok {
-							nodes[i].d.Grown(h.room, h.seq)
+						if h := hints.take(t, i, rand.IntN(1000), rand.IntN(4) == 0); h != nil {
+							nodes[i].receiver.Hint(h)
 							continue
 						}
 						select {

@@ -96,6 +96,9 @@ var impersonal = map[string]string{
 	"Upgrade":   "it is the server's",
 	"Blob":      "it is the bytes of files, which a line about a file names",
 	"Usage":     "it is computed from files",
+	"Node":      "it is a server",
+	"Job":       "it is a server's",
+	"Visit":     "it is gone with the connection of a visitor",
 }
 
 // writable is a transaction of a test.

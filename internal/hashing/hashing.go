@@ -43,6 +43,8 @@ type Processes struct {
 	max   int
 	log   *slog.Logger
 	now   func() time.Time
+	// patience is the constant, but in tests that are not about it.
+	patience time.Duration
 
 	here    chan struct{} // full during a hash in this process
 	running sync.WaitGroup
@@ -62,7 +64,7 @@ type Processes struct {
 // a maximum of them at a time.
 func New(start func() (*Process, error), max int, log *slog.Logger) *Processes {
 	return &Processes{
-		start: start, max: max, log: log, now: time.Now,
+		start: start, max: max, log: log, now: time.Now, patience: patience,
 		here: make(chan struct{}, 1), all: make(map[*Process]struct{}),
 	}
 }

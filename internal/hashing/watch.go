@@ -34,7 +34,7 @@ func (p *Processes) stop(w *watch) (steps int) {
 
 func (p *Processes) stepLocked(w *watch) {
 	began := p.now()
-	w.timer = time.AfterFunc(patience, func() { p.step(w, began) })
+	w.timer = time.AfterFunc(p.patience, func() { p.step(w, began) })
 }
 
 // step ends a step, and perhaps begins the next one.
@@ -48,7 +48,7 @@ func (p *Processes) step(w *watch, began time.Time) {
 		w.passed = true
 		close(w.late)
 	}
-	if p.now().Sub(began) < 2*patience {
+	if p.now().Sub(began) < 2*p.patience {
 		w.steps++
 		if w.steps == 1 {
 			p.slowLocked()

@@ -19,6 +19,8 @@ const (
 	// milliseconds of work, and step how many at most with one transaction.
 	burst = 64
 	step  = 1024
+	// stretch is how long entries are read ahead without a rest.
+	stretch = 2 * time.Millisecond
 	// eagerStep is the same without rests: the larger the transaction, the less there is to merge.
 	eagerStep = 8192
 	// gathering is how long there is at least between the beginnings of two rounds: a transaction
@@ -159,12 +161,9 @@ func (x *Index) readAll(ctx context.Context, all feeds) error {
 		return nil
 	}
 	page := store.Page{NoReactions: true, Limit: max(buffered/len(all), 4), Bytes: max(bufferedBytes/len(all), 1<<12)}
-	waiting := make(feeds, 0, len(all))
-	for _, f := range all {
-		if err := f.fill(ctx, x.store, page); err != nil {
-			return err
-		}
-		waiting = append(waiting, f)
+	waiting, err := x.readAhead(ctx, all, page)
+	if err != nil {
+		return err
 	}
 	heap.Init(&waiting)
 	for volume := x.volume(); len(waiting) > 0; {
@@ -190,6 +189,30 @@ func (x *Index) readAll(ctx context.Context, all feeds) error {
 		}
 	}
 	return nil
+}
+
+// readAhead reads the first entries of each feed. Of many entries that takes about as long as to
+// index some of them, so it rests as well.
+func (x *Index) readAhead(ctx context.Context, all feeds, page store.Page) (feeds, error) {
+	waiting := make(feeds, 0, len(all))
+	var worked time.Duration
+	for _, f := range all {
+		end := work()
+		err := f.fill(ctx, x.store, page)
+		worked += end()
+		if err != nil {
+			return nil, err
+		}
+		waiting = append(waiting, f)
+		if worked < stretch {
+			continue
+		}
+		if err := x.rest(ctx, worked); err != nil {
+			return nil, err
+		}
+		worked = 0
+	}
+	return waiting, nil
 }
 
 // volume returns the volume of the next message.
@@ -259,6 +282,36 @@ func (x *Index) rest(ctx context.Context, worked time.Duration) error {
 	if x.options.Eager {
 		return ctx.Err()
 	}
+	pause := time.NewTimer(0)
+	defer pause.Stop()
+	<-pause.C
+	for rested := time.Duration(0); ; {
+		length := time.Duration(float64(worked) * (1/x.share(worked, rested) - 1))
+		if x.options.rest != nil {
+			length = x.options.rest()
+		}
+		length -= rested
+		if length <= 0 {
+			return nil
+		}
+		length = min(length, sampled) // it may be longer or shorter by then
+		pause.Reset(length)
+		select {
+		case <-pause.C:
+			rested += length
+		case <-x.nudge:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// share returns what share of a processor the index may take, after some work and a rest.
+func (x *Index) share(worked, rested time.Duration) float64 {
+	if rested > 0 {
+		worked = 0 // it is known
+	}
 	most := maxShare
 	x.mu.Lock()
 	if len(x.pending) > 0 { // something has come meanwhile
@@ -266,21 +319,7 @@ func (x *Index) rest(ctx context.Context, worked time.Duration) error {
 	}
 	grown, lag := x.grown, x.lagLocked()
 	x.mu.Unlock()
-	share := min(x.load.left(worked, grown, lag), most)
-	length := time.Duration(float64(worked) * (1/share - 1))
-	if x.options.rest != nil {
-		length = x.options.rest()
-	}
-	pause := time.NewTimer(length)
-	defer pause.Stop()
-	select {
-	case <-pause.C:
-		return nil
-	case <-x.nudge:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return min(x.load.left(worked, grown, lag), most)
 }
 
 // feed is what is to be read of a room.

@@ -403,8 +403,13 @@ func (x *Index) openLocked(ctx context.Context) error {
 		}
 		db.close()
 	}
-	if isDamage(err) {
-		err = fmt.Errorf("%w: %w", errUnusable, err)
+	return unusable(err)
+}
+
+// unusable makes damage an errUnusable, and leaves other errors as they are.
+func unusable(err error) error {
+	if isDamage(err) && !errors.Is(err, errUnusable) {
+		return fmt.Errorf("%w: %w", errUnusable, err)
 	}
 	return err
 }

@@ -3,6 +3,7 @@ package index
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -538,6 +539,18 @@ func TestMadeAnew(t *testing.T) {
 			w.wait()
 			w.compare(30)
 		})
+	}
+}
+
+// The log has the reason once.
+func TestUnusable(t *testing.T) {
+	for _, err := range []error{errMalformed, fmt.Errorf("%w: it is of version 2, not 3", errUnusable)} {
+		if got := unusable(err); !errors.Is(got, errUnusable) || strings.Count(got.Error(), errUnusable.Error()) != 1 {
+			t.Errorf("got %v", got)
+		}
+	}
+	if err := errors.New("another"); unusable(err) != err || unusable(nil) != nil {
+		t.Error("an error that is no damage is changed")
 	}
 }
 

@@ -20,11 +20,13 @@ const (
 	// so much are messages slowed where no processor is free. It never takes less than minShare.
 	slowed   = 0.01
 	minShare = 0.01
-	// crowded is from how many entries a second on it takes no more than that, even of processors
-	// that are free: each message waits for the one before it, and for the disk, which the index writes to as well. So it
-	// falls behind, and reads what has come once fewer do, or after crowdedLag.
-	crowded    = 10_000
-	crowdedLag = time.Minute
+	// crowded is from how many entries a second on it takes only crowdedShare, even of processors
+	// that are free: each message waits for the one before it, and for the disk, which the index writes to as well.
+	// Where none is free, a thread of a low priority that works for a moment keeps one of Go's processors for
+	// ten times as long. So it falls behind, and reads what has come once fewer do, or after crowdedLag.
+	crowded      = 10_000
+	crowdedShare = 0.001
+	crowdedLag   = time.Minute
 )
 
 // load measures how much processor time is left for the index.
@@ -45,15 +47,17 @@ func (l *load) left(worked time.Duration, grown uint64, lag time.Duration) float
 	if passed := now.Sub(l.at); passed >= sampled {
 		used, idle := processorTime(), idleTime()
 		if !l.at.IsZero() {
-			count := processors.Count()
+			l.share = max(spare(passed, used-l.used-l.own, idle-l.idle, l.own, processors.Count()), minShare)
 			if lag < crowdedLag && isCrowded(grown-l.grown, passed) {
-				count = 0
+				l.share = crowdedShare
 			}
-			l.share = spare(passed, used-l.used-l.own, idle-l.idle, l.own, count)
 		}
 		l.at, l.used, l.idle, l.own, l.grown = now, used, idle, 0, grown
 	}
-	return max(l.share, minShare)
+	if l.share == 0 { // nothing has been measured
+		return minShare
+	}
+	return l.share
 }
 
 // spare returns how many processors there were for the index for some time, in which others

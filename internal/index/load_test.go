@@ -58,7 +58,7 @@ func TestCrowdedLeft(t *testing.T) {
 	} {
 		l := load{at: time.Now().Add(-time.Hour), used: processorTime(), idle: idleTime() - 100*time.Hour, grown: 7}
 		got := l.left(0, 7+test.entries, test.lag)
-		if held := got <= max(minShare, slowed*float64(runtime.GOMAXPROCS(0))); held != test.held {
+		if held := got == crowdedShare; held != test.held {
 			t.Errorf("%s: it may take %v of a processor, held back is %t, want %t", test.name, got, held, test.held)
 		}
 		if l.grown != 7+test.entries {

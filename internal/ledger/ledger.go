@@ -71,6 +71,12 @@ func Exists(dir string) (bool, error) {
 	return true, nil
 }
 
+// HasFiles reports whether a directory has any file of a ledger.
+func HasFiles(dir string) (bool, error) {
+	names, err := files(dir)
+	return len(names) > 0, err
+}
+
 // files returns the names of the files of a ledger, the oldest first.
 func files(dir string) (names []string, err error) {
 	entries, err := os.ReadDir(dir)
@@ -613,10 +619,7 @@ func makeDir(dir string) error {
 	if there, err := Exists(dir); err != nil || there {
 		return err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return explain(err)
-	}
-	return disk.SyncDirectory(filepath.Dir(dir))
+	return explain(disk.MakeDirectory(dir))
 }
 
 // open mends the files in a directory.

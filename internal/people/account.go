@@ -372,11 +372,16 @@ var Tickets = tickets{Table[Ticket]{
 type tickets struct{ Table[Ticket] }
 
 // IsLocal reports whether the document with a key is of no use on another server: that of a
-// ticket, which ends with a restart, too, or of a clock.
+// ticket, which ends with a restart, too, of a clock, or what nodes have in common (Common), do, hold
+// and tell each other.
 func IsLocal(key string) bool {
 	table, _, _ := strings.Cut(key, "/")
 	table, _, _ = strings.Cut(table, ".")
-	return table == Tickets.name || table == Clocks.name
+	switch table {
+	case Tickets.name, Clocks.name, Nodes.name, Jobs.name, Visits.name, NewsTable, cluster:
+		return true
+	}
+	return false
 }
 
 // WithCode returns the ticket of a kind with a code.

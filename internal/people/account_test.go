@@ -35,7 +35,12 @@ func TestDocumentsOfTickets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if of[true] != 3 || of[false] < 1 || !IsLocal("clock/mentions") || IsLocal("clocks/a") || IsLocal("tickets/a") || IsLocal("") {
+	for _, key := range []string{"clock/mentions", "cluster/secret", "node/n", "job/tasks", "visit/ann", "visit.look/ann/ann", "news/0000000000000001"} {
+		if !IsLocal(key) {
+			t.Errorf("%s is not local", key)
+		}
+	}
+	if of[true] != 3 || of[false] < 1 || IsLocal("clocks/a") || IsLocal("tickets/a") || IsLocal("") {
 		t.Errorf("documents of tickets and others: %v", of)
 	}
 }

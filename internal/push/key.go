@@ -121,6 +121,31 @@ func OpenKey(dir string) (key *Key, made bool, err error) {
 	return key, true, nil
 }
 
+// ReadKey returns the key of a data directory. The error is fs.ErrNotExist if there is none; others are those of
+// OpenKey.
+func ReadKey(dir string) (*Key, error) { return readKey(filepath.Join(dir, KeyName)) }
+
+// Write writes the key to a data directory that has none. The error is fs.ErrExist if there is one.
+func (k *Key) Write(dir string) error { return k.create(filepath.Join(dir, KeyName)) }
+
+// ParseKey reads a key from PEM, as Key.PEM returns it. The error is ErrDamagedKey.
+func ParseKey(text []byte) (*Key, error) {
+	private, problem := parseKey(string(text))
+	if problem != "" {
+		return nil, fmt.Errorf("%w: %s", ErrDamagedKey, problem)
+	}
+	return keyOf(private)
+}
+
+// PEM returns the key, which is a secret, in PEM (PKCS #8).
+func (k *Key) PEM() ([]byte, error) {
+	der, err := x509.MarshalPKCS8PrivateKey(k.private)
+	if err != nil {
+		return nil, fmt.Errorf("encode the key for Web Push: %w", err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: keyBlock, Bytes: der}), nil
+}
+
 // CopyKey copies the key of one directory to another, for backups and from them. It reports
 // whether it has: not if there is none to copy, or the same is there already. It never replaces a
 // key: then the error is ErrOtherKey. It may also be ErrDamagedKey, ErrExposedKey or one of the file
@@ -194,9 +219,9 @@ func parseKey(text string) (private *ecdsa.PrivateKey, problem string) {
 // create writes the key to a file that does not exist: as a whole, or not at all, durably, and so
 // that nobody else can read it at any time. The error is fs.ErrExist if there is one.
 func (k *Key) create(path string) error {
-	der, err := x509.MarshalPKCS8PrivateKey(k.private)
+	text, err := k.PEM()
 	if err != nil {
-		return fmt.Errorf("encode the key for Web Push: %w", err)
+		return err
 	}
 	dir := filepath.Dir(path)
 	err = alone(dir, func() error {
@@ -209,7 +234,7 @@ func (k *Key) create(path string) error {
 			}
 			return err
 		}
-		return write(path, pem.EncodeToMemory(&pem.Block{Type: keyBlock, Bytes: der}))
+		return write(path, text)
 	})
 	if err != nil {
 		return fmt.Errorf("write the key for Web Push: %w", err)

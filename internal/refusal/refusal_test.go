@@ -66,6 +66,8 @@ func TestEveryErrorHasItsCodeAndSaysWhatToDo(t *testing.T) {
 		{chat.ErrBadPlace, wire.CodeBadField, "from the beginning"},
 		{chat.ErrNoSearch, wire.CodeUnavailable, "no search index"},
 		{store.ErrFull, wire.CodeStorageFull, "with the same id"},
+		{fmt.Errorf("append: %w", store.ErrUnavailable), wire.CodeUnavailable, "nothing was stored; try again later"},
+		{fmt.Errorf("append: %w", store.ErrUnknown), wire.CodeUnavailable, "look before you do it again"},
 		{store.ErrBroken, wire.CodeUnavailable, "going down"},
 		{store.ErrClosed, wire.CodeUnavailable, "going down"},
 		{dispatch.ErrClosed, wire.CodeUnavailable, "going down"},

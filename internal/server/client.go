@@ -237,6 +237,9 @@ func (c *client) remote() string {
 // Replace implements chat.Owner.
 func (c *client) Replace() { c.handler.Interrupt(conn.Replaced) }
 
+// Drop implements session.Dropper.
+func (c *client) Drop() { c.handler.Interrupt(conn.Internal) }
+
 // Revoke implements chat.Owner.
 func (c *client) Revoke() { c.handler.Interrupt(conn.Refused) }
 

@@ -15,6 +15,7 @@ import (
 	"kaban/internal/dispatch"
 	"kaban/internal/store"
 	"kaban/internal/store/memory"
+	"kaban/internal/store/teststore"
 	"kaban/wire"
 )
 
@@ -181,13 +182,13 @@ func TestCodes(t *testing.T) {
 }
 
 func TestStoreFailures(t *testing.T) {
-	s := &faulty{Store: memory.New(0)}
+	s := &faulty{Store: teststore.New(t)}
 	f := start(t, conn.Config{}, s, dispatch.Options{})
 	ann, bob := f.join("ann"), f.join("bob")
 	for i, test := range []struct {
 		err  error
 		code wire.Code
-	}{{store.ErrFull, wire.CodeStorageFull}, {store.ErrClosed, wire.CodeUnavailable}, {store.ErrBroken, wire.CodeUnavailable}, {errors.New("secret detail"), wire.CodeInternal}} {
+	}{{store.ErrFull, wire.CodeStorageFull}, {store.ErrUnavailable, wire.CodeUnavailable}, {store.ErrUnknown, wire.CodeUnavailable}, {store.ErrClosed, wire.CodeUnavailable}, {store.ErrBroken, wire.CodeUnavailable}, {errors.New("secret detail"), wire.CodeInternal}} {
 		s.fail(test.err)
 		ann.say(`{"type":"send","room":"lobby","id":"%d","content":"x","ref":"r"}`, i)
 		got := ann.expect("error", "code", test.code, "ref", "r", "id", i, "room", "lobby")

@@ -18,7 +18,8 @@ import (
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
 	"kaban/internal/server"
-	"kaban/internal/store/memory"
+	"kaban/internal/store"
+	"kaban/internal/store/teststore"
 )
 
 // loadUntilDrained sends and reads until the server says goodbye. It returns
@@ -88,12 +89,12 @@ func loadUntilDrained(conn net.Conn, name string, begun *sync.WaitGroup) (acked 
 func TestDrains(t *testing.T) {
 	const clients = 4
 	drains := 100
-	if *overTLS || *overWebSocket {
+	if *overTLS || *overWebSocket || teststore.IsDatabase() {
 		drains = 25
 	}
 	others := goleak.IgnoreCurrent()
 	for n := range drains {
-		s := memory.New(0)
+		s := teststore.New(t)
 		d, f, l := open(t, s)
 		var group, begun sync.WaitGroup
 		group.Go(func() { serveLines(f.server, l) })
@@ -123,6 +124,7 @@ func TestDrains(t *testing.T) {
 		f.closeWeb()
 		d.Close()
 		comeBack(t, n, s, all)
+		s.Close()
 		if err := goleak.Find(others); err != nil {
 			t.Fatalf("drain %d: %v", n, err)
 		}
@@ -130,7 +132,7 @@ func TestDrains(t *testing.T) {
 }
 
 // open makes a server that the caller runs and ends itself.
-func open(t *testing.T, s *memory.Store) (*dispatch.Dispatcher, *fixture, net.Listener) {
+func open(t *testing.T, s store.Store) (*dispatch.Dispatcher, *fixture, net.Listener) {
 	t.Helper()
 	d, err := dispatch.New(t.Context(), s, dispatch.Options{})
 	if err != nil {
@@ -153,7 +155,7 @@ func open(t *testing.T, s *memory.Store) (*dispatch.Dispatcher, *fixture, net.Li
 }
 
 // comeBack reads the log through a new server over the same store.
-func comeBack(t *testing.T, n int, s *memory.Store, all <-chan map[string]uint64) {
+func comeBack(t *testing.T, n int, s store.Store, all <-chan map[string]uint64) {
 	t.Helper()
 	d, f, l := open(t, s)
 	var serving sync.WaitGroup
@@ -253,7 +255,7 @@ func (l *late) Close() error {
 func TestADrainWaitsForTheLastAccept(t *testing.T) {
 	onlyLines(t)
 	onlyPlain(t) // the handshake would wait for the drain
-	d, f, l := open(t, memory.New(0))
+	d, f, l := open(t, teststore.New(t))
 	defer d.Close()
 	defer f.closeWeb()
 	at := &late{Listener: l, accepted: make(chan struct{}), closed: make(chan struct{})}

@@ -24,7 +24,7 @@ import (
 	peers "kaban/internal/peer"
 	"kaban/internal/server"
 	"kaban/internal/store"
-	"kaban/internal/store/memory"
+	"kaban/internal/store/teststore"
 	"kaban/internal/tlstest"
 )
 
@@ -41,7 +41,7 @@ type gated struct {
 // gate starts one. The policy's proxies are those of this machine, unless it has some.
 func gate(t *testing.T, limits limit.Config, policy peers.Policy, proxies ...string) *gated {
 	t.Helper()
-	return gateOver(t, memory.New(0), limits, policy, proxies...)
+	return gateOver(t, teststore.New(t), limits, policy, proxies...)
 }
 
 func gateOver(t *testing.T, s store.Store, limits limit.Config, policy peers.Policy, proxies ...string) *gated {

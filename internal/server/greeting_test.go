@@ -10,7 +10,7 @@ import (
 
 	"kaban/internal/chat"
 	"kaban/internal/store"
-	"kaban/internal/store/memory"
+	"kaban/internal/store/teststore"
 )
 
 // renewing is a store that can hold up those that look once more at the credential of a
@@ -37,7 +37,7 @@ func (s *renewing) View(ctx context.Context, run func(store.Tx) error) error {
 // all if it is refused.
 func TestNothingComesBeforeTheWelcome(t *testing.T) {
 	for _, refused := range []bool{false, true} {
-		s := &renewing{Store: memory.New(0), reached: make(chan struct{}), release: make(chan struct{})}
+		s := &renewing{Store: teststore.New(t), reached: make(chan struct{}), release: make(chan struct{})}
 		w := newTownOn(t, chat.Options{}, s)
 		phone := w.enter("ann")
 		phone.must(`{"type":"join","room":"hall"}`)

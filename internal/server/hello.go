@@ -66,14 +66,19 @@ func (c *client) visit(ref []byte, name kaban.Username, resume string) {
 		return
 	}
 	c.session = &c.entered
-	if !c.server.chat.IsClaimed() {
+	if !c.server.chat.ChecksVisitors() {
 		c.welcomeVisitor(ref)
 		return
 	}
 	// From here on an account that gets the name ends the connection. One that was made
 	// just before is seen by looking once more.
 	ref = slices.Clone(ref)
-	c.handler.Ask(func(ctx context.Context) { err = c.server.chat.AdmitVisitor(ctx, name) }, func() {
+	session := c.session
+	c.handler.Ask(func(ctx context.Context) {
+		if err = c.server.chat.AdmitVisitor(ctx, name); err == nil {
+			err = c.server.chat.Hold(ctx, session)
+		}
+	}, func() {
 		switch {
 		case c.closed:
 		case err != nil:

@@ -23,9 +23,15 @@ import (
 	"kaban/internal/store"
 	"kaban/internal/store/memory"
 	"kaban/internal/store/storetest"
+	"kaban/internal/store/teststore"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		teststore.Stop()
+		os.Exit(code)
+	}))
+}
 
 // A line that comes in pieces, or many that come at once, are the same lines.
 func TestPieces(t *testing.T) {
@@ -169,7 +175,7 @@ func TestSilentConnectionsAreCut(t *testing.T) {
 // A reader that takes nothing is cut, and resumes where it was.
 func TestSlowConsumer(t *testing.T) {
 	t.Parallel()
-	f := start(t, conn.Config{StallTimeout: time.Second}, memory.New(0), dispatch.Options{})
+	f := start(t, conn.Config{StallTimeout: time.Second}, teststore.New(t), dispatch.Options{})
 	ann := f.join("ann")
 	slow := f.hello("slow")
 	slow.conn.(interface{ SetReadBuffer(int) error }).SetReadBuffer(256 << 10) // less than a segment of loopback makes TCP crawl

@@ -8,10 +8,11 @@ import (
 	"testing"
 	"time"
 
+	"kaban/internal/store/teststore"
+
 	"kaban/internal/account"
 	"kaban/internal/limit"
 	peers "kaban/internal/peer"
-	"kaban/internal/store/memory"
 )
 
 // One stranger uses up what an address may have: visitors from there wait. Visitors
@@ -84,7 +85,7 @@ func TestPlacesAreGivenBack(t *testing.T) {
 // asked to wait.
 func TestPeopleBehindOneAddressComeBack(t *testing.T) {
 	const people = 500
-	s := memory.New(0)
+	s := teststore.New(t)
 	g := gateOver(t, s, limit.Defaults(), peers.Policy{Insecure: true})
 	names := make([]string, 5) // the limits count accounts alike, so a few stand for all
 	for i := range names {

@@ -11,9 +11,10 @@ import (
 	"testing"
 	"time"
 
+	"kaban/internal/store/teststore"
+
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
-	"kaban/internal/store/memory"
 )
 
 // TestReadersOfAllKinds has readers that are quick, slow, stalled, that hang up
@@ -22,7 +23,7 @@ import (
 // every room once and in order, over however many connections.
 func TestReadersOfAllKinds(t *testing.T) {
 	const speakers, messages = 4, 250
-	s := memory.New(0)
+	s := teststore.New(t)
 	f := start(t, conn.Config{StallTimeout: 10 * time.Minute}, s, dispatch.Options{TailBytes: 16 << 10, PageEntries: 50})
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)

@@ -13,7 +13,7 @@ import (
 	"kaban/internal/dispatch"
 	"kaban/internal/people"
 	"kaban/internal/store"
-	"kaban/internal/store/memory"
+	"kaban/internal/store/teststore"
 	"kaban/wire"
 )
 
@@ -33,7 +33,7 @@ func newTown(t *testing.T) *town { return newTownWith(t, chat.Options{}) }
 // newTownWith is newTown with options of the chat.
 func newTownWith(t *testing.T, options chat.Options) *town {
 	t.Helper()
-	return newTownOn(t, options, memory.New(0))
+	return newTownOn(t, options, teststore.New(t))
 }
 
 // newTownOn is newTownWith on a store.

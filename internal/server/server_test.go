@@ -18,9 +18,10 @@ import (
 	"kaban/internal/chat"
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
+	"kaban/internal/news"
 	"kaban/internal/server"
 	"kaban/internal/store"
-	"kaban/internal/store/memory"
+	"kaban/internal/store/teststore"
 )
 
 // patience is how long a test waits for what must come. It is no measure of
@@ -56,7 +57,7 @@ func startWith(t testing.TB, settings chat.Options, config conn.Config, s store.
 func startAll(t testing.TB, settings chat.Options, config conn.Config, s store.Store, options dispatch.Options, use func(*account.Service)) *fixture {
 	t.Helper()
 	if s == nil {
-		s = memory.New(0)
+		s = teststore.New(t)
 	}
 	d, err := dispatch.New(t.Context(), s, options)
 	if err != nil {
@@ -75,6 +76,9 @@ func startAll(t testing.TB, settings chat.Options, config conn.Config, s store.S
 		t.Fatal(err)
 	}
 	config.Submit = rooms.Submit
+	if n, ok := s.(*news.Store); ok { // one of several nodes
+		followNodes(t, d, rooms, n)
+	}
 	m, err := conn.New(config)
 	if err != nil {
 		t.Fatal(err)

@@ -152,7 +152,12 @@ type Registry struct {
 	looks    map[string]look       // by those of Username.Looks that are no keys
 	accounts map[string][]*Session // by Identity.ID
 	expiries *expiries             // nil without Expire
+	onOnline func(identity string, online bool)
 }
+
+// OnOnline sets a function that is called when an identity of an account gets its first connection,
+// and when it loses its last. It must only take a note. It is set before the first Enter.
+func (r *Registry) OnOnline(call func(identity string, online bool)) { r.onOnline = call }
 
 // Enter fills in the session of a connection of an account, which may have many. It must not be one
 // that goes on. Revoke is called when the credential expires; see Expire. The credential must not
@@ -167,6 +172,8 @@ func (r *Registry) Enter(s *Session, owner Owner, id kaban.Identity, address net
 	others := r.accounts[id.ID()]
 	if len(others) > 0 {
 		s.share(others[len(others)-1])
+	} else if r.onOnline != nil {
+		r.onOnline(s.ID(), true)
 	}
 	r.accounts[s.ID()] = append(others, s)
 	r.expiries.addLocked(s, credential.Expires)
@@ -203,15 +210,90 @@ func (r *Registry) Revoke(identity string, selected func(*Credential) bool) int 
 	return len(owners)
 }
 
-// RevokeVisitors has the connections of all visitors ended.
-func (r *Registry) RevokeVisitors() {
+// Credentials returns the ids of the credentials that an account's connections depend on, each once.
+func (r *Registry) Credentials(identity string) (ids []string) {
 	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, s := range r.accounts[identity] {
+		if !slices.Contains(ids, s.Credential.ID) {
+			ids = append(ids, s.Credential.ID)
+		}
+	}
+	return ids
+}
+
+// Dropper is an Owner that can end without a reason that its client could do anything about.
+type Dropper interface {
+	// Drop is called when the server cannot go on with the session, and the client may come back.
+	// It must not block and may be called from any goroutine.
+	Drop()
+}
+
+// DropVisitors has the connections of all visitors ended, which may come back: by Drop, or by Revoke
+// where there is none.
+func (r *Registry) DropVisitors() {
+	for _, owner := range r.visitors() {
+		if d, ok := owner.(Dropper); ok {
+			d.Drop()
+		} else {
+			owner.Revoke()
+		}
+	}
+}
+
+// visitors returns the connections of all visitors.
+func (r *Registry) visitors() []Owner {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	owners := make([]Owner, 0, len(r.sessions))
 	for _, s := range r.sessions {
 		owners = append(owners, s.owner)
 	}
+	return owners
+}
+
+// Visitors returns the names of all visitors that have a connection.
+func (r *Registry) Visitors() []kaban.Username {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	names := make([]kaban.Username, 0, len(r.sessions))
+	for _, s := range r.sessions {
+		names = append(names, s.Identity.Name())
+	}
+	return names
+}
+
+// Holds reports whether a session has the name of its visitor.
+func (r *Registry) Holds(s *Session) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.sessions[s.Identity.Name().Key()] == s
+}
+
+// Secrets returns the secret of a visitor's session, and those that it resumes, which are valid
+// until they are confirmed.
+func (r *Registry) Secrets(s *Session) (own string, earlier []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if s.more != nil {
+		earlier = slices.Clone(s.more.earlier)
+	}
+	return s.Secret(), earlier
+}
+
+// ReplaceVisitor calls Replace for the connection that has the name with a key, if its secret is selected.
+func (r *Registry) ReplaceVisitor(key string, selected func(secret string) bool) {
+	r.mu.Lock()
+	s := r.sessions[key]
 	r.mu.Unlock()
-	for _, owner := range owners {
+	if s != nil && selected(s.Secret()) {
+		s.owner.Replace()
+	}
+}
+
+// RevokeVisitors has the connections of all visitors ended.
+func (r *Registry) RevokeVisitors() {
+	for _, owner := range r.visitors() {
 		owner.Revoke()
 	}
 }
@@ -390,6 +472,9 @@ func (r *Registry) Release(s *Session) {
 		rest := slices.DeleteFunc(r.accounts[s.Identity.ID()], func(other *Session) bool { return other == s })
 		if r.accounts[s.Identity.ID()] = rest; len(rest) == 0 {
 			delete(r.accounts, s.Identity.ID())
+			if r.onOnline != nil {
+				r.onOnline(s.Identity.ID(), false)
+			}
 		}
 		return
 	}

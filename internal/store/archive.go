@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"kaban"
@@ -20,6 +21,29 @@ type Record struct {
 	Time int64 // milliseconds since 1970 UTC
 }
 
+// Label names the record in errors.
+func (r *Record) Label() string { return fmt.Sprintf("message %d of %s", r.Seq, r.Room) }
+
+// Compare returns an ErrDiffers if the entry with the seq of the record is another one. The case of
+// the author's name does not matter.
+func (r *Record) Compare(e *Entry) error {
+	name, err := kaban.ParseUsername(e.Username)
+	same := func(e *Entry) bool {
+		return err == nil && name.Key() == r.Author.Name().Key() && e.Author == r.Author.ID() && e.ID == r.ID.String() && e.Time == r.Time && e.IsOf(&r.Draft)
+	}
+	if same(e) {
+		return nil
+	}
+	then := *e
+	if then.Content = r.Body; e.Files == "" || r.Files.IsZero() { // a deletion takes them away
+		then.Files = r.Files.String()
+	}
+	if r.Kind == kaban.KindMessage && same(&then) { // an export has only the last text, so neither can be made of the other
+		return fmt.Errorf("%w: %s has another text there: it was edited or deleted after one of the two was written", ErrDiffers, r.Label())
+	}
+	return fmt.Errorf("%w: %s is another message there", ErrDiffers, r.Label())
+}
+
 // Front says what was cut from the front of a room's log (Store.Cut). One with many authors may
 // be passed on in parts, each with all but the other authors.
 type Front struct {
@@ -33,6 +57,29 @@ type Front struct {
 type FrontAuthor struct {
 	Author   kaban.Identity
 	Messages uint64
+}
+
+// Parts passes on the front in parts of up to MaxFrontAuthors authors, and at least one. A part is
+// valid during the call.
+func (f *Front) Parts(pass func(*Front) error) error {
+	part := *f
+	for written := f.Written; ; {
+		n := min(len(written), MaxFrontAuthors)
+		part.Written, written = written[:n], written[n:]
+		if err := pass(&part); err != nil || len(written) == 0 {
+			return err
+		}
+	}
+}
+
+// IsLike reports whether a room has the same name and is in the same state.
+func (r *Room) IsLike(other *Room) bool {
+	return r.Name.String() == other.Name.String() && r.Head == other.Head && r.Oldest == other.Oldest && r.Revision == other.Revision
+}
+
+// SortRooms sorts rooms by name, as archives have them.
+func SortRooms(rooms []Room) {
+	slices.SortFunc(rooms, func(a, b Room) int { return strings.Compare(a.Name.String(), b.Name.String()) })
 }
 
 // MaxFrontAuthors is the largest number of authors in one part of a Front.

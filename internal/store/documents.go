@@ -114,7 +114,8 @@ type Tx interface {
 type Documents interface {
 	// Update runs a function in a transaction that reads and writes. When it
 	// returns nil, everything that the function wrote is durable. If the function
-	// returns an error, nothing is stored and Update returns that error. A driver
+	// returns an error, nothing is stored and Update returns that error. After ErrBroken
+	// and ErrUnknown the outcome is unknown. A driver
 	// may run the function again if another writer was in the way, so it must
 	// have no other effect. It must not call the store.
 	Update(ctx context.Context, run func(Tx) error) error

@@ -43,6 +43,12 @@ var (
 	// ErrDamaged means that stored data cannot be read back as it was written. It
 	// concerns one call; undamaged data stays readable. A *DamagedError is one.
 	ErrDamaged = errors.New("stored data is damaged")
+	// ErrUnavailable means that the database cannot be reached for now. Nothing of the call is
+	// stored, and the same call may succeed later.
+	ErrUnavailable = errors.New("the database cannot be reached")
+	// ErrUnknown means that the connection to the database was lost, and it could not be found out
+	// in time whether the call is stored. An append of the same drafts finds out.
+	ErrUnknown = errors.New("the connection to the database was lost, so it is unknown whether this is stored")
 	// ErrClosed means that the store was closed.
 	ErrClosed = errors.New("store is closed")
 )
@@ -193,7 +199,7 @@ type Store interface {
 
 	// Append stores a batch as one transaction and fills results, which must be
 	// as long as the batch. If it returns an error, nothing of the batch is
-	// stored, except that after ErrBroken the outcome is unknown. An id is unique
+	// stored, except that after ErrBroken and ErrUnknown the outcome is unknown. An id is unique
 	// per room and author (kaban.Identity.ID) for as long as its entry is kept: the same
 	// id with the same kind, target, body and files is a duplicate, with any other a conflict;
 	// neither affects the rest of the batch. The first append to a room
@@ -359,4 +365,19 @@ type Size struct {
 func IsInstant(s Store) bool {
 	instant, ok := s.(Instant)
 	return ok && instant.Instant()
+}
+
+// Parallel is a Store that is faster if it has several appends to do at a time.
+type Parallel interface {
+	// Appends returns how many there should be. The value never changes.
+	Appends() int
+}
+
+// Appends returns how many appends of different rooms a caller should have under way at a time. It
+// never has two of one room. A Store without the interface has one.
+func Appends(s Store) int {
+	if p, ok := s.(Parallel); ok {
+		return p.Appends()
+	}
+	return 1
 }

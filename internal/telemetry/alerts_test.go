@@ -15,10 +15,12 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
+	"kaban/internal/bus"
 	"kaban/internal/childtest"
 	"kaban/internal/count"
 	"kaban/internal/dispatch"
@@ -236,6 +238,8 @@ func TestAlertsFire(t *testing.T) {
 	bad.backups.Failures = 3
 	bad.search.Lag, bad.search.Behind = 10*time.Minute, 1000
 	bad.store.journal.Store(64 << 20)
+	bad.database.Up = false
+	hasLyingPeers(bad)
 	bad.certificate = time.Now().Add(3 * 24 * time.Hour)
 	down, badAt, goodAt := l.Addr().String(), bad.scrape(false), good.scrape(false)
 	p := startPrometheus(t, fmt.Sprintf("%q", goodAt), fmt.Sprintf("%q", badAt), fmt.Sprintf("%q", down))
@@ -305,6 +309,18 @@ func hasFastDisk(f *fixture) {
 		s.CommitSeconds = commits.Snapshot()
 		return s
 	}
+}
+
+// hasLyingPeers has a server without a bus hear hints that are forged or lie, by its own word.
+func hasLyingPeers(f *fixture) {
+	stats := f.sources.Dispatcher
+	var lies atomic.Uint64
+	f.sources.Dispatcher = func() dispatch.Stats {
+		s := stats()
+		s.Ahead = lies.Add(1)
+		return s
+	}
+	f.sources.Bus = func() bus.Stats { return bus.Stats{Forged: lies.Load()} }
 }
 
 // useWell is what a server sees on a usual day.

@@ -22,6 +22,7 @@ import (
 	"kaban"
 	"kaban/internal/account"
 	"kaban/internal/backup"
+	"kaban/internal/bus"
 	"kaban/internal/chat"
 	"kaban/internal/conn"
 	"kaban/internal/disk"
@@ -97,6 +98,10 @@ type fixture struct {
 	backups     backup.Status
 	search      index.Status
 	pushes      push.Stats
+	database    telemetry.Database
+	bus         bus.Stats
+	nodes       int
+	peers       dispatch.Stats // what there is of other nodes
 	names       int
 }
 
@@ -155,8 +160,15 @@ func start(t testing.TB) *fixture {
 		Chat: rooms.Counts, Accounts: f.accounts.Stats, Limits: f.limits.Exceeded, Store: f.store.Size,
 		Disk:        func() (disk.Space, error) { return f.disk, f.diskError },
 		Certificate: func() time.Time { return f.certificate }, Backups: func() backup.Status { return f.backups },
-		Search: func() index.Status { return f.search },
-		Pushes: func() push.Stats { return f.pushes },
+		Search:   func() index.Status { return f.search },
+		Pushes:   func() push.Stats { return f.pushes },
+		Database: func() telemetry.Database { return f.database }, Bus: func() bus.Stats { return f.bus }, Nodes: func() int { return f.nodes },
+	}
+	f.database.Up, f.bus.Connected = true, true
+	f.sources.Dispatcher = func() dispatch.Stats {
+		s := d.Stats()
+		s.Believed, s.Asked, s.Foreign, s.Compared, s.Behind, s.Ahead = f.peers.Believed, f.peers.Asked, f.peers.Foreign, f.peers.Compared, f.peers.Behind, f.peers.Ahead
+		return s
 	}
 	f.registry, err = telemetry.NewRegistry(f.sources)
 	must(t, err)

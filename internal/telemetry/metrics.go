@@ -47,8 +47,8 @@ const (
 	smallestPower, largestPower = 0, 10
 )
 
-// metrics are all metrics but those of Go and the process. docs/metrics.md is written
-// from this table.
+// metrics are all metrics but those of a node (clusterMetrics), of Go and the process. docs/metrics.md is written
+// from both tables.
 var metrics = []metric{
 	{"kaban_build_info", "Always 1. The labels say which program runs.", gauge, []string{"version", "go"}, nil, func(n *snapshot, s sink) {
 		s.put(1, n.version, runtime.Version())

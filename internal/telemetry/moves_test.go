@@ -212,10 +212,34 @@ var moves = []move{
 	{"kaban_backup_failures", nil, func(f *fixture) { f.backups.Failures++ }},
 	{"kaban_backup_last_success_timestamp_seconds", nil, func(f *fixture) { f.backups.Last.Time = time.Now() }},
 	{"kaban_certificate_expiry_timestamp_seconds", nil, func(f *fixture) { f.certificate = f.certificate.Add(time.Hour) }},
+
+	{"kaban_database_response_seconds", nil, func(f *fixture) { f.database.Response = time.Second }},
+	{"kaban_database_failures_total", nil, func(f *fixture) { f.database.Failures++ }},
+	{"kaban_database_connections", []string{"used"}, func(f *fixture) { f.database.Open, f.database.Used = 3, 2 }},
+	{"kaban_database_connections", []string{"idle"}, func(f *fixture) { f.database.Open, f.database.Used = 3, 2 }},
+	{"kaban_database_connections_limit", nil, func(f *fixture) { f.database.Most = 16 }},
+	{"kaban_database_timeline", nil, func(f *fixture) { f.database.Timeline++ }},
+	{"kaban_bus_nodes", nil, func(f *fixture) { f.nodes = 2 }},
+	{"kaban_bus_connects_total", nil, func(f *fixture) { f.bus.Connects++ }},
+	{"kaban_bus_hints_total", []string{"published"}, func(f *fixture) { f.bus.Published++ }},
+	{"kaban_bus_hints_total", []string{"dropped"}, func(f *fixture) { f.bus.Dropped++ }},
+	{"kaban_bus_hints_total", []string{"received"}, func(f *fixture) { f.bus.Received++ }},
+	{"kaban_bus_hints_total", []string{"forged"}, func(f *fixture) { f.bus.Forged++ }},
+	{"kaban_bus_hints_total", []string{"malformed"}, func(f *fixture) { f.bus.Malformed++ }},
+	{"kaban_bus_slow_total", nil, func(f *fixture) { f.bus.Slow++ }},
+	{"kaban_peer_entries_total", nil, func(f *fixture) { f.peers.Believed++ }},
+	{"kaban_peer_questions_total", nil, func(f *fixture) { f.peers.Asked++ }},
+	{"kaban_peer_foreign_total", nil, func(f *fixture) { f.peers.Foreign++ }},
+	{"kaban_peer_comparisons_total", nil, func(f *fixture) { f.peers.Compared++ }},
+	{"kaban_peer_rooms_behind_total", nil, func(f *fixture) { f.peers.Behind++ }},
+	{"kaban_peer_rooms_ahead_total", nil, func(f *fixture) { f.peers.Ahead++ }},
 }
 
 // fixed are metrics that do not move while a server runs.
-var fixed = []string{"kaban_build_info", "kaban_tail_limit_bytes"}
+var fixed = []string{"kaban_build_info", "kaban_tail_limit_bytes", "kaban_database_info"}
+
+// falling are metrics that are 1 while all is well. TestAlertsFire and TestWhatIsAwayIsZero move them.
+var falling = []string{"kaban_database_up", "kaban_bus_connected"}
 
 const password = "correct horse battery staple"
 
@@ -336,7 +360,7 @@ func TestEveryMetricMoves(t *testing.T) {
 // TestEveryMetricHasARow finds metrics that nothing is known to move.
 func TestEveryMetricHasARow(t *testing.T) {
 	f := start(t)
-	known := slices.Clone(fixed)
+	known := slices.Concat(fixed, falling)
 	for _, row := range moves {
 		known = append(known, row.name)
 	}
@@ -364,6 +388,26 @@ func TestFixedMetrics(t *testing.T) {
 	labels := families(t, f.registry)["kaban_build_info"].GetMetric()[0].GetLabel()
 	if got := labels[1].GetValue(); got != "1.2.3" {
 		t.Errorf("the version in kaban_build_info is %q", got)
+	}
+}
+
+// TestWhatIsAwayIsZero: a database and a bus that are away are seen as that.
+func TestWhatIsAwayIsZero(t *testing.T) {
+	f := start(t)
+	f.database.Epoch = "E"
+	if labels := families(t, f.registry)["kaban_database_info"].GetMetric()[0].GetLabel(); labels[0].GetValue() != "E" {
+		t.Errorf("the epoch in kaban_database_info is %v", labels)
+	}
+	for _, name := range falling {
+		if got := f.value(name); got != 1 {
+			t.Errorf("%s is %g while all is well", name, got)
+		}
+	}
+	f.database.Up, f.bus.Connected = false, false
+	for _, name := range falling {
+		if got := f.value(name); got != 0 {
+			t.Errorf("%s is %g while it is away", name, got)
+		}
 	}
 }
 

@@ -5,6 +5,7 @@
 package telemetry
 
 import (
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -12,6 +13,7 @@ import (
 
 	"kaban/internal/account"
 	"kaban/internal/backup"
+	"kaban/internal/bus"
 	"kaban/internal/chat"
 	"kaban/internal/conn"
 	"kaban/internal/disk"
@@ -44,6 +46,11 @@ type Sources struct {
 	// Certificate returns the end of the certificate in use; the zero Time if there is
 	// none yet.
 	Certificate func() time.Time
+	// Database and Bus are those of a node that shares its database with others, and Nodes is how many
+	// of these are connected to it.
+	Database func() Database
+	Bus      func() bus.Stats
+	Nodes    func() int
 }
 
 // snapshot is what one scrape reads.
@@ -63,6 +70,7 @@ type snapshot struct {
 	disk        disk.Space
 	diskError   error
 	certificate time.Time
+	clusterSnapshot
 }
 
 // take fills in what a source returns, if there is one.
@@ -86,6 +94,9 @@ func (s *Sources) snapshot() *snapshot {
 	take(&n.pushes, s.Pushes)
 	take(&n.backups, s.Backups)
 	take(&n.certificate, s.Certificate)
+	take(&n.database, s.Database)
+	take(&n.bus, s.Bus)
+	take(&n.nodes, s.Nodes)
 	if s.Disk != nil {
 		n.disk, n.diskError = s.Disk()
 	}
@@ -102,9 +113,9 @@ type collector struct {
 // newCollector returns the collector of all metrics that have a source.
 func newCollector(sources Sources) *collector {
 	c := &collector{sources: sources}
-	for i := range metrics {
-		if m := &metrics[i]; m.needs == nil || m.needs(&sources) {
-			c.metrics = append(c.metrics, m)
+	for _, m := range slices.Concat(metrics, clusterMetrics) {
+		if m.needs == nil || m.needs(&sources) {
+			c.metrics = append(c.metrics, &m)
 			c.described = append(c.described, prometheus.NewDesc(m.name, m.help, m.labels, nil))
 		}
 	}

@@ -312,6 +312,7 @@ func (c *carriers) report() {
 // acknowledged has its file whole; no message has one that there is not; and after the sweep of the
 // next start there is nothing that nobody has.
 func TestFilesUnderKills(t *testing.T) {
+	onlyDirectory(t)
 	random := random(t)
 	c := newCarriers(t, random)
 	var stop context.CancelFunc

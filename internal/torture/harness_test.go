@@ -19,7 +19,7 @@ import (
 	"kaban"
 	"kaban/internal/childtest"
 	"kaban/internal/store"
-	"kaban/internal/store/sqlite"
+	"kaban/internal/store/postgres/postgrestest"
 	"kaban/internal/tlstest"
 )
 
@@ -47,6 +47,10 @@ const room = "lobby"
 var binary string
 
 func TestMain(m *testing.M) {
+	if address := os.Getenv(busRole); address != "" {
+		fmt.Fprintln(os.Stderr, serveBus(address))
+		os.Exit(1)
+	}
 	flag.Parse()
 	if *seed == 0 {
 		*seed = rand.Uint64N(1 << 32)
@@ -68,6 +72,7 @@ func buildAndRun(m *testing.M) (int, error) {
 	if output, err := childtest.Go("build", "-tags", "failpoint", "-o", binary, "kaban/cmd/kaban").CombinedOutput(); err != nil {
 		return 1, fmt.Errorf("build: %w\n%s", err, output)
 	}
+	defer postgrestest.Stop()
 	return m.Run(), nil
 }
 
@@ -81,22 +86,23 @@ func random(t *testing.T) *rand.Rand {
 
 // host runs, kills and restarts a server.
 type host struct {
-	t       *testing.T
-	data    string
-	address string
-	web     string // the address of HTTP; "" is none
-	process *exec.Cmd
-	exited  chan struct{} // closed once the process has ended
-	err     error         // how it ended; read only after exited is closed
-	log     *logTail
-	scheme  string // default: tcp://
-	cert    string // files of the certificate and its key; "": there are none
-	key     string
+	t        *testing.T
+	data     string
+	database *database // nil: the data are in the directory
+	address  string
+	web      string // the address of HTTP; "" is none
+	process  *exec.Cmd
+	exited   chan struct{} // closed once the process has ended
+	err      error         // how it ended; read only after exited is closed
+	log      *logTail
+	scheme   string // default: tcp://
+	cert     string // files of the certificate and its key; "": there are none
+	key      string
 }
 
 func newHost(t *testing.T) *host {
 	t.Helper()
-	h := &host{t: t, data: filepath.Join(t.TempDir(), "data"), address: childtest.Address(t)}
+	h := &host{t: t, data: filepath.Join(t.TempDir(), "data"), database: newDatabase(t), address: childtest.Address(t)}
 	t.Cleanup(h.kill)
 	return h
 }
@@ -140,7 +146,8 @@ func (h *host) start(faults ...string) {
 	h.t.Helper()
 	h.log = &logTail{ready: make(chan struct{})}
 	// Small pages and tails, so that readers are often behind.
-	h.process = exec.Command(binary, "serve", "--listen", cmp.Or(h.scheme, "tcp://")+h.address, "--data", h.data, "--tail-size", "4", "--tail-budget", "1", "--page-size", "50", "--heartbeat", "1s")
+	h.process = exec.Command(binary, "serve", "--listen", cmp.Or(h.scheme, "tcp://")+h.address, "--tail-size", "4", "--tail-budget", "1", "--page-size", "50", "--heartbeat", "1s")
+	h.process.Args = append(h.process.Args, h.place()...)
 	if h.web != "" {
 		h.process.Args = append(h.process.Args, "--listen", "http://"+h.web)
 	}
@@ -234,7 +241,7 @@ func (h *host) stop() {
 
 // stored checks the database and returns the messages in the room.
 func (h *host) stored() ([]Message, error) {
-	s, err := sqlite.OpenArchive(context.Background(), h.data)
+	s, err := h.archive(context.Background())
 	if err != nil {
 		return nil, err
 	}

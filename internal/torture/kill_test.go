@@ -15,12 +15,21 @@ import (
 	"kaban/internal/store/journal"
 )
 
-// places are the failpoints, and how often a server passes them in a short life
-// under load.
-var places = []struct {
+// place is a failpoint, and how often a server passes it in a short life under load.
+type place struct {
 	name  string
 	times int
-}{
+}
+
+// everywhere are the failpoints that do not depend on the store.
+var everywhere = []place{
+	{"publish.before", 60},
+	{"write.after", 500},
+	{"replay.page", 60},
+}
+
+// inStore are those of a data directory.
+var inStore = []place{
 	{"append.before-commit", 2},
 	{"append.after-commit", 2},
 	{"append.merged", 60},
@@ -30,9 +39,6 @@ var places = []struct {
 	{"journal.recycled", 3},
 	{"merge.before-commit", 60},
 	{"merge.after-commit", 60},
-	{"publish.before", 60},
-	{"write.after", 500},
-	{"replay.page", 60},
 	{"checkpoint.write", 200},
 }
 
@@ -66,8 +72,12 @@ func end(h *host, random *rand.Rand, deadly syscall.Signal, failpoint bool) bool
 	if !failpoint {
 		time.Sleep(time.Duration(random.IntN(150)) * time.Millisecond)
 	}
-	h.signal(deadly)
-	<-h.exited
+	die := func() { h.signal(deadly); <-h.exited }
+	if h.database != nil {
+		h.database.crash(h.t, random, die)
+		return false
+	}
+	die()
 	return false
 }
 
@@ -83,6 +93,10 @@ func (h *host) died() bool {
 // other death is at a failpoint, and only deaths under load count.
 func campaign(t *testing.T, times int, faults func(h *host, random *rand.Rand) []string, deadly syscall.Signal) {
 	random := random(t)
+	places := everywhere
+	if !*overPostgres {
+		places = slices.Concat(everywhere, inStore)
+	}
 	died := make(map[string]int)
 	counted, atFailpoints, idle := 0, 0, 0
 	for counted < times {
@@ -153,6 +167,7 @@ func TestKills(t *testing.T) {
 // it, or only with that of a later one, because the first was killed, even by a failed
 // sync, and the next found everything.
 func TestLosses(t *testing.T) {
+	onlyDirectory(t)
 	campaign(t, *losses, func(h *host, random *rand.Rand) []string {
 		kept := h.data + ".kept"
 		disk := fmt.Sprintf("KABAN_FAULT_DISK=lose,seed=%d", random.Uint32())
@@ -173,6 +188,7 @@ func TestLosses(t *testing.T) {
 // disk loses nothing and proves nothing. Without those of SQLite only merged messages
 // are lost, once the journal does without them.
 func TestLossesAreFoundWithoutSyncs(t *testing.T) {
+	onlyDirectory(t)
 	random := random(t)
 	for _, c := range []struct {
 		name, fault, disk string
@@ -217,6 +233,7 @@ func loseOnce(t *testing.T, ready func(*host, *crowd) bool, faults ...string) st
 // A failed sync ends the server with an error, and acknowledged messages stay. Those of the
 // search index, search.db, do not count: it works again without a new start.
 func TestFailedSyncs(t *testing.T) {
+	onlyDirectory(t)
 	t.Logf("-torture.seed %d", *seed)
 	for n := 1; n <= *syncs; {
 		h := newHost(t)
@@ -240,6 +257,7 @@ func TestFailedSyncs(t *testing.T) {
 // The same for syncs that are rare among all. Only those of matching names count: a
 // segment keeps the name under which it was opened, that of a spare.
 func TestFailedSyncsOfEachStep(t *testing.T) {
+	onlyDirectory(t)
 	t.Logf("-torture.seed %d", *seed)
 	for _, step := range []struct {
 		name, of string
@@ -272,6 +290,7 @@ func TestFailedSyncsOfEachStep(t *testing.T) {
 
 // The same for the syncs of a shutdown, until none of them fails.
 func TestFailedSyncsOfTheEnd(t *testing.T) {
+	onlyDirectory(t)
 	t.Logf("-torture.seed %d", *seed)
 	h := newHost(t)
 	h.start()
@@ -356,6 +375,7 @@ func TestDrains(t *testing.T) {
 // has no room, messages go into the database until it has. While an archive holds
 // the journal the server needs new segments.
 func TestFullDisk(t *testing.T) {
+	onlyDirectory(t)
 	for _, c := range []struct {
 		name, faults string
 		alone        bool // only the journal is full

@@ -60,6 +60,7 @@ type worker interface {
 // Accounts, memberships and roles change while the server is killed, with and without a
 // loss of unsynced data. Each change happened whole or not at all.
 func TestPeople(t *testing.T) {
+	onlyDirectory(t)
 	random := random(t)
 	died := make(map[string]int)
 	total := &world{}
@@ -80,6 +81,7 @@ func TestPeople(t *testing.T) {
 // The control of TestPeople: with a second transaction for a part of each change, the
 // checker must find what a death between the two leaves.
 func TestSplitChangesAreFound(t *testing.T) {
+	onlyDirectory(t)
 	random := random(t)
 	for _, part := range strings.Split(*split, ",") {
 		t.Run(part, func(t *testing.T) {

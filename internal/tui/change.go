@@ -89,6 +89,8 @@ func describeRoom(c *wire.Change) string {
 		does = append(does, map[bool]string{true: "archived this room", false: "took this room out of the archive"}[c.Archived])
 	}
 	switch {
+	case c.Change == "created" && c.Kind == kaban.RoomDirect:
+		return c.Username + " began this conversation"
 	case c.Change == "created":
 		return c.Username + " created this room"
 	case c.Change != "set" || len(does) == 0:

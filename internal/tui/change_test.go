@@ -31,6 +31,8 @@ func TestChangesAreDescribed(t *testing.T) {
 	}
 	created := room(wire.Change{Kind: kaban.RoomPrivate, Flags: kaban.FlagLocked, HasFlags: true})
 	created.Change = "created"
+	direct := created
+	direct.Kind = kaban.RoomDirect
 	for _, c := range []struct {
 		change wire.Change
 		want   string
@@ -51,6 +53,7 @@ func TestChangesAreDescribed(t *testing.T) {
 		{wire.Change{Type: wire.TypeTopic, Username: "ann", Topic: "tea"}, "ann changed the topic: tea"},
 		{wire.Change{Type: wire.TypeTopic, Username: "ann"}, "ann removed the topic"},
 		{created, "ann created this room"},
+		{direct, "ann began this conversation"},
 		{room(wire.Change{Kind: kaban.RoomPrivate}), "ann made this room private"},
 		{room(wire.Change{Flags: kaban.FlagAnnounce | kaban.FlagLocked, HasFlags: true}), "ann made this room announce and locked"},
 		{room(wire.Change{HasFlags: true, History: wire.HistoryJoined}), "ann removed the flags of this room, closed the history to later members"},

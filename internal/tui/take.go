@@ -222,7 +222,7 @@ func whyOutside(room string, err error) string {
 	case removed != nil && removed.Reason == wire.RemovalBanned:
 		return err.Error() + "; only an op there can lift the ban"
 	case removed != nil && removed.Reason == wire.RemovalKicked:
-		return err.Error() + "; /join " + room + " takes you back, unless you need an invitation"
+		return err.Error() + "; /join " + room + " takes you back if the room is public"
 	}
 	return "you are not in " + room + ": " + reasonOf(err) + "; /join " + room + " tries again"
 }

@@ -14,8 +14,8 @@ import (
 	"kaban/client"
 	"kaban/internal/chat"
 	"kaban/internal/store"
-	"kaban/internal/store/memory"
 	"kaban/internal/store/storetest"
+	"kaban/internal/store/teststore"
 	"kaban/internal/web"
 )
 
@@ -198,7 +198,7 @@ func (s *faulty) Append(ctx context.Context, batch []store.Write, results []stor
 
 // What is the store's fault is said, and the same request works later.
 func TestAFaultyStore(t *testing.T) {
-	s := &faulty{Store: memory.New(0)}
+	s := &faulty{Store: teststore.New(t)}
 	f := start(t, web.Config{}, s)
 	const body = `{"id":"1","username":"bot","content":"x"}`
 	for _, test := range []struct {
@@ -236,7 +236,7 @@ func TestAFaultyStore(t *testing.T) {
 // Changes of a room are in its pages and streams as what they are, and in no stream as
 // an event of another type.
 func TestChangesInPages(t *testing.T) {
-	s := memory.New(0)
+	s := teststore.New(t)
 	var drafts []kaban.Draft
 	for i, c := range []struct {
 		kind kaban.Kind
@@ -292,7 +292,7 @@ func TestMaxContent(t *testing.T) {
 
 // Entries of other kinds than messages have a place in pages and in streams.
 func TestUnknownKindsInPages(t *testing.T) {
-	s := memory.New(0)
+	s := teststore.New(t)
 	other := storetest.Draft(t, "lobby", "ann", "two", "x")
 	other.Kind, other.Target, other.Body = 200, 1, "secret"
 	storetest.Append(t, s, storetest.Draft(t, "lobby", "ann", "one", "first"), other, storetest.Draft(t, "lobby", "ann", "three", "last"))

@@ -21,8 +21,8 @@ import (
 	"kaban/internal/dispatch"
 	"kaban/internal/peer"
 	"kaban/internal/store"
-	"kaban/internal/store/memory"
 	"kaban/internal/store/storetest"
+	"kaban/internal/store/teststore"
 	"kaban/internal/web"
 )
 
@@ -132,7 +132,7 @@ func TestAnswersThatNobodyReads(t *testing.T) {
 // answered and all others are told.
 func TestTheReserve(t *testing.T) {
 	const most = 3
-	s := &slowStore{memory.New(0), make(chan struct{}), make(chan struct{})}
+	s := &slowStore{teststore.New(t), make(chan struct{}), make(chan struct{})}
 	f := start(t, web.Config{MaxRequests: most}, s)
 	var group sync.WaitGroup
 	for i := range most {

@@ -14,7 +14,7 @@ import (
 	"kaban"
 	"kaban/internal/account"
 	"kaban/internal/store"
-	"kaban/internal/store/memory"
+	"kaban/internal/store/teststore"
 	"kaban/internal/web"
 )
 
@@ -85,7 +85,7 @@ func example(all map[string]any, schema map[string]any) any {
 // message. It is in no document afterwards, the audit among them, and breaks no line of
 // the log.
 func TestControlCharactersInEveryField(t *testing.T) {
-	docs := memory.New(0)
+	docs := teststore.New(t)
 	withHook(t, docs)
 	keys, err := account.NewPasskeys(docs, []string{passkeyOrigin}, time.Now)
 	if err != nil {

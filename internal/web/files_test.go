@@ -38,7 +38,7 @@ import (
 	"kaban/internal/people"
 	"kaban/internal/picture"
 	"kaban/internal/store"
-	"kaban/internal/store/memory"
+	"kaban/internal/store/teststore"
 	"kaban/internal/web"
 )
 
@@ -496,7 +496,7 @@ func endless(bytes int64) (body io.Reader, contentType string) {
 // What is too much is refused before it has come, where its size is declared, and soon after it is
 // too much where not. Nothing is left.
 func TestQuotaOfFiles(t *testing.T) {
-	docs, dir := memory.New(0), t.TempDir()
+	docs, dir := teststore.New(t), t.TempDir()
 	blobs, err := disk.Open(dir)
 	if err != nil {
 		t.Fatal(err)

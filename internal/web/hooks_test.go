@@ -13,7 +13,7 @@ import (
 	"kaban/internal/chat"
 	"kaban/internal/people"
 	"kaban/internal/store"
-	"kaban/internal/store/memory"
+	"kaban/internal/store/teststore"
 	"kaban/internal/web"
 )
 
@@ -22,7 +22,7 @@ import (
 func withHook(t *testing.T, s store.Store) store.Store {
 	t.Helper()
 	if s == nil {
-		s = memory.New(0)
+		s = teststore.New(t)
 	}
 	h := people.Hook{Hash: chat.HashHookKey("secret"), ID: "0123456789ab", Room: "builds", Username: "webhook"}
 	if err := s.Update(t.Context(), func(tx store.Tx) error { return people.Hooks.Put(tx, &h) }); err != nil {

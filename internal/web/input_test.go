@@ -9,9 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"kaban/internal/store/teststore"
+
 	"kaban"
 	"kaban/internal/account"
-	"kaban/internal/store/memory"
 	"kaban/internal/web"
 )
 
@@ -167,7 +168,7 @@ func TestBadBodies(t *testing.T) {
 // withPasskeys returns a server at http://localhost, where passkeys work.
 func withPasskeys(t *testing.T) *fixture {
 	t.Helper()
-	docs := memory.New(0)
+	docs := teststore.New(t)
 	keys, err := account.NewPasskeys(docs, []string{passkeyOrigin}, time.Now)
 	if err != nil {
 		t.Fatal(err)

@@ -12,7 +12,7 @@ import (
 
 	"kaban/client"
 	"kaban/internal/store"
-	"kaban/internal/store/memory"
+	"kaban/internal/store/teststore"
 	"kaban/internal/web"
 	"kaban/wire"
 )
@@ -32,7 +32,7 @@ func (s *slowStore) Append(ctx context.Context, batch []store.Write, results []s
 // While a message over HTTP is being stored its name is taken: nobody can log in
 // under it and find words in their mouth, under whatever spelling.
 func TestANameIsTakenWhileItSpeaks(t *testing.T) {
-	s := &slowStore{memory.New(0), make(chan struct{}), make(chan struct{})}
+	s := &slowStore{teststore.New(t), make(chan struct{}), make(chan struct{})}
 	f := start(t, web.Config{}, s)
 	login := func(name string) error {
 		c, err := client.Dial(t.Context(), f.tcp, client.Options{Username: name})
@@ -75,7 +75,7 @@ func TestANameIsTakenWhileItSpeaks(t *testing.T) {
 // A client that goes away does not free the name that it speaks under: its message
 // is on its way all the same.
 func TestANameIsTakenUntilItsMessageIsStored(t *testing.T) {
-	s := &slowStore{memory.New(0), make(chan struct{}), make(chan struct{})}
+	s := &slowStore{teststore.New(t), make(chan struct{}), make(chan struct{})}
 	f := start(t, web.Config{}, s)
 	ctx, leave := context.WithCancel(t.Context())
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, f.url+"/v1/rooms/lobby/messages", strings.NewReader(`{"id":"1","username":"alice","content":"x"}`))
@@ -123,7 +123,7 @@ func (s lazyStore) Append(ctx context.Context, batch []store.Write, results []st
 // Posts and logins under one name race. Whoever has logged in and joined never
 // sees words that it has not said.
 func TestPostsRaceLogins(t *testing.T) {
-	f := start(t, web.Config{}, lazyStore{memory.New(0)})
+	f := start(t, web.Config{}, lazyStore{teststore.New(t)})
 	both := 0
 	for round := range 60 {
 		name := fmt.Sprint("racer", round)

@@ -24,7 +24,7 @@ import (
 	"kaban/internal/peer"
 	"kaban/internal/people"
 	"kaban/internal/store"
-	"kaban/internal/store/memory"
+	"kaban/internal/store/teststore"
 	"kaban/internal/web"
 )
 
@@ -304,7 +304,7 @@ func TestErrorsOfFilesAreProblems(t *testing.T) {
 
 // The erasing of an account ends its uploads that go on, and says nothing of them.
 func TestErasingEndsUploads(t *testing.T) {
-	docs, dir := memory.New(0), t.TempDir()
+	docs, dir := teststore.New(t), t.TempDir()
 	blobs, err := disk.Open(dir)
 	if err != nil {
 		t.Fatal(err)

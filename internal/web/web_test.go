@@ -36,7 +36,7 @@ import (
 	"kaban/internal/push"
 	"kaban/internal/server"
 	"kaban/internal/store"
-	"kaban/internal/store/memory"
+	"kaban/internal/store/teststore"
 	"kaban/internal/web"
 )
 
@@ -44,7 +44,10 @@ func TestMain(m *testing.M) {
 	servePicture()
 	// After a bad request net/http waits half a second for the client to read the
 	// answer, longer than goleak waits.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"), goleak.Cleanup(func(code int) {
+		teststore.Stop()
+		os.Exit(code)
+	}))
 }
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -105,7 +108,7 @@ func start(t testing.TB, config web.Config, s store.Store, settings ...chat.Opti
 	t.Helper()
 	settings = append(settings, chat.Options{})
 	if s == nil {
-		s = memory.New(0)
+		s = teststore.New(t)
 	}
 	d, err := dispatch.New(t.Context(), s, dispatch.Options{})
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	"kaban/internal/account"
 	"kaban/internal/limit"
 	"kaban/internal/peer"
-	"kaban/internal/store/memory"
 	"kaban/internal/store/storetest"
+	"kaban/internal/store/teststore"
 	"kaban/internal/web"
 	"kaban/wire"
 )
@@ -353,7 +353,7 @@ func TestChangesAreLimited(t *testing.T) {
 // from there.
 func TestPagesWithReactions(t *testing.T) {
 	const messages, emoji, people = 40, 20, 5
-	s := memory.New(0)
+	s := teststore.New(t)
 	var drafts []kaban.Draft
 	for n := range messages {
 		drafts = append(drafts, storetest.Draft(t, "lobby", "ann", fmt.Sprint("m", n), "x"))

@@ -5,7 +5,7 @@
 // synced. It appears whole under its name or not at all, also after a loss of power. Until
 // then its file is a draft, in the same directory, whose name begins with a dot.
 //
-// One process at a time may use a directory.
+// One process at a time may use a directory, unless all open it with OpenShared.
 package disk
 
 import (
@@ -21,6 +21,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"kaban/internal/failpoint"
 	"kaban/internal/failpoint/disk"
@@ -35,8 +36,9 @@ const shards = 256
 
 // Store is a files.Store in a directory.
 type Store struct {
-	root string
-	link func(from, to string) error
+	root   string
+	shared bool // other processes may have drafts there
+	link   func(from, to string) error
 
 	made [2][shards]atomic.Bool // directories that exist and are durable
 
@@ -47,17 +49,30 @@ type Store struct {
 // Open returns the store in a directory, and makes what is missing of it.
 func Open(root string) (*Store, error) {
 	s := &Store{root: root, link: os.Link, drafts: make(map[string]struct{})}
+	if err := disk.MakeDirectory(root); err != nil {
+		return nil, s.explain("open the file store", err)
+	}
 	for _, kind := range files.Kinds {
 		if err := os.MkdirAll(filepath.Join(root, kind.Folder()), 0o700); err != nil {
 			return nil, s.explain("open the file store", err)
 		}
 	}
-	for _, dir := range []string{root, filepath.Dir(root)} {
-		if err := disk.SyncDirectory(dir); err != nil {
-			return nil, s.explain("open the file store", err)
-		}
+	if err := disk.SyncDirectory(root); err != nil {
+		return nil, s.explain("open the file store", err)
 	}
 	return s, nil
+}
+
+// youngDraft is how old a draft may be that may be another process's.
+const youngDraft = 24 * time.Hour
+
+// OpenShared is Open for a directory that several processes use, perhaps on several machines.
+func OpenShared(root string) (*Store, error) {
+	s, err := Open(root)
+	if err == nil {
+		s.shared = true
+	}
+	return s, err
 }
 
 // OpenCopies is Open for a store whose blobs share no bytes with the files that they are made of: somebody may
@@ -322,6 +337,12 @@ func (s *Store) All(ctx context.Context, kind files.Kind) iter.Seq2[files.Info, 
 	}
 }
 
+// isYoung reports whether a draft may be of an Add that runs in another process.
+func isYoung(draft string) bool {
+	info, err := os.Stat(draft)
+	return err == nil && time.Since(info.ModTime()) < youngDraft
+}
+
 // Tidy is that of files.Store.
 func (s *Store) Tidy(ctx context.Context) (removed int, err error) {
 	for _, kind := range files.Kinds {
@@ -330,7 +351,7 @@ func (s *Store) Tidy(ctx context.Context) (removed int, err error) {
 				return removed, err
 			}
 			path := filepath.Join(entry.dir, entry.Name())
-			if !strings.HasPrefix(entry.Name(), draftPrefix) || s.holds(path) {
+			if !strings.HasPrefix(entry.Name(), draftPrefix) || s.holds(path) || s.shared && isYoung(path) {
 				continue
 			}
 			if err := os.Remove(path); errors.Is(err, fs.ErrNotExist) {

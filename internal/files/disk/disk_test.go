@@ -9,7 +9,9 @@ import (
 	"runtime"
 	"syscall"
 	"testing"
+	"time"
 
+	"kaban/internal/childtest"
 	"kaban/internal/files"
 	"kaban/internal/files/filestest"
 )
@@ -47,6 +49,21 @@ func TestConformance(t *testing.T) {
 			}, damaged)
 		})
 	}
+}
+
+// The directory above may let a server through to its data and show it nothing else.
+func TestADirectoryAboveThatCannotBeRead(t *testing.T) {
+	above := t.TempDir()
+	root := filepath.Join(above, "data")
+	if err := errors.Join(os.Mkdir(root, 0o700), os.Chmod(above, 0o100)); err != nil {
+		t.Fatal(err)
+	}
+	defer os.Chmod(above, 0o700)
+	childtest.WithModes(t, func() {
+		if _, err := Open(root); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // Nobody else can read what is there, whatever the modes of the staged file.
@@ -177,5 +194,30 @@ func TestALinkSharesBytes(t *testing.T) {
 	}
 	if got, _ := filestest.Read(t, s, key); !bytes.Equal(got, []byte("shared")) {
 		t.Errorf("got %q", got)
+	}
+}
+
+// In a directory that several processes use, a draft that is young may be of another one.
+func TestTidyLeavesOthersTheirDrafts(t *testing.T) {
+	s, err := OpenShared(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Dir(s.path(filestest.Add(t, s, []byte("kept"))))
+	young, old := filepath.Join(dir, draftPrefix+"A"), filepath.Join(dir, draftPrefix+"B")
+	for _, path := range []string{young, old} {
+		if err := os.WriteFile(path, []byte("x"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	yesterday := time.Now().Add(-youngDraft - time.Hour)
+	if err := os.Chtimes(old, yesterday, yesterday); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := s.Tidy(t.Context()); n != 1 || err != nil {
+		t.Errorf("Tidy: %d, %v", n, err)
+	}
+	if _, err := os.Stat(young); err != nil {
+		t.Errorf("the young draft: %v", err)
 	}
 }

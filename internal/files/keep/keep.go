@@ -70,6 +70,8 @@ type Config struct {
 	// Pictures is nil in a process that takes no uploads.
 	Pictures Pictures
 	Log      *slog.Logger // nil: none
+	// Shared is set if other processes keep files in Store as well. Sweep leaves them their youngest bytes.
+	Shared bool
 }
 
 // Keeper keeps files. All methods are safe for concurrent use.
@@ -78,6 +80,7 @@ type Keeper struct {
 	store    files.Store
 	pictures Pictures
 	log      *slog.Logger
+	shared   bool
 	locks    files.Locks
 	pause    time.Duration // see memoryPause
 
@@ -107,7 +110,7 @@ func New(c Config) *Keeper {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	k := &Keeper{
-		staging: c.Staging, store: c.Store, pictures: c.Pictures, log: c.Log, pause: memoryPause,
+		staging: c.Staging, store: c.Store, pictures: c.Pictures, log: c.Log, shared: c.Shared, pause: memoryPause,
 		remakePause: remakePause, remakeWait: remakeWait, failed: make(map[files.Hash]time.Time),
 	}
 	k.ctx, k.stop = context.WithCancel(context.Background())

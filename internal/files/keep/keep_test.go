@@ -612,6 +612,26 @@ func TestSweep(t *testing.T) {
 	}
 }
 
+// Bytes that another process may be about to make a file of are left to it for an hour.
+func TestSweepSparesOtherProcesses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n = 10
+		k := New(Config{Store: many{n: n, time: time.Now()}, Shared: true})
+		defer k.Close()
+		for i, want := range []int{0, n} {
+			seen := 0
+			err := k.Sweep(t.Context(), func(context.Context, string) error {
+				seen++
+				return nil
+			})
+			if err != nil || seen != want {
+				t.Errorf("sweep %d looked at %d, %v, want %d", i, seen, err, want)
+			}
+			time.Sleep(keptWithin)
+		}
+	})
+}
+
 // Of the same bytes from many, there is one blob, whoever refuses or removes them meanwhile.
 func TestSameBytesAtOnce(t *testing.T) {
 	w := newWorld(t, nil)
@@ -685,7 +705,8 @@ func TestDeleteUploads(t *testing.T) {
 // many are blobs of a store that has nothing else.
 type many struct {
 	files.Store
-	n int
+	n    int
+	time time.Time // when they were added
 }
 
 func (m many) Tidy(context.Context) (int, error) { return 0, nil }
@@ -694,7 +715,7 @@ func (m many) All(_ context.Context, kind files.Kind) iter.Seq2[files.Info, erro
 	return func(yield func(files.Info, error) bool) {
 		for i := range m.n {
 			key := files.Key{Kind: kind, Hash: files.Hash{byte(i), byte(i >> 8), byte(i >> 16)}}
-			if kind == files.Content && !yield(files.Info{Key: key}, nil) {
+			if kind == files.Content && !yield(files.Info{Key: key, Time: m.time}, nil) {
 				return
 			}
 		}

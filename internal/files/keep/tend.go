@@ -16,6 +16,9 @@ const (
 	expireEvery = 5 * time.Minute
 	// tidyEvery is how often bytes are looked for that no file ever had. Only a crash leaves them.
 	tidyEvery = 24 * time.Hour
+	// keptWithin is how long bytes without a file are left to other processes, which may be about to make one.
+	// It takes seconds; the rest is for clocks that differ.
+	keptWithin = time.Hour
 	// sweepStep is how many blobs are looked at between two pauses, and sweepPause how long one is: a
 	// server with 100,000 files that starts has a minute or two of that beside its first
 	// conversations, and not ten seconds of nothing else.
@@ -69,7 +72,8 @@ func (k *Keeper) Tend(ctx context.Context, sweep func(ctx context.Context, hash 
 	}
 }
 
-// Sweep removes all that interrupted calls of Keep have left among the blobs, with many pauses. What
+// Sweep removes all that interrupted calls of Keep have left among the blobs, with many pauses, but of a store
+// that is shared nothing that is younger than an hour. What
 // fails keeps nothing else back; the first error is returned.
 func (k *Keeper) Sweep(ctx context.Context, sweep func(ctx context.Context, hash string) error) (failed error) {
 	if _, err := k.store.Tidy(ctx); err != nil {
@@ -78,7 +82,7 @@ func (k *Keeper) Sweep(ctx context.Context, sweep func(ctx context.Context, hash
 	seen := 0
 	for _, kind := range files.Kinds {
 		for info, err := range k.store.All(ctx, kind) {
-			if err == nil {
+			if err == nil && !k.mayBeKept(info) {
 				err = sweep(ctx, info.Key.Hash.String())
 			}
 			if seen++; seen%sweepStep == 0 {
@@ -93,6 +97,11 @@ func (k *Keeper) Sweep(ctx context.Context, sweep func(ctx context.Context, hash
 		}
 	}
 	return failed
+}
+
+// mayBeKept reports whether another process may be about to register a file with some bytes.
+func (k *Keeper) mayBeKept(info files.Info) bool {
+	return k.shared && time.Since(info.Time) < keptWithin
 }
 
 func pause(ctx context.Context, d time.Duration) {

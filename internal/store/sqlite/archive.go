@@ -199,7 +199,7 @@ func (a *Archive) Export(ctx context.Context, only []kaban.RoomName, to store.Re
 			}
 		}
 		err := a.eachOf(ctx, r, func(e *store.Entry) error {
-			record, err := recordOf(r.name, e)
+			record, err := store.RecordOf(r.name, e)
 			if err != nil {
 				return to.Damaged(&store.DamagedError{Room: r.name, Seq: e.Seq, Err: err})
 			}
@@ -328,18 +328,8 @@ func (a *Archive) front(ctx context.Context, r *room, to store.Receiver) error {
 		return err
 	}
 	slices.SortFunc(written, func(a, b store.FrontAuthor) int { return cmp.Compare(a.Author.ID(), b.Author.ID()) })
-	part, parts := store.Front{Room: r.name, Seq: r.cut, Messages: r.cutMessages}, 0
-	for some := range slices.Chunk(written, store.MaxFrontAuthors) {
-		part.Written = some
-		if err := to.Front(&part); err != nil {
-			return err
-		}
-		parts++
-	}
-	if parts == 0 {
-		return to.Front(&part)
-	}
-	return nil
+	whole := store.Front{Room: r.name, Seq: r.cut, Messages: r.cutMessages, Written: written}
+	return whole.Parts(to.Front)
 }
 
 // writtenIn returns the authors of what was cut from a room. An author without a name or an id is damage.
@@ -396,30 +386,6 @@ func (a *author) identity() (kaban.Identity, error) {
 		return kaban.Identity{}, err
 	}
 	return kaban.ParseIdentity(a.key, name)
-}
-
-// recordOf returns an entry as a record.
-func recordOf(room kaban.RoomName, e *store.Entry) (*store.Record, error) {
-	name, err := kaban.ParseUsername(e.Username)
-	if err != nil {
-		return nil, fmt.Errorf("its author: %w", err)
-	}
-	id, err := kaban.ParseMessageID(e.ID)
-	if err != nil {
-		return nil, fmt.Errorf("its id: %w", err)
-	}
-	identity, err := kaban.ParseIdentity(e.Author, name)
-	if err != nil {
-		return nil, fmt.Errorf("its author: %w", err)
-	}
-	files, err := kaban.ParseFiles(e.Files)
-	if err != nil {
-		return nil, err
-	}
-	return &store.Record{
-		Draft: kaban.Draft{Author: identity, Room: room, ID: id, Kind: e.Kind, Target: e.Target, Body: e.Content, Files: files},
-		Seq:   e.Seq, Time: e.Time,
-	}, nil
 }
 
 // eachOf calls visit with every entry of a room, damaged with every entry that cannot be
@@ -482,6 +448,9 @@ func (a *Archive) around(ctx context.Context, r *room, from, last uint64, damage
 		}
 	}
 	for seq := from; seq <= end; seq++ {
+		if ctx.Err() != nil {
+			return 0, context.Cause(ctx)
+		}
 		var found *store.Entry
 		if isDamage(damage) {
 			if found, err = a.authors.saved.entry(ctx, a.authors, r.place(seq)); err != nil {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -184,6 +183,7 @@ func TestDamagedBackupsAreNotRestored(t *testing.T) {
 		"newer":           {"PRAGMA user_version = 99", "newer version"},
 		"another program": {"PRAGMA application_id = 7", "it is the database of another program; name a file that"},
 		"a broken page":   {"", "cannot be restored"},
+		"a lost half":     {"", "name an older backup"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -195,6 +195,9 @@ func TestDamagedBackupsAreNotRestored(t *testing.T) {
 				}
 				half := len(content) / 8192 * 4096
 				copy(content[half:], strings.Repeat("damage", len(content)))
+				if name == "a lost half" {
+					content = content[:half]
+				}
 				if err := os.WriteFile(file, content, 0o600); err != nil {
 					t.Fatal(err)
 				}
@@ -331,147 +334,6 @@ func exportOf(t *testing.T, dir string) (all exported) {
 		t.Fatal(err)
 	}
 	return all
-}
-
-// importAll imports an export as the command does, and returns how much is new.
-func importAll(t *testing.T, s *Store, all exported) (fronts, records int) {
-	t.Helper()
-	for i := range all.fronts {
-		isNew, err := s.ImportFront(t.Context(), &all.fronts[i])
-		if err != nil {
-			t.Fatal(err)
-		}
-		if isNew {
-			fronts++
-		}
-	}
-	records, err := s.Import(t.Context(), all.records)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return fronts, records
-}
-
-// An import of logs that were cut begins where they begin, with the counts of what was cut.
-func TestExportAndImportOfCutLogs(t *testing.T) {
-	t.Parallel()
-	from, to := t.TempDir(), t.TempDir()
-	s, other := open(t, from, Options{}), open(t, to, Options{})
-	storetest.Append(t, s, numbered(t, "attic", "ann", 0, 3)...)
-	storetest.Append(t, s, numbered(t, "kitchen", "bob", 0, 5)...)
-	const authors = store.MaxFrontAuthors + 2
-	for i := range authors {
-		storetest.Append(t, s, numbered(t, "lobby", fmt.Sprint("user", authors-i), 0, 1)...)
-	}
-	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 10)...)
-	reply := storetest.Draft(t, "lobby", "bob", "a", "a reply")
-	reply.Target = 1
-	storetest.Append(t, s, change(t, kaban.KindEdit, "lobby", "ann", "e", authors+1, "edited"), change(t, kaban.KindReact, "lobby", "bob", "r", authors+1, "+👍"),
-		change(t, kaban.KindEdit, "lobby", "ann", "e2", authors+9, "also edited"), reply)
-	for cut(t, s, "kitchen", ever, 100) > 0 {
-	}
-	if n := cut(t, s, "lobby", ever, authors+5); n != authors+5 {
-		t.Fatalf("%d are cut", n)
-	}
-	want := exportOf(t, from)
-	if len(want.fronts) != 3 || len(want.fronts[1].Written) != store.MaxFrontAuthors || len(want.records) != 3+5+4 {
-		t.Fatalf("exported are %d fronts and %d records", len(want.fronts), len(want.records))
-	}
-	for _, round := range []struct{ fronts, records int }{{3, 12}, {}} {
-		if fronts, records := importAll(t, other, want); fronts != round.fronts || records != round.records {
-			t.Errorf("%d fronts and %d records are new, want %v", fronts, records, round)
-		}
-		if got := exportOf(t, to); !reflect.DeepEqual(got, want) {
-			t.Errorf("exported are\n%.3000v\nwant\n%.3000v", got, want)
-		}
-	}
-	names := []kaban.RoomName{storetest.RoomName(t, "lobby"), storetest.RoomName(t, "kitchen"), storetest.RoomName(t, "attic")}
-	compare := func(when string) {
-		t.Helper()
-		for _, name := range []string{"ann", "bob", "user7", "nobody"} {
-			author := storetest.Draft(t, "lobby", name, "x", "x").Author.ID()
-			want, err := s.Tallies(t.Context(), author, names)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got, err := other.Tallies(t.Context(), author, names); err != nil || !slices.Equal(got, want) {
-				t.Errorf("%s: counts for %s: %+v, %v; want %+v", when, name, got, err, want)
-			}
-		}
-	}
-	compare("imported")
-	for _, s := range []*Store{s, other} { // a room that is empty goes on
-		if results := storetest.Append(t, s, numbered(t, "kitchen", "bob", 5, 1)...); results[0].Seq != 6 {
-			t.Errorf("the next entry is %d, want 6", results[0].Seq)
-		}
-		if n := cut(t, s, "lobby", ever, 2); n != 2 {
-			t.Errorf("then %d are cut", n)
-		}
-	}
-	compare("going on")
-	closeStore(t, other)
-	if report := reportOf(t, to); report.Err() != nil {
-		t.Error(report.Err())
-	}
-	other = open(t, to, Options{})
-	compare("opened again")
-}
-
-// A front is refused where it would leave a gap, or count otherwise, and leaves what is there.
-func TestImportRefusesOtherFronts(t *testing.T) {
-	t.Parallel()
-	from, to := t.TempDir(), t.TempDir()
-	s, other := open(t, from, Options{}), open(t, to, Options{})
-	storetest.Append(t, s, append(numbered(t, "lobby", "ann", 0, 10), numbered(t, "lobby", "bob", 0, 10)...)...)
-	whole := exportOf(t, from)
-	cut(t, s, "lobby", ever, 12)
-	good := exportOf(t, from)
-	importAll(t, other, good)
-	ann, bob := good.fronts[0].Written[0].Author, good.fronts[0].Written[1].Author
-	refused := func(s *Store, want string, change func(f *store.Front)) {
-		t.Helper()
-		f := good.fronts[0]
-		f.Written = slices.Clone(f.Written)
-		change(&f)
-		added, err := s.ImportFront(t.Context(), &f)
-		wantError(t, err, want)
-		if added || !errors.Is(err, store.ErrDiffers) {
-			t.Errorf("added: %t, %v; want store.ErrDiffers", added, err)
-		}
-	}
-	refused(other, "begins with 22, which would leave a gap, the room has 20", func(f *store.Front) { f.Seq = 21 })
-	refused(other, "12 were messages there, and not 11", func(f *store.Front) { f.Messages = 11 })
-	refused(other, "ann has written 10 of the entries up to 12 of lobby there, and not 9", func(f *store.Front) { f.Written[0].Messages = 9 })
-	fresh := open(t, t.TempDir(), Options{})
-	refused(fresh, "authors have written 13", func(f *store.Front) {
-		f.Written = []store.FrontAuthor{{Author: ann, Messages: 11}, {Author: bob, Messages: 2}}
-	})
-	refused(fresh, "only 12 were messages", func(f *store.Front) { f.Written[1].Messages = 1 << 60 })
-	refused(fresh, "with 13 messages is none", func(f *store.Front) { f.Messages = 13 })
-	if rooms, err := fresh.Rooms(t.Context()); err != nil || len(rooms) != 0 {
-		t.Errorf("what was refused leaves %v, %v", rooms, err)
-	}
-	if got := exportOf(t, to); !reflect.DeepEqual(got, good) {
-		t.Error("what was refused has changed something")
-	}
-	// What is not kept any more does not come back.
-	_, err := other.Import(t.Context(), whole.records)
-	wantError(t, err, "message 1 of lobby is not kept there any more, which begins with 13")
-	// A longer log stays, and takes what follows.
-	longer := open(t, t.TempDir(), Options{})
-	if n, err := longer.Import(t.Context(), whole.records[:15]); n != 15 || err != nil {
-		t.Fatal(n, err)
-	}
-	if fronts, records := importAll(t, longer, good); fronts != 0 || records != 5 {
-		t.Errorf("%d fronts and %d records are new", fronts, records)
-	}
-	if n := len(all(t, longer, "lobby")); n != 20 {
-		t.Errorf("then there are %d entries, want 20", n)
-	}
-	closeStore(t, other)
-	if report := reportOf(t, to); report.Err() != nil {
-		t.Error(report.Err())
-	}
 }
 
 func TestImportRefusesWhatDiffers(t *testing.T) {
@@ -638,4 +500,31 @@ func TestExportReleasesFilesOfTheJournal(t *testing.T) {
 	if err != nil || !slices.Equal(keys, want) {
 		t.Errorf("the documents are %q, %v; want %q", keys, err, want)
 	}
+}
+
+// A backup that replaces what was moved elsewhere is the database of a server again.
+func TestRestoreOverWhatWasMoved(t *testing.T) {
+	t.Parallel()
+	dir, file := t.TempDir(), filepath.Join(t.TempDir(), "backup")
+	s := open(t, dir, Options{Moving: true})
+	storetest.Append(t, s, numbered(t, "lobby", "ann", 0, 3)...)
+	if _, err := archive(t, dir).Backup(t.Context(), file, nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.NoteMove(t.Context(), store.Move{Role: store.RoleLeft, ID: "x", Other: "postgres://elsewhere"}); err != nil {
+		t.Fatal(err)
+	}
+	closeStore(t, s)
+	if _, err := Open(t.Context(), dir, Options{}); !errors.Is(err, store.ErrMoved) {
+		t.Errorf("what was moved opens: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, moveName), []byte("left"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Open(t.Context(), dir, Options{})
+	wantError(t, err, "migration is not as it was written")
+	if _, err := Restore(t.Context(), dir, file, true, nil); err != nil {
+		t.Fatal(err)
+	}
+	open(t, dir, Options{})
 }

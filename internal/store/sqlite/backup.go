@@ -29,7 +29,10 @@ func (a *Archive) Backup(ctx context.Context, file string, progress func(done, t
 	if _, err := os.Lstat(file); err == nil {
 		return nil, fmt.Errorf("%s already exists; choose another name", file)
 	} else if !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w; name a file in a directory that the user of this command can write to", err)
+		return nil, adviseFolder(err)
+	}
+	if err := refuseForeignFolder(os.Geteuid(), a.path, filepath.Dir(file), ownerOfNew); err != nil {
+		return nil, err
 	}
 	draft := file + ".partial"
 	if err := os.Remove(draft); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -43,7 +46,7 @@ func (a *Archive) Backup(ctx context.Context, file string, progress func(done, t
 	// SQLite would make it readable for everybody.
 	f, err := os.OpenFile(draft, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	if err != nil {
-		return nil, err
+		return nil, adviseFolder(err)
 	}
 	if err := f.Close(); err != nil {
 		return nil, err
@@ -58,6 +61,14 @@ func (a *Archive) Backup(ctx context.Context, file string, progress func(done, t
 		return nil, err
 	}
 	return report, disk.SyncDirectory(filepath.Dir(file))
+}
+
+// adviseFolder adds what to do about a folder that a backup cannot be written to.
+func adviseFolder(err error) error {
+	if errors.Is(err, fs.ErrPermission) {
+		return fmt.Errorf("%w; name a file in a directory that the user of this command can write to", err)
+	}
+	return err
 }
 
 // write writes a backup to a file that is empty.
@@ -276,7 +287,7 @@ func Restore(ctx context.Context, dir, file string, replace bool, replay *store.
 	if dir, err = filepath.Abs(dir); err != nil {
 		return done, err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := disk.MakeDirectory(dir); err != nil {
 		return done, fmt.Errorf("create the data directory: %w", err)
 	}
 	lock, err := lockDirectory(dir)
@@ -329,6 +340,9 @@ func Restore(ctx context.Context, dir, file string, replace bool, replay *store.
 		if err == nil && strings.HasPrefix(m.to, aside) {
 			done.Kept = aside
 		}
+	}
+	if err := removeIfThere(filepath.Join(dir, moveName)); err != nil { // it is of the former database
+		return done, err
 	}
 	return done, disk.SyncDirectory(dir)
 }
@@ -383,7 +397,7 @@ func removeIfThere(path string) error {
 
 // adviseRestore adds what to do if a backup is damaged.
 func adviseRestore(err error) error {
-	if errors.Is(err, store.ErrDamaged) {
+	if errors.Is(err, store.ErrDamaged) || isDamage(err) {
 		return fmt.Errorf("%w; name an older backup", err)
 	}
 	return err

@@ -197,7 +197,7 @@ func newDatabase(dir string, options Options) *database {
 		return standard
 	}
 	d := &database{
-		path: filepath.Join(dir, databaseName), journalDir: filepath.Join(dir, journalName), ledger: options.Ledger, log: options.Log, now: clock,
+		path: filepath.Join(dir, databaseName), journalDir: JournalIn(dir), ledger: options.Ledger, log: options.Log, now: clock,
 		walPages: or(options.walPages, checkpointPages), maxUnmerged: or(options.maxUnmerged, unmergedEntries), mergeStep: or(options.mergeStep, mergeEntries),
 		shortestRun: uint64(or(options.shortestRun, shortestRun)),
 		users:       make(map[string]user), rooms: make(map[string]*room), reported: make(map[reported]struct{}),
@@ -227,6 +227,11 @@ func (d *database) open(ctx context.Context, dir string, options Options) (err e
 	if d.lock, err = lockDirectory(dir); err != nil {
 		return err
 	}
+	if !options.Moving {
+		if err := refuseMoved(dir); err != nil {
+			return err
+		}
+	}
 	warnOfMode(dir, d.log)
 	found, err := exists(d.path)
 	if err != nil {
@@ -243,6 +248,9 @@ func (d *database) open(ctx context.Context, dir string, options Options) (err e
 	version, err := inspect(ctx, d.path, len(scripts))
 	if err != nil {
 		return err
+	}
+	if options.Moving && version < len(scripts) {
+		return fmt.Errorf("%w: %s has schema %d; start the server with it once to update it to %d", store.ErrOlder, d.path, version, len(scripts))
 	}
 	if err := tighten(d.path); err != nil {
 		return err

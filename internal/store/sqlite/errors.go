@@ -49,7 +49,10 @@ func codeOf(err error) int {
 }
 
 // IsFull reports whether SQLite had no space for a file.
-func IsFull(err error) bool { return codeOf(err)&0xff == codeFull }
+func IsFull(err error) bool {
+	code := codeOf(err)
+	return code&0xff == codeFull || code == codeIOErrorShmSize
+}
 
 // IsOfMachine reports whether an error of SQLite is not about the contents of a database but
 // about its files: the disk, what it has room for, and who may use it.
@@ -120,6 +123,9 @@ func explainRead(path string, err error) error {
 
 // explain adds advice to an error of Open.
 func explain(path string, err error) error {
+	if IsFull(err) {
+		return fmt.Errorf("there is no space left for the database %s; free some and start again: %w", path, err)
+	}
 	switch codeOf(err) & 0xff {
 	case codeNotADB:
 		return fmt.Errorf("%s is no SQLite database, or its beginning is damaged; replace it with a backup, or move it away to start with an empty one: %w", path, err)
@@ -129,8 +135,6 @@ func explain(path string, err error) error {
 		return fmt.Errorf("the database %s cannot be written; make it and its directory writable for the user that runs the server, and check that the file system is not mounted read-only: %w", path, err)
 	case codeCantOpen:
 		return fmt.Errorf("the database %s cannot be opened; check that the user that runs the server can read and write it and its directory: %w", path, err)
-	case codeFull:
-		return fmt.Errorf("there is no space left for the database %s; free some and start again: %w", path, err)
 	case codeIOError:
 		return fmt.Errorf("the disk failed while reading or writing the database %s; check the disk and the system log before starting again: %w", path, err)
 	case codeBusy, codeLocked, codeProtocol:

@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"kaban/internal/childtest"
 	"kaban/internal/store"
 	"kaban/internal/store/journal"
 	"kaban/internal/store/storetest"
@@ -210,45 +211,78 @@ func TestDamagedDatabase(t *testing.T) {
 }
 
 func TestReadOnlyFiles(t *testing.T) {
-	if os.Geteuid() == 0 {
-		t.Skip("root can write everywhere")
-	}
 	dir := made(t)
 	path := filepath.Join(dir, databaseName)
-	if err := os.Chmod(path, 0o400); err != nil {
-		t.Fatal(err)
-	}
-	_, err := Open(t.Context(), dir, Options{})
-	wantError(t, err, path, "writable")
-	if err := os.Chmod(path, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chmod(dir, 0o500); err != nil {
-		t.Fatal(err)
+	change := func(name string, mode os.FileMode) {
+		t.Helper()
+		if err := os.Chmod(name, mode); err != nil {
+			t.Fatal(err)
+		}
 	}
 	defer os.Chmod(dir, 0o700)
-	if err := os.Remove(filepath.Join(dir, lockName)); err == nil {
-		t.Fatal("a read-only directory could be changed")
+	refused := func(want ...string) {
+		t.Helper()
+		childtest.WithModes(t, func() {
+			_, err := Open(t.Context(), dir, Options{})
+			wantError(t, err, want...)
+		})
 	}
-	_, err = Open(t.Context(), dir, Options{})
-	wantError(t, err, path)
-	if err := os.Chmod(dir, 0); err != nil {
-		t.Fatal(err)
-	}
-	_, err = Open(t.Context(), dir, Options{})
-	wantError(t, err, dir, "writable")
+	change(path, 0o400)
+	refused(path, "writable")
+	change(path, 0o600)
+	change(dir, 0o500)
+	refused(path)
+	change(dir, 0)
+	refused(dir, "writable")
 }
 
 func TestADirectoryThatCannotBeMade(t *testing.T) {
-	if os.Geteuid() == 0 {
-		t.Skip("root can create directories everywhere")
-	}
 	parent := t.TempDir()
 	if err := os.Chmod(parent, 0o500); err != nil {
 		t.Fatal(err)
 	}
-	_, err := Open(t.Context(), filepath.Join(parent, "data"), Options{})
-	wantError(t, err, "permission denied", "choose a directory")
+	childtest.WithModes(t, func() {
+		_, err := Open(t.Context(), filepath.Join(parent, "data"), Options{})
+		wantError(t, err, "permission denied", "choose a directory")
+	})
+}
+
+// SQLite has a code of its own for the index of the WAL, which it makes even to read.
+func TestAdviceForAFullDisk(t *testing.T) {
+	for code, want := range map[int]bool{codeFull: true, codeIOErrorShmSize: true, codeIOError | 1<<8: false, codeBusy: false} {
+		err := explain("kaban.db", withCode(code))
+		if IsFull(err) != want || strings.Contains(err.Error(), "no space left") != want {
+			t.Errorf("code %d: %v", code, err)
+		}
+	}
+}
+
+func TestADirectoryThatAnotherUserHas(t *testing.T) {
+	dir := made(t)
+	if err := os.Chmod(dir, 0); err != nil {
+		t.Fatal(err)
+	}
+	defer os.Chmod(dir, 0o700)
+	childtest.WithModes(t, func() {
+		_, err := OpenArchive(t.Context(), dir)
+		wantError(t, err, "permission denied", "run this as the user that runs the server")
+	})
+}
+
+func TestABackupIntoADirectoryOfOthers(t *testing.T) {
+	a, err := OpenArchive(t.Context(), made(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	folder := t.TempDir()
+	if err := os.Chmod(folder, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	childtest.WithModes(t, func() {
+		_, err := a.Backup(t.Context(), filepath.Join(folder, "b.db"), nil)
+		wantError(t, err, "permission denied", "name a file in a directory")
+	})
 }
 
 func TestDirectoryThatIsAFile(t *testing.T) {

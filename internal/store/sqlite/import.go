@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 
-	"kaban"
 	"kaban/internal/store"
 )
 
@@ -94,14 +93,13 @@ func (b *batch) importOne(r *store.Record) (isNew bool, err error) {
 	}
 	switch {
 	case r.Seq <= room.cut:
-		return false, fmt.Errorf("%w: %s is not kept there any more, which begins with %d", store.ErrDiffers, nameOfRecord(r), room.cut+1)
+		return false, fmt.Errorf("%w: %s is not kept there any more, which begins with %d", store.ErrDiffers, r.Label(), room.cut+1)
 	case r.Seq > room.head+1:
-		return false, fmt.Errorf("%w: %s would leave a gap, the room has %d", store.ErrDiffers, nameOfRecord(r), room.head)
+		return false, fmt.Errorf("%w: %s would leave a gap, the room has %d", store.ErrDiffers, r.Label(), room.head)
 	case r.Seq > room.room.head && r.Seq <= room.head: // added by this import
-		e := &room.entries[r.Seq-room.room.head-1]
-		return false, differs(r, e.user == author.id && isRecord(&e.Entry, r))
+		return false, r.Compare(&room.entries[r.Seq-room.room.head-1].Entry)
 	case r.Seq <= room.head:
-		return false, b.compare(r, room.room, author.id)
+		return false, b.compare(r, room.room)
 	}
 	// The id may be that of a change which made no difference here, and did where the record comes
 	// from. An entry says more.
@@ -113,47 +111,22 @@ func (b *batch) importOne(r *store.Record) (isNew bool, err error) {
 }
 
 // compare compares a record with the merged entry with its seq.
-func (b *batch) compare(r *store.Record, room *room, author int64) error {
-	same, rewritten := false, false
+func (b *batch) compare(r *store.Record, room *room) error {
+	var differs error
 	rows, err := b.writer.QueryContext(b.ctx, pageQuery, room.place(r.Seq), room.place(r.Seq))
-	_, damage, err := readRun(rows, err, b.authors, room.id, r.Seq, r.Seq, func(e *store.Entry, user int64) bool {
-		same = user == author && isRecord(e, r)
-		then := *e
-		if then.Content = r.Body; e.Files == "" || r.Files.IsZero() { // a deletion takes them away
-			then.Files = r.Files.String()
-		}
-		rewritten = user == author && r.Kind == kaban.KindMessage && isRecord(&then, r)
+	_, damage, err := readRun(rows, err, b.authors, room.id, r.Seq, r.Seq, func(e *store.Entry, _ int64) bool {
+		differs = r.Compare(e)
 		return true
 	})
 	switch {
 	case err != nil:
 		return err
 	case errors.Is(damage, errMissing):
-		return fmt.Errorf("%w: %s is missing there, although later ones exist; \"kaban check\" reports more", store.ErrDiffers, nameOfRecord(r))
+		return fmt.Errorf("%w: %s is missing there, although later ones exist; \"kaban check\" reports more", store.ErrDiffers, r.Label())
 	case damage != nil:
-		return damaged(nameOfRecord(r), damage)
-	case rewritten && !same: // an export has only the last text, so neither can be made of the other
-		return fmt.Errorf("%w: %s has another text there: it was edited or deleted after one of the two was written", store.ErrDiffers, nameOfRecord(r))
+		return damaged(r.Label(), damage)
 	}
-	return differs(r, same)
-}
-
-// isRecord reports whether an entry of the same author is the record. The case of
-// the name does not matter.
-func isRecord(e *store.Entry, r *store.Record) bool {
-	name, err := kaban.ParseUsername(e.Username)
-	return err == nil && name.Key() == r.Author.Name().Key() && e.ID == r.ID.String() && e.Time == r.Time && e.IsOf(&r.Draft)
-}
-
-func differs(r *store.Record, same bool) error {
-	if same {
-		return nil
-	}
-	return fmt.Errorf("%w: %s is another message there", store.ErrDiffers, nameOfRecord(r))
-}
-
-func nameOfRecord(r *store.Record) string {
-	return fmt.Sprintf("message %d of %s", r.Seq, r.Room)
+	return differs
 }
 
 // ImportFront implements store.Importer.

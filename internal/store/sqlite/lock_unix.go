@@ -33,6 +33,38 @@ func foreignOwner(euid int, dir string, ownerOfNew func(dir string) (uid uint32,
 	if made, ok := ownerOfNew(dir); !ok || made == owner {
 		return ""
 	}
+	return userName(owner)
+}
+
+// errOutOfReach means that root would make files that another user's server cannot use.
+var errOutOfReach = errors.New("whose server could not use what root writes")
+
+// refuseForeignFolder refuses a backup that root would write into a folder of the user whose database it is:
+// that user's server could neither read nor remove it there, nor add to the ledger beside it.
+func refuseForeignFolder(euid int, database, folder string, ownerOfNew func(dir string) (uid uint32, ok bool)) error {
+	if euid != 0 {
+		return nil
+	}
+	owner, ok := ownerOfPath(database)
+	above, also := ownerOfPath(folder)
+	if !ok || !also || owner == 0 || owner != above {
+		return nil
+	}
+	if made, ok := ownerOfNew(folder); !ok || made == owner {
+		return nil
+	}
+	return fmt.Errorf("the directory %s belongs to %s, %w there; run this as that user (runuser -u, sudo -u, or --user UID of a container), or name a file in another directory", folder, userName(owner), errOutOfReach)
+}
+
+func ownerOfPath(path string) (uid uint32, ok bool) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0, false // the next step says why
+	}
+	return ownerOf(info)
+}
+
+func userName(owner uint32) string {
 	uid := strconv.FormatUint(uint64(owner), 10)
 	if u, err := osuser.LookupId(uid); err == nil {
 		return u.Username

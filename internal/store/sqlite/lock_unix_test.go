@@ -78,6 +78,56 @@ func TestRootLeavesTheDataOfOthersAlone(t *testing.T) {
 	}
 }
 
+// A server could neither remove a backup that root has put among its own, nor add to the ledger there.
+func TestRootLeavesTheBackupsOfOthersAlone(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("it takes root to give files away")
+	}
+	const other = 54321
+	for _, c := range []struct {
+		name             string
+		database, folder int // their owners
+		made             func(string) (uint32, bool)
+		refused          bool
+	}{
+		{"the backups of a server of another user", other, other, ownerOfNew, true},
+		{"a folder of root", other, 0, ownerOfNew, false},
+		{"a folder of somebody else", other, other + 1, ownerOfNew, false},
+		{"a server of root", 0, 0, ownerOfNew, false},
+		{"a database of root among the backups of another user", 0, other, ownerOfNew, false},
+		{"where root is nobody, as over NFS", other, other, func(string) (uint32, bool) { return other, true }, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir, folder := made(t), t.TempDir()
+			path := filepath.Join(dir, databaseName)
+			if err := errors.Join(os.Chown(path, c.database, -1), os.Chown(folder, c.folder, -1)); err != nil {
+				t.Skip("this system lets root give nothing away:", err)
+			}
+			err := refuseForeignFolder(0, path, folder, c.made)
+			if errors.Is(err, errOutOfReach) != c.refused || (err != nil) != c.refused {
+				t.Errorf("root: got %v", err)
+			}
+			if err := refuseForeignFolder(1, path, folder, c.made); err != nil {
+				t.Errorf("a user is refused; the modes of the folder decide: %v", err)
+			}
+			if !c.refused {
+				return
+			}
+			a, err := OpenArchive(t.Context(), dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = a.Backup(t.Context(), filepath.Join(folder, "b.db"), nil)
+			if wantError(t, err, "belongs to #54321", "runuser"); a.Close() != nil {
+				t.Error("the archive is not closed")
+			}
+			if left, err := os.ReadDir(folder); err != nil || len(left) > 0 {
+				t.Errorf("the folder has %v, %v", left, err)
+			}
+		})
+	}
+}
+
 // A process that is being started has the files of the one that starts it, until it runs
 // its program. Close ends the lock even so.
 func TestCloseEndsAnInheritedLock(t *testing.T) {

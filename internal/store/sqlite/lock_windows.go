@@ -8,6 +8,8 @@ import (
 // foreignOwner returns "": access on Windows does not depend on the owner of a file.
 func foreignOwner(int, string, func(string) (uint32, bool)) string { return "" }
 
+func refuseForeignFolder(int, string, string, func(string) (uint32, bool)) error { return nil }
+
 func ownerOfNew(string) (uid uint32, ok bool) { return 0, false }
 
 // openLock opens the file of the lock, or makes it. For a symbolic link the error is

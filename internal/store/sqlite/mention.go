@@ -380,10 +380,15 @@ func (f *folding) saveMentions(b *batch) error {
 		}
 		for _, o := range m.now {
 			row := mention{place: place, user: m.user, Occurrence: o}
-			if _, err := b.stmts.addMention.ExecContext(b.ctx, o.Account, place, int64(o.Cause), m.user, o.Time, strings.Join(o.Online, " "), b.sum.mention(&row)); err != nil {
+			if err := b.addMention(&row); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+func (b *batch) addMention(m *mention) error {
+	_, err := b.stmts.addMention.ExecContext(b.ctx, m.Account, m.place, int64(m.Cause), m.user, m.Time, strings.Join(m.Online, " "), b.sum.mention(m))
+	return err
 }

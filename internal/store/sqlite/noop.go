@@ -44,18 +44,27 @@ func (b *batch) noteNoop(r *room, author user, d *kaban.Draft, known store.Chang
 		return err
 	}
 	e := store.NewEntry(d, known.Seq, known.Time)
-	in := authorIn{r.id, author.id}
-	result, err := b.stmts.addNoop.ExecContext(b.ctx, in.room, in.user, e.ID, e.Seq, e.Time, int64(e.Kind), e.Target, e.Content, b.sum.noop(in, &e), store.MaxNoops)
-	if err != nil {
-		return err
-	}
-	if added, err := result.RowsAffected(); err != nil || added == 0 {
-		return err
-	}
 	k := key{r.id, author.id, e.ID}
-	b.keys[k] = earlier{Entry: e, place: r.place(e.Seq)}
+	added, err := b.addNoop(k, &e)
+	if added {
+		b.keys[k] = earlier{Entry: e, place: r.place(e.Seq)}
+	}
+	return err
+}
+
+// addNoop writes a row, unless the message has store.MaxNoops.
+func (b *batch) addNoop(k key, e *store.Entry) (added bool, err error) {
+	in := authorIn{k.room, k.user}
+	result, err := b.stmts.addNoop.ExecContext(b.ctx, in.room, in.user, e.ID, e.Seq, e.Time, int64(e.Kind), e.Target, e.Content, b.sum.noop(in, e), store.MaxNoops)
+	if err != nil {
+		return false, err
+	}
+	rows, err := result.RowsAffected()
+	if err != nil || rows == 0 {
+		return false, err
+	}
 	b.noops = append(b.noops, k)
-	return nil
+	return true, nil
 }
 
 // findNoop finds a change that made no difference.

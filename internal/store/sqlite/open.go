@@ -94,6 +94,16 @@ var errLink = errors.New("a symbolic link is where the lock of the data director
 // it runs its program: usually within milliseconds.
 const heirPatience = 2 * time.Second
 
+// Lock locks other processes out of a directory that has no database: that of a node. The errors are
+// ErrInUse and ErrForeign.
+func Lock(dir string) (unlock func() error, err error) {
+	f, err := lockDirectory(dir)
+	if err != nil {
+		return nil, err
+	}
+	return func() error { return unlockDirectory(f) }, nil
+}
+
 // lockDirectory locks other processes out until unlockDirectory.
 func lockDirectory(dir string) (*os.File, error) {
 	if owner := foreignOwner(os.Geteuid(), dir, ownerOfNew); owner != "" {
@@ -180,6 +190,9 @@ func Exists(dir string) (bool, error) { return exists(PathIn(dir)) }
 // PathIn returns the path of the database in a directory.
 func PathIn(dir string) string { return filepath.Join(dir, databaseName) }
 
+// JournalIn returns the path of the journal's directory in a data directory.
+func JournalIn(dir string) string { return filepath.Join(dir, journalName) }
+
 // exists reports whether there is a database, and refuses a file that cannot be one.
 func exists(path string) (bool, error) {
 	info, err := os.Stat(path)
@@ -192,6 +205,8 @@ func exists(path string) (bool, error) {
 			return false, cmp.Or(err, fmt.Errorf("%s is missing but its journal is there, with the newest messages; put the database back beside it, or move the directory %s away to start with an empty one", path, journalOf(path)))
 		}
 		return false, nil
+	case errors.Is(err, fs.ErrPermission):
+		return false, fmt.Errorf("%w; run this as the user that runs the server, and make sure that user owns the directory", err)
 	case err != nil:
 		return false, err
 	case !info.Mode().IsRegular():

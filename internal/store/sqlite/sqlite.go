@@ -34,11 +34,11 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"sync"
 
 	"kaban"
+	"kaban/internal/failpoint/disk"
 	"kaban/internal/store"
 )
 
@@ -49,6 +49,9 @@ type Options struct {
 	// Ledger keeps what was deleted. Without one nobody can tell when an older backup is
 	// restored.
 	Ledger store.Ledger
+	// Moving opens what nobody else may use, because it is being moved or was moved, and refuses
+	// the schema of an older version.
+	Moving bool
 
 	// For tests.
 	maxPages     int          // of the database; beyond that the disk counts as full
@@ -78,7 +81,7 @@ func Open(ctx context.Context, dir string, options Options) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := disk.MakeDirectory(dir); err != nil {
 		if errors.Is(err, fs.ErrPermission) {
 			err = fmt.Errorf("%w; choose a directory that the server's user may write to, or create this one for that user", err)
 		}

@@ -283,11 +283,16 @@ func (d *database) applied(r *room, e *store.Entry) {
 	d.targets.apply(target{r.id, e.Target}, e)
 }
 
-const hashKey = 16 // bytes, and as many of a hash
+// Sizes in bytes of a hash of a content, and of its key. Another store that was moved here may have
+// had longer keys.
+const (
+	hashSize = 16
+	hashKey  = 16
+)
 
 // hashOf returns a key and the hash of a content with it.
 func hashOf(content string) []byte {
-	key := make([]byte, hashKey, 2*hashKey)
+	key := make([]byte, hashKey, hashKey+hashSize)
 	rand.Read(key) // never fails
 	return append(key, keyedHash(key, content)...)
 }
@@ -295,7 +300,7 @@ func hashOf(content string) []byte {
 func keyedHash(key []byte, content string) []byte {
 	h := hmac.New(sha256.New, key)
 	h.Write([]byte(content))
-	return h.Sum(nil)[:hashKey]
+	return h.Sum(nil)[:hashSize]
 }
 
 // original is a row of originals.
@@ -306,7 +311,8 @@ type original struct {
 
 // isOf reports whether a content is the one.
 func (o *original) isOf(content string) bool {
-	return len(o.hash) == 2*hashKey && hmac.Equal(o.hash[hashKey:], keyedHash(o.hash[:hashKey], content))
+	key := len(o.hash) - hashSize
+	return key > 0 && hmac.Equal(o.hash[key:], keyedHash(o.hash[:key], content))
 }
 
 // readOriginal returns the row of an entry in originals, nil if there is none.

@@ -5,15 +5,17 @@ import (
 	"strconv"
 )
 
-// usualChecks is how often rapid checks each property by itself.
-const usualChecks = "100"
+const checksFlag = "rapid.checks"
 
-// Checks has rapid check each property of a package n times, unless -rapid.checks says
+// Checks has rapid check each property of a package at most n times, unless -rapid.checks says
 // otherwise: one check of a store with files takes long, and make torture has many. It parses
 // the flags, and is for TestMain.
 func Checks(n int) {
 	flag.Parse()
-	if flag.Lookup("rapid.checks").Value.String() == usualChecks {
-		flag.Set("rapid.checks", strconv.Itoa(n))
+	said := false
+	flag.Visit(func(f *flag.Flag) { said = said || f.Name == checksFlag })
+	usual, err := strconv.Atoi(flag.Lookup(checksFlag).Value.String())
+	if !said && err == nil {
+		flag.Set(checksFlag, strconv.Itoa(min(n, usual)))
 	}
 }

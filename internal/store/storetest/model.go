@@ -202,8 +202,14 @@ func usernameOf(name string) kaban.Username {
 // appendBatch appends the writes to the store and to the model.
 func (m *model) appendBatch(t *testing.T, rt *rapid.T, s store.Store, writes []modelWrite) {
 	batch, results := make([]store.Write, len(writes)), make([]store.Result, len(writes))
-	refused := make(map[int]error) // what the functions have returned
-	now, next := *m, 0             // next is the first write that the model does not have yet
+	refused := make(map[int]error)  // what the functions have returned
+	whole := func(m *model) model { // with what a batch that begins again must not have
+		c := m.copy()
+		c.logs, c.ids = maps.Clone(m.logs), maps.Clone(m.ids)
+		return c
+	}
+	base := whole(m)
+	now, next, last := whole(&base), 0, -1 // next is the first write that the model does not have yet, and last was decided last
 	var wants []store.Result
 	settle := func(upTo int) {
 		for ; next < upTo; next++ {
@@ -230,6 +236,11 @@ func (m *model) appendBatch(t *testing.T, rt *rapid.T, s store.Store, writes []m
 			continue
 		}
 		batch[i].Decide = func(tx store.Tx) error {
+			if i <= last { // the driver begins again
+				now, next, wants = whole(&base), 0, nil
+				clear(refused)
+			}
+			last = i
 			settle(i)
 			if want, ended := now.want(w); ended {
 				rt.Errorf("write %d is decided, want %+v", i, want)

@@ -2,7 +2,7 @@
 
 import type { Change, Message } from './protocol'
 import type { Room } from './state'
-import { fullTimeOf, t } from './texts'
+import { fullTimeOf, t, untilOf } from './texts'
 import type { Texts } from './texts.en'
 
 const members: Record<string, keyof Texts> = {
@@ -33,7 +33,7 @@ export function sentence({ username: by, change }: Message): string | undefined 
       const key = change.change === 'role' ? roles[change.role ?? ''] : members[change.change]
       if (!key) return undefined
       const text = t(key, { by, name: change.subject })
-      const until = change.until_ms ? ` ${t('lineUntil', { time: fullTimeOf(new Date(change.until_ms).toISOString()) })}` : ''
+      const until = change.until_ms ? ` ${t('lineUntil', { time: untilOf(change.until_ms) })}` : ''
       return text + until + (change.reason ? `: ${change.reason}` : '')
     }
   }

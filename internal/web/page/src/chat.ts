@@ -4,6 +4,7 @@ import { batch } from '@preact/signals'
 import { learnServer, learnSession } from './account'
 import { call, problemOf, type Session } from './api'
 import type { Status } from './connection'
+import { keepDrafts } from './drafts'
 import { deliver, receive, receiver } from './inbox'
 import { loadMine, receiveNotifications, receiveParted, receiveState } from './mine'
 import { loadDirectory, loadMembersAgain, receivePresence } from './names'
@@ -16,22 +17,22 @@ import * as route from './route'
 import * as session from './session'
 import * as state from './state'
 import { Room } from './state'
-import { forgetDrafts, keepSpot, load, save, takeSpot } from './storage'
-import { restore } from './tabs'
+import { allPending, keepSpot, load, moveBelongings, save, takeSpot } from './storage'
+import { shareTabs } from './tabs'
 import { turn } from './turn'
 import { forgetTyping, receiveTyping, refuseTyping, typingRef } from './typing'
 
-/** Whether the page is, or was before the server ended it, that of an account. */
-let asAccount = load('account') === true
+/** The account that the page is in as, or was until the server ended its session. */
+let owner = load('account') ? load('username') : undefined
+/** Whether it tries to come in as a visitor, although it may be that of an account. */
+let visiting = false
 
 /** Starts with the rooms of the last visit and the place that the address names. */
 export function start(): void {
   session.prepare({ status: changeStatus, welcome, event: receive, barred: (why) => (state.barred.value = why), refused, session: () => load('session') })
   receiver(take, announce)
-  const names = load('rooms') ?? []
-  if (names.length === 0) names.push('lobby')
-  state.rooms.value = names.map((name) => new Room(name))
-  restore()
+  list()
+  shareTabs()
   // A link with a secret: the same tab may be given another one.
   addEventListener('hashchange', () => {
     const way = route.takeWay()
@@ -56,7 +57,16 @@ export function start(): void {
   })
   const way = route.takeWay()
   if (way) void outside(way)
-  else come(names)
+  else come()
+}
+
+/** Lists the rooms that are saved, with what was written in them and not sent. */
+function list(): void {
+  const names = load('rooms') ?? []
+  if (names.length === 0) names.push('lobby')
+  state.rooms.value = names.map((name) => new Room(name))
+  state.pending.value = allPending()
+  for (const p of state.pending.value) state.add(p.room)
 }
 
 /** Goes to a page outside the rooms. */
@@ -77,12 +87,12 @@ async function outside(way: route.Way): Promise<void> {
 }
 
 /** Comes in as at the last visit, or asks the server who may. */
-function come(names: string[]): void {
-  begin(names)
+function come(): void {
+  begin()
   if (state.username.value === '') void arrive()
   else {
     state.screen.value = 'chat'
-    session.open(asAccount ? undefined : state.username.value)
+    session.open(owner === undefined ? state.username.value : undefined)
   }
 }
 
@@ -95,7 +105,7 @@ async function arrive(maybeSignedIn = true): Promise<void> {
 }
 
 /** Shows the place before a reload, else the one in the address, else the last room. */
-function begin(names: string[]): void {
+function begin(): void {
   const spot = takeSpot()
   const [entry] = performance.getEntriesByType('navigation') as PerformanceNavigationTiming[]
   if (spot && spot.path === location.pathname + location.hash && entry?.type !== 'navigate') {
@@ -109,7 +119,8 @@ function begin(names: string[]): void {
   }
   const last = load('room')
   state.asked.value = route.read() !== undefined
-  show(route.read() ?? { room: last !== undefined && names.includes(last) ? last : names[0]! }, 'replace')
+  const rooms = state.rooms.value
+  show(route.read() ?? { room: (rooms.find((r) => r.name === last) ?? rooms[0])?.name ?? 'lobby' }, 'replace')
 }
 
 function rememberSpot(): void {
@@ -120,6 +131,7 @@ function rememberSpot(): void {
 
 /** Takes a name and connects under it. */
 export function enter(username: string): void {
+  visiting = true
   state.refusal.value = undefined
   // The message that the address names can be shown now, with the focus.
   if (state.target.value) state.target.value = { ...state.target.value, focus: turn() }
@@ -130,27 +142,28 @@ export function enter(username: string): void {
 export function signedIn(found: Session): void {
   const { username } = found.account
   session.close()
-  // What somebody else wrote in this browser is not this account's.
-  if (asAccount && state.username.value !== username) forgetEverything()
-  asAccount = true
-  save('username', username)
-  save('account', true)
-  save('session', undefined)
+  visiting = false
+  const other = owner !== username || (load('username') ?? owner) !== username
+  // What another account wrote in this browser is not this one's.
+  if (owner !== undefined && owner !== username) putAway()
+  owner = username
+  moveBelongings(asideOf(username), '', true)
+  if (other) list()
+  keepName(username)
   batch(() => {
     state.account.value = found.account
     state.username.value = username
     state.refusal.value = undefined
-    state.ended.value = false
     state.way.value = undefined
     state.screen.value = 'chat'
   })
-  if (!route.read()) begin(state.rooms.value.map((room) => room.name))
+  if (!route.read() || !state.room.peek()) begin()
   session.open()
 }
 
 /** Signs the account out, or gives up the name of a visitor, and asks who comes next. */
 export async function leave(to: 'name' | 'sign-in' = 'name'): Promise<void> {
-  const visitor = !asAccount
+  const visitor = owner === undefined
   // First, so that the end of the session surprises nobody.
   session.close()
   if (!visitor) {
@@ -162,29 +175,37 @@ export async function leave(to: 'name' | 'sign-in' = 'name'): Promise<void> {
       return
     }
   }
-  asAccount = false
-  if (!visitor) forgetEverything()
+  if (visitor) discardAll()
+  else putAway(true)
+  owner = undefined
   batch(() => {
-    discardAll()
     state.username.value = ''
     state.account.value = undefined
     state.dialog.value = undefined
     for (const room of state.rooms.value) forget(room)
     state.screen.value = visitor ? to : 'starting'
   })
-  save('username', undefined)
-  save('account', undefined)
-  save('session', undefined)
+  keepName()
   if (!visitor) void arrive(false)
 }
 
-/** Forgets what belongs to the person before. */
-function forgetEverything(): void {
-  discardAll()
-  forgetDrafts()
+/** The beginning of the keys of an account that somebody else has come in after. No username has a space. */
+const asideOf = (username: string) => `of ${username} `
+
+/** Puts away what belongs to the account before, where only that account finds it again, or forgets it. */
+function putAway(forGood = false): void {
+  keepDrafts()
+  // Another tab may have let somebody else in.
+  moveBelongings('', forGood ? undefined : asideOf(owner!), load('username') === owner)
   notifications.value = {}
-  for (const key of ['rooms', 'room', 'read', 'starred'] as const) save(key, undefined)
-  state.rooms.value = [new Room('lobby')]
+  list()
+}
+
+/** Saves the name that the browser is in under, and whether that is an account. */
+function keepName(username?: string, secret?: string): void {
+  save('username', username)
+  save('account', owner !== undefined || undefined)
+  save('session', secret)
 }
 
 /** Takes the session back from another tab. */
@@ -204,7 +225,7 @@ function changeStatus(status: Status): void {
 
 /** The server does not take the name, or has ended the session of the account. */
 function refused(refusal: Refusal): void {
-  if (asAccount) {
+  if (owner !== undefined && !visiting) {
     const show = (why: Problem) =>
       batch(() => {
         const suspended = why.code === 'suspended'
@@ -229,18 +250,20 @@ function refused(refusal: Refusal): void {
 
 function welcome(event: Welcome): void {
   deliver()
-  save('session', event.session)
-  save('username', event.username)
-  asAccount = event.account !== undefined
-  save('account', asAccount ? true : undefined)
   batch(() => {
+    // A visitor with the name of an account: there is no such account any more.
+    if (owner !== undefined && !event.account) putAway(owner === event.username)
     state.username.value = event.username
     state.account.value = event.account
     state.limits.value = event.limits
     state.refusal.value = undefined
+    state.ended.value = false
     state.screen.value = 'chat'
     disown(event.username)
   })
+  owner = event.account && event.username
+  keepName(event.username, event.session)
+  if (!state.room.peek()) begin()
   void enterRooms()
   // A reload of an account has not asked yet.
   if (!state.server.peek()) void learnServer()

@@ -10,7 +10,7 @@ import { loadMembers } from './names'
 import { ends, endOf } from './pause'
 import { ask } from './session'
 import { account, room, username } from './state'
-import { t, untilOf } from './texts'
+import { momentOf, t } from './texts'
 
 export function Profile() {
   const me = account.value!
@@ -71,7 +71,7 @@ function ProfileForm({ name, saved, kept }: ProfileFormProps) {
         <span>{t('statusUntil')}</span>
         <select id="away-until" value={until.value} onChange={(event) => (until.value = event.currentTarget.value)}>
           <option value="">{t('noEnd')}</option>
-          {keptUntil !== undefined && <option value="kept">{untilOf(keptUntil)}</option>}
+          {keptUntil !== undefined && <option value="kept">{momentOf(new Date(keptUntil).toISOString())}</option>}
           {ends.map(([key, label]) => (
             <option key={key} value={key}>
               {t(label)}

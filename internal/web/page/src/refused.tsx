@@ -17,7 +17,7 @@ export function Refused({ room, pending }: { room: Room; pending: Pending }) {
   if (amend?.type === 'edit') return <RefusedEdit room={room} pending={pending} amend={amend} />
   return (
     <div class="fate error" role={amend && 'alert'}>
-      {t(amend ? sentences[amend.type] : 'notSent', { reason: explain(error) })}{' '}
+      {t(amend ? sentences[amend.type] : 'notSent', { reason: explain(!amend && error.code === 'forbidden' ? { ...error, code: 'unheard' } : error) })}{' '}
       {!(amend && isLost(error.code)) && <Choice label={t('tryAgain')} onClick={() => retry(id)} />}{' '}
       <Choice label={t('discard')} onClick={() => discard(id)} />
     </div>

@@ -119,7 +119,8 @@ function giveUp(room: Room, why: Refusal): void {
   batch(() => {
     drop(room)
     if (state.current.value === room.name) goElsewhere(room)
-    state.notice.value = why
+    // A ban, an archived room, or a private one: the server does not say which.
+    state.notice.value = why.code === 'forbidden' ? { ...why, code: 'barred' } : why
   })
 }
 

@@ -90,7 +90,8 @@ function Go({ to, children }: { to: 'sign-in' | 'sign-up' | 'name'; children: Co
 
 export function SignIn() {
   const known = server.value
-  if (known && !known.claimed) return <Card title={t('unclaimed')} text={t('unclaimedText')} />
+  // A browser may know an account of the server that was here before.
+  if (known && !known.claimed) return known.visitors ? <Join /> : <Card title={t('unclaimed')} text={t('unclaimedText')} />
   return (
     <Card title={t(ended.value ? 'signedOut' : 'signInTitle')} text={ended.value && t('signedOutText')}>
       {refusal.value && (

@@ -268,9 +268,27 @@ export function moveThreadDrafts(room: string, renamed: string): void {
   }
 }
 
-/** Forgets all drafts: they belong to somebody else. */
-export function forgetDrafts(): void {
-  for (const store of [shared, own]) for (const key of keysOf(store, [draftKey(''), aboutKey(''), epochKey(''), filesKey('')])) set(store, key, undefined)
+/** The beginnings of the keys of what belongs to an account. */
+const belongings = ['room', 'read', 'starred', draftKey(''), aboutKey(''), epochKey(''), filesKey(''), pendingKey('')]
+
+/**
+ * Moves what belongs to an account from keys with one beginning to keys with another; without that, forgets it.
+ * `everywhere` is also what the tabs share.
+ */
+export function moveBelongings(from: string, to: string | undefined, everywhere: boolean): void {
+  for (const store of everywhere ? [shared, own] : [own]) {
+    for (const key of keysOf(store, belongings.map((begin) => from + begin))) {
+      const value = get(store, key)
+      // Other tabs see that a message is not sent, but unwanted.
+      set(store, key, 'null')
+      set(store, key, undefined)
+      if (to === undefined) continue
+      const name = to + key.slice(from.length)
+      // A draft that this tab has there would hide the shared one.
+      set(own, name, undefined)
+      set(store, name, value)
+    }
+  }
 }
 
 /** The keys with one of some beginnings, without the prefix. */

@@ -7,12 +7,10 @@ import { transmit } from './outbox'
 import { enterRoom } from './rooms'
 import * as state from './state'
 import { add, find } from './state'
-import { allPending, onPending, type Pending } from './storage'
+import { onPending, type Pending } from './storage'
 
-/** Starts with the messages that were not sent at the last visit. */
-export function restore(): void {
-  state.pending.value = allPending()
-  for (const p of state.pending.value) add(p.room)
+/** Listens to the other tabs. */
+export function shareTabs(): void {
   onPending(heard)
   addEventListener('pagehide', keepDrafts)
 }
@@ -20,6 +18,8 @@ export function restore(): void {
 /** Another tab has a message to send, or is done with it. */
 function heard(id: string, to: Pending | 'sent' | 'unwanted'): void {
   const known = state.pending.value.find((p) => p.id === id)
+  // That tab may have somebody else in.
+  if (typeof to === 'object' && !known && to.username !== state.username.value) return
   const room = find(typeof to === 'object' ? to.room : (known?.room ?? ''))
   batch(() => {
     if (typeof to === 'object') {

@@ -32,7 +32,7 @@ export const texts: AdminTexts = {
     retentionDeletes_one: 'Dadurch wird {count} Nachricht endgültig gelöscht. Noch einmal drücken, um es zu tun.',
     retentionDeletes_other: 'Dadurch werden {count} Nachrichten endgültig gelöscht. Noch einmal drücken, um es zu tun.',
     claimed: 'Dein Server ist bereit',
-    claimedText: 'Schick diesen Link den anderen. Er wird nicht noch einmal angezeigt: In den Einstellungen unter „Einladungen“ kannst du ihn widerrufen und neue machen.',
+    claimedText: 'Schick diesen Link jemandem. Er reicht für ein Konto und wird nicht noch einmal angezeigt. Um mehr Leute einzuladen oder einen Link zu widerrufen, öffne in den Einstellungen „Einladungen“.',
     claimedOpenText: 'Andere können von selbst hereinkommen. Mit diesem Link haben sie gleich ein Konto.',
     hookPaused: 'pausiert',
     noHooks: 'Es gibt noch keine Webhooks.',

@@ -33,7 +33,7 @@ const panels = {
   retentionDeletes_one: 'This deletes {count} message for good. Press again to do it.',
   retentionDeletes_other: 'This deletes {count} messages for good. Press again to do it.',
   claimed: 'Your server is ready',
-  claimedText: 'Send this link to the others. It is not shown again: Invites in the settings revokes it and makes new ones.',
+  claimedText: 'Send this link to somebody. It makes one account, and is not shown again. To invite more people or to revoke a link, open Settings, Invites.',
   claimedOpenText: 'Others can come in by themselves. With this link they have an account at once.',
   hookPaused: 'paused',
   noHooks: 'There are no webhooks yet.',

@@ -107,7 +107,7 @@ export const en = {
   editing: 'Editing your message',
   answering: 'Reply to {name}',
   editLost: 'The message you were editing is gone: the server’s messages have been replaced. Your text is now a new message.',
-  answerLost: 'The message you were replying to is gone: the server’s messages have been replaced. Your text is now a message of its own.',
+  answerLost: 'The message you were replying to is gone: the server’s messages have been replaced. Your text is now a new message.',
   notEdited: 'Not edited: {reason} Your text:',
   notDeleted: 'Not deleted: {reason}',
   notReacted: 'Reaction not saved: {reason}',

@@ -160,10 +160,10 @@ const shortDay = computed(() => new Intl.DateTimeFormat(language.value, { weekda
 /** The short name of a day of the week, 0 for Monday. */
 export const weekdayOf = (day: number): string => shortDay.value.format(Date.UTC(2024, 0, 1 + day))
 
-/** A moment that is to come, in milliseconds since 1970: its time, and its day if that is another one. */
+/** A moment for the middle of a sentence, in milliseconds since 1970: its time, and its day if that is another one. */
 export function untilOf(time: number): string {
   const iso = new Date(time).toISOString()
-  return new Date(time).setHours(0, 0, 0, 0) === today.value ? timeOf(iso) : `${dayOf(iso)}, ${timeOf(iso)}`
+  return new Date(time).setHours(0, 0, 0, 0) === today.value ? timeOf(iso) : `${dayIn(iso)}, ${timeOf(iso)}`
 }
 
 /** A length of time as the server has it, such as 12h or 90d, in words. */
@@ -192,7 +192,7 @@ export function dayIn(time: string): string {
   return name === t('today') || name === t('yesterday') ? name.toLocaleLowerCase(language.value) : name
 }
 
-/** A moment that is over, such as "Today, 6:40 PM". */
+/** A moment that stands alone, such as "Today, 6:40 PM". */
 export const momentOf = (time: string): string => `${dayOf(time)}, ${timeOf(time)}`
 
 /** The day of a message, for its divider. */

@@ -23,6 +23,8 @@ const rush = 5
 const loadWithin = 1500
 /** A row with no more pixels than this on the screen counts as scrolled away. */
 const almost = 4
+/** The height of the bar with the name of an author, in pixels, as style/room.css has it. */
+const bar = 34
 
 export class Viewport {
   /** The element that scrolls, and in it the one with the rows between two spaces. */
@@ -201,6 +203,10 @@ export class Viewport {
     const message = messages[row]
     if (message) room.anchor = { seq: message.seq, offset: listTop + rows.top(row) - top }
     const edge = rows.at(Math.max(0, top + almost - listTop))
-    this.pinned.value = top > listTop && edge > 0 && !startsGroup(room, edge) ? messages[edge] : undefined
+    // It must not cover the name of the next author, whose messages would pass for those of this one.
+    const barEnd = rows.at(Math.max(0, top + bar - listTop))
+    let named = edge === 0 || top <= listTop
+    for (let i = edge; i <= barEnd && !named; i++) named = startsGroup(room, i)
+    this.pinned.value = named ? undefined : messages[edge]
   }
 }

@@ -1,0 +1,165 @@
+package embedded
+
+import (
+	"bytes"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"kaban/internal/bus"
+	"kaban/internal/bus/bustest"
+)
+
+const patience = time.Minute
+
+var secret = strings.Repeat("secret of the test ", 3)
+
+func open(t *testing.T, options Options) *Bus {
+	t.Helper()
+	b, err := Open(options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return b
+}
+
+// Each node of the suite is a server of its own.
+func TestBus(t *testing.T) {
+	bustest.Run(t, func(t *testing.T) func() bus.Bus {
+		var peers []string
+		return func() bus.Bus {
+			b := open(t, Options{Listen: "127.0.0.1:0", Peers: peers, Secret: secret})
+			peers = append(peers, b.Address())
+			return b
+		}
+	})
+}
+
+func waitFor(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !holds(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("after %v: not %s", patience, what)
+		}
+	}
+}
+
+// buffer is a log that several goroutines write.
+type buffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
+// Three nodes, of which each knows one other, hear each other. Whoever is left goes on when one
+// ends, and is told when another one comes.
+func TestThreeNodes(t *testing.T) {
+	one := open(t, Options{Listen: "127.0.0.1:0", Secret: secret})
+	two := open(t, Options{Listen: "127.0.0.1:0", Secret: secret, Peers: []string{one.Address()}})
+	three := open(t, Options{Listen: "127.0.0.1:0", Secret: secret, Peers: []string{two.Address()}})
+	a, b, c := bustest.Join(t, one), bustest.Join(t, two), bustest.Join(t, three)
+	bustest.Meet(t, a, b, c)
+	waitFor(t, "connected to two each", func() bool { return one.Routes() == 2 && two.Routes() == 2 && three.Routes() == 2 })
+	if err := two.Close(); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "alone", func() bool { return one.Routes() == 1 && three.Routes() == 1 })
+	a.Publish(&bus.Hint{Epoch: "E", Room: bustest.Room(t, "lobby"), Head: 1})
+	c.WaitHint("lobby", 1)
+	four := bustest.Join(t, open(t, Options{Listen: "127.0.0.1:0", Secret: secret, Peers: []string{three.Address()}}))
+	bustest.Meet(t, a, c, four)
+}
+
+// A node needs both the password of routes and a certificate of the cluster, and the log says
+// nothing secret.
+func TestStrangers(t *testing.T) {
+	log := new(buffer)
+	one := open(t, Options{Listen: "127.0.0.1:0", Secret: secret, Log: slog.New(slog.NewTextHandler(log, nil))})
+	otherSecret := strings.Repeat("another secret ", 3)
+	right, err := certificates(secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrong, err := certificates(otherSecret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, options := range map[string]Options{
+		"no secret":                          {Secret: otherSecret},
+		"the password, another authority":    {Secret: secret, TLS: wrong},
+		"the password, and no certificate":   {Secret: secret, TLS: &tls.Config{InsecureSkipVerify: true}},
+		"a certificate and another password": {Secret: otherSecret, TLS: right},
+	} {
+		t.Run(name, func(t *testing.T) {
+			before := strings.Count(log.String(), "\n")
+			options.Listen, options.Peers = "127.0.0.1:0", []string{one.Address()}
+			open(t, options)
+			waitFor(t, "refused", func() bool { return strings.Count(log.String(), "\n") > before })
+			if n := one.Routes(); n != 0 {
+				t.Errorf("there are %d routes", n)
+			}
+		})
+	}
+	derived, err := serverOptions(&Options{Listen: "127.0.0.1:0", Secret: otherSecret}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []string{secret, otherSecret, derived.Cluster.Password} {
+		if strings.Contains(log.String(), s) {
+			t.Errorf("the log has %q:\n%s", s, log)
+		}
+	}
+}
+
+func TestBadOptions(t *testing.T) {
+	for _, o := range []Options{
+		{Listen: "127.0.0.1", Secret: secret},
+		{Listen: "127.0.0.1:x", Secret: secret},
+		{Listen: "127.0.0.1:65536", Secret: secret},
+		{Listen: "127.0.0.1:0", Secret: secret, Peers: []string{"node"}},
+		{Listen: "127.0.0.1:0", Secret: secret, Peers: []string{"node:0"}},
+		{Listen: "127.0.0.1:0", Secret: secret, Peers: []string{"nats://node:1"}},
+	} {
+		if _, err := Open(o); !errors.As(err, new(*AddressError)) {
+			t.Errorf("%+v: %v", o, err)
+		}
+	}
+	if _, err := Open(Options{Listen: "127.0.0.1:0", Secret: "short"}); !errors.Is(err, bus.ErrShortSecret) {
+		t.Errorf("a short secret: %v", err)
+	}
+}
+
+// What the server says loses its secrets on the way to the log.
+func TestTheLoggerHidesSecrets(t *testing.T) {
+	log := new(buffer)
+	l := &logger{slog.New(slog.NewTextHandler(log, nil)), strings.NewReplacer("pass-word", hidden)}
+	l.Errorf("route to nats://kaban:%s@host", "pass-word")
+	l.Warnf("pass-word")
+	l.Fatalf("%d", 7)
+	l.Noticef("a notice")
+	l.Debugf("a detail")
+	l.Tracef("a trace")
+	if text := log.String(); strings.Contains(text, "pass-word") || strings.Count(text, "level=WARN") != 3 {
+		t.Errorf("the log has\n%s", text)
+	}
+}

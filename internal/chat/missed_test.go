@@ -1,0 +1,133 @@
+package chat
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+
+	"kaban"
+	"kaban/internal/people"
+	"kaban/internal/store"
+	"kaban/internal/store/memory"
+	"kaban/internal/store/storetest"
+)
+
+// newMissing returns a server that has missed what is done to the documents of its store, and hears that it has.
+func newMissing(t *testing.T) (w *following, miss func(run func(store.Tx) error)) {
+	t.Helper()
+	s := memory.New(0)
+	w = newFollowing(t, s)
+	return w, func(run func(store.Tx) error) {
+		t.Helper()
+		if err := s.Update(t.Context(), run); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// Whatever has changed takes effect on a server that has missed the news of it.
+func TestWhatWasMissed(t *testing.T) {
+	w, miss := newMissing(t)
+	w.other.create("ann", "hall", kaban.RoomPublic)
+	w.other.create("ann", "open", kaban.RoomPublic)
+	w.other.create("ann", "closed", kaban.RoomPrivate)
+	w.look()
+	miss(func(tx store.Tx) error {
+		return people.Accounts.Put(tx, &people.Account{ID: "id-robo", Username: "robo", Bot: true, Owner: "id-adam", Role: kaban.RoleMember, Status: people.StatusActive})
+	})
+	robo := new(guest)
+	w.chat.Enter(new(Session), robo, kaban.Bot("id-robo", storetest.Username(t, "robo")), w.user("robo").peer.Address, &Credential{ID: "token"})
+	ann, bob, cat, mia, max := w.enter("ann", "watch"), w.enter("bob", "phone"), w.enter("cat", "tablet"), w.visit("mia"), w.visit("max")
+	want(t, "ann joins", joins(w.town, "ann", "hall"), nil)
+	guests, _, err := w.user("gus").Watch(t.Context(), reader{}, plain{}, storetest.RoomName(t, "hall"), Start{})
+	if err == nil {
+		t.Fatal("a guest reads a room", guests)
+	}
+	watching, _, err := w.user("cat").Watch(t.Context(), reader{}, plain{}, storetest.RoomName(t, "hall"), Start{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ann.take()
+	miss(func(tx store.Tx) error {
+		account := func(name string, change func(*people.Account)) error {
+			a, err := people.Accounts.Get(tx, "id-"+name)
+			if err != nil && !errors.Is(err, people.ErrNotFound) {
+				return err
+			}
+			change(&a)
+			return people.Accounts.Put(tx, &a)
+		}
+		room := func(name string, kind kaban.RoomKind) error {
+			r, err := people.Rooms.Get(tx, name)
+			if err != nil {
+				return err
+			}
+			r.Kind = kind
+			return people.Rooms.Put(tx, &r)
+		}
+		return errors.Join(
+			account("bob", func(a *people.Account) { a.Status = people.StatusSuspended }),
+			account("adam", func(a *people.Account) { a.Status = people.StatusSuspended }),
+			account("cat", func(a *people.Account) { a.Role = kaban.RoleGuest }),
+			account("mia", func(a *people.Account) {
+				*a = people.Account{ID: "id-mia", Username: "Mia", Role: kaban.RoleMember, Status: people.StatusActive}
+			}),
+			room("open", kaban.RoomPrivate), room("closed", kaban.RoomPublic),
+		)
+	})
+	w.chat.follower.all = true
+	w.look()
+	for name, is := range map[string]bool{
+		"the connection of a suspended account": bob.revoked.Load(), "that of its bot": robo.revoked.Load(),
+		"that of a visitor with the name of an account": mia.revoked.Load(),
+	} {
+		if !is {
+			t.Error(name, "goes on")
+		}
+	}
+	if ann.revoked.Load() || cat.revoked.Load() || max.revoked.Load() {
+		t.Error("another connection ends")
+	}
+	if _, why := w.drain(watching); why != reasonGone {
+		t.Errorf("a guest reads on: %q", why)
+	}
+	if told := ann.take(); !slices.Contains(told, "hall") || !slices.Contains(told, "") {
+		t.Errorf("ann is told of %q", told)
+	}
+	max2 := w.visitor("max", w.user("robo").peer.Address)
+	if w.lists(max2, "open") || !w.lists(max2, "closed") {
+		t.Error("the list of rooms is not that of the documents")
+	}
+}
+
+// What a server does that has missed news does not grow with the people that are connected times the
+// rooms in use.
+func TestWhatIsMissedCosts(t *testing.T) {
+	const connected, rooms = 40, 30
+	w, _ := newMissing(t)
+	for i := range rooms {
+		w.other.create("ann", fmt.Sprint("room-", i), kaban.RoomPublic)
+	}
+	w.look()
+	for i := range rooms {
+		want(t, "ann joins", joins(w.town, "ann", fmt.Sprint("room-", i)), nil)
+	}
+	for i := range connected {
+		w.visit(fmt.Sprint("visitor", i))
+		for _, name := range []string{"ann", "bob", "cat", "gus"} {
+			w.enter(name, fmt.Sprint("phone", i))
+		}
+	}
+	w.look()
+	w.views.Store(0)
+	before := w.chat.dispatcher.Generation()
+	w.chat.follower.all = true
+	w.look()
+	if n := w.chat.dispatcher.Generation() - before; n != 1 {
+		t.Errorf("the settings are read %d times", n)
+	}
+	if got := w.views.Load(); got > rooms+15 {
+		t.Errorf("%d transactions", got)
+	}
+}

@@ -1,0 +1,490 @@
+package chat
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"kaban"
+	"kaban/internal/access"
+	"kaban/internal/dispatch"
+	"kaban/internal/lease"
+	"kaban/internal/news"
+	"kaban/internal/people"
+	"kaban/internal/session"
+	"kaban/internal/store"
+)
+
+// This file is what changes by other nodes mean for those that are connected here. The news say
+// what has changed, and whatever is done follows from what the store says now: so it may be done
+// late, twice, and for what has been changed again since.
+
+// newsInterval is how often the store is asked for news. It bounds how late they are without a bus.
+const newsInterval = time.Second
+
+// follower follows the news of other nodes.
+type follower struct {
+	chat    *Chat
+	news    *news.Store
+	setting func(key string)
+	wake    chan struct{} // has room for one
+	cancel  context.CancelFunc
+	failing bool // the last look failed; logged
+
+	// What was read and has not taken effect, because the store did not answer; of run.
+	pending *changed
+	all     bool // everything may have changed
+
+	mu     sync.Mutex
+	hidden []kaban.RoomName // of which it could not be found out whether they are listed
+}
+
+// FollowNodes has what other nodes change take effect here from now on: at once if they say so
+// on the bus, and else within about a second. The dispatcher, and whatever else changes documents, has
+// n as its store. FollowNodes is called once, before anybody is connected and before the dispatcher
+// has a bus. setting is called with the key of each setting that another node has changed, and
+// does what it does for one that this node changes: SettingChanged, at least. The names of visitors
+// are held by the lease of this node; LeaseLost is called when it is lost. Close ends it, before that of the lease.
+func (c *Chat) FollowNodes(n *news.Store, k *lease.Keeper, setting func(key string)) {
+	c.visits = &visits{chat: c, lease: k, held: make(map[string]string)}
+	ctx, cancel := context.WithCancel(context.Background())
+	f := &follower{chat: c, news: n, setting: setting, wake: make(chan struct{}, 1), cancel: cancel, pending: newChanged()}
+	c.follower = f
+	n.SetOnStored(c.dispatcher.AnnounceNews)
+	c.dispatcher.SetOnNews(f.hurry)
+	c.dispatcher.SetOnMentioned(c.mentionedElsewhere)
+	c.dispatcher.SetOnFound(c.found)
+	c.dispatcher.SetOnline(c.names.Online)
+	c.names.OnOnline(c.dispatcher.NoteOnline)
+	c.following.Go(func() { f.run(ctx) })
+}
+
+// hurry has the store asked now.
+func (f *follower) hurry() {
+	select {
+	case f.wake <- struct{}{}:
+	default: // it is about to be
+	}
+}
+
+// stopFollowing ends the following, if there is any.
+func (c *Chat) stopFollowing() {
+	if c.follower != nil {
+		c.follower.cancel()
+	}
+	c.following.Wait()
+}
+
+func (f *follower) run(ctx context.Context) {
+	ticker := time.NewTicker(newsInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		case <-f.wake:
+		}
+		f.note(f.look(ctx))
+		f.chat.visits.retry()
+	}
+}
+
+// note logs that the news cannot be read, once until they can.
+func (f *follower) note(err error) {
+	log := f.chat.pushes.log
+	switch {
+	case err != nil && !f.failing && !IsGoingDown(err):
+		log.Error("cannot read what other nodes have changed; who has lost a right there may still have it here", "err", err)
+	case err == nil && f.failing:
+		log.Info("what other nodes have changed is read again")
+	}
+	f.failing = err != nil
+}
+
+// look reads the news and has them take effect. What could not, because the store did not answer, does
+// with the next look, before others are read.
+func (f *follower) look(ctx context.Context) error {
+	if err := f.takeEffect(ctx); err != nil {
+		return err
+	}
+	for more := true; more; {
+		page, err := f.news.Next(ctx)
+		if err != nil {
+			return err
+		}
+		for i := range page.News {
+			f.pending.add(page.News[i].Keys)
+		}
+		more, f.all = page.More, page.Missed
+		if err := f.takeEffect(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takeEffect has what was read take effect.
+func (f *follower) takeEffect(ctx context.Context) error {
+	f.mu.Lock()
+	for _, name := range f.hidden {
+		f.pending.rooms[name.Key()] = true
+	}
+	f.hidden = nil
+	f.mu.Unlock()
+	if f.chat.unread.Load() {
+		if err := f.chat.Reload(ctx); err != nil {
+			return err
+		}
+	}
+	if f.all {
+		if err := f.chat.changedAll(ctx); err != nil {
+			return err
+		}
+		f.all = false
+	}
+	return f.chat.changedElsewhere(ctx, f.pending)
+}
+
+// isUnanswered reports whether the store could not say something, but may in a moment.
+func isUnanswered(err error) bool {
+	return errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrUnknown) || IsGoingDown(err)
+}
+
+// each calls a function with each subject, and removes those for which it does not fail.
+func each[S comparable](ctx context.Context, subjects map[S]bool, run func(context.Context, S) error) error {
+	for subject := range subjects {
+		if err := run(ctx, subject); err != nil {
+			return err
+		}
+		delete(subjects, subject)
+	}
+	return nil
+}
+
+// changed are the subjects of some news, each once.
+type changed struct {
+	accounts, secrets, settings map[string]bool
+	rooms                       map[string]bool // by key: whether more has changed than who is in them
+	members, pushes, expelled   map[people.Subject]bool
+	taken                       map[string]bool
+}
+
+func newChanged() *changed {
+	set := func() map[string]bool { return make(map[string]bool) }
+	pairs := func() map[people.Subject]bool { return make(map[people.Subject]bool) }
+	return &changed{set(), set(), set(), set(), pairs(), pairs(), pairs(), set()}
+}
+
+// add adds what one transaction has changed.
+func (all *changed) add(keys []string) {
+	var rooms []string
+	entered := make(map[string]bool)
+	for _, key := range keys {
+		s, ok := people.SubjectOf(key)
+		if !ok {
+			continue
+		}
+		switch s.Kind {
+		case people.SubjectAccount:
+			all.accounts[s.Account] = true
+		case people.SubjectSecret:
+			all.secrets[s.Account] = true
+		case people.SubjectSetting:
+			all.settings[s.ID] = true
+		case people.SubjectRoom:
+			rooms = append(rooms, s.Room)
+		case people.SubjectMember:
+			all.members[s], entered[s.Room] = true, true
+		case people.SubjectPush:
+			all.pushes[s] = true
+		case people.SubjectExpelled:
+			all.expelled[s] = true
+		case people.SubjectTaken:
+			all.taken[s.ID] = true
+		}
+	}
+	for _, room := range rooms { // which counts its members
+		all.rooms[room] = all.rooms[room] || !entered[room]
+	}
+}
+
+// changedElsewhere has changes take effect that other nodes have made, and takes them out. It ends with the first
+// for which the store does not answer.
+func (c *Chat) changedElsewhere(ctx context.Context, changed *changed) error {
+	for _, effects := range []func() error{
+		func() error { return each(ctx, changed.accounts, c.accountElsewhere) }, // first: they may be shut out
+		func() error { return each(ctx, changed.secrets, c.secretsElsewhere) },
+		func() error { return each(ctx, changed.settings, c.settingElsewhere) },
+		func() error { return c.visits.takenElsewhere(ctx, changed.taken) },
+		func() error { return each(ctx, changed.expelled, c.expelledElsewhere) },
+		func() error { return c.roomsElsewhere(ctx, changed.rooms) },
+		func() error { return c.membersElsewhere(ctx, changed.members) },
+		func() error { return each(ctx, changed.pushes, c.pushElsewhere) },
+	} {
+		if err := effects(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settingElsewhere is SettingChanged, and what else a server does, after another node has changed a setting.
+func (c *Chat) settingElsewhere(_ context.Context, key string) error {
+	c.follower.setting(key)
+	return nil
+}
+
+// roomsElsewhere brings what is known of rooms up to date, and tells those in them.
+func (c *Chat) roomsElsewhere(ctx context.Context, rooms map[string]bool) error {
+	for key, more := range rooms {
+		name, err := c.roomElsewhere(ctx, key)
+		if isUnanswered(err) {
+			return err
+		}
+		if err == nil && more {
+			c.changed(name)
+		}
+		delete(rooms, key)
+	}
+	return nil
+}
+
+// unanswered returns an error if it is worth another look.
+func unanswered(err error) error {
+	if isUnanswered(err) {
+		return err
+	}
+	return nil
+}
+
+// accountElsewhere is AccountChanged after another node has changed the account, which does
+// its tasks.
+func (c *Chat) accountElsewhere(ctx context.Context, id string) error {
+	ended, err := c.endedOf(ctx, id)
+	if isUnanswered(err) {
+		return err
+	}
+	for _, account := range ended {
+		c.Revoke(account, "")
+	}
+	if err != nil { // it is not known who may stay
+		c.Revoke(id, "")
+	}
+	err = c.reviseAccount(id)
+	c.tell(id, kaban.RoomName{})
+	return unanswered(err)
+}
+
+// endedOf returns an account and its bots, or those of them that may not be connected any more.
+func (c *Chat) endedOf(ctx context.Context, id string) (ended []string, err error) {
+	err = c.dispatcher.View(ctx, func(tx store.Tx) error {
+		ended = nil
+		active := false
+		switch a, err := people.Accounts.Get(tx, id); {
+		case err == nil:
+			active = a.Status == people.StatusActive
+		case !errors.Is(err, people.ErrNotFound):
+			return err
+		}
+		if !active {
+			ended = append(ended, id)
+		}
+		return people.Accounts.Bots(tx, id, func(bot *people.Account) bool {
+			if !active || bot.Status != people.StatusActive {
+				ended = append(ended, bot.ID)
+			}
+			return true
+		})
+	})
+	return ended, err
+}
+
+// secretsElsewhere ends the connections of an account whose secrets are gone.
+func (c *Chat) secretsElsewhere(ctx context.Context, account string) error {
+	for _, id := range identities(account) {
+		used := c.names.Credentials(id)
+		if len(used) == 0 {
+			continue
+		}
+		var valid []string
+		err := c.dispatcher.View(ctx, func(tx store.Tx) error {
+			valid = nil
+			for _, secret := range used {
+				switch kept, err := people.Secrets.WithID(tx, secret); {
+				case err == nil && kept.Account == account:
+					valid = append(valid, secret)
+				case err != nil && !errors.Is(err, people.ErrNotFound):
+					return err
+				}
+			}
+			return nil
+		})
+		if isUnanswered(err) {
+			return err
+		}
+		if err != nil { // nobody stays for certain
+			valid = nil
+		}
+		c.names.Revoke(id, func(used *session.Credential) bool { return !slices.Contains(valid, used.ID) })
+	}
+	return nil
+}
+
+// roomElsewhere brings what is known of a room up to date, which another node may have made.
+func (c *Chat) roomElsewhere(ctx context.Context, key string) (kaban.RoomName, error) {
+	name, err := kaban.ParseAnyRoom(key)
+	if err != nil {
+		return name, err
+	}
+	r, err := c.dispatcher.Lookup(ctx, name)
+	if err != nil {
+		return name, err
+	}
+	name = r.Name()
+	f, err := c.appearance(ctx, name)
+	if err != nil {
+		return name, err
+	}
+	if f.Unlisted {
+		c.dispatcher.Unlist(r)
+	} else {
+		c.dispatcher.List(r)
+	}
+	c.dispatcher.SetAccounts(r, f.Accounts, f.Turnover)
+	return name, nil
+}
+
+// found says how a room is to be kept that another node has made. One about which nothing can be
+// found out is not listed until it can.
+func (c *Chat) found(name kaban.RoomName) dispatch.Appearance {
+	f, err := c.appearance(context.Background(), name)
+	if err != nil {
+		c.follower.hide(name)
+		return dispatch.Appearance{Unlisted: true}
+	}
+	return f
+}
+
+// maxHidden bounds the rooms that are looked at again.
+const maxHidden = 10_000
+
+// hide has it found out later whether a room is listed.
+func (f *follower) hide(name kaban.RoomName) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.hidden) < maxHidden {
+		f.hidden = append(f.hidden, name)
+	}
+}
+
+// appearance says what the documents say of a room.
+func (c *Chat) appearance(ctx context.Context, name kaban.RoomName) (f dispatch.Appearance, err error) {
+	err = c.dispatcher.View(ctx, func(tx store.Tx) error {
+		room, _, err := people.Rooms.Known(tx, name)
+		f = dispatch.Appearance{Unlisted: room.Kind != kaban.RoomPublic || name.IsDirect(), Accounts: room.Members, Turnover: room.Turnover}
+		return err
+	})
+	return f, err
+}
+
+// memberBatch is how many memberships are read at a time.
+const memberBatch = 256
+
+// membersElsewhere tells accounts of their rooms after other nodes have changed memberships, or what these
+// say of their owners alone. Each read marker is such a change, so they are read together. What is
+// known of the rooms does not depend on them: where it changes, the room has news of its own.
+func (c *Chat) membersElsewhere(ctx context.Context, members map[people.Subject]bool) error {
+	for s := range members {
+		if !c.isOnline(s.Account) && c.pushes.noted(s.Account) == 0 {
+			delete(members, s) // nobody is to be told here, and no push waits
+		}
+	}
+	for batch := range slices.Chunk(slices.Collect(maps.Keys(members)), memberBatch) {
+		if err := c.someMembersElsewhere(ctx, batch); err != nil {
+			return err
+		}
+		for _, s := range batch {
+			delete(members, s)
+		}
+	}
+	return nil
+}
+
+// someMembersElsewhere is membersElsewhere for a batch.
+func (c *Chat) someMembersElsewhere(ctx context.Context, batch []people.Subject) error {
+	members := make([]people.Member, len(batch)) // zero where one has ended
+	err := c.dispatcher.View(ctx, func(tx store.Tx) error {
+		return people.Members.FindAll(tx, batch, members)
+	})
+	if isUnanswered(err) {
+		return err
+	}
+	for i, s := range batch {
+		name, err := kaban.ParseAnyRoom(cmp.Or(members[i].Name, s.Room))
+		if err != nil {
+			continue // there is no such room
+		}
+		c.tell(s.Account, name)
+		if read := members[i].Read; read > 0 {
+			c.pushes.read(s.Account, name, read)
+		}
+	}
+	return nil
+}
+
+// pushElsewhere notes that a browser was subscribed to pushes by another node, or is no more.
+func (c *Chat) pushElsewhere(ctx context.Context, s people.Subject) error {
+	is := false
+	err := c.dispatcher.View(ctx, func(tx store.Tx) error {
+		p, err := people.Pushes.Get(tx, s.ID)
+		is = err == nil && p.Account == s.Account
+		if errors.Is(err, people.ErrNotFound) {
+			err = nil
+		}
+		return err
+	})
+	switch {
+	case err != nil:
+	case is:
+		c.Subscribed(s.Account)
+	default:
+		c.Unsubscribed(s.Account, s.ID)
+	}
+	return unanswered(err)
+}
+
+// expelledElsewhere ends the subscriptions of somebody without an account that was thrown out of
+// a room by another node.
+func (c *Chat) expelledElsewhere(_ context.Context, s people.Subject) error {
+	name, err := kaban.ParseAnyRoom(s.Room)
+	if err != nil {
+		return nil
+	}
+	if r := c.dispatcher.Peek(name); r != nil {
+		c.dispatcher.Expel(r, people.ChangeKicked, func(reader dispatch.Reader) bool {
+			return reader.Peer.ID() == s.ID && isStranger(reader.Peer)
+		})
+	}
+	return nil
+}
+
+// mentionedElsewhere has those told that a message of another node mentions.
+func (c *Chat) mentionedElsewhere(room kaban.RoomName, everyone bool, accounts []string) {
+	to := nobody
+	if everyone {
+		to = everybody
+	}
+	c.spread(room, to, func(a *audience) { a.mentioned = include(a.mentioned, accounts) })
+}
+
+// expelledNews adds to the news that somebody has to leave a room, as far as no document says so.
+func (d *deed) expelledNews(tx store.Tx, s *scene) {
+	if d.act.Action == access.Kick && d.visitor {
+		news.Note(tx, people.ExpelledKey(s.room.Key, kaban.Visitor(d.act.Subject).ID()))
+	}
+}

@@ -1,0 +1,411 @@
+package chat
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"maps"
+	"net/netip"
+	"slices"
+	"sync"
+
+	"kaban"
+	"kaban/internal/lease"
+	"kaban/internal/news"
+	"kaban/internal/people"
+	"kaban/internal/store"
+)
+
+// This file holds the names of visitors in the store where other nodes use it as well. A name is
+// first claimed on this node, as where there is no other, and then held for all of them. A node that
+// cannot renew its lease drops its visitors, whose names are free for others a while later.
+
+const (
+	// maxVisitBatch bounds what is held and given back in one transaction.
+	maxVisitBatch = 256
+	// maxFailedVisits bounds the names that wait to be given back because the store has failed. Others
+	// are free when this node has ended.
+	maxFailedVisits = 1 << 16
+)
+
+// visits holds the names of this node's visitors. A nil one is of a server that is alone.
+type visits struct {
+	chat  *Chat
+	lease *lease.Keeper
+
+	mu     sync.Mutex // guards all below
+	queue  []*visit
+	failed []*visit          // names that could not be given back
+	busy   bool              // a goroutine works off the queue
+	held   map[string]string // by the key of a name: the secret of its session, hashed
+	closed bool
+	group  sync.WaitGroup
+}
+
+// visit is something to be done with a name, in the order of the queue.
+type visit struct {
+	what    visitStep
+	session *Session
+	name    kaban.Username
+	address netip.Addr
+	secret  string   // hashed, as all secrets here
+	earlier []string // those that the session resumes
+	done    chan error
+	err     error // the result of the transaction
+	taken   bool  // from another node
+}
+
+type visitStep uint8
+
+const (
+	holdName visitStep = iota
+	confirmSecret
+	giveNameBack
+)
+
+// hashOfSecret returns a secret as the store has it. It is random, so it needs no salt.
+func hashOfSecret(secret string) string {
+	sum := sha256.Sum256([]byte(secret))
+	return hex.EncodeToString(sum[:])
+}
+
+// ChecksVisitors reports whether AdmitVisitor and Hold are to be called after Claim.
+func (c *Chat) ChecksVisitors() bool { return c.IsClaimed() || c.visits != nil }
+
+// Hold holds the name of a visitor's session, which Claim has given it here, on all nodes. If the
+// session resumes one on another node, that one is replaced. It blocks until that is stored. It
+// returns ErrTaken, and errors of the store.
+func (c *Chat) Hold(ctx context.Context, s *Session) error {
+	if c.visits == nil {
+		return nil
+	}
+	v := c.visits.put(holdName, s)
+	if v == nil {
+		return c.count(ErrClosed)
+	}
+	select {
+	case err := <-v.done:
+		return c.count(err)
+	case <-ctx.Done():
+		return c.count(context.Cause(ctx)) // the session ends, which gives the name back
+	}
+}
+
+// put queues something. It returns nil if it is too late for that.
+func (v *visits) put(what visitStep, s *Session) *visit {
+	own, earlier := v.chat.names.Secrets(s)
+	next := &visit{what: what, session: s, name: s.Identity.Name(), address: s.Address, secret: hashOfSecret(own), done: make(chan error, 1)}
+	for _, secret := range earlier {
+		next.earlier = append(next.earlier, hashOfSecret(secret))
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.closed {
+		return nil
+	}
+	v.queue = append(v.queue, next)
+	v.beginLocked()
+	return next
+}
+
+// confirmed notes that a client has received the secret of its session.
+func (v *visits) confirmed(s *Session) {
+	if v == nil || s.Credential != nil {
+		return
+	}
+	if _, earlier := v.chat.names.Secrets(s); len(earlier) > 0 {
+		v.put(confirmSecret, s)
+	}
+}
+
+// released notes that a session has ended.
+func (v *visits) released(s *Session) {
+	if v != nil && s.Credential == nil {
+		v.put(giveNameBack, s)
+	}
+}
+
+// close waits for what was queued.
+func (v *visits) close() {
+	if v == nil {
+		return
+	}
+	v.mu.Lock()
+	v.closed = true
+	v.mu.Unlock()
+	v.group.Wait()
+}
+
+// retry tries again what has failed.
+func (v *visits) retry() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if len(v.failed) == 0 || v.closed {
+		return
+	}
+	v.queue, v.failed = append(v.queue, v.failed...), nil
+	v.beginLocked()
+}
+
+// beginLocked has the queue worked off.
+func (v *visits) beginLocked() {
+	if !v.busy {
+		v.busy = true
+		v.group.Go(v.work)
+	}
+}
+
+func (v *visits) take() (batch []*visit) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	n := min(len(v.queue), maxVisitBatch)
+	if v.busy = n > 0; !v.busy {
+		v.queue = nil
+		return nil
+	}
+	batch, v.queue = v.queue[:n:n], v.queue[n:]
+	return batch
+}
+
+func (v *visits) work() {
+	for {
+		batch := v.take()
+		if len(batch) == 0 {
+			return
+		}
+		err := v.store(context.Background(), batch)
+		for _, next := range batch {
+			if err != nil {
+				next.err = err
+			}
+			v.finish(next)
+		}
+	}
+}
+
+// store does what a batch wants in one transaction. It fails if the lease of this node is over, whether
+// the node has noticed or not: what is held under it then would never be given back.
+func (v *visits) store(ctx context.Context, batch []*visit) error {
+	node, holds := v.lease.Node()
+	if !holds {
+		return store.ErrUnavailable
+	}
+	return v.chat.dispatcher.Update(ctx, func(tx store.Tx) error {
+		if over, err := lease.IsOver(tx, node); err != nil || over {
+			return cmp.Or(err, store.ErrUnavailable)
+		}
+		for _, next := range batch {
+			next.err, next.taken = nil, false
+			if err := next.run(tx, node); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// finish tells whoever waits. A name that was held for a session which has ended meanwhile is given
+// back.
+func (v *visits) finish(next *visit) {
+	if next.what == giveNameBack {
+		v.gaveBack(next)
+	}
+	if next.what != holdName {
+		return
+	}
+	if next.err == nil {
+		v.mu.Lock()
+		v.held[next.name.Key()] = next.secret
+		v.mu.Unlock()
+		if !v.chat.names.Holds(next.session) {
+			v.put(giveNameBack, next.session)
+		}
+	}
+	next.done <- next.err
+}
+
+// gaveBack notes that a name was given back, or that it has to be tried again.
+func (v *visits) gaveBack(gone *visit) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if gone.err != nil && len(v.failed) < maxFailedVisits {
+		v.failed = append(v.failed, gone)
+	}
+	if v.held[gone.name.Key()] == gone.secret {
+		delete(v.held, gone.name.Key())
+	}
+}
+
+// run does one thing. The error makes the whole transaction fail; that of the one thing is in err.
+func (next *visit) run(tx store.Tx, node string) error {
+	if next.what == holdName {
+		return next.hold(tx, node)
+	}
+	kept, err := people.Visits.Get(tx, next.name.Key())
+	switch {
+	case errors.Is(err, people.ErrNotFound):
+		return nil
+	case err != nil:
+		return err
+	case kept.Node != node || kept.Secret != next.secret: // somebody else's by now
+		return nil
+	case next.what == giveNameBack:
+		return people.Visits.Delete(tx, kept.Key)
+	}
+	kept.Earlier = nil
+	return people.Visits.Put(tx, &kept)
+}
+
+func (next *visit) hold(tx store.Tx, node string) error {
+	key := next.name.Key()
+	alike, err := people.Visits.Like(tx, next.name)
+	if err != nil {
+		return err
+	}
+	for i := range alike {
+		other := &alike[i]
+		free, err := next.mayTake(tx, node, other)
+		switch {
+		case err != nil:
+			return err
+		case !free:
+			next.err = ErrTaken
+			return nil
+		case other.Key != key && other.Node != node:
+			if err := people.Visits.Delete(tx, other.Key); err != nil {
+				return err
+			}
+		}
+	}
+	if next.taken {
+		news.Note(tx, people.TakenKey(key))
+	}
+	return people.Visits.Put(tx, &people.Visit{
+		Key: key, Name: next.name.String(), Node: node, Address: addressText(next.address), Secret: next.secret, Earlier: next.earlier,
+	})
+}
+
+// mayTake reports whether a visitor may have a name although another one holds it, or one that
+// looks like it. On this node that was decided before.
+func (next *visit) mayTake(tx store.Tx, node string, other *people.Visit) (bool, error) {
+	if other.Node == node {
+		return true, nil
+	}
+	if over, err := lease.IsOver(tx, other.Node); err != nil || over {
+		return over, err
+	}
+	if other.Key != next.name.Key() {
+		return false, nil
+	}
+	for _, secret := range next.earlier {
+		if secret == other.Secret || slices.Contains(other.Earlier, secret) {
+			next.taken = true
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// takenElsewhere replaces the sessions here that have names with some keys, if another node has these by now,
+// and takes the keys out.
+func (v *visits) takenElsewhere(ctx context.Context, keys map[string]bool) error {
+	if v == nil || len(keys) == 0 {
+		return nil
+	}
+	held := make(map[string]string)
+	v.mu.Lock()
+	for key := range keys {
+		if secret, is := v.held[key]; is {
+			held[key] = secret
+		}
+	}
+	v.mu.Unlock()
+	for batch := range slices.Chunk(slices.Collect(maps.Keys(held)), maxVisitBatch) {
+		taken, err := v.taken(ctx, batch)
+		if isUnanswered(err) {
+			return err
+		}
+		for _, key := range taken {
+			v.chat.names.ReplaceVisitor(key, func(secret string) bool { return hashOfSecret(secret) == held[key] })
+		}
+	}
+	clear(keys)
+	return nil
+}
+
+// taken returns those of some names that this node does not hold in the store.
+func (v *visits) taken(ctx context.Context, keys []string) (taken []string, err error) {
+	node, _ := v.lease.Node()
+	err = v.chat.dispatcher.View(ctx, func(tx store.Tx) error {
+		taken = nil
+		for _, key := range keys {
+			kept, err := people.Visits.Get(tx, key)
+			if err != nil && !errors.Is(err, people.ErrNotFound) {
+				return err
+			}
+			if kept.Node != node {
+				taken = append(taken, key)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return taken, nil
+}
+
+// takenAll is takenElsewhere for all names.
+func (v *visits) takenAll(ctx context.Context) error {
+	if v == nil {
+		return nil
+	}
+	keys := make(map[string]bool)
+	v.mu.Lock()
+	for key := range v.held {
+		keys[key] = true
+	}
+	v.mu.Unlock()
+	return v.takenElsewhere(ctx, keys)
+}
+
+// isElsewhere reports whether a visitor on another node has a name, or one that looks like it.
+func (v *visits) isElsewhere(tx store.Tx, name kaban.Username) (bool, error) {
+	if v == nil {
+		return false, nil
+	}
+	node, _ := v.lease.Node()
+	alike, err := people.Visits.Like(tx, name)
+	for i := range alike {
+		if alike[i].Node == node {
+			continue
+		}
+		if over, err := lease.IsOver(tx, alike[i].Node); err != nil || !over {
+			return err == nil, err
+		}
+	}
+	return false, err
+}
+
+// LeaseLost drops the visitors of this node, because its lease is not trusted any more; see
+// lease.Options. They may come back at once, to this node or another.
+func (c *Chat) LeaseLost() { c.names.DropVisitors() }
+
+// visiting returns where the connection of a visitor with a name comes from, whichever node it is
+// on, and whether there is one.
+func (c *Chat) visiting(tx store.Tx, name kaban.Username) (at netip.Addr, here bool, err error) {
+	if at, here = c.names.Visiting(name); here || c.visits == nil {
+		return at, here, nil
+	}
+	kept, err := people.Visits.Get(tx, name.Key())
+	if errors.Is(err, people.ErrNotFound) {
+		return at, false, nil
+	}
+	if err != nil {
+		return at, false, err
+	}
+	at, _ = netip.ParseAddr(kept.Address) // not valid where there is none
+	return at, true, nil
+}

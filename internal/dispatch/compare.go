@@ -1,0 +1,129 @@
+package dispatch
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"kaban"
+	"kaban/internal/store"
+)
+
+// compareInterval is how often the heads here are compared with those of the store. It bounds
+// how late the news of other nodes are without a bus.
+const compareInterval = time.Second
+
+// Stating is a Store that returns the states of some rooms in one query. Of any other Store the
+// states of all rooms are read.
+type Stating interface {
+	// States returns the states of those rooms that have ever had an entry or a Bump, in no
+	// particular order.
+	States(ctx context.Context, rooms []kaban.RoomName) ([]store.Room, error)
+}
+
+// compareLoop compares until the dispatcher is closed.
+func (p *peers) compareLoop() {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	var ending sync.WaitGroup
+	ending.Go(func() {
+		select {
+		case <-p.dispatcher.closing:
+			cancel()
+		case <-ctx.Done():
+		}
+	})
+	defer ending.Wait()
+	defer cancel()
+	ticker := time.NewTicker(compareInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		case <-p.lost:
+		}
+		p.noteComparison(p.compare(ctx), ctx.Err() != nil)
+	}
+}
+
+// noteComparison logs that comparisons fail, once until one works.
+func (p *peers) noteComparison(err error, ending bool) {
+	switch {
+	case ending:
+	case err != nil && !p.failing:
+		p.failing = true
+		p.dispatcher.options.Log.Error("cannot compare rooms with the store; messages of other nodes may be missing", "err", err)
+	case err == nil && p.failing:
+		p.failing = false
+		p.dispatcher.options.Log.Info("rooms are compared with the store again")
+	}
+}
+
+// compare asks the store once for all rooms with readers, and has those followed that have grown.
+func (p *peers) compare(ctx context.Context) error {
+	d := p.dispatcher
+	if err := p.meetUnknown(ctx); err != nil {
+		return err
+	}
+	rooms := d.InUse()
+	if len(rooms) == 0 {
+		return nil
+	}
+	before := make(map[string]uint64, len(rooms)) // the heads, before those of the store
+	names := make([]kaban.RoomName, len(rooms))
+	for i, r := range rooms {
+		before[r.name.Key()], names[i] = r.Head(), r.name
+	}
+	states, err := d.states(ctx, names)
+	if err != nil {
+		return err
+	}
+	d.counts.compared.Add(1)
+	for i := range states {
+		if head, ok := before[states[i].Name.Key()]; ok {
+			p.compareRoom(&states[i], head)
+		}
+	}
+	return nil
+}
+
+// states returns the states of some rooms, and perhaps of others.
+func (d *Dispatcher) states(ctx context.Context, names []kaban.RoomName) (states []store.Room, err error) {
+	if s, ok := d.store.Store.(Stating); ok {
+		states, err = s.States(ctx, names)
+	} else {
+		states, err = d.store.Rooms(ctx)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("states of %d rooms: %w", len(names), err)
+	}
+	return states, nil
+}
+
+// compareRoom compares a room with the state of it that the store had after the room had a head.
+func (p *peers) compareRoom(state *store.Room, before uint64) {
+	d := p.dispatcher
+	r := d.Peek(state.Name)
+	if r == nil {
+		return
+	}
+	if state.Head < before {
+		d.counts.ahead.Add(1)
+		d.options.Log.Error("readers were given messages that the store does not have: a node or the database has lost some, or a hint lied",
+			"room", r.name, "given", before, "stored", state.Head)
+		return
+	}
+	if state.Revision > r.Revision() || r.unrevised.Load() {
+		d.counts.behind.Add(1)
+		if !d.revised(r, state.Revision) {
+			return // what comes behind it waits for the next comparison
+		}
+	}
+	if state.Head > r.Head() {
+		d.counts.behind.Add(1)
+		d.putHint(hint{room: r.name, seq: state.Head, state: state})
+	}
+}

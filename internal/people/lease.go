@@ -1,0 +1,92 @@
+package people
+
+import (
+	"kaban"
+	"kaban/internal/store"
+)
+
+// Node is a server that runs on a store with others. It is there from its start until it ends, or
+// until others have seen for a while that it does not renew it: then its lease is over, and whatever
+// it held is free. See package lease.
+type Node struct {
+	ID   string `json:"id"`   // random; another one after the lease was over
+	Beat uint64 `json:"beat"` // grows with each renewal
+}
+
+// Nodes has the nodes whose leases are not over.
+var Nodes = Table[Node]{
+	name: "node",
+	key:  func(n *Node) []string { return []string{n.ID} },
+}
+
+// Job is something that one node at a time does.
+type Job struct {
+	Name string `json:"name"`
+	Node string `json:"node"` // that does it, unless its lease is over
+}
+
+// Jobs has all jobs that were ever done by a node, by name.
+var Jobs = Table[Job]{
+	name: "job",
+	key:  func(j *Job) []string { return []string{j.Name} },
+}
+
+// Visit is the name of a visitor that is connected to a node.
+type Visit struct {
+	Key     string `json:"key"`  // of the name
+	Name    string `json:"name"` // the username
+	Node    string `json:"node"` // unless its lease is over
+	Address string `json:"address,omitempty"`
+	// Secret is the SHA-256 of the session's secret, in hexadecimal. Earlier are those of
+	// sessions that it resumes, which its client may know.
+	Secret  string   `json:"secret"`
+	Earlier []string `json:"earlier,omitempty"`
+}
+
+// Visits has the names of visitors, by key.
+var Visits = visits{Table[Visit]{
+	name: "visit",
+	key:  func(v *Visit) []string { return []string{v.Key} },
+	indexes: []index[Visit]{
+		{"look", false, func(v *Visit) (keys [][]string) {
+			name, err := kaban.ParseUsername(v.Name)
+			if err != nil {
+				return nil
+			}
+			for _, look := range name.Looks() {
+				keys = append(keys, []string{look})
+			}
+			return keys
+		}},
+		{"node", false, func(v *Visit) [][]string { return [][]string{{v.Node}} }},
+	},
+}}
+
+type visits struct{ Table[Visit] }
+
+// maxAlike is how many visitors with names that look alike there may be, such as those of nodes
+// whose leases are over.
+const maxAlike = 100
+
+// Like returns the visitors whose names look like a name, its own included.
+func (t *visits) Like(tx store.Tx, name kaban.Username) (found []Visit, err error) {
+	seen := make(map[string]bool)
+	for _, look := range name.Looks() {
+		some, _, err := t.listBy(tx, "look", []string{look}, nil, maxAlike)
+		if err != nil {
+			return nil, err
+		}
+		for _, v := range some {
+			if !seen[v.Key] {
+				seen[v.Key] = true
+				found = append(found, v)
+			}
+		}
+	}
+	return found, nil
+}
+
+// On returns up to limit visitors of a node.
+func (t *visits) On(tx store.Tx, node string, limit int) (found []Visit, more bool, err error) {
+	return t.listBy(tx, "node", []string{node}, nil, limit)
+}

@@ -1,0 +1,19 @@
+// Package teststore gives tests an empty store: one in memory, or with the flag -postgres a database
+// of a PostgreSQL server that they start. So the tests of everything above a store can be run over both.
+package teststore
+
+import (
+	"testing"
+
+	"kaban/internal/store"
+	"kaban/internal/store/memory"
+)
+
+// New returns an empty store, which is closed at the end of the test, at the latest.
+func New(t testing.TB) store.Store {
+	t.Helper()
+	if IsDatabase() {
+		return newDatabase(t)
+	}
+	return memory.New(0)
+}
