@@ -80,9 +80,11 @@ run: ## run a server from the sources, with its data in ./kaban-data
 	go run -pgo=auto ./cmd/kaban serve
 
 # Two runs at a time: that of most tests, with a package for each processor, and one of those
-# beside it, with one package. So no processor waits while a test does.
+# beside it, with one package. So no processor waits while a test does. What a server runs at the
+# lowest priority, such as a backup, would get next to nothing beside them. Here it gets half of
+# what the others do, since no niceness is above 19.
 test: check ## check, then run all tests with the race detector; those of connections with both pollers, over WebSocket and over TLS
-	@scripts/in-memory $(MAKE) --no-print-directory -j2 test-most test-beside
+	@nice -n 15 scripts/in-memory $(MAKE) --no-print-directory -j2 test-most test-beside
 
 # A sample of what random tests try: the campaigns try more. A test that hangs is ended late,
 # because a busy machine takes several times as long.

@@ -241,23 +241,28 @@ func (p *page) until(expression string, args ...any) {
 		if time.Now().After(end) {
 			p.t.Fatalf("waited in vain for: %s\nwhich is %s\nthe page ends with:\n%s", expression, why, p.text(`document.body.innerText.slice(-700)`))
 		}
-		time.Sleep(15 * time.Millisecond)
 	}
 }
 
-// why returns why an expression is not true, "" if it is.
+// why waits for an expression to become true, in the page, which costs less than to ask for it
+// again and again. After a moment it returns why the expression is not true, "" if it is.
 func (p *page) why(expression string) string {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.ctx, patience)
 	defer cancel()
-	why, err := chromedp.Run(ctx, chromedp.Evaluate[string](`(() => {
-		try {
-			return (`+expression+`) ? '' : 'false'
-		} catch (e) {
-			if (e instanceof TypeError) return String(e)
-			throw e
+	why, err := chromedp.Run(ctx, chromedp.Evaluate[string](`(async () => {
+		for (let left = 10; ; left--) {
+			let why = 'false'
+			try {
+				if (`+expression+`) return ''
+			} catch (e) {
+				if (!(e instanceof TypeError)) throw e
+				why = String(e)
+			}
+			if (left == 0) return why
+			await new Promise((again) => setTimeout(again, 20))
 		}
-	})()`))
+	})()`, awaited))
 	if lost, ok := errors.AsType[*cdproto.Error](err); ok && lost.Code == betweenDocuments {
 		return lost.Error()
 	}
