@@ -150,7 +150,7 @@ func (r *rogue) lie(h *bus.Hint) (what string, data []byte) {
 	default:
 		h.Entries = invented(h, h.Head+1)
 		h.Head += uint64(len(h.Entries))
-		h.Timeline += 1 + rand.Uint64N(3)
+		h.Timeline += far + rand.Uint64N(3) // never one that failovers lead to: then it would be right
 		return "of another timeline", r.key.Seal(h.Append(nil))
 	}
 }
