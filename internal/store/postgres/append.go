@@ -196,7 +196,7 @@ func (t *transaction) rule(w *store.Write, target *message) (known store.Change,
 const idsQuery = `SELECT k.n, e.seq, e.time, e.target, e.kind, e.content, e.files, e.original, e.answer, coalesce(s.deleted, 0) > 0
 	FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS k (room, author, id, n) JOIN rooms r ON r.key = k.room
 	CROSS JOIN LATERAL (
-		SELECT * FROM entries e WHERE (e.room, e.author, e.id) >= (r.id, k.author, k.id) ORDER BY e.room, e.author, e.id LIMIT 1
+		SELECT * FROM entries e WHERE (e.id, e.room, e.author) >= (k.id, r.id, k.author) ORDER BY e.id, e.room, e.author LIMIT 1
 	) e LEFT JOIN states s ON s.room = e.room AND s.seq = CASE e.kind WHEN 1 THEN e.seq ELSE e.target END
 	WHERE e.room = r.id AND e.author = k.author AND e.id = k.id`
 

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"kaban"
 	"kaban/internal/store"
 	"kaban/internal/store/postgres/postgrestest"
 	"kaban/internal/store/storetest"
@@ -107,7 +108,7 @@ func plainly(b *testing.B, s *Store, rooms int) func(committer, round, batch int
 			room := roomOfSender(i, committer, batch, rooms)
 			heads[room]++
 			ids, seqs = append(ids, int64(room)), append(seqs, heads[room])
-			authors, texts, keys = append(authors, fmt.Sprint("sender-", i)), append(texts, benchText), append(keys, fmt.Sprint(round, "-", committer, "-", batch, "-", i))
+			authors, texts, keys = append(authors, fmt.Sprint("sender-", i)), append(texts, benchText), append(keys, kaban.NewMessageID().String())
 		}
 		return func() error {
 			_, err := s.writers.Exec(context.Background(), `INSERT INTO plain (room, seq, time, target, kind, author, username, id, content, files)
@@ -124,7 +125,7 @@ func entries(b *testing.B, s *Store, rooms int) func(committer, round, batch int
 		writes := make([]store.Write, 0, benchSenders/benchCommitters)
 		for i := range benchSenders / benchCommitters {
 			room := fmt.Sprint("room-", roomOfSender(i, committer, batch, rooms))
-			writes = append(writes, storetest.Writes(storetest.Draft(b, room, fmt.Sprint("sender-", i), fmt.Sprint(round, "-", committer, "-", batch, "-", i), benchText))...)
+			writes = append(writes, storetest.Writes(storetest.Draft(b, room, fmt.Sprint("sender-", i), kaban.NewMessageID().String(), benchText))...)
 		}
 		return func() error { return s.Append(context.Background(), writes, make([]store.Result, len(writes))) }
 	}
