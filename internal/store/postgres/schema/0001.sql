@@ -129,7 +129,7 @@ CREATE TABLE commits (
 
 -- append_entries stores entries, or nothing. The rooms are distinct and ascending; revisions has what
 -- each must have, or -1. The entries refer to rooms by their positions and have numbers from 1 in
--- each. It returns {0}, how far the WAL is, and the heads of the rooms before; {1} if a revision is
+-- each. kinds, targets and file_lists are empty if all entries are messages without a target or files. It returns {0}, how far the WAL is, and the heads of the rooms before; {1} if a revision is
 -- another one; {2} if an id is known, which it looks for only if it is asked to.
 --
 -- Each statement of the function sees what was committed before that statement. So the statement
@@ -168,7 +168,7 @@ BEGIN
 		RETURN '{2}';
 	END IF;
 	INSERT INTO entries (room, seq, time, target, kind, author, username, id, content, files)
-	SELECT room_ids[e.position], heads[e.position] + e.number, at, e.target, e.kind, e.author, e.username, e.id, e.content, e.files
+	SELECT room_ids[e.position], heads[e.position] + e.number, at, coalesce(e.target, 0), coalesce(e.kind, 1), e.author, e.username, e.id, e.content, coalesce(e.files, '')
 	FROM unnest(positions, numbers, targets, kinds, authors, usernames, ids, contents, file_lists)
 		AS e (position, number, target, kind, author, username, id, content, files);
 	IF cardinality(mentioned) > 0 THEN
