@@ -213,7 +213,7 @@ func TestServerFull(t *testing.T) {
 	ann.say(`{"type":"join","room":"third"}`)
 	ann.expect("error", "code", "server_full")
 	ann.conn.Close()
-	for f.manager.Clients() > 0 { // the name and the place become free, also for those that come and go
+	for f.clients() > 0 { // the name and the place become free, also for those that come and go
 		f.dial().conn.Close()
 		time.Sleep(time.Millisecond)
 	}

@@ -76,7 +76,7 @@ func TestALoginBesideManyThatSayNothing(t *testing.T) {
 				bob.expect("message", "id", i)
 				f.crowd(more, kind.says, false)
 			}
-			if n := f.manager.Clients(); n > clients+64 {
+			if n := f.clients(); n > clients+64 {
 				t.Errorf("%d connections are there, want %d clients and 64 newcomers at most", n, clients)
 			}
 			if name != "nonsense" && strings.Count(f.log.String(), "make room") != 1 {
@@ -138,7 +138,7 @@ func TestTheRefusedTakeNoPlace(t *testing.T) {
 func TestWhoMakesRoomIsTold(t *testing.T) {
 	f := start(t, conn.Config{MaxClients: 1, MaxNewcomers: 3, HelloTimeout: time.Hour}, nil, dispatch.Options{})
 	first := f.dial()
-	for f.manager.Clients() == 0 { // a WebSocket is the manager's only after its handshake
+	for f.clients() == 0 { // a WebSocket is the manager's only after its handshake
 		time.Sleep(time.Millisecond)
 	}
 	for range 6 {

@@ -111,7 +111,7 @@ func TestAnIndependentClient(t *testing.T) {
 		t.Errorf("close: %v", err)
 	}
 	<-closed
-	for f.manager.Clients() > 1 {
+	for f.clients() > 1 {
 		time.Sleep(time.Millisecond)
 	}
 	ann.alive()
@@ -295,7 +295,7 @@ func TestAWebSocketIsCutOff(t *testing.T) {
 	c := p.conn.(*lineConn)
 	c.SetLinger(0)
 	c.dialed.Close()
-	for deadline := time.Now().Add(patience); f.manager.Clients() > 1; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(patience); f.clients() > 1; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("its token is still out")
 		}

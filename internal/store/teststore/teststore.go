@@ -17,3 +17,14 @@ func New(t testing.TB) store.Store {
 	}
 	return memory.New(0)
 }
+
+// Another returns another handle on a store of New, as another process has it, which is closed at the end of the
+// test, at the latest. ok is false if the store is not one of these.
+func Another(t testing.TB, s store.Store) (other store.Store, ok bool) {
+	t.Helper()
+	if IsDatabase() {
+		return anotherDatabase(t, s)
+	}
+	_, ok = s.(*memory.Store)
+	return s, ok
+}
