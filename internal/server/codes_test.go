@@ -13,6 +13,7 @@ import (
 
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
+	"kaban/internal/nodetest"
 	"kaban/internal/store"
 	"kaban/internal/store/memory"
 	"kaban/internal/store/teststore"
@@ -201,6 +202,7 @@ func TestStoreFailures(t *testing.T) {
 }
 
 func TestServerFull(t *testing.T) {
+	nodetest.One(t, "a node is full by itself")
 	f := start(t, conn.Config{MaxClients: 1}, nil, dispatch.Options{MaxRooms: 2})
 	ann := f.join("ann")
 	full := f.dial()

@@ -172,6 +172,17 @@ func TestSilentConnectionsAreCut(t *testing.T) {
 	alive.alive()
 }
 
+// awaitMembers waits until the lobby has a number of members.
+func (p *peer) awaitMembers(n int) {
+	p.t.Helper()
+	for {
+		p.say(`{"type":"members","room":"lobby"}`)
+		if got := p.expect("members"); len(got["usernames"].([]any)) == n {
+			return
+		}
+	}
+}
+
 // A reader that takes nothing is cut, and resumes where it was.
 func TestSlowConsumer(t *testing.T) {
 	t.Parallel()
@@ -181,6 +192,7 @@ func TestSlowConsumer(t *testing.T) {
 	slow.conn.(interface{ SetReadBuffer(int) error }).SetReadBuffer(256 << 10) // less than a segment of loopback makes TCP crawl
 	slow.say(`{"type":"join","room":"lobby"}`)
 	slow.expect("joined")
+	ann.awaitMembers(2) // another node learns of it a moment later
 	const n = 3000
 	go func() {
 		for i := range n {
@@ -191,12 +203,7 @@ func TestSlowConsumer(t *testing.T) {
 		ann.expect("ack", "id", i)
 	}
 	// It is cut while it sleeps: its name becomes free.
-	for {
-		ann.say(`{"type":"members","room":"lobby"}`)
-		if got := ann.expect("members"); len(got["usernames"].([]any)) == 1 {
-			break
-		}
-	}
+	ann.awaitMembers(1)
 	seq, gone := 0, false
 	for {
 		got, err := slow.next()

@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -65,6 +66,19 @@ func (f *fixture) clients() (n int) {
 		n += r.manager.Clients()
 	}
 	return n
+}
+
+// shutdown drains all nodes at once.
+func (f *fixture) shutdown(ctx context.Context) error {
+	ended := make(chan error)
+	for _, r := range f.all {
+		go func() { ended <- r.manager.Shutdown(ctx) }()
+	}
+	var errs []error
+	for range f.all {
+		errs = append(errs, <-ended)
+	}
+	return errors.Join(errs...)
 }
 
 // next returns the node for the next WebSocket.
@@ -202,9 +216,12 @@ type peer struct {
 	decoder *json.Decoder
 }
 
-// dial connects and says nothing.
+// dial connects and says nothing. What was changed before is known where it connects to.
 func (f *fixture) dial() *peer {
 	f.t.Helper()
+	if len(f.all) > 0 && f.all[0].accounts != nil {
+		f.settle()
+	}
 	conn := f.dialConn()
 	f.t.Cleanup(func() { conn.Close() })
 	p := &peer{t: f.t, conn: conn, decoder: json.NewDecoder(conn)}
