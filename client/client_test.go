@@ -9,7 +9,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"net"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -35,10 +34,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		teststore.Stop()
-		os.Exit(code)
-	}))
+	goleak.VerifyTestMain(teststore.Main{M: m})
 }
 
 // patience is how long a test waits.

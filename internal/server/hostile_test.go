@@ -27,10 +27,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		teststore.Stop()
-		os.Exit(code)
-	}))
+	goleak.VerifyTestMain(teststore.Main{M: m})
 }
 
 // A line that comes in pieces, or many that come at once, are the same lines.

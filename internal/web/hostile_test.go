@@ -16,6 +16,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"kaban/internal/nodetest"
 	"kaban/internal/web"
 )
 
@@ -330,6 +331,7 @@ func TestReadinessOfAFullServer(t *testing.T) {
 
 // A draining server refuses new clients with a reason.
 func TestReadiness(t *testing.T) {
+	nodetest.One(t, "it ends a server")
 	f := serve(t)
 	f.get("/healthz").has(t, 200)
 	f.get("/readyz").has(t, 200)
@@ -355,6 +357,7 @@ func TestReadiness(t *testing.T) {
 // The request of a connection that was accepted before the end of the server is answered,
 // even if it comes after.
 func TestShutdownAnswersWhoHasConnected(t *testing.T) {
+	nodetest.One(t, "it ends a server")
 	f := serve(t)
 	conn := f.dialConn()
 	for count := 0; count == 0; count, _ = f.web.Connections() { // until it is accepted
@@ -380,6 +383,7 @@ func TestShutdownAnswersWhoHasConnected(t *testing.T) {
 
 // A drain that takes too long is cut off, and says why.
 func TestShutdownIsCutOff(t *testing.T) {
+	nodetest.One(t, "it ends a server")
 	f := serve(t)
 	conn := f.dialConn()
 	// A request whose body does not come.
