@@ -35,12 +35,20 @@ func (f *fixture) dialConn() net.Conn {
 // raw sends bytes as they are and returns all that comes back.
 func (f *fixture) raw(request string) string {
 	f.t.Helper()
+	return f.exchange(request, true)
+}
+
+// exchange is raw that closes its side or not. If it does, net/http gives the request up, which a database notices.
+func (f *fixture) exchange(request string, closes bool) string {
+	f.t.Helper()
 	conn := f.dialConn()
 	defer conn.Close()
 	if _, err := io.WriteString(conn, request); err != nil {
 		f.t.Fatal(err)
 	}
-	conn.(*net.TCPConn).CloseWrite()
+	if closes {
+		conn.(*net.TCPConn).CloseWrite()
+	}
 	got, _ := io.ReadAll(conn) // a reset ends it as well
 	return string(got)
 }
