@@ -134,11 +134,12 @@ test-otel: ## try the traces of a build with the tag otel, with a collector
 	$(racing) go test -race -p 1 -shuffle=on -timeout 5m -tags otel ./internal/trace
 
 # What the tests of servers and of whole programs promise is the same over PostgreSQL, and at several nodes.
-test-postgres: ## run the tests of servers, clients, stories and deaths over PostgreSQL, and stories at three nodes behind one address; half an hour
+test-postgres: ## run the tests of servers, clients, stories and deaths over PostgreSQL, and all but deaths at three nodes behind one address; 40 minutes
 	@scripts/in-memory $(MAKE) --no-print-directory over-postgres
 
 over-postgres:
 	$(racing) go test $(inmemory) -race -p 1 -shuffle=on -timeout 20m ./internal/server ./internal/web ./client -postgres
+	$(racing) go test $(inmemory) -race -p 1 -shuffle=on -timeout 20m ./internal/server ./internal/web ./client -postgres -nodes 3
 	$(racing) go test $(inmemory) -race -shuffle=on -timeout 20m ./e2e -run '$(stories)' -postgres
 	$(racing) go test $(inmemory) -race -shuffle=on -timeout 20m ./e2e -run TestStories -postgres -nodes 3
 	go test -timeout 20m ./internal/torture -postgres -cluster

@@ -52,6 +52,7 @@ func newTown(t *testing.T) *town {
 		}
 		w.tokens[name] = secret
 	}
+	w.settle()
 	return w
 }
 
@@ -201,6 +202,7 @@ func TestRefusedSignIns(t *testing.T) {
 	if err := w.accounts.Suspend(t.Context(), account.Operator(), "cid", ""); err != nil {
 		t.Fatal(err)
 	}
+	w.settle()
 	for name, options := range map[wire.Code]client.Options{
 		wire.CodeAuthRequired: {Username: "visitor"},
 		wire.CodeAuthFailed:   client.Options{}.WithPassword("ann", "wrong"),

@@ -9,7 +9,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"net"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -26,6 +25,7 @@ import (
 	"kaban/internal/childtest"
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
+	"kaban/internal/nodetest"
 	"kaban/internal/server"
 	"kaban/internal/store"
 	"kaban/internal/store/storetest"
@@ -34,10 +34,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		teststore.Stop()
-		os.Exit(code)
-	}))
+	goleak.VerifyTestMain(teststore.Main{M: m})
 }
 
 // patience is how long a test waits.
@@ -53,6 +50,8 @@ type host struct {
 	store      store.Store
 	options    server.Config
 	conns      conn.Config
+	nodes      []*nodetest.Node // that serve it
+	served     store.Store      // what they have
 	stop       func()
 }
 
@@ -74,11 +73,38 @@ func newHostWith(t *testing.T, config server.Config, conns conn.Config, s store.
 
 func (h *host) start() {
 	h.t.Helper()
-	d, err := dispatch.New(context.Background(), h.store, dispatch.Options{})
+	if h.served != h.store {
+		h.nodes, h.served = nodetest.On(h.t, h.store), h.store
+	}
+	l, err := net.Listen("tcp", h.addr)
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", h.addr)
+	var ends []func()
+	for i, l := range nodetest.Share(l, len(h.nodes)) {
+		end, accounts := h.run(h.nodes[i], l)
+		ends = append(ends, end)
+		if i == 0 {
+			h.accounts = accounts
+		}
+	}
+	h.stop = func() {
+		var ending sync.WaitGroup
+		for _, end := range ends {
+			ending.Go(end)
+		}
+		ending.Wait()
+		h.stop = func() {}
+	}
+}
+
+// settle waits until all nodes know what was changed at one.
+func (h *host) settle() { h.nodes[0].Settle(h.t) }
+
+// run runs a node, and returns what ends it.
+func (h *host) run(node *nodetest.Node, l net.Listener) (end func(), accounts *account.Service) {
+	h.t.Helper()
+	d, err := dispatch.New(context.Background(), node.Store, dispatch.Options{})
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -86,29 +112,33 @@ func (h *host) start() {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	h.conns.Loops, h.conns.Submit = 2, rooms.Submit
-	m, err := conn.New(h.conns)
+	leave := node.Join(h.t, d, rooms)
+	conns, options := h.conns, h.options
+	conns.Loops, conns.Submit = 2, rooms.Submit
+	m, err := conn.New(conns)
 	if err != nil {
 		h.t.Fatal(err)
 	}
 	if h.people {
-		h.accounts = account.New(h.store, account.Options{Hashes: 1, OnRevoked: rooms.Revoke, OnChanged: rooms.AccountChanged, OnSettings: rooms.SettingChanged})
-		h.options.Accounts = h.accounts
+		accounts = account.New(node.Store, account.Options{Hashes: 1, OnRevoked: rooms.Revoke, OnChanged: rooms.AccountChanged, OnSettings: rooms.SettingChanged})
+		options.Accounts = accounts
 	}
 	done := make(chan struct{})
-	serve := serveOver(h.t, server.New(h.options, rooms, m), l)
+	serve := serveOver(h.t, server.New(options, rooms, m), l)
 	go func() { defer close(done); serve() }()
-	h.stop = func() {
+	return func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience) // clients that are told go
 		defer cancel()
 		m.Shutdown(ctx)
 		<-done
-		d.Close()
+		leave(func() {
+			rooms.Close()
+			d.Close()
+		})
 		if n := m.Panics(); n > 0 {
 			h.t.Errorf("%d handlers panicked", n)
 		}
-		h.stop = func() {}
-	}
+	}, accounts
 }
 
 func within(t *testing.T) context.Context {
@@ -272,6 +302,11 @@ func TestLists(t *testing.T) {
 	ann, bob := dial(t, h.addr, "ann"), dial(t, h.addr, "bob")
 	join(t, ann, client.From{})
 	join(t, bob, client.From{})
+	for { // another node learns of it a moment later
+		if members, _, err := ann.Members(within(t), "lobby", "", 0); err != nil || len(members) == 2 {
+			break
+		}
+	}
 	members, more, err := ann.Members(within(t), "lobby", "", 1)
 	if err != nil || !more || len(members) != 1 || members[0].Username != "ann" || !members[0].Online {
 		t.Errorf("members: got %v %v %v", members, more, err)
@@ -608,6 +643,7 @@ func TestReplaced(t *testing.T) {
 }
 
 func TestServerFull(t *testing.T) {
+	nodetest.One(t, "a node is full by itself")
 	h := newHostWith(t, server.Config{}, conn.Config{MaxClients: 1}, nil)
 	dial(t, h.addr, "ann")
 	_, err := client.Dial(within(t), h.addr, over(h.addr, client.Options{Username: "bob"}))

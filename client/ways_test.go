@@ -22,6 +22,7 @@ import (
 	"kaban/internal/chat"
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
+	"kaban/internal/nodetest"
 	"kaban/internal/peer"
 	"kaban/internal/server"
 	"kaban/internal/tlstest"
@@ -42,6 +43,7 @@ type harbour struct {
 
 func newHarbour(t *testing.T) *harbour {
 	t.Helper()
+	nodetest.One(t, "its server has an address for each way")
 	h := &harbour{fronts: make(map[string]*dialtest.Front), authority: tlstest.NewAuthority(t)}
 	h.trust.CA = h.authority.PEM
 	h.use(tlstest.Certificate{})

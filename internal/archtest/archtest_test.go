@@ -158,6 +158,11 @@ var rules = map[string]rule{
 		nil,
 		"it gives tests a store, and knows nothing above",
 	},
+	"kaban/internal/nodetest": {
+		[]string{"kaban/internal/bus", "kaban/internal/bus/local", "kaban/internal/chat", "kaban/internal/dispatch", "kaban/internal/lease", "kaban/internal/news", "kaban/internal/store", "kaban/internal/store/teststore"},
+		nil,
+		"nodes of tests are what every front end has below, and know no front end",
+	},
 	"kaban/internal/store/journal/journaltest": {
 		nil,
 		nil, "it reads the files by their format, and does not trust those that write them",

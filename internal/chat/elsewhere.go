@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"cmp"
 	"context"
 
 	"kaban"
@@ -33,10 +34,39 @@ func (c *Chat) revisedElsewhere(r *dispatch.Room) bool {
 	if err != nil {
 		return false
 	}
-	if len(gone) > 0 {
-		c.dispatcher.Expel(r, reasonGone, func(reader dispatch.Reader) bool { return gone[reader] })
+	if len(gone) == 0 {
+		return true
+	}
+	named := c.expelledBy(r)
+	for _, reason := range []string{people.ChangeKicked, people.ChangeBanned, reasonGone} {
+		c.dispatcher.Expel(r, reason, func(reader dispatch.Reader) bool {
+			return gone[reader] && cmp.Or(named[reader.Peer.Identity.Name().Key()], reasonGone) == reason
+		})
 	}
 	return true
+}
+
+// expelledBy returns why other nodes have just thrown people out of a room, by the keys of their names, as the
+// entries say that nobody has read here yet.
+func (c *Chat) expelledBy(r *dispatch.Room) map[string]string {
+	coming, err := c.dispatcher.Coming(context.Background(), r)
+	if err != nil {
+		return nil // that they have to go is known, and is enough
+	}
+	reasons := make(map[string]string)
+	for i := range coming {
+		if coming[i].Kind != kaban.KindMember {
+			continue
+		}
+		change, err := people.DecodeChange[people.MemberChange](coming[i].Content)
+		if err != nil {
+			continue
+		}
+		if name, err := kaban.ParseUsername(change.Subject); err == nil && (change.Change == people.ChangeKicked || change.Change == people.ChangeBanned) {
+			reasons[name.Key()] = change.Change
+		}
+	}
+	return reasons
 }
 
 // mayStay reports whether a subscription may go on. One of an account that does not just watch is

@@ -10,6 +10,7 @@ import (
 	"kaban/internal/access"
 	"kaban/internal/bus/local"
 	"kaban/internal/dispatch"
+	"kaban/internal/people"
 	"kaban/internal/store"
 )
 
@@ -83,14 +84,14 @@ func TestReadersExpelledByAnotherNode(t *testing.T) {
 	for _, c := range []struct {
 		kind   kaban.RoomKind
 		action access.Action
-		goes   bool
+		reason string // "": nobody has to go
 	}{
-		{kaban.RoomPublic, access.Kick, true},
-		{kaban.RoomPublic, access.Ban, true},
-		{kaban.RoomPublic, access.Mute, false},
-		{kaban.RoomPrivate, access.Kick, true},
-		{kaban.RoomPrivate, access.Ban, true},
-		{kaban.RoomPrivate, access.Mute, false},
+		{kaban.RoomPublic, access.Kick, people.ChangeKicked},
+		{kaban.RoomPublic, access.Ban, people.ChangeBanned},
+		{kaban.RoomPublic, access.Mute, ""},
+		{kaban.RoomPrivate, access.Kick, people.ChangeKicked},
+		{kaban.RoomPrivate, access.Ban, people.ChangeBanned},
+		{kaban.RoomPrivate, access.Mute, ""},
 	} {
 		t.Run(fmt.Sprint(c.kind, " ", c.action), func(t *testing.T) {
 			drivers(t, func(t *testing.T, s store.Store) {
@@ -117,12 +118,8 @@ func TestReadersExpelledByAnotherNode(t *testing.T) {
 				if others != "" {
 					t.Errorf("somebody else is expelled: %s", others)
 				}
-				if c.goes {
-					if reason := two.readUntil(reading[0], "behind it"); reason != reasonGone {
-						t.Errorf("bob is expelled because %q, want %q", reason, reasonGone)
-					}
-				} else if reason := two.readUntil(reading[0], "behind it"); reason != "" {
-					t.Errorf("bob is expelled because %q", reason)
+				if reason := two.readUntil(reading[0], "behind it"); reason != c.reason {
+					t.Errorf("bob is expelled because %q, want %q", reason, c.reason)
 				}
 			})
 		})

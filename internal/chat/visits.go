@@ -3,8 +3,6 @@ package chat
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"maps"
 	"net/netip"
@@ -15,6 +13,7 @@ import (
 	"kaban/internal/lease"
 	"kaban/internal/news"
 	"kaban/internal/people"
+	"kaban/internal/session"
 	"kaban/internal/store"
 )
 
@@ -51,10 +50,11 @@ type visit struct {
 	name    kaban.Username
 	address netip.Addr
 	secret  string   // hashed, as all secrets here
-	earlier []string // those that the session resumes
+	earlier []string // those that the session resumes, as far as this node knows
 	done    chan error
-	err     error // the result of the transaction
-	taken   bool  // from another node
+	err     error    // the result of the transaction
+	resumes []string // earlier, and those that the store knows as well
+	taken   bool     // from another node
 }
 
 type visitStep uint8
@@ -64,12 +64,6 @@ const (
 	confirmSecret
 	giveNameBack
 )
-
-// hashOfSecret returns a secret as the store has it. It is random, so it needs no salt.
-func hashOfSecret(secret string) string {
-	sum := sha256.Sum256([]byte(secret))
-	return hex.EncodeToString(sum[:])
-}
 
 // ChecksVisitors reports whether AdmitVisitor and Hold are to be called after Claim.
 func (c *Chat) ChecksVisitors() bool { return c.IsClaimed() || c.visits != nil }
@@ -96,10 +90,7 @@ func (c *Chat) Hold(ctx context.Context, s *Session) error {
 // put queues something. It returns nil if it is too late for that.
 func (v *visits) put(what visitStep, s *Session) *visit {
 	own, earlier := v.chat.names.Secrets(s)
-	next := &visit{what: what, session: s, name: s.Identity.Name(), address: s.Address, secret: hashOfSecret(own), done: make(chan error, 1)}
-	for _, secret := range earlier {
-		next.earlier = append(next.earlier, hashOfSecret(secret))
-	}
+	next := &visit{what: what, session: s, name: s.Identity.Name(), address: s.Address, secret: own, earlier: earlier, done: make(chan error, 1)}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.closed {
@@ -197,7 +188,7 @@ func (v *visits) store(ctx context.Context, batch []*visit) error {
 			return cmp.Or(err, store.ErrUnavailable)
 		}
 		for _, next := range batch {
-			next.err, next.taken = nil, false
+			next.err, next.resumes, next.taken = nil, next.earlier, false
 			if err := next.run(tx, node); err != nil {
 				return err
 			}
@@ -216,6 +207,9 @@ func (v *visits) finish(next *visit) {
 		return
 	}
 	if next.err == nil {
+		if !slices.Equal(next.resumes, next.earlier) {
+			v.chat.names.Follow(next.session, next.resumes)
+		}
 		v.mu.Lock()
 		v.held[next.name.Key()] = next.secret
 		v.mu.Unlock()
@@ -283,29 +277,35 @@ func (next *visit) hold(tx store.Tx, node string) error {
 		news.Note(tx, people.TakenKey(key))
 	}
 	return people.Visits.Put(tx, &people.Visit{
-		Key: key, Name: next.name.String(), Node: node, Address: addressText(next.address), Secret: next.secret, Earlier: next.earlier,
+		Key: key, Name: next.name.String(), Node: node, Address: addressText(next.address), Secret: next.secret, Earlier: next.resumes,
 	})
 }
 
 // mayTake reports whether a visitor may have a name although another one holds it, or one that
 // looks like it. On this node that was decided before.
 func (next *visit) mayTake(tx store.Tx, node string, other *people.Visit) (bool, error) {
+	resumes := other.Key == next.name.Key() && next.resume(other)
 	if other.Node == node {
 		return true, nil
 	}
 	if over, err := lease.IsOver(tx, other.Node); err != nil || over {
 		return over, err
 	}
-	if other.Key != next.name.Key() {
-		return false, nil
-	}
+	next.taken = next.taken || resumes
+	return resumes, nil
+}
+
+// resume reports whether the session resumes one that is known by the store. Its client may know any secret
+// since the one that it has presented, whichever node gave it that.
+func (next *visit) resume(other *people.Visit) bool {
+	known := append(slices.Clip(other.Earlier), other.Secret)
 	for _, secret := range next.earlier {
-		if secret == other.Secret || slices.Contains(other.Earlier, secret) {
-			next.taken = true
-			return true, nil
+		if at := slices.Index(known, secret); at >= 0 {
+			next.resumes = session.From(known, at)
+			return true
 		}
 	}
-	return false, nil
+	return false
 }
 
 // takenElsewhere replaces the sessions here that have names with some keys, if another node has these by now,
@@ -328,7 +328,7 @@ func (v *visits) takenElsewhere(ctx context.Context, keys map[string]bool) error
 			return err
 		}
 		for _, key := range taken {
-			v.chat.names.ReplaceVisitor(key, func(secret string) bool { return hashOfSecret(secret) == held[key] })
+			v.chat.names.ReplaceVisitor(key, func(secret string) bool { return session.HashOf(secret) == held[key] })
 		}
 	}
 	clear(keys)

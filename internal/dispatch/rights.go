@@ -139,6 +139,16 @@ func (d *Dispatcher) refreshRights(ctx context.Context, r *Room) error {
 // other nodes (Connect) it is never called: whoever changes rights looks for the readers itself. It is set before the first send.
 func (d *Dispatcher) SetOnRevised(call func(r *Room) bool) { d.onRevised = call }
 
+// Coming returns entries behind the published head of a room, the next ones first: another node has appended
+// them, and nobody has read them here. It may be called by the function of SetOnRevised.
+func (d *Dispatcher) Coming(ctx context.Context, r *Room) ([]store.Entry, error) {
+	entries, _, _, err := d.store.readPast(ctx, r.name, store.Page{After: r.Head(), Limit: r.pageEntries, Bytes: pageBytes})
+	if err != nil {
+		return nil, fmt.Errorf("read what comes in %s: %w", r.name, err)
+	}
+	return entries, nil
+}
+
 // revised notes a revision of the room's rights that the store has, and has those looked for
 // that have lost a right by it. When it returns true they are expelled, also if another goroutine
 // has found the revision: what comes behind it may be published then. It returns false if they

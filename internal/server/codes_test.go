@@ -13,6 +13,7 @@ import (
 
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
+	"kaban/internal/nodetest"
 	"kaban/internal/store"
 	"kaban/internal/store/memory"
 	"kaban/internal/store/teststore"
@@ -201,6 +202,7 @@ func TestStoreFailures(t *testing.T) {
 }
 
 func TestServerFull(t *testing.T) {
+	nodetest.One(t, "a node is full by itself")
 	f := start(t, conn.Config{MaxClients: 1}, nil, dispatch.Options{MaxRooms: 2})
 	ann := f.join("ann")
 	full := f.dial()
@@ -213,7 +215,7 @@ func TestServerFull(t *testing.T) {
 	ann.say(`{"type":"join","room":"third"}`)
 	ann.expect("error", "code", "server_full")
 	ann.conn.Close()
-	for f.manager.Clients() > 0 { // the name and the place become free, also for those that come and go
+	for f.clients() > 0 { // the name and the place become free, also for those that come and go
 		f.dial().conn.Close()
 		time.Sleep(time.Millisecond)
 	}

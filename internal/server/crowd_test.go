@@ -10,6 +10,7 @@ import (
 
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
+	"kaban/internal/nodetest"
 )
 
 // crowd opens connections that each say what the kind says and nothing more, one
@@ -76,11 +77,11 @@ func TestALoginBesideManyThatSayNothing(t *testing.T) {
 				bob.expect("message", "id", i)
 				f.crowd(more, kind.says, false)
 			}
-			if n := f.manager.Clients(); n > clients+64 {
-				t.Errorf("%d connections are there, want %d clients and 64 newcomers at most", n, clients)
+			if n, nodes := f.clients(), len(f.all); n > nodes*(clients+64) {
+				t.Errorf("%d connections are there, want %d clients and 64 newcomers at most at each of %d nodes", n, clients, nodes)
 			}
-			if name != "nonsense" && strings.Count(f.log.String(), "make room") != 1 {
-				t.Errorf("the log must say once that newcomers make room:\n%s", f.log)
+			if name != "nonsense" && strings.Count(f.log.String(), "make room") != len(f.all) {
+				t.Errorf("the log must say once for each node that newcomers make room:\n%s", f.log)
 			}
 		})
 	}
@@ -89,6 +90,7 @@ func TestALoginBesideManyThatSayNothing(t *testing.T) {
 // Clients never make room. The next connection learns that the server is full,
 // whether it was when it came or when it says hello.
 func TestClientsMakeNoRoom(t *testing.T) {
+	nodetest.One(t, "a node is full by itself")
 	const clients = 10
 	f := start(t, conn.Config{MaxClients: clients}, nil, dispatch.Options{})
 	early := f.dial()
@@ -123,6 +125,7 @@ func TestClientsMakeNoRoom(t *testing.T) {
 
 // Who is refused at hello takes nobody's place, not even while it does not hang up.
 func TestTheRefusedTakeNoPlace(t *testing.T) {
+	nodetest.One(t, "a node is full by itself")
 	f := start(t, conn.Config{MaxClients: 2}, nil, dispatch.Options{})
 	ann := f.join("ann")
 	for range 10 {
@@ -136,9 +139,10 @@ func TestTheRefusedTakeNoPlace(t *testing.T) {
 // A newcomer that makes room is asked to come back, and the first to come is the
 // first to go.
 func TestWhoMakesRoomIsTold(t *testing.T) {
+	nodetest.One(t, "a node is full by itself")
 	f := start(t, conn.Config{MaxClients: 1, MaxNewcomers: 3, HelloTimeout: time.Hour}, nil, dispatch.Options{})
 	first := f.dial()
-	for f.manager.Clients() == 0 { // a WebSocket is the manager's only after its handshake
+	for f.clients() == 0 { // a WebSocket is the manager's only after its handshake
 		time.Sleep(time.Millisecond)
 	}
 	for range 6 {

@@ -17,6 +17,7 @@ import (
 	"kaban/internal/chat"
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
+	"kaban/internal/nodetest"
 	"kaban/internal/server"
 	"kaban/internal/store"
 	"kaban/internal/store/teststore"
@@ -134,6 +135,7 @@ func TestDrains(t *testing.T) {
 // open makes a server that the caller runs and ends itself.
 func open(t *testing.T, s store.Store) (*dispatch.Dispatcher, *fixture, net.Listener) {
 	t.Helper()
+	nodetest.One(t, "it begins and ends a server of its own")
 	d, err := dispatch.New(t.Context(), s, dispatch.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -208,7 +210,7 @@ func TestDrainWithDeafPeer(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	if err := f.manager.Shutdown(ctx); err != nil {
+	if err := f.shutdown(ctx); err != nil {
 		t.Error(err)
 	}
 	ann.expectEnd("draining")
@@ -221,10 +223,10 @@ func TestShutdownOutOfTime(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	why := errors.New("a second signal")
 	cancel(why)
-	if err := f.manager.Shutdown(ctx); err != nil && !errors.Is(err, why) {
+	if err := f.shutdown(ctx); err != nil && !errors.Is(err, why) {
 		t.Errorf("got %v, want the cause", err)
 	}
-	if n := f.manager.Clients(); n != 0 {
+	if n := f.clients(); n != 0 {
 		t.Errorf("%d tokens are out", n)
 	}
 }

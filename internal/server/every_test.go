@@ -171,7 +171,7 @@ func TestEveryRequestAfterTheGoodbye(t *testing.T) {
 	ended := make(chan error, 1)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	go func() { ended <- f.manager.Shutdown(ctx) }()
+	go func() { ended <- f.shutdown(ctx) }()
 	for kind, p := range all {
 		p.expect("goodbye", "reason", "draining")
 		p.conn.Write([]byte(requests[kind])) // which fails if the server has hung up

@@ -21,6 +21,7 @@ import (
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
 	"kaban/internal/limit"
+	"kaban/internal/nodetest"
 	peers "kaban/internal/peer"
 	"kaban/internal/server"
 	"kaban/internal/store"
@@ -47,6 +48,7 @@ func gate(t *testing.T, limits limit.Config, policy peers.Policy, proxies ...str
 func gateOver(t *testing.T, s store.Store, limits limit.Config, policy peers.Policy, proxies ...string) *gated {
 	t.Helper()
 	sameOverWebSocket(t) // a preamble comes over TCP
+	nodetest.One(t, "it makes a server of its own")
 	var err error
 	if len(proxies) == 0 {
 		proxies = []string{"127.0.0.1"}

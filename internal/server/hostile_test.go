@@ -27,10 +27,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
-		teststore.Stop()
-		os.Exit(code)
-	}))
+	goleak.VerifyTestMain(teststore.Main{M: m})
 }
 
 // A line that comes in pieces, or many that come at once, are the same lines.
@@ -172,6 +169,17 @@ func TestSilentConnectionsAreCut(t *testing.T) {
 	alive.alive()
 }
 
+// awaitMembers waits until the lobby has a number of members.
+func (p *peer) awaitMembers(n int) {
+	p.t.Helper()
+	for {
+		p.say(`{"type":"members","room":"lobby"}`)
+		if got := p.expect("members"); len(got["usernames"].([]any)) == n {
+			return
+		}
+	}
+}
+
 // A reader that takes nothing is cut, and resumes where it was.
 func TestSlowConsumer(t *testing.T) {
 	t.Parallel()
@@ -181,6 +189,7 @@ func TestSlowConsumer(t *testing.T) {
 	slow.conn.(interface{ SetReadBuffer(int) error }).SetReadBuffer(256 << 10) // less than a segment of loopback makes TCP crawl
 	slow.say(`{"type":"join","room":"lobby"}`)
 	slow.expect("joined")
+	ann.awaitMembers(2) // another node learns of it a moment later
 	const n = 3000
 	go func() {
 		for i := range n {
@@ -191,12 +200,7 @@ func TestSlowConsumer(t *testing.T) {
 		ann.expect("ack", "id", i)
 	}
 	// It is cut while it sleeps: its name becomes free.
-	for {
-		ann.say(`{"type":"members","room":"lobby"}`)
-		if got := ann.expect("members"); len(got["usernames"].([]any)) == 1 {
-			break
-		}
-	}
+	ann.awaitMembers(1)
 	seq, gone := 0, false
 	for {
 		got, err := slow.next()

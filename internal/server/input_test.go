@@ -251,7 +251,7 @@ func TestTheReplacedLeavesTheName(t *testing.T) {
 	ann.expect("welcome")
 	old.expectEnd("replaced")
 	old.conn.Close()
-	for f.manager.Clients() > 1 {
+	for f.clients() > 1 {
 		ann.alive()
 	}
 	thief := f.dial()

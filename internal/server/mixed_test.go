@@ -143,6 +143,12 @@ func (r *mixedReader) read() bool {
 			r.said.Add(1)
 		}
 	case "error", "goodbye":
+		if f.Code == "username_taken" && len(r.fixture.all) > 1 && r.session != "none" {
+			// A node does not know yet that another one has replaced the session there.
+			r.conn.Close()
+			r.reconnect()
+			return !r.bad
+		}
 		r.failed("got %s", line)
 		return false
 	}

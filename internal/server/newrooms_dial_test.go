@@ -78,6 +78,8 @@ func TestOneConnectionMakesRoomsForALimitedTime(t *testing.T) {
 	}
 	bob.say(`{"type":"join","room":"of-bob"}`)
 	bob.expect("joined", "room", "of-bob")
+	bob.say(`{"type":"send","room":"of-bob","id":"1","content":"x"}`) // so that the room is there at all nodes
+	bob.expect("ack")
 	ann.say(`{"type":"join","room":"of-bob"}`)
 	ann.expect("joined", "room", "of-bob")
 	ann.say(`{"type":"join","room":"room-7"}`)

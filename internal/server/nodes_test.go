@@ -5,47 +5,19 @@ import (
 	"time"
 
 	"kaban/internal/account"
-	"kaban/internal/bus/local"
 	"kaban/internal/chat"
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
-	"kaban/internal/lease"
-	"kaban/internal/news"
+	"kaban/internal/nodetest"
 	"kaban/internal/store/memory"
 )
-
-// network connects the nodes of tests. Those of other tests are of other epochs.
-var network local.Network
-
-// followNodes has a server follow the others on its store.
-func followNodes(t testing.TB, d *dispatch.Dispatcher, rooms *chat.Chat, n *news.Store) {
-	t.Helper()
-	k, err := lease.Open(t.Context(), n.Store, lease.Options{OnLost: rooms.LeaseLost})
-	if err != nil {
-		t.Fatal(err)
-	}
-	rooms.FollowNodes(n, k, rooms.SettingChanged)
-	b := network.Open()
-	if err := d.Connect(b, nil); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = b.Close()
-		k.Close()
-	})
-}
 
 // A visitor has one connection on all nodes, and resumes its session on any of them.
 func TestAVisitorOnTwoNodes(t *testing.T) {
 	s := memory.New(0)
-	node := func() *fixture {
-		n, err := news.Open(t.Context(), s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return start(t, conn.Config{}, n, dispatch.Options{PresenceDelay: time.Hour})
-	}
-	one, two := node(), node()
+	nodes := nodetest.Meet(t, s, s)
+	one := start(t, conn.Config{}, nodes[0], dispatch.Options{PresenceDelay: time.Hour})
+	two := start(t, conn.Config{}, nodes[1], dispatch.Options{PresenceDelay: time.Hour})
 	first := one.dial()
 	first.say(`{"type":"hello","version":1,"username":"ann"}`)
 	secret := first.expect("welcome")["session"].(string)
@@ -70,16 +42,10 @@ func TestAVisitorOnTwoNodes(t *testing.T) {
 // when they may not come any more.
 func TestEndsOnAnotherNode(t *testing.T) {
 	s := memory.New(0)
-	node := func() *news.Store {
-		n, err := news.Open(t.Context(), s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return n
-	}
-	one := newTownOn(t, chat.Options{}, node())
+	nodes := nodetest.Meet(t, s, s)
+	one := newTownOn(t, chat.Options{}, nodes[0])
 	two := &town{tokens: one.tokens}
-	two.fixture = startAll(t, chat.Options{}, conn.Config{}, node(), dispatch.Options{PresenceDelay: time.Hour}, func(a *account.Service) { two.accounts = a })
+	two.fixture = startAll(t, chat.Options{}, conn.Config{}, nodes[1], dispatch.Options{PresenceDelay: time.Hour}, func(a *account.Service) { two.accounts = a })
 	operator := account.Operator()
 	ann, bob, gus, olga := two.enter("ann"), two.enter("bob"), two.enter("gus"), two.enter("olga")
 	if err := one.accounts.Set(t.Context(), operator, "access", "open"); err != nil {

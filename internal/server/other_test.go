@@ -136,7 +136,7 @@ func TestConnectionsThatAreNotTCP(t *testing.T) {
 	half.conn.(*net.UnixConn).CloseWrite()
 	half.expect("ack", "id", "last")
 	half.expectEOF()
-	go f.manager.Shutdown(t.Context())
+	go f.shutdown(t.Context())
 	bob.expect("message", "id", "last")
 	bob.expectEnd("draining")
 }

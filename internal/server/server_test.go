@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,7 +20,7 @@ import (
 	"kaban/internal/chat"
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
-	"kaban/internal/news"
+	"kaban/internal/nodetest"
 	"kaban/internal/server"
 	"kaban/internal/store"
 	"kaban/internal/store/teststore"
@@ -28,15 +30,63 @@ import (
 // anything: what has not come by then does not come.
 const patience = 2 * time.Minute
 
-// fixture is a server on a free port.
+// fixture is a server on a free port: one, or with the flag -nodes the nodes behind it.
 type fixture struct {
 	t       testing.TB
 	addr    string
-	manager *conn.Manager
+	manager *conn.Manager // of the first node
 	server  *server.Server
-	log     *syncBuffer
+	log     *syncBuffer // of all nodes
 	served  chan error
 	web     *httptest.Server // nil until somebody dials it
+
+	nodes []*nodetest.Node
+	all   []*running
+	turn  atomic.Uint64 // of WebSockets
+}
+
+// running is a node that serves.
+type running struct {
+	manager  *conn.Manager
+	server   *server.Server
+	accounts *account.Service // nil: it has none
+}
+
+// settle waits until all nodes know what was changed at one.
+func (f *fixture) settle() {
+	f.t.Helper()
+	if len(f.nodes) > 0 {
+		f.nodes[0].Settle(f.t)
+	}
+}
+
+// clients returns the number of connections.
+func (f *fixture) clients() (n int) {
+	for _, r := range f.all {
+		n += r.manager.Clients()
+	}
+	return n
+}
+
+// shutdown drains all nodes at once.
+func (f *fixture) shutdown(ctx context.Context) error {
+	ended := make(chan error)
+	for _, r := range f.all {
+		go func() { ended <- r.manager.Shutdown(ctx) }()
+	}
+	var errs []error
+	for range f.all {
+		errs = append(errs, <-ended)
+	}
+	return errors.Join(errs...)
+}
+
+// next returns the node for the next WebSocket.
+func (f *fixture) next() *server.Server {
+	if len(f.all) == 0 {
+		return f.server
+	}
+	return f.all[f.turn.Add(1)%uint64(len(f.all))].server
 }
 
 // start runs a server that ends with the test, which fails if a handler
@@ -59,7 +109,7 @@ func startAll(t testing.TB, settings chat.Options, config conn.Config, s store.S
 	if s == nil {
 		s = teststore.New(t)
 	}
-	d, err := dispatch.New(t.Context(), s, options)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,38 +119,52 @@ func startAll(t testing.TB, settings chat.Options, config conn.Config, s store.S
 	if config.Heartbeat == 0 {
 		config.Heartbeat = time.Hour // within patience no ping moves on what has got stuck
 	}
-	log := new(syncBuffer)
-	config.Log = slog.New(slog.NewTextHandler(log, nil))
+	f := &fixture{t: t, addr: l.Addr().String(), log: new(syncBuffer), nodes: nodetest.On(t, s)}
+	config.Log = slog.New(slog.NewTextHandler(f.log, nil))
+	for i, l := range nodetest.Share(l, len(f.nodes)) {
+		f.all = append(f.all, run(t, f.nodes[i], l, settings, config, options, use != nil, f.log))
+	}
+	if use != nil {
+		use(f.all[0].accounts)
+	}
+	f.manager, f.server = f.all[0].manager, f.all[0].server
+	return f
+}
+
+// run runs a node that ends with the test.
+func run(t testing.TB, node *nodetest.Node, l net.Listener, settings chat.Options, config conn.Config, options dispatch.Options, people bool, log *syncBuffer) *running {
+	t.Helper()
+	s := node.Store
+	d, err := dispatch.New(t.Context(), s, options)
+	if err != nil {
+		t.Fatal(err)
+	}
 	rooms, err := chat.New(t.Context(), d, settings)
 	if err != nil {
 		t.Fatal(err)
 	}
 	config.Submit = rooms.Submit
-	if n, ok := s.(*news.Store); ok { // one of several nodes
-		followNodes(t, d, rooms, n)
-	}
+	leave := node.Join(t, d, rooms)
 	m, err := conn.New(config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
 	var front server.Config
-	if use != nil {
+	if people {
 		front.Accounts = account.New(s, account.Options{Hashes: 1, OnRevoked: rooms.Revoke, OnChanged: rooms.AccountChanged, OnSettings: rooms.SettingChanged, OnNotifications: rooms.NotificationsChanged})
-		use(front.Accounts)
 	}
-	f := &fixture{t: t, addr: l.Addr().String(), manager: m, server: server.New(front, rooms, m), log: log, served: make(chan error, 1)}
-	go func() { f.served <- serveLines(f.server, l) }()
+	r := &running{m, server.New(front, rooms, m), front.Accounts}
+	served := make(chan error, 1)
+	go func() { served <- serveLines(r.server, l) }()
 	t.Cleanup(func() {
 		m.Close()
-		if err := <-f.served; !errors.Is(err, conn.ErrClosed) {
+		if err := <-served; !errors.Is(err, conn.ErrClosed) {
 			t.Errorf("Serve: got %v, want ErrClosed", err)
 		}
-		rooms.Close()
-		d.Close()
+		leave(func() {
+			rooms.Close()
+			d.Close()
+		})
 		s.Close()
 		if n := m.Panics(); n != 0 {
 			t.Errorf("%d handlers panicked:\n%s", n, log)
@@ -109,7 +173,7 @@ func startAll(t testing.TB, settings chat.Options, config conn.Config, s store.S
 			t.Errorf("%d tokens were not redeemed", n)
 		}
 	})
-	return f
+	return r
 }
 
 // serve runs a server with defaults.
@@ -152,9 +216,12 @@ type peer struct {
 	decoder *json.Decoder
 }
 
-// dial connects and says nothing.
+// dial connects and says nothing. What was changed before is known where it connects to.
 func (f *fixture) dial() *peer {
 	f.t.Helper()
+	if len(f.all) > 0 && f.all[0].accounts != nil {
+		f.settle()
+	}
 	conn := f.dialConn()
 	f.t.Cleanup(func() { conn.Close() })
 	p := &peer{t: f.t, conn: conn, decoder: json.NewDecoder(conn)}
@@ -323,7 +390,7 @@ func TestAConnectionAfterALongQuiet(t *testing.T) {
 		p.say(`{"type":"hello","version":1,"username":"late-%d"}`, i)
 		p.expect("welcome")
 		p.conn.Close()
-		for f.manager.Clients() > 0 { // so that there is nothing to look after
+		for f.clients() > 0 { // so that there is nothing to look after
 			time.Sleep(time.Millisecond)
 		}
 	}

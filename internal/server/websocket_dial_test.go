@@ -61,7 +61,7 @@ func (f *fixture) webAddr() string {
 		}
 		early := make([]byte, buffered.Reader.Buffered())
 		io.ReadFull(buffered.Reader, early)
-		f.server.ServeWebSocket(conn, early, caller)
+		f.next().ServeWebSocket(conn, early, caller)
 	}))
 	if *overTLS {
 		f.web.Listener = tls.NewListener(tcp.Carried{Listener: f.web.Listener}, server.ForRecords(tlstest.Server()))

@@ -16,6 +16,7 @@ import (
 
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
+	"kaban/internal/nodetest"
 	"kaban/internal/tlstest"
 )
 
@@ -111,7 +112,7 @@ func TestAnIndependentClient(t *testing.T) {
 		t.Errorf("close: %v", err)
 	}
 	<-closed
-	for f.manager.Clients() > 1 {
+	for f.clients() > 1 {
 		time.Sleep(time.Millisecond)
 	}
 	ann.alive()
@@ -217,7 +218,7 @@ func TestHowWebSocketsEnd(t *testing.T) {
 		t.Errorf("closed with %d, want 1009", got)
 	}
 	drained := f.peerOverWeb("drained")
-	go f.manager.Shutdown(t.Context())
+	go f.shutdown(t.Context())
 	if got := drained.expect("goodbye", "reason", "draining"); got["reconnect_after_ms"] == nil {
 		t.Errorf("got %s", got)
 	}
@@ -255,6 +256,7 @@ func TestAWebSocketClosesFirst(t *testing.T) {
 
 // A server that is full says so on a WebSocket too.
 func TestAFullServerOverWebSocket(t *testing.T) {
+	nodetest.One(t, "a node is full by itself")
 	f := start(t, conn.Config{MaxClients: 1}, nil, dispatch.Options{})
 	f.hello("ann")
 	p := f.peerOverWeb("")
@@ -295,7 +297,7 @@ func TestAWebSocketIsCutOff(t *testing.T) {
 	c := p.conn.(*lineConn)
 	c.SetLinger(0)
 	c.dialed.Close()
-	for deadline := time.Now().Add(patience); f.manager.Clients() > 1; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(patience); f.clients() > 1; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("its token is still out")
 		}

@@ -5,8 +5,10 @@ package session
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base32"
+	"encoding/hex"
 	"errors"
 	"maps"
 	"net/netip"
@@ -74,7 +76,7 @@ type Session struct {
 type more struct {
 	// looks are readings of a visitor's name beside its key.
 	looks []string
-	// earlier are the secrets of the sessions that this one resumes, oldest first.
+	// earlier are the secrets of the sessions that this one resumes, hashed, oldest first.
 	// They are valid until the client confirms that it has received Secret.
 	earlier []string
 }
@@ -103,18 +105,26 @@ const maxEarlier = 8
 // find returns the index of a secret, counting from the oldest, or -1. It takes
 // constant time.
 func (s *Session) find(secret string) int {
-	at := -1
-	for i, known := range s.secrets() {
-		at = subtle.ConstantTimeSelect(subtle.ConstantTimeCompare([]byte(known), []byte(secret)), i, at)
+	at, hash := -1, HashOf(secret)
+	for i, known := range s.hashes() {
+		at = subtle.ConstantTimeSelect(subtle.ConstantTimeCompare([]byte(known), []byte(hash)), i, at)
 	}
 	return at
 }
 
-func (s *Session) secrets() []string {
+// hashes returns the hashes of all secrets that identify the client, oldest first.
+func (s *Session) hashes() []string {
+	own := HashOf(s.Secret())
 	if s.more == nil {
-		return []string{s.Secret()}
+		return []string{own}
 	}
-	return append(slices.Clip(s.more.earlier), s.Secret())
+	return append(slices.Clip(s.more.earlier), own)
+}
+
+// HashOf returns a secret as it is kept. It is random, so it needs no salt.
+func HashOf(secret string) string {
+	sum := sha256.Sum256([]byte(secret))
+	return hex.EncodeToString(sum[:])
 }
 
 // Secret returns what identifies the client when it resumes: 128 random bits.
@@ -134,13 +144,17 @@ func (s secret) String() string {
 
 // follow makes s the successor of a session whose secret at was presented. The
 // client knows that secret, so earlier ones are obsolete, but it may know any later
-// one. If there are too many, follow keeps the presented one and the newest.
-func (s *Session) follow(before *Session, at int) {
-	kept := before.secrets()[at:]
+// one.
+func (s *Session) follow(before *Session, at int) { s.setEarlier(From(before.hashes(), at)) }
+
+// From returns those of the secrets of a session, oldest first, that stay valid when one of them is presented:
+// that one and the later ones. If there are too many, those are it and the newest.
+func From(secrets []string, at int) []string {
+	kept := slices.Clone(secrets[at:])
 	if excess := len(kept) - maxEarlier; excess > 0 {
 		kept = slices.Delete(kept, 1, 1+excess)
 	}
-	s.setEarlier(kept)
+	return kept
 }
 
 // Registry tracks the names in use. Connections hold a name; authors without a
@@ -271,14 +285,22 @@ func (r *Registry) Holds(s *Session) bool {
 }
 
 // Secrets returns the secret of a visitor's session, and those that it resumes, which are valid
-// until they are confirmed.
+// until it is confirmed. All are hashed.
 func (r *Registry) Secrets(s *Session) (own string, earlier []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if s.more != nil {
 		earlier = slices.Clone(s.more.earlier)
 	}
-	return s.Secret(), earlier
+	return HashOf(s.Secret()), earlier
+}
+
+// Follow makes a visitor's session, which is not confirmed yet, the successor of one elsewhere, of which it
+// resumes these secrets, hashed.
+func (r *Registry) Follow(s *Session, earlier []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	s.setEarlier(earlier)
 }
 
 // ReplaceVisitor calls Replace for the connection that has the name with a key, if its secret is selected.
@@ -440,7 +462,7 @@ func (r *Registry) put(s *Session, resume string) (replaced *Session, err error)
 	} else if resume != "" {
 		// The session it belongs to has ended in the meantime. A later attempt of the
 		// same client presents the same secret.
-		s.setEarlier([]string{resume})
+		s.setEarlier([]string{HashOf(resume)})
 	}
 	if holder != nil && at < 0 || r.speakers[name.Key()] > 0 || !r.takeLocked(name.Key(), s.looks()) {
 		return nil, ErrTaken

@@ -175,7 +175,7 @@ func TestEarlierSecretsAreBounded(t *testing.T) {
 		if s, err = r.claim(new(owner), ann, netip.Addr{}, shown); err != nil {
 			t.Fatalf("attempt %d: %v", k, err)
 		}
-		if n := len(s.secrets()) - 1; n > maxEarlier {
+		if n := len(s.hashes()) - 1; n > maxEarlier {
 			t.Fatalf("%d secrets are kept, want at most %d", n, maxEarlier)
 		}
 		if s.find(before.Secret()) < 0 {

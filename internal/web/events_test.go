@@ -17,6 +17,7 @@ import (
 	"kaban"
 	"kaban/client"
 	"kaban/internal/dispatch"
+	"kaban/internal/nodetest"
 	"kaban/internal/store/memory"
 	"kaban/internal/store/storetest"
 	"kaban/internal/web"
@@ -213,6 +214,7 @@ func TestEventsDrain(t *testing.T) {
 
 // Streams are bounded, and a slot comes free when one ends.
 func TestMaxStreams(t *testing.T) {
+	nodetest.One(t, "a node is full by itself")
 	f := start(t, web.Config{MaxStreams: 2}, nil)
 	first, second := f.follow("", ""), f.follow("", "")
 	f.get("/v1/rooms/lobby/events").has(t, 503, "code", "server_full")

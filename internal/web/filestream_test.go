@@ -9,12 +9,14 @@ import (
 	"testing"
 	"time"
 
+	"kaban/internal/nodetest"
 	"kaban/internal/web"
 )
 
 // A file is longer than what the bodies of one client may hold, with each version of HTTP, and
 // holds nothing. It comes back whole.
 func TestFilesOverTLS(t *testing.T) {
+	nodetest.One(t, "it watches what a node has open")
 	const size = 3 * web.MaxBodies
 	for _, version := range []int{1, 2} {
 		t.Run(fmt.Sprint("HTTP/", version), func(t *testing.T) {
@@ -65,6 +67,7 @@ func (w *watchedOften) Read(p []byte) (int, error) {
 // Whoever comes back over a new connection takes an upload over from the old one, which is dead and
 // does not say so.
 func TestAnUploadIsTakenOver(t *testing.T) {
+	nodetest.One(t, "an upload belongs to the node where it began")
 	f, owner := claimed(t, "open")
 	at := f.do("POST", "/v1/files", "", tus(owner, "Upload-Length", "10")...).has(t, 201).header.Get("Location")
 	dead, err := net.Dial("tcp", f.host)

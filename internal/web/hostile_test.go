@@ -16,6 +16,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"kaban/internal/nodetest"
 	"kaban/internal/web"
 )
 
@@ -34,12 +35,20 @@ func (f *fixture) dialConn() net.Conn {
 // raw sends bytes as they are and returns all that comes back.
 func (f *fixture) raw(request string) string {
 	f.t.Helper()
+	return f.exchange(request, true)
+}
+
+// exchange is raw that closes its side or not. If it does, net/http gives the request up, which a database notices.
+func (f *fixture) exchange(request string, closes bool) string {
+	f.t.Helper()
 	conn := f.dialConn()
 	defer conn.Close()
 	if _, err := io.WriteString(conn, request); err != nil {
 		f.t.Fatal(err)
 	}
-	conn.(*net.TCPConn).CloseWrite()
+	if closes {
+		conn.(*net.TCPConn).CloseWrite()
+	}
 	got, _ := io.ReadAll(conn) // a reset ends it as well
 	return string(got)
 }
@@ -330,6 +339,7 @@ func TestReadinessOfAFullServer(t *testing.T) {
 
 // A draining server refuses new clients with a reason.
 func TestReadiness(t *testing.T) {
+	nodetest.One(t, "it ends a server")
 	f := serve(t)
 	f.get("/healthz").has(t, 200)
 	f.get("/readyz").has(t, 200)
@@ -355,6 +365,7 @@ func TestReadiness(t *testing.T) {
 // The request of a connection that was accepted before the end of the server is answered,
 // even if it comes after.
 func TestShutdownAnswersWhoHasConnected(t *testing.T) {
+	nodetest.One(t, "it ends a server")
 	f := serve(t)
 	conn := f.dialConn()
 	for count := 0; count == 0; count, _ = f.web.Connections() { // until it is accepted
@@ -380,6 +391,7 @@ func TestShutdownAnswersWhoHasConnected(t *testing.T) {
 
 // A drain that takes too long is cut off, and says why.
 func TestShutdownIsCutOff(t *testing.T) {
+	nodetest.One(t, "it ends a server")
 	f := serve(t)
 	conn := f.dialConn()
 	// A request whose body does not come.

@@ -10,6 +10,7 @@ import (
 	"kaban"
 	"kaban/internal/account"
 	"kaban/internal/chat"
+	"kaban/internal/nodetest"
 	"kaban/internal/web"
 )
 
@@ -36,6 +37,7 @@ func (slowPage) Forget(kaban.RoomName, uint64, uint64) {}
 
 // Whoever waits for many pages is told to come back, and others are not.
 func TestPreviewsOfOneAreBounded(t *testing.T) {
+	nodetest.One(t, "a bound of a node")
 	pages := slowPage{make(chan struct{}), make(chan struct{})}
 	f := start(t, web.Config{}, nil, chat.Options{Previewer: pages})
 	owner := f.claim("open")

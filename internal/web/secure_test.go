@@ -229,7 +229,7 @@ func TestRedirects(t *testing.T) {
 				request += c.headers[i] + ": " + c.headers[i+1] + "\r\n"
 			}
 			f.host = l.Addr().String()
-			got, err := http.ReadResponse(bufio.NewReader(strings.NewReader(f.raw(request+"\r\n"))), nil)
+			got, err := http.ReadResponse(bufio.NewReader(strings.NewReader(f.exchange(request+"\r\n", false))), nil)
 			if err != nil {
 				t.Fatal(err)
 			}

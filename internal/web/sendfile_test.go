@@ -17,6 +17,7 @@ import (
 	"kaban"
 	"kaban/internal/access"
 	"kaban/internal/account"
+	"kaban/internal/nodetest"
 	"kaban/internal/web"
 )
 
@@ -160,6 +161,7 @@ func TestALongFileComesWhole(t *testing.T) {
 
 // A download that has begun ends with the right to it, also if nobody reads.
 func TestADownloadEndsWithTheRight(t *testing.T) {
+	nodetest.One(t, "it watches what a node has open")
 	const size = 8 << 20 // more than all buffers on the way
 	content := strings.Repeat("secret", size/6)
 	for name, end := range map[string]func(f *fixture, ann, eve account.Session){

@@ -21,6 +21,7 @@ import (
 	"kaban/internal/files/disk"
 	"kaban/internal/files/keep"
 	"kaban/internal/limit"
+	"kaban/internal/nodetest"
 	"kaban/internal/peer"
 	"kaban/internal/people"
 	"kaban/internal/store"
@@ -94,6 +95,7 @@ func (u *slowUpload) goesOn() bool {
 // Somebody without an upload gets the place of somebody with several: however slowly those come, and
 // however many accounts have them, others are not kept out.
 func TestNobodyKeepsAllUploads(t *testing.T) {
+	nodetest.One(t, "it watches what a node has open")
 	f, _ := claimed(t, "open")
 	f.web.BoundUploads(4, 2)
 	ann, bob, eve := f.person("ann", kaban.RoleMember), f.person("bob", kaban.RoleMember), f.person("eve", kaban.RoleMember)
@@ -138,6 +140,7 @@ func TestNobodyKeepsAllUploads(t *testing.T) {
 
 // What comes fast keeps its place, however long it takes; and what has come is not cut.
 func TestFastUploadsKeepTheirPlaces(t *testing.T) {
+	nodetest.One(t, "it watches what a node has open")
 	f, owner := claimed(t, "open")
 	f.web.BoundUploads(1, 1)
 	fast := f.beginTus(t, owner, 3_000_000)
@@ -155,6 +158,7 @@ func TestFastUploadsKeepTheirPlaces(t *testing.T) {
 
 // An upload that has begun ends with the right to it, also if nothing comes.
 func TestAnUploadEndsWithTheRight(t *testing.T) {
+	nodetest.One(t, "it watches what a node has open")
 	ctx := t.Context()
 	for name, c := range map[string]struct {
 		end  func(f *fixture, eve account.Session)
@@ -191,6 +195,7 @@ func TestAnUploadEndsWithTheRight(t *testing.T) {
 
 // The same with TLS, over either version of HTTP: a body that stands still is cut, and its client is told why.
 func TestAnUploadEndsOverTLS(t *testing.T) {
+	nodetest.One(t, "it watches what a node has open")
 	for _, version := range []int{1, 2} {
 		t.Run(fmt.Sprint("HTTP/", version), func(t *testing.T) {
 			f := encrypted(t, web.Config{}, version)
@@ -304,6 +309,7 @@ func TestErrorsOfFilesAreProblems(t *testing.T) {
 
 // The erasing of an account ends its uploads that go on, and says nothing of them.
 func TestErasingEndsUploads(t *testing.T) {
+	nodetest.One(t, "it watches what a node has open")
 	docs, dir := teststore.New(t), t.TempDir()
 	blobs, err := disk.Open(dir)
 	if err != nil {

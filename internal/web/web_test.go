@@ -14,6 +14,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -32,6 +33,7 @@ import (
 	"kaban/internal/files/disk"
 	"kaban/internal/files/keep"
 	"kaban/internal/files/upload"
+	"kaban/internal/nodetest"
 	"kaban/internal/peer"
 	"kaban/internal/push"
 	"kaban/internal/server"
@@ -44,10 +46,7 @@ func TestMain(m *testing.M) {
 	servePicture()
 	// After a bad request net/http waits half a second for the client to read the
 	// answer, longer than goleak waits.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"), goleak.Cleanup(func(code int) {
-		teststore.Stop()
-		os.Exit(code)
-	}))
+	goleak.VerifyTestMain(teststore.Main{M: m}, goleak.IgnoreAnyFunction("net/http.(*conn).closeWriteAndWait"))
 }
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -67,11 +66,12 @@ type fixture struct {
 	url        string // http://HOST:PORT
 	host       string
 	tcp        string
-	dispatcher *dispatch.Dispatcher
+	dispatcher *dispatch.Dispatcher // this and those below are of the first node
 	manager    *conn.Manager
 	web        *web.Server
 	chat       *chat.Chat
 	accounts   *account.Service
+	nodes      []*nodetest.Node
 	acts       atomic.Int64 // acts so far
 	log        *syncBuffer
 	clock      clock // of the accounts
@@ -110,29 +110,61 @@ func start(t testing.TB, config web.Config, s store.Store, settings ...chat.Opti
 	if s == nil {
 		s = teststore.New(t)
 	}
+	f := &fixture{t: t, log: new(syncBuffer), nodes: nodetest.On(t, s)}
+	config.Log = slog.New(slog.NewTextHandler(f.log, nil))
+	listen := func() (net.Listener, string) {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l, l.Addr().String()
+	}
+	var tcp, host net.Listener
+	tcp, f.tcp = listen()
+	host, f.host = listen()
+	f.url = "http://" + f.host
+	lines, pages := nodetest.Share(tcp, len(f.nodes)), nodetest.Share(host, len(f.nodes))
+	keeps, blobs := config.Files == nil, t.TempDir() // which nodes have in common
+	if config.Files == none {
+		config.Files = nil
+	}
+	for i, n := range slices.Backward(f.nodes) { // the first one stays in the fixture
+		if keeps {
+			config.Files = keeperOver(t, blobs, config.Log, nil)
+		}
+		f.run(n, lines[i], pages[i], config, settings[0])
+	}
+	transport := new(http.Transport)
+	f.client = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	t.Cleanup(transport.CloseIdleConnections)
+	return f
+}
+
+// settle waits until all nodes know what was changed at one.
+func (f *fixture) settle() { f.nodes[0].Settle(f.t) }
+
+// run runs a node that ends with the test.
+func (f *fixture) run(node *nodetest.Node, tcp, pages net.Listener, config web.Config, settings chat.Options) {
+	t, s := f.t, node.Store
+	t.Helper()
 	d, err := dispatch.New(t.Context(), s, dispatch.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	rooms, err := chat.New(context.Background(), d, settings[0])
+	rooms, err := chat.New(context.Background(), d, settings)
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &fixture{t: t, dispatcher: d, chat: rooms, log: new(syncBuffer)}
-	config.Log = slog.New(slog.NewTextHandler(f.log, nil))
-	if f.manager, err = conn.New(conn.Config{Submit: rooms.Submit}); err != nil {
+	leave := node.Join(t, d, rooms)
+	manager, err := conn.New(conn.Config{Submit: rooms.Submit})
+	if err != nil {
 		t.Fatal(err)
 	}
+	f.dispatcher, f.chat, f.manager = d, rooms, manager
 	f.accounts = account.New(s, account.Options{
 		Now: f.clock.now, Elapsed: f.clock.elapsed, Argon2id: cheapKey,
 		Log: config.Log, OnRevoked: rooms.Revoke, OnChanged: rooms.AccountChanged, OnSettings: rooms.SettingChanged, OnNotifications: rooms.NotificationsChanged,
 	})
-	switch config.Files {
-	case nil:
-		config.Files = keeper(t, config.Log, nil)
-	case none:
-		config.Files = nil
-	}
 	config.Accounts, config.PushKey = f.accounts, "BDd3_hVL9fZi9Ybo2UUzA284WG5FZR30_95YeZJsiApwXKpNcF1rRPF3foIiBHXRdJI2Qhumhf6_LFTeZaNndIo"
 	config.CheckPush = func(_ context.Context, endpoint string) error {
 		if strings.Contains(endpoint, "nowhere.example") {
@@ -140,15 +172,13 @@ func start(t testing.TB, config web.Config, s store.Store, settings ...chat.Opti
 		}
 		return nil
 	}
-	lines := server.New(server.Config{Accounts: f.accounts}, rooms, f.manager)
-	if f.web, err = web.New(config, rooms, lines); err != nil {
+	lines := server.New(server.Config{Accounts: f.accounts}, rooms, manager)
+	served, err := web.New(config, rooms, lines)
+	if err != nil {
 		t.Fatal(err)
 	}
-	listen := func(serve func(net.Listener, peer.Rules) error, closed error) string {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
+	f.web = served
+	begin := func(l net.Listener, serve func(net.Listener, peer.Rules) error, closed error) {
 		done := make(chan error, 1)
 		go func() { done <- serve(l, peer.Loopback()) }()
 		t.Cleanup(func() {
@@ -156,36 +186,37 @@ func start(t testing.TB, config web.Config, s store.Store, settings ...chat.Opti
 				t.Errorf("Serve: got %v, want %v", err, closed)
 			}
 		})
-		return l.Addr().String()
 	}
-	f.tcp = listen(lines.Serve, conn.ErrClosed)
-	f.host = listen(f.web.Serve, web.ErrClosed)
-	f.url = "http://" + f.host
-	transport := new(http.Transport)
-	f.client = &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	begin(tcp, lines.Serve, conn.ErrClosed)
+	begin(pages, served.Serve, web.ErrClosed)
 	t.Cleanup(func() {
-		transport.CloseIdleConnections()
-		f.web.Close()
-		f.manager.Close()
-		rooms.Close()
-		d.Close()
+		served.Close()
+		manager.Close()
+		leave(func() {
+			rooms.Close()
+			d.Close()
+		})
 		s.Close()
-		if n := f.manager.Panics(); n != 0 {
+		if n := manager.Panics(); n != 0 {
 			t.Errorf("%d panics:\n%s", n, f.log)
 		}
 	})
-	return f
 }
 
 // keeper returns one over a directory of the test.
 func keeper(t testing.TB, log *slog.Logger, pictures keep.Pictures) *keep.Keeper {
 	t.Helper()
-	dir := t.TempDir()
-	store, err := disk.Open(filepath.Join(dir, "blobs"))
+	return keeperOver(t, t.TempDir(), log, pictures)
+}
+
+// keeperOver returns one with files in a directory that others may have as well.
+func keeperOver(t testing.TB, blobs string, log *slog.Logger, pictures keep.Pictures) *keep.Keeper {
+	t.Helper()
+	store, err := disk.Open(blobs)
 	if err != nil {
 		t.Fatal(err)
 	}
-	staging, err := upload.Open(upload.Config{Dir: filepath.Join(dir, "uploads"), Limits: upload.DefaultLimits(), Log: log})
+	staging, err := upload.Open(upload.Config{Dir: filepath.Join(t.TempDir(), "uploads"), Limits: upload.DefaultLimits(), Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,10 +249,11 @@ func (a *answer) has(t testing.TB, status int, fields ...any) *answer {
 	return a
 }
 
-// do makes a request. headers are name, value, name, value … What comes back must
+// do makes a request, to a node that knows what was changed before. headers are name, value, name, value … What comes back must
 // be as the OpenAPI document says.
 func (f *fixture) do(method, path, body string, headers ...string) *answer {
 	f.t.Helper()
+	f.settle()
 	ctx, cancel := context.WithTimeout(f.t.Context(), patience)
 	defer cancel()
 	request, err := http.NewRequestWithContext(ctx, method, f.url+path, strings.NewReader(body))

@@ -13,5 +13,7 @@ func IsDatabase() bool { return false }
 
 func newDatabase(testing.TB) store.Store { return nil }
 
+func anotherDatabase(testing.TB, store.Store) (store.Store, bool) { return nil, false }
+
 // Stop ends what New has started. It is for the end of TestMain.
 func Stop() {}

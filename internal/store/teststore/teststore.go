@@ -17,3 +17,24 @@ func New(t testing.TB) store.Store {
 	}
 	return memory.New(0)
 }
+
+// Main is the tests of a package, at the end of which what New has started is ended: before somebody looks
+// whether goroutines are left.
+type Main struct{ *testing.M }
+
+// Run runs the tests.
+func (m Main) Run() int {
+	defer Stop()
+	return m.M.Run()
+}
+
+// Another returns another handle on a store of New, as another process has it, which is closed at the end of the
+// test, at the latest. ok is false if the store is not one of these.
+func Another(t testing.TB, s store.Store) (other store.Store, ok bool) {
+	t.Helper()
+	if IsDatabase() {
+		return anotherDatabase(t, s)
+	}
+	_, ok = s.(*memory.Store)
+	return s, ok
+}
