@@ -86,6 +86,8 @@ func TestDamageHoldsNobodyUp(t *testing.T) {
 			if !strings.Contains(log.String(), "room=hall people=1") {
 				t.Errorf("the log has\n%s", log.String())
 			}
+			one.update(func(tx store.Tx) error { return people.Secrets.Delete(tx, "hash of phone") })
+			eventually(t, "later news are read", bob.revoked.Load)
 			if all {
 				eventually(t, "a damaged room is not listed", func() bool { return !two.lists(two.user("bob"), "attic") })
 			}
@@ -162,7 +164,14 @@ func TestComingBackBeforeTheNews(t *testing.T) {
 		t.Fatalf("before the store was asked: %v", err)
 	}
 	want(t, "ask the store", one.chat.GiveTaken(t.Context(), storetest.Username(t, "Mia")), nil)
-	<-v.replaced
+	eventually(t, "the first connection ends", func() bool {
+		select {
+		case <-v.replaced:
+			return true
+		default:
+			return false
+		}
+	})
 	third, _, err := one.come("mia", second.Secret())
 	if err != nil {
 		t.Fatal(err)
