@@ -25,6 +25,7 @@ func (c *Chat) changedAll(ctx context.Context) error {
 		func() error { return c.documentsMissed(ctx, accounts) },
 		func() error { return c.visits.takenAll(ctx) },
 		func() error { return unanswered(c.readRooms(ctx)) },
+		func() error { return c.erasedMissed(ctx) },
 	} {
 		if err := look(); err != nil {
 			return err

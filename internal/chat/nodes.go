@@ -82,7 +82,10 @@ func (c *Chat) stopFollowing() {
 func (f *follower) run(ctx context.Context) {
 	ticker := time.NewTicker(newsInterval)
 	defer ticker.Stop()
-	for {
+	for missed := true; ; {
+		if missed { // while there was no such node
+			missed = f.chat.erasedMissed(ctx) != nil
+		}
 		select {
 		case <-ctx.Done():
 			return
@@ -171,13 +174,13 @@ type changed struct {
 	accounts, secrets, settings map[string]bool
 	rooms                       map[string]bool // by key: whether more has changed than who is in them
 	members, pushes, expelled   map[people.Subject]bool
-	taken                       map[string]bool
+	taken, erased               map[string]bool
 }
 
 func newChanged() *changed {
 	set := func() map[string]bool { return make(map[string]bool) }
 	pairs := func() map[people.Subject]bool { return make(map[people.Subject]bool) }
-	return &changed{set(), set(), set(), set(), pairs(), pairs(), pairs(), set()}
+	return &changed{set(), set(), set(), set(), pairs(), pairs(), pairs(), set(), set()}
 }
 
 // add adds what one transaction has changed.
@@ -206,6 +209,8 @@ func (all *changed) add(keys []string) {
 			all.expelled[s] = true
 		case people.SubjectTaken:
 			all.taken[s.ID] = true
+		case people.SubjectErased:
+			all.erased[s.Account] = true
 		}
 	}
 	for _, room := range rooms { // which counts its members
@@ -225,6 +230,7 @@ func (c *Chat) changedElsewhere(ctx context.Context, changed *changed) error {
 		func() error { return c.roomsElsewhere(ctx, changed.rooms) },
 		func() error { return c.membersElsewhere(ctx, changed.members) },
 		func() error { return each(ctx, changed.pushes, c.pushElsewhere) },
+		func() error { return c.erasedElsewhere(changed.erased) },
 	} {
 		if err := effects(); err != nil {
 			return err
