@@ -13,7 +13,7 @@ import (
 	"kaban/internal/store"
 )
 
-// spreading has rooms that have changed for their members, who are told the new state, in
+// spreading has rooms that have changed for their members. These are told the new state, in
 // the room or not. Whoever changes a room does not wait for that. A room that changes
 // again before its turn is told once.
 type spreading struct {

@@ -40,7 +40,7 @@ type follower struct {
 	all     bool // everything may have changed
 
 	mu     sync.Mutex
-	hidden []kaban.RoomName // of which it could not be found out whether they are listed
+	hidden []kaban.RoomName // not listed, because the store did not say whether they are to be
 }
 
 // FollowNodes has what other nodes change take effect here from now on: at once if they say so
@@ -102,7 +102,7 @@ func (f *follower) note(err error) {
 	log := f.chat.pushes.log
 	switch {
 	case err != nil && !f.failing && !IsGoingDown(err):
-		log.Error("cannot read what other nodes have changed; who has lost a right there may still have it here", "err", err)
+		log.Error("cannot read what other nodes have changed; people that have lost a right there may still have it here", "err", err)
 	case err == nil && f.failing:
 		log.Info("what other nodes have changed is read again")
 	}
