@@ -487,3 +487,28 @@ func TestExportAndImportCarryFiles(t *testing.T) {
 	}
 	wantRun(t, exitFailed, []string{"2 files (12 B) of 3 files (17 B) are missing"}, "export", "--data", data, "--files", filepath.Join(t.TempDir(), "export"))
 }
+
+// What a check says of the files of a database does not lead to commands for data directories, and a directory that is
+// not mounted is not one whose files are all lost.
+func TestCheckOfFilesBesideADatabase(t *testing.T) {
+	archive, err := openArchive(t.Context(), withFiles(t, "good", "missing"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer archive.Close()
+	shared, state := t.TempDir(), t.TempDir()
+	if err := (filePlace{dir: shared}).write(state); err != nil {
+		t.Fatal(err)
+	}
+	c := checkCommand{dataFlags: dataFlags{Data: "postgres://db/chat", nodeFlags: nodeFlags{State: state}}}
+	check := func(want string) {
+		t.Helper()
+		err := c.checkFiles(t.Context(), archive, streams{out: io.Discard, err: io.Discard})
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "kaban restore") {
+			t.Errorf("it says %v, want %q", err, want)
+		}
+	}
+	check("none of the 2 files")
+	put(t, shared, files.Content, "good", "good")
+	check("1 bad file in " + shared + "; no message is damaged, but some offer what is not there: put those files back from a backup of " + shared)
+}

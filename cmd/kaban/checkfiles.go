@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"kaban/internal/display"
@@ -97,6 +99,9 @@ func (c *checkCommand) checkFiles(ctx context.Context, archive store.Archive, st
 			bad[b] = state
 		}
 	}
+	if missing := slices.Collect(maps.Values(bad)); from.isShared() && len(bad) > 0 && len(bad) == len(all.blobs) && !slices.ContainsFunc(missing, func(s files.State) bool { return s != files.Missing }) {
+		return fmt.Errorf("none of the %s that messages offer is in %s: is that directory mounted here, and is it the one that the nodes have? %s in %s says where they are", blobCount(all.blobs), from.name, placeName, c.dir())
+	}
 	faults, err := c.reportBad(ctx, archive, from, bad, std)
 	if err != nil {
 		return err
@@ -115,6 +120,8 @@ func (c *checkCommand) checkFiles(ctx context.Context, archive store.Archive, st
 		how = ", all of them read"
 	}
 	switch {
+	case faults > 0 && c.home().isDatabase():
+		return fmt.Errorf("%s in %s; no message is damaged, but some offer what is not there: put those files back from a backup of %[2]s", display.Count(faults, "bad file"), from.name)
 	case faults > 0:
 		return fmt.Errorf("%s in %s; no message is damaged, but some offer what is not there: \"kaban restore\" brings files back from a backup", display.Count(faults, "bad file"), from.name)
 	case all.files > 0:

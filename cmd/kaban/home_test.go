@@ -15,6 +15,7 @@ import (
 
 	"kaban/internal/push"
 	"kaban/internal/store"
+	"kaban/internal/store/postgres"
 )
 
 // A password in the URL of a database goes to the driver and to nothing that is shown.
@@ -120,10 +121,15 @@ func TestErrorsOfADatabaseSayWhatToDo(t *testing.T) {
 		{fmt.Errorf("open: %w", state("3D000")), "createdb"},
 		{state("42501"), "the role that owns"},
 		{state("99999"), "SQLSTATE 99999"},
-		{fmt.Errorf("%w: no answer within 5s: %w", store.ErrUnavailable, context.DeadlineExceeded), "commit waits for that standby: bring it back"},
+		{fmt.Errorf("%w: no answer within 5s: %w", store.ErrUnavailable, context.DeadlineExceeded), "is PostgreSQL running there, and is anything between it and this machine? If synchronous_standby_names is set, every commit waits"},
+		{fmt.Errorf("%w: %w", store.ErrUnavailable, postgres.ErrNoStandby), "is away: bring it back, or name another"},
+		{fmt.Errorf("%w: %w", store.ErrUnavailable, refused), "connection refused; is PostgreSQL running there"},
+		{fmt.Errorf("%w: %w", store.ErrUnavailable, state("53300")), "raise max_connections"},
 		{fmt.Errorf("failed to connect:\n\t%w\n\t%w", refused, refused), "failed to connect: dial: connection refused; dial: connection refused; is PostgreSQL running there"},
 	} {
-		if got := explainDatabase(test.err); !strings.Contains(got.Error(), test.want) || !errors.Is(got, test.err) {
+		got := explainDatabase(test.err)
+		blames := strings.Contains(got.Error(), "standby") != strings.Contains(test.want, "standby") && !errors.Is(test.err, postgres.ErrNoStandby)
+		if !strings.Contains(got.Error(), test.want) || !errors.Is(got, test.err) || blames {
 			t.Errorf("%v: %v", test.err, got)
 		}
 	}

@@ -118,8 +118,9 @@ func explainDatabase(err error) error {
 		return nil
 	}
 	err = oneLine{err}
-	if errors.Is(err, store.ErrUnavailable) {
-		return fmt.Errorf("%w; if synchronous_standby_names is set, every commit waits for that standby: bring it back, or name another one and reload PostgreSQL", err)
+	const standby = "bring it back, or name another one in synchronous_standby_names and reload PostgreSQL"
+	if errors.Is(err, postgres.ErrNoStandby) {
+		return fmt.Errorf("%w: %s", err, standby)
 	}
 	if stated, ok := errors.AsType[interface {
 		error
@@ -137,6 +138,8 @@ func explainDatabase(err error) error {
 		return fmt.Errorf("%w; change that in postgresql.conf, or for the role (ALTER ROLE … RESET …)", err)
 	case errors.Is(err, postgres.ErrFenced):
 		return fmt.Errorf("%w; it must not be used any more: name the new primary, and make a standby of this one", err)
+	case errors.Is(err, context.DeadlineExceeded): // which is a net.Error
+		return fmt.Errorf("%w; is PostgreSQL running there, and is anything between it and this machine? If synchronous_standby_names is set, every commit waits for that standby: %s", err, standby)
 	case isNetwork:
 		return fmt.Errorf("%w; is PostgreSQL running there, and does it listen at that address (listen_addresses, port)?", err)
 	}

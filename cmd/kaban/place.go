@@ -129,6 +129,9 @@ func onDisk(dir string) blobPlace { return blobPlace{name: dir, dir: dir, ours: 
 // onSharedDisk returns the blobs in a directory that nodes share.
 func onSharedDisk(dir string) blobPlace { return blobPlace{name: dir, dir: dir} }
 
+// isShared reports whether they are in a directory that nodes share, which is another one where it is not mounted.
+func (p *blobPlace) isShared() bool { return p.store == nil && !p.ours }
+
 // blobsOfData returns where the blobs of a data directory are, to read them.
 func blobsOfData(data string) (blobPlace, error) {
 	p, err := readPlace(data)

@@ -55,7 +55,7 @@ func Decode(encoded []byte) (*Hint, error) {
 
 // decoder reads the fields of a hint, until the first bad one.
 type decoder struct {
-	text  string // of which all texts of the hint are parts
+	text  string // all texts of the hint are parts of it
 	at    int
 	entry int
 	err   *MalformedError

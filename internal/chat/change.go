@@ -87,7 +87,7 @@ func (u User) Change(ctx context.Context, room kaban.RoomName, id kaban.MessageI
 	}
 	release := func() {}
 	if u.isVisitor() && !u.peer.IsZero() {
-		if release, err = c.names.Speak(u.Identity().Name()); err != nil {
+		if release, err = c.speak(ctx, u.Identity().Name()); err != nil {
 			return Receipt{}, room, c.count(err)
 		}
 	}

@@ -8,6 +8,7 @@
 package chat
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -318,23 +319,29 @@ func (c *Chat) renewed(s *Session, until int64) (later int64, ok bool) {
 }
 
 // readRooms takes the rooms that are not public out of the list of rooms, and counts the
-// accounts in each.
+// accounts in each. Those that are damaged are not listed, and its error says that there are some.
 func (c *Chat) readRooms(ctx context.Context) error {
 	var all []people.Room
 	err := c.dispatcher.View(ctx, func(tx store.Tx) error {
 		all = nil
-		return people.Rooms.All(tx, func(r *people.Room) bool {
+		return people.Rooms.Each(tx, nil, func(key []string, r *people.Room) {
+			if r == nil {
+				r = &people.Room{Key: key[0]}
+			}
 			all = append(all, *r)
-			return true
 		})
 	})
 	if err != nil {
 		return fmt.Errorf("read the rooms: %w", err)
 	}
+	var damaged error
 	for i := range all {
-		name, err := kaban.ParseAnyRoom(all[i].Name)
+		name, err := kaban.ParseAnyRoom(cmp.Or(all[i].Name, all[i].Key))
+		if err != nil || all[i].Name == "" {
+			damaged = fmt.Errorf("%w: the document of the room %q", store.ErrDamaged, all[i].Key)
+		}
 		if err != nil {
-			return fmt.Errorf("name of a room: %w", err)
+			continue
 		}
 		r := c.dispatcher.Peek(name)
 		if r == nil {
@@ -345,7 +352,7 @@ func (c *Chat) readRooms(ctx context.Context) error {
 		}
 		c.dispatcher.SetAccounts(r, all[i].Members, all[i].Turnover)
 	}
-	return nil
+	return damaged
 }
 
 // recount counts the accounts in a room again after a membership has begun or ended.

@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -13,6 +14,7 @@ import (
 
 	"kaban"
 	"kaban/internal/dispatch"
+	"kaban/internal/news"
 	"kaban/internal/people"
 	"kaban/internal/store"
 )
@@ -49,10 +51,13 @@ type eraser struct {
 	failing map[string]*failedErasure // by account; of the goroutine
 	// ended are the accounts that have nothing left but uploads in use; of the goroutine.
 	ended map[string]bool
+	// elsewhere are accounts that another node has erased, while something of them may be in the search index and
+	// among the uploads of this one. It is guarded by mu.
+	elsewhere map[string]bool
 }
 
-// recording stands for what is unrecorded, among the accounts that fail.
-const recording = "all"
+// recording stands for what is unrecorded, among the accounts that fail, and elsewhere for what another node has erased.
+const recording, elsewhere = "all", "elsewhere"
 
 // failedErasure is an erasure that goes on later.
 type failedErasure struct {
@@ -68,7 +73,7 @@ const maxUploading = 150
 
 func (e *eraser) init(log *slog.Logger) {
 	e.ctx, e.cancel = context.WithCancel(context.Background())
-	e.log, e.came, e.failing, e.ended = log, make(chan struct{}, 1), make(map[string]*failedErasure), make(map[string]bool)
+	e.log, e.came, e.failing, e.ended, e.elsewhere = log, make(chan struct{}, 1), make(map[string]*failedErasure), make(map[string]bool), make(map[string]bool)
 }
 
 // close ends the goroutine and waits for it.
@@ -89,9 +94,15 @@ func (c *Chat) erase(ctx context.Context) error {
 	e := &c.eraser
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if err != nil && !e.unrecorded {
-		return nil
+	if err == nil || e.unrecorded {
+		c.beginErasingLocked()
 	}
+	return nil
+}
+
+// beginErasingLocked has the goroutine look around.
+func (c *Chat) beginErasingLocked() {
+	e := &c.eraser
 	e.again = true
 	select {
 	case e.came <- struct{}{}:
@@ -101,7 +112,70 @@ func (c *Chat) erase(ctx context.Context) error {
 		e.running = true
 		e.group.Go(c.eraseLoop)
 	}
+}
+
+// erasedElsewhere has nothing left here, in the background, of accounts that another node has erased, and takes them out.
+func (c *Chat) erasedElsewhere(accounts map[string]bool) error {
+	if len(accounts) == 0 {
+		return nil
+	}
+	e := &c.eraser
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	maps.Copy(e.elsewhere, accounts)
+	clear(accounts)
+	c.beginErasingLocked()
 	return nil
+}
+
+// erasedMissed is erasedElsewhere for all accounts that were ever erased.
+func (c *Chat) erasedMissed(ctx context.Context) error {
+	accounts := make(map[string]bool)
+	err := c.dispatcher.View(ctx, func(tx store.Tx) error {
+		clear(accounts)
+		return people.Erasures.Each(tx, nil, func(key []string, e *people.Erasure) {
+			if e == nil || e.Done != 0 {
+				accounts[key[0]] = true
+			}
+		})
+	})
+	if err != nil {
+		return unanswered(err)
+	}
+	return c.erasedElsewhere(accounts)
+}
+
+// eraseHere leaves nothing in the search index and among the uploads of this node of accounts that another one has erased.
+// The error is ErrUploading if all that is left is an upload in use.
+func (c *Chat) eraseHere(ctx context.Context) (failed error) {
+	e := &c.eraser
+	e.mu.Lock()
+	accounts := maps.Clone(e.elsewhere)
+	e.mu.Unlock()
+	if c.eraseIndex != nil {
+		failed = c.eraseIndex(ctx)
+	}
+	for account := range accounts {
+		var err error
+		if c.blobs != nil {
+			err = c.blobs.DeleteUploads(account)
+		}
+		if err == nil && failed == nil {
+			e.mu.Lock()
+			delete(e.elsewhere, account)
+			e.mu.Unlock()
+		} else if failed == nil || errors.Is(failed, ErrUploading) {
+			failed = cmp.Or(err, failed)
+		}
+	}
+	return failed
+}
+
+// isErasedElsewhere reports whether another node has erased an account and this one has something left to do.
+func (e *eraser) isErasedElsewhere() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.elsewhere) > 0
 }
 
 func (c *Chat) eraseLoop() {
@@ -135,16 +209,21 @@ func (c *Chat) eraseLoop() {
 func (c *Chat) eraseAll(ctx context.Context) (wait time.Duration) {
 	e := &c.eraser
 	waiting := make(map[string]bool)
-	if e.isUnrecorded() {
-		failed := e.failing[recording]
-		if waiting[recording] = true; failed == nil || !time.Now().Before(failed.next) {
-			err := c.recordAll(ctx)
-			if ctx.Err() != nil || err != nil && IsGoingDown(err) {
-				return 0
-			}
-			e.note(recording, err)
-			waiting[recording] = err != nil
+	for _, first := range []struct {
+		what string
+		due  bool
+		do   func(context.Context) error
+	}{{recording, e.isUnrecorded(), c.recordAll}, {elsewhere, e.isErasedElsewhere(), c.eraseHere}} {
+		failed := e.failing[first.what]
+		if waiting[first.what] = first.due; !first.due || failed != nil && time.Now().Before(failed.next) {
+			continue
 		}
+		err := first.do(ctx)
+		if ctx.Err() != nil || err != nil && IsGoingDown(err) {
+			return 0
+		}
+		e.note(first.what, err)
+		waiting[first.what] = err != nil
 	}
 	for after, more := "", true; more; {
 		next, err := c.nextErasure(ctx, after)
@@ -189,7 +268,10 @@ func (c *Chat) nextErasure(ctx context.Context, after string) (e people.Erasure,
 // them, and recording for what is unrecorded.
 func (e *eraser) note(account string, err error) {
 	what, works := "what an account has written could not be erased", "erasing what an account has written works again"
-	if account == recording {
+	switch account {
+	case elsewhere:
+		what, works = "what another node has erased could not be erased in the search index and the uploads of this one", "erasing what another node has erased works again"
+	case recording:
 		what, works = "which accounts were erased could not be noted, so a backup may bring them back", "noting which accounts were erased works again"
 	}
 	failed := e.failing[account]
@@ -253,7 +335,10 @@ func (c *Chat) eraseOne(ctx context.Context, e *people.Erasure) error {
 	}
 	delete(c.eraser.ended, e.Account)
 	e.Done, e.Authors, e.Until = c.now(), nil, nil
-	return c.putErasure(ctx, e)
+	return c.dispatcher.Update(ctx, func(tx store.Tx) error {
+		news.Note(tx, people.ErasedKey(e.Account))
+		return people.Erasures.Put(tx, e)
+	})
 }
 
 // endErasure leaves nothing of what was deleted in store, index and files. An upload that goes on holds up the end: then

@@ -1,8 +1,10 @@
 package chat
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 
 	"kaban"
 	"kaban/internal/people"
@@ -22,15 +24,16 @@ func (c *Chat) changedAll(ctx context.Context) error {
 		func() error { return c.visitorsMissed(ctx) },
 		func() error { return c.documentsMissed(ctx, accounts) },
 		func() error { return c.visits.takenAll(ctx) },
-		func() error { return c.readRooms(ctx) },
+		func() error { return unanswered(c.readRooms(ctx)) },
+		func() error { return c.erasedMissed(ctx) },
 	} {
 		if err := look(); err != nil {
 			return err
 		}
 	}
 	for _, r := range c.dispatcher.InUse() {
-		if !c.revisedElsewhere(r) {
-			return store.ErrUnavailable
+		if err := c.revisedElsewhere(r); err != nil {
+			return err
 		}
 	}
 	for _, account := range accounts {
@@ -41,62 +44,78 @@ func (c *Chat) changedAll(ctx context.Context) error {
 
 // goneMissed ends the connections of those of some accounts that may not be connected any more.
 func (c *Chat) goneMissed(ctx context.Context, accounts []string) error {
-	var gone []string
-	err := c.dispatcher.View(ctx, func(tx store.Tx) error {
-		gone = nil
-		for _, id := range accounts {
-			active, err := isActive(tx, id)
-			if isUnanswered(err) {
-				return err
+	for batch := range slices.Chunk(accounts, maxBatch) {
+		var gone []string
+		damaged, err := severally(batch, func(some []string) error {
+			active, err := c.areActive(ctx, some)
+			for i := range active {
+				if !active[i] {
+					gone = append(gone, some[i])
+				}
 			}
-			if err != nil || !active { // it is not known whether it may stay
-				gone = append(gone, id)
-			}
+			return err
+		})
+		if err != nil {
+			return err
 		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	for _, account := range gone {
-		c.Revoke(account, "")
+		for _, account := range append(gone, damaged...) {
+			c.Revoke(account, "")
+		}
 	}
 	return nil
 }
 
-// isActive reports whether there is an account that may be connected, and so may its owner if it is a bot.
-func isActive(tx store.Tx, id string) (bool, error) {
-	a, err := people.Accounts.Get(tx, id)
-	if err == nil && a.Owner != "" && a.Status == people.StatusActive {
-		a, err = people.Accounts.Get(tx, a.Owner)
+// areActive reports whether there are accounts that may be connected, and whose owners may, if they are bots.
+func (c *Chat) areActive(ctx context.Context, ids []string) (active []bool, err error) {
+	var accounts, owners []people.Account
+	err = c.dispatcher.View(ctx, func(tx store.Tx) (err error) {
+		if accounts, err = people.Accounts.FindAll(tx, ids); err != nil {
+			return err
+		}
+		of := make([]string, len(ids))
+		for i := range accounts {
+			of[i] = cmp.Or(accounts[i].Owner, ids[i])
+		}
+		owners, err = people.Accounts.FindAll(tx, of)
+		return err
+	})
+	if err != nil {
+		return nil, err
 	}
-	if errors.Is(err, people.ErrNotFound) {
-		return false, nil
+	active = make([]bool, len(ids))
+	for i := range active {
+		active[i] = accounts[i].Status == people.StatusActive && owners[i].Status == people.StatusActive
 	}
-	return err == nil && a.Status == people.StatusActive, err
+	return active, nil
 }
 
 // visitorsMissed ends the connections of visitors whose names accounts have.
 func (c *Chat) visitorsMissed(ctx context.Context) error {
-	visitors := c.names.Visitors()
 	var gone []kaban.Username
-	err := c.dispatcher.View(ctx, func(tx store.Tx) error {
-		gone = nil
-		for _, name := range visitors {
-			alike, err := people.Accounts.Like(tx, name, 1)
-			if isUnanswered(err) {
-				return err
+	damaged, err := severally(c.names.Visitors(), func(some []kaban.Username) error {
+		var have []kaban.Username
+		err := c.dispatcher.View(ctx, func(tx store.Tx) error {
+			have = nil
+			for _, name := range some {
+				alike, err := people.Accounts.Like(tx, name, 1)
+				if err != nil {
+					return err
+				}
+				if len(alike) > 0 {
+					have = append(have, name)
+				}
 			}
-			if err != nil || len(alike) > 0 {
-				gone = append(gone, name)
-			}
+			return nil
+		})
+		if err == nil {
+			gone = append(gone, have...)
 		}
-		return nil
+		return err
 	})
 	if err != nil {
 		return err
 	}
-	for _, name := range gone {
+	for _, name := range append(gone, damaged...) {
 		c.names.RevokeLike(name)
 	}
 	return nil
@@ -114,24 +133,23 @@ func (c *Chat) documentsMissed(ctx context.Context, accounts []string) error {
 		var failed error
 		for _, account := range accounts {
 			all.secrets[account] = true
-			err := people.Members.AllOf(tx, account, func(m *people.Member) bool {
-				all.members[people.Subject{Kind: people.SubjectMember, Room: m.Room, Account: m.Account}] = true
-				return true
-			})
-			failed = errors.Join(failed, err)
+			failed = errors.Join(failed, people.Members.RoomsOf(tx, account, func(room string) {
+				all.members[people.Subject{Kind: people.SubjectMember, Room: room, Account: account}] = true
+			}))
 		}
 		return errors.Join(failed,
-			people.Rooms.All(tx, func(r *people.Room) bool {
-				if name, err := kaban.ParseAnyRoom(r.Name); err == nil && r.Kind == kaban.RoomPublic {
-					if c.dispatcher.Peek(name) == nil || unlisted[r.Key] {
-						all.rooms[r.Key] = false
-					}
+			people.Rooms.Each(tx, nil, func(_ []string, r *people.Room) {
+				if r == nil || r.Kind != kaban.RoomPublic {
+					return
 				}
-				return true
+				if name, err := kaban.ParseAnyRoom(r.Name); err == nil && (c.dispatcher.Peek(name) == nil || unlisted[r.Key]) {
+					all.rooms[r.Key] = false
+				}
 			}),
-			people.Pushes.All(tx, func(p *people.Push) bool {
-				all.pushes[people.Subject{Kind: people.SubjectPush, Account: p.Account, ID: p.ID}] = true
-				return true
+			people.Pushes.Each(tx, nil, func(_ []string, p *people.Push) {
+				if p != nil {
+					all.pushes[people.Subject{Kind: people.SubjectPush, Account: p.Account, ID: p.ID}] = true
+				}
 			}))
 	})
 	if isUnanswered(err) {

@@ -13,7 +13,7 @@ import (
 	"kaban/internal/store"
 )
 
-// spreading has rooms that have changed for their members, who are told the new state, in
+// spreading has rooms that have changed for their members. These are told the new state, in
 // the room or not. Whoever changes a room does not wait for that. A room that changes
 // again before its turn is told once.
 type spreading struct {
@@ -179,18 +179,23 @@ func (c *Chat) concerned(ctx context.Context, room kaban.RoomName, to *audience)
 			return err
 		}
 		if to.whom == everybody && known.Members <= len(online) {
-			return people.Members.All(tx, room.Key(), func(m *people.Member) bool {
-				accounts = append(accounts, m.Account)
-				return true
+			return people.Members.Each(tx, []string{room.Key()}, func(key []string, _ *people.Member) {
+				accounts = append(accounts, key[1]) // a damaged membership, too
 			})
 		}
-		for _, account := range online {
-			_, in, err := people.Members.Find(tx, room.Key(), account)
+		for batch := range slices.Chunk(online, maxBatch) {
+			subjects := make([]people.Subject, len(batch))
+			for i, account := range batch {
+				subjects[i] = people.Subject{Room: room.Key(), Account: account}
+			}
+			members, err := people.Members.FindAll(tx, subjects)
 			if err != nil {
 				return err
 			}
-			if in {
-				accounts = append(accounts, account)
+			for i, account := range batch {
+				if members[i].Account != "" {
+					accounts = append(accounts, account)
+				}
 			}
 		}
 		return nil

@@ -40,7 +40,7 @@ type follower struct {
 	all     bool // everything may have changed
 
 	mu     sync.Mutex
-	hidden []kaban.RoomName // of which it could not be found out whether they are listed
+	hidden []kaban.RoomName // not listed, because the store did not say whether they are to be
 }
 
 // FollowNodes has what other nodes change take effect here from now on: at once if they say so
@@ -82,7 +82,10 @@ func (c *Chat) stopFollowing() {
 func (f *follower) run(ctx context.Context) {
 	ticker := time.NewTicker(newsInterval)
 	defer ticker.Stop()
-	for {
+	for missed := true; ; {
+		if missed { // while there was no such node
+			missed = f.chat.erasedMissed(ctx) != nil
+		}
 		select {
 		case <-ctx.Done():
 			return
@@ -99,7 +102,7 @@ func (f *follower) note(err error) {
 	log := f.chat.pushes.log
 	switch {
 	case err != nil && !f.failing && !IsGoingDown(err):
-		log.Error("cannot read what other nodes have changed; who has lost a right there may still have it here", "err", err)
+		log.Error("cannot read what other nodes have changed; people that have lost a right there may still have it here", "err", err)
 	case err == nil && f.failing:
 		log.Info("what other nodes have changed is read again")
 	}
@@ -171,13 +174,13 @@ type changed struct {
 	accounts, secrets, settings map[string]bool
 	rooms                       map[string]bool // by key: whether more has changed than who is in them
 	members, pushes, expelled   map[people.Subject]bool
-	taken                       map[string]bool
+	taken, erased               map[string]bool
 }
 
 func newChanged() *changed {
 	set := func() map[string]bool { return make(map[string]bool) }
 	pairs := func() map[people.Subject]bool { return make(map[people.Subject]bool) }
-	return &changed{set(), set(), set(), set(), pairs(), pairs(), pairs(), set()}
+	return &changed{set(), set(), set(), set(), pairs(), pairs(), pairs(), set(), set()}
 }
 
 // add adds what one transaction has changed.
@@ -206,6 +209,8 @@ func (all *changed) add(keys []string) {
 			all.expelled[s] = true
 		case people.SubjectTaken:
 			all.taken[s.ID] = true
+		case people.SubjectErased:
+			all.erased[s.Account] = true
 		}
 	}
 	for _, room := range rooms { // which counts its members
@@ -218,13 +223,14 @@ func (all *changed) add(keys []string) {
 func (c *Chat) changedElsewhere(ctx context.Context, changed *changed) error {
 	for _, effects := range []func() error{
 		func() error { return each(ctx, changed.accounts, c.accountElsewhere) }, // first: they may be shut out
-		func() error { return each(ctx, changed.secrets, c.secretsElsewhere) },
+		func() error { return c.secretsElsewhere(ctx, changed.secrets) },
 		func() error { return each(ctx, changed.settings, c.settingElsewhere) },
 		func() error { return c.visits.takenElsewhere(ctx, changed.taken) },
 		func() error { return each(ctx, changed.expelled, c.expelledElsewhere) },
 		func() error { return c.roomsElsewhere(ctx, changed.rooms) },
 		func() error { return c.membersElsewhere(ctx, changed.members) },
 		func() error { return each(ctx, changed.pushes, c.pushElsewhere) },
+		func() error { return c.erasedElsewhere(changed.erased) },
 	} {
 		if err := effects(); err != nil {
 			return err
@@ -304,38 +310,59 @@ func (c *Chat) endedOf(ctx context.Context, id string) (ended []string, err erro
 	return ended, err
 }
 
-// secretsElsewhere ends the connections of an account whose secrets are gone.
-func (c *Chat) secretsElsewhere(ctx context.Context, account string) error {
-	for _, id := range identities(account) {
-		used := c.names.Credentials(id)
-		if len(used) == 0 {
-			continue
-		}
-		var valid []string
-		err := c.dispatcher.View(ctx, func(tx store.Tx) error {
-			valid = nil
-			for _, secret := range used {
-				switch kept, err := people.Secrets.WithID(tx, secret); {
-				case err == nil && kept.Account == account:
-					valid = append(valid, secret)
-				case err != nil && !errors.Is(err, people.ErrNotFound):
-					return err
-				}
+// inUse is a secret that connections of an account depend on.
+type inUse struct{ account, identity, secret string }
+
+// secretsElsewhere ends the connections of accounts whose secrets are gone, and takes the accounts out.
+func (c *Chat) secretsElsewhere(ctx context.Context, accounts map[string]bool) error {
+	var all []inUse
+	for account := range accounts {
+		for _, id := range identities(account) {
+			for _, secret := range c.names.Credentials(id) {
+				all = append(all, inUse{account, id, secret})
 			}
-			return nil
-		})
-		if isUnanswered(err) {
+		}
+	}
+	for batch := range slices.Chunk(all, maxBatch) {
+		gone, err := c.goneSecrets(ctx, batch)
+		if err != nil {
 			return err
 		}
-		if err != nil { // nobody stays for certain
-			valid = nil
+		for _, s := range gone {
+			c.names.Revoke(s.identity, func(used *session.Credential) bool { return used.ID == s.secret })
 		}
-		c.names.Revoke(id, func(used *session.Credential) bool { return !slices.Contains(valid, used.ID) })
 	}
+	clear(accounts)
 	return nil
 }
 
-// roomElsewhere brings what is known of a room up to date, which another node may have made.
+// goneSecrets returns those of some secrets that are not their accounts' any more, or are damaged.
+func (c *Chat) goneSecrets(ctx context.Context, batch []inUse) (gone []inUse, err error) {
+	damaged, err := severally(batch, func(some []inUse) error {
+		ids := make([]string, len(some))
+		for i := range some {
+			ids[i] = some[i].secret
+		}
+		var kept []people.Secret
+		err := c.dispatcher.View(ctx, func(tx store.Tx) (err error) {
+			kept, err = people.Secrets.WithIDs(tx, ids)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		for i := range kept {
+			if kept[i].Account != some[i].account {
+				gone = append(gone, some[i])
+			}
+		}
+		return nil
+	})
+	return append(gone, damaged...), err
+}
+
+// roomElsewhere brings what is known of a room up to date, which another node may have made. One that cannot be
+// read is not listed.
 func (c *Chat) roomElsewhere(ctx context.Context, key string) (kaban.RoomName, error) {
 	name, err := kaban.ParseAnyRoom(key)
 	if err != nil {
@@ -347,13 +374,16 @@ func (c *Chat) roomElsewhere(ctx context.Context, key string) (kaban.RoomName, e
 	}
 	name = r.Name()
 	f, err := c.appearance(ctx, name)
-	if err != nil {
+	if isUnanswered(err) {
 		return name, err
 	}
-	if f.Unlisted {
+	if f.Unlisted || err != nil {
 		c.dispatcher.Unlist(r)
 	} else {
 		c.dispatcher.List(r)
+	}
+	if err != nil {
+		return name, err
 	}
 	c.dispatcher.SetAccounts(r, f.Accounts, f.Turnover)
 	return name, nil
@@ -392,8 +422,8 @@ func (c *Chat) appearance(ctx context.Context, name kaban.RoomName) (f dispatch.
 	return f, err
 }
 
-// memberBatch is how many memberships are read at a time.
-const memberBatch = 256
+// maxBatch is how many documents of other nodes' news are read at a time.
+const maxBatch = 256
 
 // membersElsewhere tells accounts of their rooms after other nodes have changed memberships, or what these
 // say of their owners alone. Each read marker is such a change, so they are read together. What is
@@ -404,7 +434,7 @@ func (c *Chat) membersElsewhere(ctx context.Context, members map[people.Subject]
 			delete(members, s) // nobody is to be told here, and no push waits
 		}
 	}
-	for batch := range slices.Chunk(slices.Collect(maps.Keys(members)), memberBatch) {
+	for batch := range slices.Chunk(slices.Collect(maps.Keys(members)), maxBatch) {
 		if err := c.someMembersElsewhere(ctx, batch); err != nil {
 			return err
 		}
@@ -417,24 +447,39 @@ func (c *Chat) membersElsewhere(ctx context.Context, members map[people.Subject]
 
 // someMembersElsewhere is membersElsewhere for a batch.
 func (c *Chat) someMembersElsewhere(ctx context.Context, batch []people.Subject) error {
-	members := make([]people.Member, len(batch)) // zero where one has ended
-	err := c.dispatcher.View(ctx, func(tx store.Tx) error {
-		return people.Members.FindAll(tx, batch, members)
+	damaged, err := severally(batch, func(some []people.Subject) error {
+		var members []people.Member // zero where one has ended
+		err := c.dispatcher.View(ctx, func(tx store.Tx) (err error) {
+			members, err = people.Members.FindAll(tx, some)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+		for i, s := range some {
+			c.memberElsewhere(s, &members[i])
+		}
+		return nil
 	})
-	if isUnanswered(err) {
+	if err != nil {
 		return err
 	}
-	for i, s := range batch {
-		name, err := kaban.ParseAnyRoom(cmp.Or(members[i].Name, s.Room))
-		if err != nil {
-			continue // there is no such room
-		}
-		c.tell(s.Account, name)
-		if read := members[i].Read; read > 0 {
-			c.pushes.read(s.Account, name, read)
-		}
+	for _, s := range damaged {
+		c.memberElsewhere(s, &people.Member{})
 	}
 	return nil
+}
+
+// memberElsewhere tells an account of a room after another node has changed its membership.
+func (c *Chat) memberElsewhere(s people.Subject, m *people.Member) {
+	name, err := kaban.ParseAnyRoom(cmp.Or(m.Name, s.Room))
+	if err != nil {
+		return // there is no such room
+	}
+	c.tell(s.Account, name)
+	if m.Read > 0 {
+		c.pushes.read(s.Account, name, m.Read)
+	}
 }
 
 // pushElsewhere notes that a browser was subscribed to pushes by another node, or is no more.

@@ -71,7 +71,7 @@ func (u User) postIn(ctx context.Context, room kaban.RoomName, known *dispatch.R
 	}
 	release := func() {}
 	if u.isVisitor() {
-		if release, err = c.names.Speak(u.Identity().Name()); err != nil {
+		if release, err = c.speak(ctx, u.Identity().Name()); err != nil {
 			return Receipt{}, err
 		}
 	}

@@ -129,7 +129,7 @@ func TestReadMarkersAreReadTogether(t *testing.T) {
 	w.views.Store(0)
 	w.look()
 	// One is for the news, and nobody asks for what is cat's.
-	if got, most := w.views.Load(), int32(1+(2*rooms+memberBatch-1)/memberBatch); got > most {
+	if got, most := w.views.Load(), int32(1+(2*rooms+maxBatch-1)/maxBatch); got > most {
 		t.Errorf("%d transactions for %d read markers, want at most %d", got, 3*rooms, most)
 	}
 	told := ann.take()

@@ -152,27 +152,12 @@ func (c *Chat) revise(r *dispatch.Room, failed error, among func(*kaban.Peer) bo
 	if len(readers) == 0 {
 		return
 	}
-	stay := make(map[dispatch.Reader]bool, len(readers))
+	var gone map[dispatch.Reader]bool
 	if failed == nil {
-		failed = c.dispatcher.View(context.Background(), func(tx store.Tx) error {
-			for _, reader := range readers {
-				s, err := User{chat: c, peer: reader.Peer}.scene(tx, r.Name(), true, !reader.Watches)
-				if err != nil {
-					return err
-				}
-				stay[reader] = access.Can(access.Read, s.Facts) == access.Allowed
-			}
-			return nil
-		})
-	}
-	if failed != nil {
-		clear(stay)
+		gone, failed = c.withoutRight(context.Background(), r, readers, c.mayRead)
 	}
 	c.dispatcher.Expel(r, reasonGone, func(reader dispatch.Reader) bool {
-		if stays, known := stay[reader]; known || failed == nil {
-			return known && !stays
-		}
-		return among(reader.Peer)
+		return gone[reader] || failed != nil && among(reader.Peer)
 	})
 }
 
@@ -188,28 +173,18 @@ func (c *Chat) reviseBots(r *dispatch.Room) {
 // expelStrangers ends the subscriptions of everybody that is not a member of a room, and of bots
 // whose owners are not.
 func (c *Chat) expelStrangers(r *dispatch.Room) {
-	readers := r.Readers()
 	members := make(map[string]bool)
-	err := c.dispatcher.View(context.Background(), func(tx store.Tx) error {
+	readers := r.Readers()
+	gone, err := c.withoutRight(context.Background(), r, readers, c.isMember)
+	if err == nil { // else nobody stays for certain
 		for _, reader := range readers {
 			account, _ := kaban.AuthorOf(reader.Peer.ID())
-			if account == "" {
-				continue
-			}
-			_, in, err := people.Members.Find(tx, r.Name().Key(), account)
-			if err != nil {
-				return err
-			}
-			members[account] = in
+			members[account] = account != "" && !gone[reader]
 		}
-		return nil
-	})
-	if err != nil { // nobody stays for certain
-		clear(members)
 	}
 	c.dispatcher.Expel(r, reasonGone, func(reader dispatch.Reader) bool {
 		account, _ := kaban.AuthorOf(reader.Peer.ID())
-		return account == "" || !members[account]
+		return !members[account]
 	})
 	c.reviseBots(r)
 }

@@ -65,14 +65,41 @@ const (
 	giveNameBack
 )
 
+// HasNodes reports whether other nodes use the store, so that a name that Claim finds taken may be another node's by
+// now; see GiveTaken.
+func (c *Chat) HasNodes() bool { return c.visits != nil }
+
+// GiveTaken gives up a name here, and those that look like it, as far as another node has taken them over, or they were
+// given back there: what their news say in a moment. Then whoever claims the name gets the answer that all nodes give.
+// It blocks while the store is asked.
+func (c *Chat) GiveTaken(ctx context.Context, name kaban.Username) error {
+	keys := make(map[string]bool)
+	for _, key := range c.names.Alike(name) {
+		keys[key] = true
+	}
+	return c.visits.takenElsewhere(ctx, keys)
+}
+
+// speak borrows a name for an author without a connection; see session.Registry.
+func (c *Chat) speak(ctx context.Context, name kaban.Username) (done func(), err error) {
+	done, err = c.names.Speak(name)
+	if errors.Is(err, ErrTaken) && c.HasNodes() {
+		if err := c.GiveTaken(ctx, name); err != nil {
+			return nil, err
+		}
+		done, err = c.names.Speak(name)
+	}
+	return done, err
+}
+
 // ChecksVisitors reports whether AdmitVisitor and Hold are to be called after Claim.
-func (c *Chat) ChecksVisitors() bool { return c.IsClaimed() || c.visits != nil }
+func (c *Chat) ChecksVisitors() bool { return c.IsClaimed() || c.HasNodes() }
 
 // Hold holds the name of a visitor's session, which Claim has given it here, on all nodes. If the
 // session resumes one on another node, that one is replaced. It blocks until that is stored. It
 // returns ErrTaken, and errors of the store.
 func (c *Chat) Hold(ctx context.Context, s *Session) error {
-	if c.visits == nil {
+	if !c.HasNodes() {
 		return nil
 	}
 	v := c.visits.put(holdName, s)
@@ -189,7 +216,11 @@ func (v *visits) store(ctx context.Context, batch []*visit) error {
 		}
 		for _, next := range batch {
 			next.err, next.resumes, next.taken = nil, next.earlier, false
-			if err := next.run(tx, node); err != nil {
+			err := next.run(tx, node)
+			if errors.Is(err, store.ErrDamaged) { // of this name alone, unless the transaction fails by it
+				next.err, err = err, nil
+			}
+			if err != nil {
 				return err
 			}
 		}
@@ -224,7 +255,7 @@ func (v *visits) finish(next *visit) {
 func (v *visits) gaveBack(gone *visit) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if gone.err != nil && len(v.failed) < maxFailedVisits {
+	if gone.err != nil && !errors.Is(gone.err, store.ErrDamaged) && len(v.failed) < maxFailedVisits {
 		v.failed = append(v.failed, gone)
 	}
 	if v.held[gone.name.Key()] == gone.secret {
@@ -324,7 +355,7 @@ func (v *visits) takenElsewhere(ctx context.Context, keys map[string]bool) error
 	v.mu.Unlock()
 	for batch := range slices.Chunk(slices.Collect(maps.Keys(held)), maxVisitBatch) {
 		taken, err := v.taken(ctx, batch)
-		if isUnanswered(err) {
+		if err != nil {
 			return err
 		}
 		for _, key := range taken {
@@ -335,26 +366,23 @@ func (v *visits) takenElsewhere(ctx context.Context, keys map[string]bool) error
 	return nil
 }
 
-// taken returns those of some names that this node does not hold in the store.
+// taken returns those of some names that this node does not hold in the store, as far as that can be read.
 func (v *visits) taken(ctx context.Context, keys []string) (taken []string, err error) {
 	node, _ := v.lease.Node()
-	err = v.chat.dispatcher.View(ctx, func(tx store.Tx) error {
-		taken = nil
-		for _, key := range keys {
-			kept, err := people.Visits.Get(tx, key)
-			if err != nil && !errors.Is(err, people.ErrNotFound) {
-				return err
-			}
-			if kept.Node != node {
-				taken = append(taken, key)
+	damaged, err := severally(keys, func(some []string) error {
+		var kept []people.Visit
+		err := v.chat.dispatcher.View(ctx, func(tx store.Tx) (err error) {
+			kept, err = people.Visits.FindAll(tx, some)
+			return err
+		})
+		for i := range kept {
+			if err == nil && kept[i].Node != node {
+				taken = append(taken, some[i])
 			}
 		}
-		return nil
+		return err
 	})
-	if err != nil {
-		return nil, err
-	}
-	return taken, nil
+	return append(taken, damaged...), err
 }
 
 // takenAll is takenElsewhere for all names.

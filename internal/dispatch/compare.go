@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -18,7 +19,7 @@ const compareInterval = time.Second
 // states of all rooms are read.
 type Stating interface {
 	// States returns the states of those rooms that have ever had an entry or a Bump, in no
-	// particular order.
+	// particular order, under the names that they are asked for by.
 	States(ctx context.Context, rooms []kaban.RoomName) ([]store.Room, error)
 }
 
@@ -62,12 +63,15 @@ func (p *peers) noteComparison(err error, ending bool) {
 	}
 }
 
-// compare asks the store once for all rooms with readers, and has those followed that have grown.
+// compare meets the rooms of other nodes, and compares those here with the store. Neither waits for
+// the other to succeed.
 func (p *peers) compare(ctx context.Context) error {
+	return errors.Join(p.meetUnknown(ctx), p.compareRooms(ctx))
+}
+
+// compareRooms asks the store once for all rooms with readers, and has those followed that have grown.
+func (p *peers) compareRooms(ctx context.Context) error {
 	d := p.dispatcher
-	if err := p.meetUnknown(ctx); err != nil {
-		return err
-	}
 	rooms := d.InUse()
 	if len(rooms) == 0 {
 		return nil
@@ -118,7 +122,7 @@ func (p *peers) compareRoom(state *store.Room, before uint64) {
 	}
 	if state.Revision > r.Revision() || r.unrevised.Load() {
 		d.counts.behind.Add(1)
-		if !d.revised(r, state.Revision) {
+		if d.revised(r, state.Revision) != nil {
 			return // what comes behind it waits for the next comparison
 		}
 	}

@@ -100,6 +100,67 @@ func TestComparisonsWithoutStates(t *testing.T) {
 	})
 }
 
+// A room of another node that cannot be read holds up neither the other rooms nor the comparison. It is in
+// the log once, and met when it can be read again.
+func TestAnUnreadableRoomHoldsNothingUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &stating{counting: counting{Store: memory.New(0)}}
+		bad := &unreadable{stating: s, room: "den"}
+		bad.is.Store(true)
+		var log strings.Builder
+		d, e := newDispatcher(t, bad, Options{PresenceDelay: time.Hour, Log: slog.New(slog.NewTextHandler(&log, nil))}), new(ear)
+		if err := d.Connect(e, nil); err != nil {
+			t.Fatal(err)
+		}
+		alice := newReader(t)
+		a := join(t, d, alice, "lobby", "alice", Start{})
+		rooms := []bus.Attendance{}
+		for _, name := range []string{"attic", "den", "hall"} {
+			rooms = append(rooms, bus.Attendance{Room: storetest.RoomName(t, name), Visitors: 1})
+		}
+		e.receiver.(*peers).Said(&bus.Presence{Epoch: d.Epoch(), Node: "N", Number: 1, First: true, Last: true, Rooms: rooms})
+		elsewhere(t, s.Store, "lobby", "c1")
+		time.Sleep(2 * compareInterval)
+		synctest.Wait()
+		alice.take(a, 1<<20)
+		assertGiven(t, alice, "lobby 1 carol x")
+		met := func() (names []string) {
+			for _, r := range rooms {
+				if d.Peek(r.Room) != nil {
+					names = append(names, r.Room.String())
+				}
+			}
+			return names
+		}
+		if got, want := met(), []string{"attic", "hall"}; !slices.Equal(got, want) {
+			t.Errorf("met %q, want %q", got, want)
+		}
+		if text := log.String(); strings.Count(text, "level=ERROR") != 1 || !strings.Contains(text, "room=den") {
+			t.Errorf("the log has\n%s", text)
+		}
+		bad.is.Store(false)
+		time.Sleep(compareInterval)
+		synctest.Wait()
+		if got := met(); len(got) != 3 {
+			t.Errorf("met %q in the end", got)
+		}
+	})
+}
+
+// unreadable is a store in which a room cannot be read.
+type unreadable struct {
+	*stating
+	room string
+	is   atomic.Bool
+}
+
+func (s *unreadable) Room(ctx context.Context, name kaban.RoomName) (store.Room, error) {
+	if s.is.Load() && name.String() == s.room {
+		return store.Room{}, fmt.Errorf("%w: its name", store.ErrDamaged)
+	}
+	return s.stating.Room(ctx, name)
+}
+
 // Nobody reads: the store is not asked.
 func TestNothingToCompare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -145,6 +206,14 @@ func TestComparisonsThatFail(t *testing.T) {
 			t.Errorf("%d rooms are ahead of the store, and the log has\n%s", n, log.String())
 		}
 	})
+}
+
+// unless returns the error of a store that does not answer, unless those that have to leave are found.
+func unless(found bool) error {
+	if found {
+		return nil
+	}
+	return store.ErrUnavailable
 }
 
 // bump changes the rights in a room, as another node does.
@@ -197,9 +266,9 @@ func TestRightsThatOthersChange(t *testing.T) {
 				s := &stating{counting: counting{Store: memory.New(0)}}
 				d, e := connected(t, s)
 				var seen []string
-				d.SetOnRevised(func(r *Room) bool {
+				d.SetOnRevised(func(r *Room) error {
 					seen = append(seen, fmt.Sprintf("%s %d at %d", r.Name(), r.Revision(), r.Head()))
-					return true
+					return nil
 				})
 				alice := newReader(t)
 				a := join(t, d, alice, "lobby", "alice", Start{})
@@ -222,10 +291,10 @@ func TestNothingPassesThoseThatLeave(t *testing.T) {
 	s := &stating{counting: counting{Store: memory.New(0)}}
 	d, e := connected(t, s)
 	looking, found := make(chan struct{}), make(chan struct{})
-	d.SetOnRevised(func(*Room) bool {
+	d.SetOnRevised(func(*Room) error {
 		close(looking)
 		<-found
-		return true
+		return nil
 	})
 	r := join(t, d, newReader(t), "lobby", "alice", Start{}).Room()
 	bump(t, s.Store, "lobby")
@@ -255,7 +324,7 @@ func TestALookFindsRightsThatOthersChange(t *testing.T) {
 	s := memory.New(0)
 	d, e := connected(t, s)
 	var calls atomic.Int64
-	d.SetOnRevised(func(*Room) bool { return calls.Add(1) > 1 })
+	d.SetOnRevised(func(*Room) error { return unless(calls.Add(1) > 1) })
 	r := join(t, d, newReader(t), "lobby", "alice", Start{}).Room()
 	bump(t, s, "lobby")
 	if err := d.Look(t.Context(), r); !errors.Is(err, store.ErrUnavailable) || calls.Load() != 1 {
@@ -281,7 +350,7 @@ func TestNothingIsPublishedWhileNobodyIsFound(t *testing.T) {
 				s := &stating{counting: counting{Store: memory.New(0)}}
 				d, e := connected(t, s)
 				var found atomic.Bool
-				d.SetOnRevised(func(*Room) bool { return found.Load() })
+				d.SetOnRevised(func(*Room) error { return unless(found.Load()) })
 				alice := newReader(t)
 				a := join(t, d, alice, "lobby", "alice", Start{})
 				draft := storetest.Draft(t, "lobby", "carol", "c1", "x")
@@ -319,7 +388,7 @@ func TestRightsThatThisNodeChanges(t *testing.T) {
 		s := memory.New(0)
 		d, e := connected(t, s)
 		var calls atomic.Int64
-		d.SetOnRevised(func(*Room) bool { return calls.Add(1) > 1 })
+		d.SetOnRevised(func(*Room) error { return unless(calls.Add(1) > 1) })
 		r := join(t, d, newReader(t), "lobby", "alice", Start{}).Room()
 		refresh := func(wantCalls int64) {
 			t.Helper()

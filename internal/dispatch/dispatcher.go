@@ -189,7 +189,7 @@ type Dispatcher struct {
 	mentions   Mentions             // nil: nobody is mentioned
 	onGrown    func(kaban.RoomName, uint64)
 	onAppended func(kaban.RoomName, []store.Entry) // nil: nothing
-	onRevised  func(*Room) bool                    // nil: nothing
+	onRevised  func(*Room) error                   // nil: nothing
 	onFound    func(kaban.RoomName) Appearance     // nil: all are listed
 	onNews     func()                              // nil: nothing
 	online     func() []string                     // nil: nobody; see SetOnline

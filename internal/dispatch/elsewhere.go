@@ -215,12 +215,17 @@ func (e *otherNodes) waitLocked(name kaban.RoomName) {
 	e.unknown[name.Key()] = name
 }
 
-// waitAgain has rooms looked up later.
+// waitAgain has rooms looked up later, those that somebody is still in.
 func (e *otherNodes) waitAgain(rooms []kaban.RoomName) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, name := range rooms {
-		e.waitLocked(name)
+		for _, n := range e.nodes {
+			if n.there.rooms[name.Key()] != nil {
+				e.waitLocked(name)
+				break
+			}
+		}
 	}
 }
 
@@ -259,25 +264,43 @@ func (e *otherNodes) takeUnknown() []kaban.RoomName {
 
 // meetUnknown makes rooms known that somebody is in on another node. One that the store does not
 // have has visitors only, and goes with the last of them. One that has become known meanwhile, because
-// somebody has joined it here, learns who is there as well: to note it twice changes nothing.
+// somebody has joined it here, learns who is there as well: to note it twice changes nothing. One that
+// cannot be read holds none of the others up, and is tried again with the next comparison. The error is that of
+// a store that does not answer, for any room.
 func (p *peers) meetUnknown(ctx context.Context) error {
-	d := p.dispatcher
 	rooms := p.others.takeUnknown()
+	unreadable := make(map[string]bool)
+	defer func() { p.unreadable = unreadable }()
 	for i, name := range rooms {
-		r, err := d.Lookup(ctx, name)
-		if errors.Is(err, ErrNotFound) {
-			r, err = d.addVisited(name), nil
-		}
-		if err != nil {
+		err := p.meet(ctx, name)
+		switch {
+		case err == nil:
+			continue
+		case !errors.Is(err, store.ErrDamaged):
 			p.others.waitAgain(rooms[i:])
+			maps.Copy(unreadable, p.unreadable)
 			return err
+		case !p.unreadable[name.Key()]:
+			p.dispatcher.options.Log.Error("cannot read a room that somebody is in on another node; it is tried again", "room", name, "err", err)
 		}
-		if r != nil {
-			p.others.attach(r)
-			d.forgetUnused(name)
-		}
+		unreadable[name.Key()] = true
+		p.others.waitAgain(rooms[i : i+1])
 	}
 	return nil
+}
+
+// meet is meetUnknown for one room.
+func (p *peers) meet(ctx context.Context, name kaban.RoomName) error {
+	d := p.dispatcher
+	r, err := d.Lookup(ctx, name)
+	if errors.Is(err, ErrNotFound) {
+		r, err = d.addVisited(name), nil
+	}
+	if r != nil {
+		p.others.attach(r)
+		d.forgetUnused(name)
+	}
+	return err
 }
 
 // addVisited adds a room that has visitors on another node and no entry, or returns nil if it may

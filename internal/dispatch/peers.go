@@ -19,8 +19,9 @@ type peers struct {
 	node       string // the incarnation of this one, a random text
 	beacon     beacon
 	others     otherNodes
-	lost       chan struct{} // hints may have been lost
-	failing    bool          // the last comparison failed; logged
+	lost       chan struct{}   // hints may have been lost
+	failing    bool            // the last comparison failed; logged
+	unreadable map[string]bool // unknown rooms that could not be read; logged
 }
 
 // Connect has the dispatcher tell other nodes what it appends, after it is stored, and follow

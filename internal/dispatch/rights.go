@@ -106,13 +106,10 @@ func (d *Dispatcher) Refresh(ctx context.Context, r *Room) error {
 // it returns nil, those that have lost a right by it are expelled.
 func (d *Dispatcher) Look(ctx context.Context, r *Room) error {
 	state, err := d.store.Room(ctx, r.name)
-	switch {
-	case err != nil:
+	if err != nil {
 		return fmt.Errorf("state of %s: %w", r.name, err)
-	case !d.revised(r, state.Revision):
-		return fmt.Errorf("rights in %s: %w", r.name, store.ErrUnavailable)
 	}
-	return nil
+	return d.revised(r, state.Revision)
 }
 
 // refreshRights is Refresh for a change that an entry announces.
@@ -122,7 +119,7 @@ func (d *Dispatcher) refreshRights(ctx context.Context, r *Room) error {
 		return fmt.Errorf("state of %s: %w", r.name, err)
 	}
 	if known := r.revision.Load(); state.Revision > known+1 { // another node has changed them as well
-		d.revised(r, state.Revision)
+		_ = d.revised(r, state.Revision) // a failure is made up for by the next comparison
 	} else {
 		r.reach(state.Revision)
 		// Which of two changes at once has which revision is not known, so the next look is for all readers.
@@ -135,9 +132,9 @@ func (d *Dispatcher) refreshRights(ctx context.Context, r *Room) error {
 // a room with readers than were known here: another node has changed them. The function ends the
 // subscriptions whose holders may not have them any more (Expel). It may ask the store, and be
 // called by the committer, with its lock held, or from any goroutine; it must not call what
-// waits for a commit. If it returns false it is called again by the next comparison. Without
+// waits for a commit. After an error it is called again by the next comparison. Without
 // other nodes (Connect) it is never called: whoever changes rights looks for the readers itself. It is set before the first send.
-func (d *Dispatcher) SetOnRevised(call func(r *Room) bool) { d.onRevised = call }
+func (d *Dispatcher) SetOnRevised(call func(r *Room) error) { d.onRevised = call }
 
 // Coming returns entries behind the published head of a room, the next ones first: another node has appended
 // them, and nobody has read them here. It may be called by the function of SetOnRevised.
@@ -150,25 +147,25 @@ func (d *Dispatcher) Coming(ctx context.Context, r *Room) ([]store.Entry, error)
 }
 
 // revised notes a revision of the room's rights that the store has, and has those looked for
-// that have lost a right by it. When it returns true they are expelled, also if another goroutine
-// has found the revision: what comes behind it may be published then. It returns false if they
+// that have lost a right by it. When it returns nil they are expelled, also if another goroutine
+// has found the revision: what comes behind it may be published then. It returns an error if they
 // could not be found.
-func (d *Dispatcher) revised(r *Room, revision uint64) bool {
+func (d *Dispatcher) revised(r *Room, revision uint64) error {
 	if d.onRevised == nil || d.peers == nil {
 		r.reach(revision)
-		return true
+		return nil
 	}
 	r.revising.Lock()
 	defer r.revising.Unlock()
 	if !r.reach(revision) && !r.unrevised.Load() || r.isUnread() {
-		return true
+		return nil
 	}
 	r.unrevised.Store(false) // before it is called: a revision that comes meanwhile counts
-	found := d.onRevised(r)
-	if !found {
+	if err := d.onRevised(r); err != nil {
 		r.unrevised.Store(true)
+		return fmt.Errorf("rights in %s: %w", r.name, err)
 	}
-	return found
+	return nil
 }
 
 // reach notes a revision of the room's rights, and reports whether it is a new one. Revisions

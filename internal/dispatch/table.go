@@ -315,8 +315,8 @@ func (d *Dispatcher) stored(ctx context.Context, name kaban.RoomName) (*Room, st
 		return nil, store.Room{}, fmt.Errorf("state of %s: %w", name, err)
 	case state.Head > 0 || state.Revision > 0:
 		r := d.addStored(state)
-		if !d.revised(r, state.Revision) {
-			return nil, store.Room{}, fmt.Errorf("rights in %s: %w", name, store.ErrUnavailable)
+		if err := d.revised(r, state.Revision); err != nil {
+			return nil, store.Room{}, err
 		}
 		return r, state, nil
 	default:

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"strings"
@@ -61,4 +62,42 @@ func TestFailuresAreLoggedOnce(t *testing.T) {
 			}
 		}
 	})
+}
+
+// counted is a store that counts reads, and has something done at the first.
+type counted struct {
+	store.Store
+	reads atomic.Int64
+	first func()
+}
+
+func (s *counted) Read(ctx context.Context, room kaban.RoomName, page store.Page) ([]store.Entry, error) {
+	if s.reads.Add(1) == 1 {
+		s.first()
+	}
+	return s.Store.Read(ctx, room, page)
+}
+
+// An index that is to be made anew while it reads ahead does not read on before that.
+func TestRebuiltWhileReadingAhead(t *testing.T) {
+	const rooms = 50
+	s := &counted{Store: memory.New(0)}
+	for i := range rooms {
+		storetest.Append(t, s, storetest.Draft(t, fmt.Sprint("room-", i), "ann", "a", "hello"))
+	}
+	x := newIndex(s, "", Options{Eager: true})
+	s.first = x.Rebuild
+	ctx, end := context.WithCancel(t.Context())
+	x.end = end
+	x.group.Go(func() {
+		defer close(x.ended)
+		x.run(ctx)
+	})
+	defer x.Close()
+	if err := x.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if n := s.reads.Load(); n != 1+rooms {
+		t.Errorf("%d reads, want %d", n, 1+rooms)
+	}
 }

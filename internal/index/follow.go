@@ -197,6 +197,9 @@ func (x *Index) readAhead(ctx context.Context, all feeds, page store.Page) (feed
 	waiting := make(feeds, 0, len(all))
 	var worked time.Duration
 	for _, f := range all {
+		if x.asked.Load() {
+			return nil, nil // what is read here is read again
+		}
 		end := work()
 		err := f.fill(ctx, x.store, page)
 		worked += end()
@@ -282,11 +285,8 @@ func (x *Index) rest(ctx context.Context, worked time.Duration) error {
 	if x.options.Eager {
 		return ctx.Err()
 	}
-	pause := time.NewTimer(0)
-	defer pause.Stop()
-	<-pause.C
-	for rested := time.Duration(0); ; {
-		length := time.Duration(float64(worked) * (1/x.share(worked, rested) - 1))
+	for unnoted, rested := worked, time.Duration(0); ; unnoted = 0 {
+		length := time.Duration(float64(worked) * (1/x.share(unnoted) - 1))
 		if x.options.rest != nil {
 			length = x.options.rest()
 		}
@@ -295,9 +295,8 @@ func (x *Index) rest(ctx context.Context, worked time.Duration) error {
 			return nil
 		}
 		length = min(length, sampled) // it may be longer or shorter by then
-		pause.Reset(length)
 		select {
-		case <-pause.C:
+		case <-time.After(length):
 			rested += length
 		case <-x.nudge:
 			return nil
@@ -307,11 +306,8 @@ func (x *Index) rest(ctx context.Context, worked time.Duration) error {
 	}
 }
 
-// share returns what share of a processor the index may take, after some work and a rest.
-func (x *Index) share(worked, rested time.Duration) float64 {
-	if rested > 0 {
-		worked = 0 // it is known
-	}
+// share notes work of the index, and returns what share of a processor it may take.
+func (x *Index) share(worked time.Duration) float64 {
 	most := maxShare
 	x.mu.Lock()
 	if len(x.pending) > 0 { // something has come meanwhile

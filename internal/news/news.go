@@ -42,7 +42,7 @@ const (
 
 // News are what one transaction of another node has changed.
 type News struct {
-	Keys []string // of documents of which people.IsNews is true
+	Keys []string // of documents for which people.IsNews is true
 }
 
 // Page are news in their order.
@@ -72,7 +72,7 @@ type Store struct {
 
 	reading sync.Mutex // guards read
 	read    position
-	unsure  atomic.Bool // an own change may be stored of which its caller does not know
+	unsure  atomic.Bool // an own change may be stored without the knowledge of its caller
 }
 
 // Open returns a store over one that other nodes use as well. News from now on are returned by

@@ -129,6 +129,12 @@ func oneOf(part string) [][]string {
 
 type accounts struct{ Table[Account] }
 
+// FindAll returns the accounts with some ids, in their order: the zero value where there is none, or one that is
+// damaged. It asks the store once.
+func (t *accounts) FindAll(tx store.Tx, ids []string) ([]Account, error) {
+	return t.readable(tx, keysOf(ids))
+}
+
 // Named returns the account with a username, whatever its spelling.
 func (t *accounts) Named(tx store.Tx, name kaban.Username) (Account, error) {
 	return t.find(tx, "name", name.Key())
@@ -331,6 +337,21 @@ type secrets struct{ Table[Secret] }
 
 // WithID returns the secret with an id.
 func (t *secrets) WithID(tx store.Tx, id string) (Secret, error) { return t.find(tx, "id", id) }
+
+// WithIDs returns the secrets with some ids, in their order: the zero value where there is none, or one that is
+// damaged.
+func (t *secrets) WithIDs(tx store.Tx, ids []string) ([]Secret, error) {
+	return t.readableBy(tx, "id", keysOf(ids))
+}
+
+// keysOf returns keys of one part each.
+func keysOf(parts []string) [][]string {
+	keys := make([][]string, len(parts))
+	for i := range parts {
+		keys[i] = parts[i : i+1]
+	}
+	return keys
+}
 
 // Of returns up to limit secrets of an account. An empty kind is all kinds.
 func (t *secrets) Of(tx store.Tx, account string, kind SecretKind, limit int) (found []Secret, more bool, err error) {

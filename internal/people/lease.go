@@ -64,6 +64,12 @@ var Visits = visits{Table[Visit]{
 
 type visits struct{ Table[Visit] }
 
+// FindAll returns the visits with some keys, in their order: the zero value where there is none, or one that is
+// damaged.
+func (t *visits) FindAll(tx store.Tx, keys []string) ([]Visit, error) {
+	return t.readable(tx, keysOf(keys))
+}
+
 // maxAlike is how many visitors with names that look alike there may be, such as those of nodes
 // whose leases are over.
 const maxAlike = 100

@@ -33,27 +33,14 @@ func (t *members) Find(tx store.Tx, room, account string) (m Member, ok bool, er
 	return m, true, nil
 }
 
-// FindAll sets each of some memberships to the one that a subject means, or to the zero value if
-// there is none. It asks the store once. After an error it may have set some.
-func (t *members) FindAll(tx store.Tx, of []Subject, all []Member) error {
-	keys := make([]string, len(of))
+// FindAll returns the memberships that some subjects mean, in their order: the zero value where there is none, or
+// one that is damaged. It asks the store once.
+func (t *members) FindAll(tx store.Tx, of []Subject) ([]Member, error) {
+	keys := make([][]string, len(of))
 	for i, s := range of {
-		keys[i] = t.document([]string{s.Room, s.Account})
+		keys[i] = []string{s.Room, s.Account}
 	}
-	found, err := tx.GetAll(keys)
-	if err != nil {
-		return err
-	}
-	for i, data := range found {
-		all[i] = Member{}
-		if data == nil {
-			continue
-		}
-		if all[i], err = t.decode(data); err != nil {
-			return err
-		}
-	}
-	return nil
+	return t.readable(tx, keys)
 }
 
 // Share reports whether two accounts are in a room together. An account without an id is

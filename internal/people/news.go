@@ -19,6 +19,7 @@ const (
 	SubjectPush                            // ID of Account
 	SubjectExpelled                        // the identity ID has to leave Room
 	SubjectTaken                           // another node has taken over the visitor's name with the key ID
+	SubjectErased                          // another node has erased what Account has written
 )
 
 // Subject is what a change of documents is about, for servers on the same store that have not
@@ -36,6 +37,7 @@ const (
 	pushEntry   = "push.account"
 	expelled    = "expelled" // no documents; see ExpelledKey
 	taken       = "taken"    // no documents; see TakenKey
+	erased      = "erased"   // no documents; see ErasedKey
 )
 
 // NewsTable is the table of package news.
@@ -46,21 +48,25 @@ const NewsTable = "news"
 func IsNews(key string, gone bool) bool {
 	table, _, _ := strings.Cut(key, "/")
 	switch table {
-	case Accounts.name, Settings.name, Retentions.name, Rooms.name, Members.name, pushEntry, expelled, taken:
+	case Accounts.name, Settings.name, Retentions.name, Rooms.name, Members.name, pushEntry, expelled, taken, erased:
 		return true
 	}
 	return table == secretEntry && gone // else it was made, or used
 }
 
 // ExpelledKey returns what stands for a document in the news where somebody without an account is
-// thrown out of a room, of which nothing is kept.
+// thrown out of a room: no document says so.
 func ExpelledKey(room, identity string) string { return store.Key(expelled, room, identity) }
 
 // TakenKey returns what stands for a document in the news where a node takes over the name of a
 // visitor from another one.
 func TakenKey(name string) string { return store.Key(taken, name) }
 
-// SubjectOf returns what a document is about of which IsNews is true. ok is false for what this
+// ErasedKey returns what stands for a document in the news where a node has erased all that an account has written,
+// as far as the store and its own files have it.
+func ErasedKey(account string) string { return store.Key(erased, account) }
+
+// SubjectOf returns what a document for which IsNews is true is about. ok is false for what this
 // version does not know.
 func SubjectOf(key string) (s Subject, ok bool) {
 	parts := store.KeyParts(key)
@@ -81,6 +87,8 @@ func SubjectOf(key string) (s Subject, ok bool) {
 		return Subject{Kind: SubjectRoom, Room: rest[0]}, true
 	case table == taken:
 		return Subject{Kind: SubjectTaken, ID: rest[0]}, true
+	case table == erased:
+		return Subject{Kind: SubjectErased, Account: rest[0]}, true
 	case len(rest) < 2:
 		return Subject{}, false
 	case table == Members.name:

@@ -160,6 +160,24 @@ func (t *members) AllOf(tx store.Tx, account string, visit func(*Member) bool) e
 	}, func(m *Member) []string { return []string{account, m.name()} }, visit)
 }
 
+// RoomsOf calls visit for the key of every room that an account is a member of. It reads no membership, so a
+// damaged one hides none of the others.
+func (t *members) RoomsOf(tx store.Tx, account string, visit func(room string)) error {
+	under, after := t.entry("account", []string{account}), ""
+	for more := true; more; {
+		var found []store.Document
+		var err error
+		if found, more, err = scan(tx, under, after, after != "", maxPage); err != nil {
+			return err
+		}
+		for _, d := range found {
+			visit(store.KeyParts(string(d.Value))[0])
+			after = d.Key
+		}
+	}
+	return nil
+}
+
 // behind returns the key that a listing goes on from; none if after is empty.
 func behind(prefix, after string) []string {
 	if after == "" {

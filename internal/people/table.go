@@ -99,6 +99,48 @@ func (t *Table[T]) getAll(tx store.Tx, keys [][]string) ([]T, error) {
 	return values, nil
 }
 
+// readable returns the values with some keys, in their order: the zero value for one that there is not, and for
+// one that is damaged. It asks the store once.
+func (t *Table[T]) readable(tx store.Tx, keys [][]string) ([]T, error) {
+	documents := make([]string, len(keys))
+	for i, key := range keys {
+		documents[i] = t.document(key)
+	}
+	found, err := tx.GetAll(documents)
+	if err != nil {
+		return nil, err
+	}
+	values := make([]T, len(keys))
+	for i, data := range found {
+		if data == nil {
+			continue
+		}
+		if v, err := t.decode(data); err == nil {
+			values[i] = v
+		}
+	}
+	return values, nil
+}
+
+// readableBy is readable for values that a unique index has. It asks the store twice.
+func (t *Table[T]) readableBy(tx store.Tx, index string, keys [][]string) ([]T, error) {
+	entries := make([]string, len(keys))
+	for i, key := range keys {
+		entries[i] = t.entry(index, key)
+	}
+	found, err := tx.GetAll(entries)
+	if err != nil {
+		return nil, err
+	}
+	primary := make([][]string, len(keys)) // no parts are the key of no value
+	for i, entry := range found {
+		if entry != nil {
+			primary[i] = store.KeyParts(string(entry))
+		}
+	}
+	return t.readable(tx, primary)
+}
+
 func (t *Table[T]) decode(data []byte) (v T, err error) {
 	if err := json.Unmarshal(data, &v); err != nil {
 		return v, fmt.Errorf("%w: a document of %s: %w", store.ErrDamaged, t.name, err)
@@ -221,6 +263,28 @@ func (t *Table[T]) decodeAll(found []store.Document) (values []T, err error) {
 // All calls visit for every value, ascending by key, until it returns false.
 func (t *Table[T]) All(tx store.Tx, visit func(*T) bool) error {
 	return all(func(after []string, limit int) ([]T, bool, error) { return t.List(tx, nil, after, limit) }, t.key, visit)
+}
+
+// Each calls visit for every value, ascending by key, whose key begins with the parts of a prefix; nil stands for
+// one that is damaged. So that one hides none of the others.
+func (t *Table[T]) Each(tx store.Tx, prefix []string, visit func(key []string, v *T)) error {
+	var last []string
+	for more := true; more; {
+		var found []store.Document
+		var err error
+		if found, more, err = scan(tx, t.document(prefix), t.document(last), len(last) > 0, maxPage); err != nil {
+			return err
+		}
+		for _, d := range found {
+			last = store.KeyParts(d.Key)[1:]
+			if v, err := t.decode(d.Value); err != nil {
+				visit(last, nil)
+			} else {
+				visit(last, &v)
+			}
+		}
+	}
+	return nil
 }
 
 // Find returns the value that a unique index has, or ErrNotFound.

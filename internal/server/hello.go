@@ -57,10 +57,34 @@ func (c *client) hello(r *wire.Request) {
 func (c *client) visit(ref []byte, name kaban.Username, resume string) {
 	err := c.enterVisitor()
 	if err == nil {
-		err = c.handler.Admit(func() error {
-			return c.server.chat.Claim(&c.entered, c, kaban.Visitor(name), c.arrival.Peer.Addr, resume)
-		})
+		err = c.claim(name, resume)
 	}
+	if !errors.Is(err, chat.ErrTaken) || !c.server.chat.HasNodes() {
+		c.visited(ref, name, err)
+		return
+	}
+	// Another node may have the name by now, such as for the same client a moment ago.
+	ref = slices.Clone(ref)
+	c.handler.Ask(func(ctx context.Context) { err = c.server.chat.GiveTaken(ctx, name) }, func() {
+		switch {
+		case c.closed:
+		case err != nil:
+			c.refuseHello(ref, err)
+		default:
+			c.visited(ref, name, c.claim(name, resume))
+		}
+	})
+}
+
+// claim makes the newcomer a client with a visitor's name.
+func (c *client) claim(name kaban.Username, resume string) error {
+	return c.handler.Admit(func() error {
+		return c.server.chat.Claim(&c.entered, c, kaban.Visitor(name), c.arrival.Peer.Addr, resume)
+	})
+}
+
+// visited greets the newcomer that has claimed a visitor's name, unless that has failed.
+func (c *client) visited(ref []byte, name kaban.Username, err error) {
 	if err != nil {
 		c.refuseHello(ref, err)
 		return

@@ -303,14 +303,31 @@ func (r *Registry) Follow(s *Session, earlier []string) {
 	s.setEarlier(earlier)
 }
 
-// ReplaceVisitor calls Replace for the connection that has the name with a key, if its secret is selected.
+// ReplaceVisitor frees the name with a key, and calls Replace for the connection that has it, if its secret is selected.
 func (r *Registry) ReplaceVisitor(key string, selected func(secret string) bool) {
 	r.mu.Lock()
 	s := r.sessions[key]
-	r.mu.Unlock()
-	if s != nil && selected(s.Secret()) {
-		s.owner.Replace()
+	if s == nil || !selected(s.Secret()) {
+		r.mu.Unlock()
+		return
 	}
+	delete(r.sessions, key)
+	r.giveLocked(s.looks())
+	r.mu.Unlock()
+	s.owner.Replace()
+}
+
+// Alike returns the keys of the names of visitors that have a connection and look like a name, its own included.
+func (r *Registry) Alike(name kaban.Username) (keys []string) {
+	looks := name.Looks()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, l := range looks {
+		if key := r.nameLocked(l); r.sessions[key] != nil && !slices.Contains(keys, key) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
 }
 
 // RevokeVisitors has the connections of all visitors ended.
@@ -322,16 +339,16 @@ func (r *Registry) RevokeVisitors() {
 
 // RevokeLike has the connections of visitors ended whose names look like a name.
 func (r *Registry) RevokeLike(name kaban.Username) {
-	looks := name.Looks()
+	var owners []Owner
+	keys := r.Alike(name)
 	r.mu.Lock()
-	owners := make(map[Owner]bool)
-	for _, l := range looks {
-		if s := r.sessions[r.nameLocked(l)]; s != nil {
-			owners[s.owner] = true
+	for _, key := range keys {
+		if s := r.sessions[key]; s != nil {
+			owners = append(owners, s.owner)
 		}
 	}
 	r.mu.Unlock()
-	for owner := range owners {
+	for _, owner := range owners {
 		owner.Revoke()
 	}
 }

@@ -135,6 +135,9 @@ func (l *logTail) Write(p []byte) (int, error) {
 }
 
 func (l *logTail) String() string {
+	if l == nil {
+		return "" // of a server that was not started
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return string(l.text)

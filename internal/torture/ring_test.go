@@ -2,6 +2,7 @@ package torture
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -235,6 +236,7 @@ func (x *exiles) check(ctx context.Context) error {
 		return err
 	}
 	defer conn.Close(ctx)
+	acked := len(x.acked)
 	rows, err := conn.Query(ctx, "SELECT seq, kind, username, id, content FROM entries WHERE room = (SELECT id FROM rooms WHERE key = $1) AND seq > 0 ORDER BY seq", ring)
 	if err != nil {
 		return err
@@ -273,6 +275,9 @@ func (x *exiles) check(ctx context.Context) error {
 	for seq, id := range x.acked {
 		x.c.violation("%s was acknowledged as %d in %s, and is not stored", id, seq, ring)
 	}
-	x.t.Logf("%s: %d entries, %d rounds of kicks, %d messages have reached %s", ring, len(log), x.rounds, x.heard.Load(), exileName)
+	x.t.Logf("%s: %d entries, %d rounds of kicks, %d messages have reached %s, and %d of its own were acknowledged", ring, len(log), x.rounds, x.heard.Load(), exileName, acked)
+	if x.rounds == 0 || x.heard.Load() == 0 || acked == 0 {
+		return errors.New("the exile was not kicked, has read nothing or has written nothing, so nothing is known of what kicks do")
+	}
 	return nil
 }

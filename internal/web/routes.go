@@ -207,7 +207,7 @@ func socketOperation() *huma.Operation {
 		Responses: map[string]*huma.Response{
 			"101": {Description: "The connection speaks WebSocket from here on."}, "400": {Description: "The request is not a handshake."},
 			"401": problemResponse("The credential is not valid."), "403": problemResponse("The page has another origin, or the account is suspended."),
-			"503": problemResponse("The server is shutting down."),
+			"503": problemResponse("The server is shutting down, or its database is away."),
 		},
 	}
 }
@@ -280,7 +280,7 @@ func hookOperation() *huma.Operation {
 		Responses: map[string]*huma.Response{
 			"200": textResponse("The message is stored."), "400": problemResponse("The message is invalid."), "403": problemResponse("The page has another origin, or the hook may not send there."),
 			"404": problemResponse("There is no such hook, or its room is gone."), "413": problemResponse("The message is too long."),
-			"500": problemResponse("The server failed."), "503": problemResponse("The server is shutting down or too busy."), "507": problemResponse("The server's disk is full."),
+			"500": problemResponse("The server failed."), "503": problemResponse("The server is shutting down, too busy, or its database is away."), "507": problemResponse("The server's disk is full."),
 		},
 	}
 }

@@ -33,8 +33,8 @@ var (
 	ErrEpoch = errors.New("the database has another epoch now")
 )
 
-// errNoStandby means that commits wait for a standby that is away.
-var errNoStandby = errors.New("the standby that confirms commits is away")
+// ErrNoStandby means that commits wait for a standby that is away.
+var ErrNoStandby = errors.New("the standby that confirms commits is away")
 
 // server is what a connection leads to.
 type server struct {
@@ -177,7 +177,7 @@ const maxStuck = 16
 // admitWriter is admit for connections that write.
 func (s *Store) admitWriter(ctx context.Context, c *pgx.Conn) error {
 	if notesOf(c.PgConn()).stuck >= maxStuck {
-		return errNoStandby
+		return ErrNoStandby
 	}
 	return s.admit(ctx, c)
 }

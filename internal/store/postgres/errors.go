@@ -78,7 +78,7 @@ func kept(c *pgx.Conn, err error) error {
 
 // isOurs reports whether an error is about what a server is, and not from it.
 func isOurs(err error) bool {
-	for _, ours := range []error{ErrUnsafe, ErrOldServer, ErrStandby, ErrFenced, ErrOtherServer, ErrEpoch, ErrNewer, errNoStandby} {
+	for _, ours := range []error{ErrUnsafe, ErrOldServer, ErrStandby, ErrFenced, ErrOtherServer, ErrEpoch, ErrNewer, ErrNoStandby} {
 		if errors.Is(err, ours) {
 			return true
 		}

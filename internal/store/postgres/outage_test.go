@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -284,9 +285,10 @@ func TestRoomInTheMaking(t *testing.T) {
 	}
 }
 
-// States are those of the rooms that are asked for, if they exist.
+// States are those of the rooms that are asked for, if they exist, and damage in a name takes nothing from them.
 func TestStates(t *testing.T) {
-	s := open(t, postgrestest.Database(t), Options{Careless: true, Patience: waiting})
+	url := postgrestest.Database(t)
+	s := open(t, url, Options{Careless: true, Patience: waiting})
 	var names []kaban.RoomName
 	for i := range 3 {
 		names = append(names, storetest.RoomName(t, fmt.Sprint("room-", i)))
@@ -295,9 +297,15 @@ func TestStates(t *testing.T) {
 	if err := s.Update(t.Context(), func(tx store.Tx) error { return tx.Bump(names[1]) }); err != nil {
 		t.Fatal(err)
 	}
-	got, err := s.States(t.Context(), []kaban.RoomName{names[1], storetest.RoomName(t, "nowhere")})
-	if want := (store.Room{Name: names[1], Head: 1, Oldest: 1, Revision: 1}); err != nil || len(got) != 1 || got[0] != want {
+	execute(t, url, `UPDATE rooms SET name = '!' WHERE key = 'room-2'`)
+	got, err := s.States(t.Context(), []kaban.RoomName{names[1], names[2], storetest.RoomName(t, "nowhere")})
+	slices.SortFunc(got, func(a, b store.Room) int { return strings.Compare(a.Name.Key(), b.Name.Key()) })
+	want := []store.Room{{Name: names[1], Head: 1, Oldest: 1, Revision: 1}, {Name: names[2], Head: 1, Oldest: 1}}
+	if err != nil || !slices.Equal(got, want) {
 		t.Errorf("%+v, %v; want %+v", got, err, want)
+	}
+	if _, err := s.Room(t.Context(), names[2]); !errors.Is(err, store.ErrDamaged) {
+		t.Errorf("a room with a damaged name: %v", err)
 	}
 }
 

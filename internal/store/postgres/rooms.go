@@ -61,18 +61,24 @@ func (s *Store) Rooms(ctx context.Context) (rooms []store.Room, err error) {
 }
 
 // States returns the states of those rooms that have ever had an entry or a Bump, in no particular
-// order, in one query.
+// order, in one query. It does not read their names, so that damage in one takes nothing from the others.
 func (s *Store) States(ctx context.Context, names []kaban.RoomName) (rooms []store.Room, err error) {
 	keys := make([]string, len(names))
+	byKey := make(map[string]kaban.RoomName, len(names))
 	for i, name := range names {
-		keys[i] = name.Key()
+		keys[i], byKey[name.Key()] = name.Key(), name
 	}
 	err = s.reading(ctx, "compare rooms", func(ctx context.Context, c querier) error {
-		rows, err := c.Query(ctx, "SELECT name, head, oldest, revision FROM rooms WHERE key = ANY ($1) AND "+listed, keys)
+		rows, err := c.Query(ctx, "SELECT key, head, oldest, revision FROM rooms WHERE key = ANY ($1) AND "+listed, keys)
 		if err != nil {
 			return err
 		}
-		rooms, err = pgx.CollectRows(rows, scanRoom)
+		rooms, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (r store.Room, err error) {
+			var key string
+			err = row.Scan(&key, &r.Head, &r.Oldest, &r.Revision)
+			r.Name = byKey[key]
+			return r, err
+		})
 		return err
 	})
 	return rooms, err

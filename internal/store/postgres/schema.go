@@ -121,7 +121,7 @@ func (s *Store) lockSchema(ctx context.Context, c *pgx.Conn) error {
 		case err != nil || taken:
 			return err
 		case stuck:
-			return fmt.Errorf("%w: %w", store.ErrUnavailable, errNoStandby)
+			return fmt.Errorf("%w: %w", store.ErrUnavailable, ErrNoStandby)
 		case !said:
 			s.log.Info("waiting for another node, which changes the schema of the database")
 		}

@@ -212,7 +212,7 @@ export const texts: Texts = {
   err_server_full: 'Der Server ist gerade voll.',
   err_rate_limited: 'Zu viele Anfragen. Bitte warte einen Moment.',
   err_storage_full: 'Die Festplatte des Servers ist voll. Neuer Versuch läuft …',
-  err_unavailable: 'Der Server wird beendet. Neuer Versuch läuft …',
+  err_unavailable: 'Der Server ist gerade nicht verfügbar. Neuer Versuch läuft …',
   err_internal: 'Der Server hat einen internen Fehler. Neuer Versuch läuft …',
   err_gone: 'Die Nachricht wurde inzwischen gelöscht.',
   err_edit_conflict: 'Die Nachricht wurde inzwischen anderswo bearbeitet.',

@@ -221,7 +221,7 @@ export const en = {
   err_server_full: 'The server is full right now.',
   err_rate_limited: 'Too many requests. Please wait a moment.',
   err_storage_full: 'The server’s disk is full. Trying again …',
-  err_unavailable: 'The server is shutting down. Trying again …',
+  err_unavailable: 'The server is not available at the moment. Trying again …',
   err_internal: 'The server had an internal error. Trying again …',
   err_gone: 'The message was deleted in the meantime.',
   err_edit_conflict: 'The message was edited elsewhere in the meantime.',

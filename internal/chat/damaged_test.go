@@ -1,0 +1,196 @@
+package chat
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"kaban"
+	"kaban/internal/access"
+	"kaban/internal/people"
+	"kaban/internal/store"
+	"kaban/internal/store/memory"
+	"kaban/internal/store/storetest"
+)
+
+// damage makes documents unreadable.
+func (w *town) damage(keys ...string) {
+	w.t.Helper()
+	w.update(func(tx store.Tx) error {
+		for _, key := range keys {
+			if old, err := tx.Get(key); err != nil || old == nil {
+				return fmt.Errorf("there is no %s: %w", key, err)
+			}
+			if err := tx.Put(key, []byte("{")); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// A damaged membership or room takes away the rights that it says something of, and nothing else: the others in
+// the room are shown what comes behind a change of rights there, and whatever else has changed takes effect.
+func TestDamageHoldsNobodyUp(t *testing.T) {
+	for _, all := range []bool{false, true} {
+		t.Run(fmt.Sprintf("everything may have changed: %v", all), func(t *testing.T) {
+			s := memory.New(0)
+			one, two := twoNodesOn(t, false, s, s)
+			log := new(lines)
+			two.chat.pushes.log = slog.New(slog.NewTextHandler(log, nil))
+			one.create("ann", "attic", kaban.RoomPublic)
+			one.create("ann", "hall", kaban.RoomPublic)
+			for _, name := range []string{"bob", "cat", "gus"} {
+				want(t, "ann invites", one.do("ann", "hall", one.to(name, access.Invite)), nil)
+			}
+			bob, gus, adam := two.enter("bob", "phone"), two.enter("gus", "tablet"), two.enter("adam", "laptop")
+			var subs []*Subscription
+			for _, name := range []string{"bob", "cat"} {
+				sub, err := two.follow(two.user(name), "hall", 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				subs = append(subs, sub)
+			}
+			one.damage("member/hall/id-cat", "room/attic", "account/id-adam")
+			bob.take()
+			one.update(func(tx store.Tx) error {
+				for i := range 5000 {
+					if all {
+						if err := people.Settings.Put(tx, &people.Setting{Key: fmt.Sprint(i)}); err != nil {
+							return err
+						}
+					}
+				}
+				return people.Secrets.Delete(tx, "hash of tablet")
+			})
+			want(t, "ann kicks gus", one.do("ann", "hall", one.to("gus", access.Kick)), nil)
+			_, err := one.post(one.user("ann"), "hall", "behind it", 0)
+			want(t, "ann posts", err, nil)
+			if reason := two.readUntil(subs[0], "behind it"); reason != "" {
+				t.Errorf("bob is expelled because %q", reason)
+			}
+			if reason := two.readUntil(subs[1], "behind it"); reason != reasonGone {
+				t.Errorf("cat is expelled because %q, want %q", reason, reasonGone)
+			}
+			eventually(t, "the connection of a secret that is gone ends", gus.revoked.Load)
+			eventually(t, "so does that of a damaged account", adam.revoked.Load)
+			eventually(t, "bob is told of the room", func() bool { return slices.Contains(bob.take(), "hall") })
+			if bob.revoked.Load() {
+				t.Error("bob's connection ends")
+			}
+			if !strings.Contains(log.String(), "room=hall people=1") {
+				t.Errorf("the log has\n%s", log.String())
+			}
+			one.update(func(tx store.Tx) error { return people.Secrets.Delete(tx, "hash of phone") })
+			eventually(t, "later news are read", bob.revoked.Load)
+			if all {
+				eventually(t, "a damaged room is not listed", func() bool { return !two.lists(two.user("bob"), "attic") })
+			}
+		})
+	}
+}
+
+// lines is a log that may be read while others write to it.
+type lines struct {
+	mu  sync.Mutex
+	all strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.all.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.all.String()
+}
+
+// A look at many finds all those that fail, with few looks where they are few, and ends when the store does not answer.
+func TestSeverally(t *testing.T) {
+	var subjects, want []int
+	for i := range 100 {
+		if subjects = append(subjects, i); i == 0 || i == 41 || i == 42 || i == 99 {
+			want = append(want, i)
+		}
+	}
+	looks, seen, away := 0, 0, false
+	look := func(some []int) error {
+		if looks++; away {
+			return store.ErrUnavailable
+		}
+		for _, n := range some {
+			if slices.Contains(want, n) {
+				return store.ErrDamaged
+			}
+		}
+		seen += len(some)
+		return nil
+	}
+	damaged, err := severally(subjects, look)
+	if err != nil || !slices.Equal(damaged, want) || seen != len(subjects)-len(want) || looks > 60 {
+		t.Errorf("%v, %v with %d looks, which saw %d", damaged, err, looks, seen)
+	}
+	if subjects[0] != 0 || subjects[50] != 50 {
+		t.Error("the subjects have changed")
+	}
+	away = true
+	if damaged, err := severally(subjects, look); !errors.Is(err, store.ErrUnavailable) || len(damaged) > 0 {
+		t.Errorf("%v, %v from a store that is away", damaged, err)
+	}
+}
+
+// A visitor that resumes on another node and comes back before its news have, is answered as the store says.
+func TestComingBackBeforeTheNews(t *testing.T) {
+	one, two := twoNodes(t, true)
+	one.chat.stopFollowing() // no news come
+	first, v, err := one.come("mia", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.replaced = make(signal)
+	second, _, err := two.come("mia", first.Secret())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := one.come("mia", second.Secret()); !errors.Is(err, ErrTaken) {
+		t.Fatalf("before the store was asked: %v", err)
+	}
+	want(t, "ask the store", one.chat.GiveTaken(t.Context(), storetest.Username(t, "Mia")), nil)
+	eventually(t, "the first connection ends", func() bool {
+		select {
+		case <-v.replaced:
+			return true
+		default:
+			return false
+		}
+	})
+	third, _, err := one.come("mia", second.Secret())
+	if err != nil {
+		t.Fatal(err)
+	}
+	one.chat.Release(first) // which is another one's name by now
+	want(t, "ask the store again", one.chat.GiveTaken(t.Context(), storetest.Username(t, "mia")), nil)
+	if _, _, err := one.come("mia", ""); !errors.Is(err, ErrTaken) || !one.chat.names.Holds(third) {
+		t.Errorf("with no secret: %v", err)
+	}
+
+	// One that has left the other node lets others have the name here, with a connection or without.
+	want(t, "ask the store there", two.chat.GiveTaken(t.Context(), storetest.Username(t, "mia")), nil)
+	fourth, _, err := two.come("mia", third.Secret())
+	if err != nil {
+		t.Fatal(err)
+	}
+	two.chat.Release(fourth)
+	eventually(t, "the name is given back", func() bool {
+		_, err := one.post(one.visitor("mia", first.Address), "lobby", "x", 0)
+		return err == nil
+	})
+}
