@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"kaban"
 	"kaban/internal/lease"
@@ -28,6 +29,10 @@ const (
 	// are free when this node has ended.
 	maxFailedVisits = 1 << 16
 )
+
+// holdPauses are before a name that another node holds is tried again: a client that goes on at another node, such
+// as with its next command, comes there before the first node has given its name back.
+var holdPauses = []time.Duration{50 * time.Millisecond, 150 * time.Millisecond, 400 * time.Millisecond}
 
 // visits holds the names of this node's visitors. A nil one is of a server that is alone.
 type visits struct {
@@ -96,21 +101,38 @@ func (c *Chat) speak(ctx context.Context, name kaban.Username) (done func(), err
 func (c *Chat) ChecksVisitors() bool { return c.IsClaimed() || c.HasNodes() }
 
 // Hold holds the name of a visitor's session, which Claim has given it here, on all nodes. If the
-// session resumes one on another node, that one is replaced. It blocks until that is stored. It
-// returns ErrTaken, and errors of the store.
+// session resumes one on another node, that one is replaced. It blocks until that is stored, or for
+// up to a second while the name is another client's. It returns ErrTaken, and errors of the store.
 func (c *Chat) Hold(ctx context.Context, s *Session) error {
 	if !c.HasNodes() {
 		return nil
 	}
-	v := c.visits.put(holdName, s)
-	if v == nil {
-		return c.count(ErrClosed)
+	err := c.visits.hold(ctx, s)
+	for _, pause := range holdPauses {
+		if !errors.Is(err, ErrTaken) {
+			break
+		}
+		select {
+		case <-time.After(pause):
+			err = c.visits.hold(ctx, s)
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		}
+	}
+	return c.count(err)
+}
+
+// hold tries once to hold the name of a session.
+func (v *visits) hold(ctx context.Context, s *Session) error {
+	next := v.put(holdName, s)
+	if next == nil {
+		return ErrClosed
 	}
 	select {
-	case err := <-v.done:
-		return c.count(err)
+	case err := <-next.done:
+		return err
 	case <-ctx.Done():
-		return c.count(context.Cause(ctx)) // the session ends, which gives the name back
+		return context.Cause(ctx) // the session ends, which gives the name back
 	}
 }
 

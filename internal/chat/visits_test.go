@@ -3,7 +3,10 @@ package chat
 import (
 	"errors"
 	"net/netip"
+	"slices"
+	"sync"
 	"testing"
+	"time"
 
 	"kaban"
 	"kaban/internal/people"
@@ -68,6 +71,23 @@ func TestNamesOverNodes(t *testing.T) {
 		}
 		return err == nil
 	})
+}
+
+// A client goes on at another node before the first one has given its name back.
+func TestANameThatIsGivenBackInAMoment(t *testing.T) {
+	defer func(pauses []time.Duration) { holdPauses = pauses }(holdPauses)
+	holdPauses = slices.Repeat(holdPauses, 50) // a busy machine gives it back late
+	one, two := twoNodes(t, true)
+	mia, _, err := one.come("mia", "")
+	want(t, "mia comes", err, nil)
+	var leaving sync.WaitGroup
+	leaving.Go(func() {
+		time.Sleep(50 * time.Millisecond)
+		one.chat.Release(mia)
+	})
+	_, _, err = two.come("mia", "")
+	want(t, "mia goes on", err, nil)
+	leaving.Wait()
 }
 
 // A visitor resumes its session on another node, and the first one ends, also where the bus is cut.
