@@ -64,6 +64,7 @@ func (s *Store) plan(writes []store.Write) *fast {
 		f.ids, f.revisions = append(f.ids, r.id), append(f.revisions, anyRevision)
 	}
 	f.added, f.messages = make([]int64, len(f.rooms)), make([]int64, len(f.rooms))
+	f.grow(len(writes))
 	if !f.addAll(writes, places) {
 		return nil
 	}
@@ -116,6 +117,13 @@ func (f *fast) add(w *store.Write, at int) {
 		f.causes, f.writers = append(f.causes, int16(o.Cause)), append(f.writers, by)
 		f.onlines = append(f.onlines, strings.Join(o.Online, " "))
 	}
+}
+
+// grow makes room for some entries.
+func (f *fast) grow(n int) {
+	f.positions, f.numbers, f.kinds, f.targets = make([]int32, 0, n), make([]int64, 0, n), make([]int16, 0, n), make([]int64, 0, n)
+	f.authors, f.usernames, f.entryIDs = make([]string, 0, n), make([]string, 0, n), make([]string, 0, n)
+	f.contents, f.fileLists = make([]string, 0, n), make([]string, 0, n)
 }
 
 // shorten leaves out what is the same for all usual messages. It would cost the database a tenth more.
