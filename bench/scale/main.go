@@ -16,7 +16,7 @@ import (
 
 // Prices, in microseconds of a processor or in bytes, measured on one machine.
 const (
-	rowCPU      = 23.0  // PostgreSQL, a message: 1,000 rooms
+	rowCPU      = 14.0  // PostgreSQL, a message: 1,000 rooms
 	stateCPU    = 2.3   // PostgreSQL, a room of a comparison: BenchmarkStates
 	storedCPU   = 9.0   // a node, a message that it stores
 	hintCPU     = 1.3   // a node, a hint of another node: BenchmarkHint
