@@ -55,6 +55,23 @@ func (c *cluster) start(flags ...string) *node {
 	return n
 }
 
+// startPeers starts some nodes that have a bus within themselves, and returns the addresses of that.
+func (c *cluster) startPeers(count int) (peers []string) {
+	c.t.Helper()
+	for range count {
+		address, release, err := childtest.Reserve()
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		c.t.Cleanup(release)
+		peers = append(peers, address)
+	}
+	for _, address := range peers {
+		c.start("--bus-listen", address, "--peers", strings.Join(peers, ","))
+	}
+	return peers
+}
+
 // begin starts another node.
 func (c *cluster) begin(flags ...string) *node {
 	c.t.Helper()
@@ -219,18 +236,7 @@ func TestThreeNodes(t *testing.T) {
 	t.Parallel()
 	database := postgrestest.Start(t)
 	c := startCluster(t, database.Database(t), "--bus", "embedded")
-	var peers []string
-	for range 3 {
-		address, release, err := childtest.Reserve()
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(release)
-		peers = append(peers, address)
-	}
-	for _, address := range peers {
-		c.start("--bus-listen", address, "--peers", strings.Join(peers, ","))
-	}
+	peers := c.startPeers(3)
 	readers := c.read(0, 1, 2)
 	writers := []*client.Room{c.join("ann", 0), c.join("bob", 1), c.join("cleo", 0)}
 

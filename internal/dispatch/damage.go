@@ -17,6 +17,7 @@ const maxPassed = 1000
 type journal struct {
 	store.Store
 	fetches   atomic.Uint64      // of cursors
+	shared    atomic.Int64       // the bytes of all pages that are shared
 	attribute func(*store.Entry) // nil: nothing; see Dispatcher.SetAttribution
 }
 

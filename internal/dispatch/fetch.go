@@ -48,7 +48,7 @@ func (s *Subscription) Fetch(ctx context.Context) error {
 	}
 	r := s.audience.room
 	r.store.fetches.Add(1)
-	entries, damage, passed, err := r.store.readPast(ctx, r.name, store.Page{
+	entries, damage, passed, err := r.readShared(ctx, store.Page{
 		After: s.seq, Before: limit + 1, Limit: s.nextPage(), Bytes: pageBytes,
 	})
 	if err != nil {

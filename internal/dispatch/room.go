@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -56,8 +57,10 @@ type Room struct {
 	names     *btree.Map[string, attendance]
 	audiences []*Audience // one for each waker with members here
 	tails     []*tail     // one for each format that a member reads
-	joined    []string
-	left      []string
+	// shared are pages that were read for cursors, by the seq before them; nil: none.
+	shared map[uint64]*sharedPage
+	joined []string
+	left   []string
 	// presenceDue is set while the room is in the dispatcher's list of rooms that
 	// owe their members a presence frame.
 	presenceDue bool
@@ -290,6 +293,7 @@ func (r *Room) removeLocked(s *Subscription) bool {
 		r.tails = slices.DeleteFunc(r.tails, func(t *tail) bool { return t == s.tail })
 	}
 	if r.isUnreadLocked() {
+		r.forgetSharedLocked(0, math.MaxUint64) // nobody would notice what changes
 		r.audiences, r.tails, r.typing = nil, nil, nil
 		r.shown.Store(nil)
 	}
@@ -342,6 +346,9 @@ func (r *Room) publish(entries []store.Entry) {
 		return
 	}
 	for i := range entries {
+		if target := entries[i].Target; entries[i].Kind.TakesText() {
+			r.forgetSharedLocked(target, target)
+		}
 		for _, t := range r.tails {
 			if entries[i].Kind.TakesText() {
 				t.forget(entries[i].Target)
@@ -363,6 +370,7 @@ func (r *Room) restart(head uint64) {
 	if head <= r.head.Load() { // raised in the meantime
 		return
 	}
+	r.forgetSharedLocked(0, head)
 	for _, t := range r.tails {
 		t.restart(head)
 	}

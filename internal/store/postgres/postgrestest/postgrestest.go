@@ -302,7 +302,7 @@ func (s *Server) run() error {
 	for _, setting := range s.settings {
 		args = append(args, "-c", setting)
 	}
-	log, err := os.OpenFile(filepath.Join(s.base, "log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	log, err := os.OpenFile(s.LogFile(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
@@ -342,12 +342,15 @@ func (s *Server) ready() error {
 
 // Log returns the end of what the server has logged.
 func (s *Server) Log() string {
-	text, err := os.ReadFile(filepath.Join(s.base, "log"))
+	text, err := os.ReadFile(s.LogFile())
 	if err != nil {
 		return err.Error()
 	}
 	return string(text[max(0, len(text)-4000):])
 }
+
+// LogFile returns the file with all that the server has logged.
+func (s *Server) LogFile() string { return filepath.Join(s.base, "log") }
 
 // URL returns the URL of a database over the socket.
 func (s *Server) URL(database string) string {

@@ -1,0 +1,141 @@
+//go:build unix
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"kaban/client"
+	"kaban/internal/store/postgres/postgrestest"
+)
+
+var lostClients = flag.Int("lostclients", 40, "clients of a node that is killed, such as 10000")
+
+// page is a query for a page of a room in the log of PostgreSQL: the room and the bounds.
+var page = regexp.MustCompile(`(?s)execute [^:]*: SELECT r\.head, r\.oldest, e\.\*.*?DETAIL:  parameters: \$1 = ('[^']*', \$2 = '[^']*', \$3 = '[^']*')`)
+
+// The clients of a node that is killed go on at another one, with nothing lost or repeated, and the database is asked for
+// what they have missed once for each room and range, not once for each client.
+func TestClientsOfAKilledNode(t *testing.T) {
+	t.Parallel()
+	rooms := min(50, *lostClients/10)
+	database := postgrestest.Start(t, "log_min_duration_statement=0")
+	c := startCluster(t, database.Database(t), "--bus", "embedded", "--max-clients", fmt.Sprint(*lostClients+1000))
+	c.startPeers(2)
+
+	ctx, cancel := context.WithCancel(t.Context())
+	var reading sync.WaitGroup
+	t.Cleanup(func() { cancel(); reading.Wait() })
+	seen := make([]atomic.Uint64, *lostClients) // by client: the number of its last message
+	join := func(name, room string, at int) (*client.Room, error) {
+		session := client.New(client.Options{Dial: c.dial(at)})
+		t.Cleanup(func() { session.Close() })
+		if err := session.Connect("", name); err != nil {
+			return nil, err
+		}
+		return session.Join(within(t, patience), room, client.After(client.Cursor{}))
+	}
+	var joining sync.WaitGroup
+	places := make(chan struct{}, 64) // of those that come at once
+	for i := range seen {
+		joining.Go(func() {
+			places <- struct{}{}
+			room, err := join(fmt.Sprint("client-", i), fmt.Sprint("room-", i%rooms), 0)
+			if <-places; err != nil {
+				t.Errorf("client %d: %v", i, err)
+				return
+			}
+			reading.Go(func() {
+				for m, err := range room.Messages(ctx) {
+					if ctx.Err() != nil {
+						return
+					}
+					if last := seen[i].Load(); err != nil || m.Seq != last+1 {
+						t.Errorf("client %d reads no. %d after %d: %v", i, m.Seq, last, err)
+						return
+					}
+					seen[i].Store(m.Seq)
+				}
+			})
+		})
+	}
+	joining.Wait()
+	// Nobody reads at the other node, so it has nothing in memory of what is said there.
+	say := func(at *node, count int) (last uint64) {
+		for i := range count {
+			for room := range rooms {
+				body := fmt.Sprintf(`{"id": "%d-%d-%s", "username": "writer", "content": "hello"}`, i, room, at.web)
+				answer, err := impatient.Post(fmt.Sprintf("http://%s/v1/rooms/room-%d/messages", at.web, room), "application/json", strings.NewReader(body))
+				if err != nil {
+					t.Fatal(err)
+				}
+				var receipt struct{ Seq uint64 }
+				err = json.NewDecoder(answer.Body).Decode(&receipt)
+				if answer.Body.Close(); err != nil || receipt.Seq == 0 {
+					t.Fatalf("a message is answered with %s: %v", answer.Status, err)
+				}
+				last = receipt.Seq
+			}
+		}
+		return last
+	}
+	await := func(last uint64) {
+		t.Helper()
+		for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+			behind := 0
+			for i := range seen {
+				if seen[i].Load() < last {
+					behind++
+				}
+			}
+			if behind == 0 {
+				return
+			}
+			if time.Now().After(deadline) || t.Failed() {
+				t.Fatalf("%d of %d clients have not read no. %d", behind, len(seen), last)
+			}
+		}
+	}
+	killed, other := c.all()[0], c.all()[1]
+	await(say(killed, 10))
+
+	log, err := os.Stat(database.LogFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	killed.away.Store(true)
+	if err := killed.log.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	await(say(other, 20))
+	t.Logf("%d clients are back after %v", len(seen), time.Since(began).Round(10*time.Millisecond))
+
+	text, err := os.ReadFile(database.LogFile())
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := make(map[string]int)
+	for _, query := range page.FindAllSubmatch(text[log.Size():], -1) {
+		asked[string(query[1])]++
+	}
+	t.Logf("the database was asked for %d pages of %d rooms", len(asked), rooms)
+	if len(asked) == 0 {
+		t.Error("no query for a page is in the log of the database")
+	}
+	for what, times := range asked {
+		if times > 1 {
+			t.Errorf("the database was asked %d times for $1 = %s", times, what)
+		}
+	}
+}
