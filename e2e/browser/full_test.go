@@ -62,7 +62,7 @@ func TestTurnedAway(t *testing.T) {
 	for name, c := range map[string]struct{ mode, says string }{
 		"server_full":  {`this.say({ type: 'error', code: 'server_full'` + again, "The server is full right now. Trying again …"},
 		"rate_limited": {`this.say({ type: 'error', code: 'rate_limited'` + again, "Too many connections at once. Trying again …"},
-		"unavailable":  {`this.say({ type: 'error', code: 'unavailable'` + again, "The server is shutting down. Trying again …"},
+		"unavailable":  {`this.say({ type: 'error', code: 'unavailable'` + again, "The server is not available at the moment. Trying again …"},
 		"storage_full": {`this.say({ type: 'error', code: 'storage_full'` + again, "The server’s disk is full. Trying again …"},
 		"its own name": {`this.say({ type: 'error', code: 'username_taken', message: 'no' }); this.say({ type: 'goodbye', reason: 'auth' }); this.end()`, "Connection lost. Reconnecting … Anything you write is kept and sent once you are back."},
 	} {

@@ -39,9 +39,8 @@ func TestDamageHoldsNobodyUp(t *testing.T) {
 	for _, all := range []bool{false, true} {
 		t.Run(fmt.Sprintf("everything may have changed: %v", all), func(t *testing.T) {
 			s := memory.New(0)
-			one, two := twoNodesOn(t, false, s, s)
 			log := new(lines)
-			two.chat.pushes.log = slog.New(slog.NewTextHandler(log, nil))
+			one, two := twoNodesOn(t, false, s, s, Options{Log: slog.New(slog.NewTextHandler(log, nil))})
 			one.create("ann", "attic", kaban.RoomPublic)
 			one.create("ann", "hall", kaban.RoomPublic)
 			one.create("ann", "den", kaban.RoomPublic)

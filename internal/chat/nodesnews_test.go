@@ -29,11 +29,11 @@ import (
 func twoNodes(t *testing.T, cut bool) (one, two *town) {
 	t.Helper()
 	s := memory.New(0)
-	return twoNodesOn(t, cut, s, s)
+	return twoNodesOn(t, cut, s, s, Options{})
 }
 
-// twoNodesOn is twoNodes on two handles of a store.
-func twoNodesOn(t *testing.T, cut bool, first, second store.Store) (one, two *town) {
+// twoNodesOn is twoNodes on two handles of a store, with options of the second node.
+func twoNodesOn(t *testing.T, cut bool, first, second store.Store, options Options) (one, two *town) {
 	t.Helper()
 	network := new(local.Network)
 	for i, s := range []store.Store{first, second} {
@@ -51,7 +51,7 @@ func twoNodesOn(t *testing.T, cut bool, first, second store.Store) (one, two *to
 				t.Fatal(err)
 			}
 			t.Cleanup(d.Close)
-			w.chat = chatOver(t, d, Options{})
+			w.chat = chatOver(t, d, options)
 			two = w
 		}
 		k, err := lease.Open(t.Context(), s, lease.Options{OnLost: w.chat.LeaseLost})
@@ -165,7 +165,7 @@ func (t *scans) Scan(from, to string, limit int) ([]store.Document, error) {
 func TestNewsTakeEffectLater(t *testing.T) {
 	below := memory.New(0)
 	s := &silent{Store: below}
-	one, two := twoNodesOn(t, true, below, s)
+	one, two := twoNodesOn(t, true, below, s, Options{})
 	bob, cat, mia := two.enter("bob", "phone"), two.enter("cat", "tablet"), two.visit("mia")
 	s.silent.Store(true)
 	one.change("bob", suspend)
