@@ -25,6 +25,7 @@ CRASHES   ?= 100
 FAILOVERS ?= 50
 NODES     ?= 100
 PARTITIONS ?= 20
+LOST      ?= 10000
 SPLIT     ?= audit/,invite,member,secret,task,account
 
 # The core packages, with a minimum test coverage.
@@ -68,7 +69,7 @@ stories := TestStories|TestTerminal|TestEnding|TestLists
 # Keeps the temporary files of tests in memory where possible.
 inmemory := -exec "'$(CURDIR)/scripts/in-memory' -test"
 
-.PHONY: help build run test test-most test-beside $(beside) test-postgres over-postgres check cover product torture cluster heap downloads search unread migrate signins alerts fuzz bench profile bench-go fmt golden page screenshots clean setup
+.PHONY: help build run test test-most test-beside $(beside) test-postgres over-postgres check cover product torture cluster comeback heap downloads search unread migrate signins alerts fuzz bench profile bench-go fmt golden page screenshots clean setup
 
 help: ## print this help (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile | LC_ALL=C sort
@@ -178,6 +179,9 @@ torture: ## run the long campaigns: KILLS, LOSSES, SYNCS, CUTS, DRAINS, FLIPS, P
 cluster: ## lose the answers to ANSWERS=1000 commits, crash PostgreSQL CRASHES=100 times, let a standby take over FAILOVERS=50 times, kill NODES=100 nodes, and part them PARTITIONS=20 times for 1, 10 and 60 s, while people write; some hours; SEED=0 picks a new seed
 	go test ./internal/store/postgres -v -count 1 -timeout 120m -run 'TestManyLosses|TestManyCrashes|TestFailovers' -losses $(ANSWERS) -crashes $(CRASHES) -failovers $(FAILOVERS)
 	go test ./internal/torture -v -count 1 -timeout 300m -run TestNodes -cluster -cluster.embedded -torture.seed $(SEED) -cluster.writers 64 -cluster.rooms 50 -cluster.kills $(NODES) -cluster.crashes $(CRASHES) -cluster.failovers $(FAILOVERS) -cluster.partitions $(PARTITIONS) -cluster.lengths 1s,10s,60s -cluster.answers $(ANSWERS)
+
+comeback: ## kill a node with LOST=10000 clients, and see that all are back at another one, with one query for each room and range; a minute, with 30,000 open files
+	go test ./e2e -v -count 1 -timeout 10m -run TestClientsOfAKilledNode -lostclients $(LOST)
 
 heap: ## see that deleted texts leave the memory of a server; takes minutes
 	go test ./e2e -v -count 1 -timeout 10m -run TestErasedFromHeap -heap
