@@ -3,6 +3,7 @@ package chat
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 
 	"kaban"
@@ -72,13 +73,13 @@ func (c *Chat) withoutRight(ctx context.Context, r *dispatch.Room, readers []dis
 }
 
 // severally looks at subjects all at once; or, where something is damaged, at ever fewer at a time, so that it counts
-// for none but its own subject. It returns the subjects at which no look succeeds, and the error of a store that does
-// not answer. look must undo what it has done when it fails.
+// for none but its own subject. It returns the subjects at which no look succeeds, and any other error, after
+// which nothing is known. look must undo what it has done when it fails.
 func severally[S any](subjects []S, look func([]S) error) (damaged []S, err error) {
 	switch err := look(subjects); {
 	case err == nil:
 		return nil, nil
-	case isUnanswered(err):
+	case !errors.Is(err, store.ErrDamaged):
 		return nil, err
 	case len(subjects) <= 1:
 		return subjects, nil

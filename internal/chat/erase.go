@@ -152,6 +152,7 @@ func (c *Chat) eraseHere(ctx context.Context) (failed error) {
 	e.mu.Lock()
 	accounts := maps.Clone(e.elsewhere)
 	e.mu.Unlock()
+	c.dispatcher.Reencode() // texts that were taken out of entries are in no log
 	if c.eraseIndex != nil {
 		failed = c.eraseIndex(ctx)
 	}
@@ -209,22 +210,23 @@ func (c *Chat) eraseLoop() {
 func (c *Chat) eraseAll(ctx context.Context) (wait time.Duration) {
 	e := &c.eraser
 	waiting := make(map[string]bool)
-	for _, first := range []struct {
-		what string
-		due  bool
-		do   func(context.Context) error
-	}{{recording, e.isUnrecorded(), c.recordAll}, {elsewhere, e.isErasedElsewhere(), c.eraseHere}} {
-		failed := e.failing[first.what]
-		if waiting[first.what] = first.due; !first.due || failed != nil && time.Now().Before(failed.next) {
-			continue
+	try := func(what string, due bool, do func(context.Context) error) (goesOn bool) {
+		failed := e.failing[what]
+		if waiting[what] = due; !due || failed != nil && time.Now().Before(failed.next) {
+			return true
 		}
-		err := first.do(ctx)
+		err := do(ctx)
 		if ctx.Err() != nil || err != nil && IsGoingDown(err) {
-			return 0
+			return false
 		}
-		e.note(first.what, err)
-		waiting[first.what] = err != nil
+		e.note(what, err)
+		waiting[what] = err != nil
+		return true
 	}
+	if !try(recording, e.isUnrecorded(), c.recordAll) {
+		return 0
+	}
+	waiting[elsewhere] = e.isErasedElsewhere()
 	for after, more := "", true; more; {
 		next, err := c.nextErasure(ctx, after)
 		if errors.Is(err, people.ErrNotFound) {
@@ -246,6 +248,10 @@ func (c *Chat) eraseAll(ctx context.Context) (wait time.Duration) {
 		}
 		e.note(after, err)
 		waiting[after] = err != nil
+	}
+	// At the end, because it waits until the search index has read everything.
+	if !try(elsewhere, e.isErasedElsewhere(), c.eraseHere) {
+		return 0
 	}
 	for _, failed := range e.failing {
 		if until := max(time.Until(failed.next), 1); wait == 0 || until < wait {

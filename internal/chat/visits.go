@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"kaban"
@@ -28,16 +29,19 @@ const (
 	// maxFailedVisits bounds the names that wait to be given back because the store has failed. Others
 	// are free when this node has ended.
 	maxFailedVisits = 1 << 16
+	// maxPausing bounds the clients that wait for a name which another node holds. They keep workers.
+	maxPausing = 4
 )
 
-// holdPauses are before a name that another node holds is tried again: a client that goes on at another node, such
-// as with its next command, comes there before the first node has given its name back.
+// holdPauses are before a name that another node holds is tried again.
 var holdPauses = []time.Duration{50 * time.Millisecond, 150 * time.Millisecond, 400 * time.Millisecond}
 
 // visits holds the names of this node's visitors. A nil one is of a server that is alone.
 type visits struct {
 	chat  *Chat
 	lease *lease.Keeper
+
+	pausing atomic.Int64 // calls of HoldAgain
 
 	mu     sync.Mutex // guards all below
 	queue  []*visit
@@ -101,24 +105,37 @@ func (c *Chat) speak(ctx context.Context, name kaban.Username) (done func(), err
 func (c *Chat) ChecksVisitors() bool { return c.IsClaimed() || c.HasNodes() }
 
 // Hold holds the name of a visitor's session, which Claim has given it here, on all nodes. If the
-// session resumes one on another node, that one is replaced. It blocks until that is stored, or for
-// up to a second while the name is another client's. It returns ErrTaken, and errors of the store.
+// session resumes one on another node, that one is replaced. It blocks until that is stored. It
+// returns ErrTaken, after which HoldAgain may succeed, and errors of the store.
 func (c *Chat) Hold(ctx context.Context, s *Session) error {
 	if !c.HasNodes() {
 		return nil
 	}
 	err := c.visits.hold(ctx, s)
-	for _, pause := range holdPauses {
-		if !errors.Is(err, ErrTaken) {
-			break
-		}
-		select {
-		case <-time.After(pause):
-			err = c.visits.hold(ctx, s)
-		case <-ctx.Done():
-			err = context.Cause(ctx)
+	if errors.Is(err, ErrTaken) {
+		return err
+	}
+	return c.count(err)
+}
+
+// HoldAgain tries Hold again, because a client that goes on at another node, such as with its next command, comes there
+// before the first node has given its name back. It takes up to a second, unless too many try.
+func (c *Chat) HoldAgain(ctx context.Context, s *Session) error {
+	err := ErrTaken
+	if n := c.visits.pausing.Add(1); n <= maxPausing {
+		for _, pause := range holdPauses {
+			select {
+			case <-time.After(pause):
+				err = c.visits.hold(ctx, s)
+			case <-ctx.Done():
+				err = context.Cause(ctx)
+			}
+			if !errors.Is(err, ErrTaken) || !c.names.Holds(s) {
+				break
+			}
 		}
 	}
+	c.visits.pausing.Add(-1)
 	return c.count(err)
 }
 
@@ -132,7 +149,7 @@ func (v *visits) hold(ctx context.Context, s *Session) error {
 	case err := <-next.done:
 		return err
 	case <-ctx.Done():
-		return context.Cause(ctx) // the session ends, which gives the name back
+		return context.Cause(ctx) // once the session has ended, nothing is held for it
 	}
 }
 
@@ -238,6 +255,11 @@ func (v *visits) store(ctx context.Context, batch []*visit) error {
 		}
 		for _, next := range batch {
 			next.err, next.resumes, next.taken = nil, next.earlier, false
+			// The name may be another session's here by now, which holds it after this.
+			if next.what == holdName && !v.chat.names.Holds(next.session) {
+				next.err = ErrTaken
+				continue
+			}
 			err := next.run(tx, node)
 			if errors.Is(err, store.ErrDamaged) { // of this name alone, unless the transaction fails by it
 				next.err, err = err, nil

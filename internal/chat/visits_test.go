@@ -20,7 +20,10 @@ func (w *town) come(name, resume string) (*Session, *caller, error) {
 	s, v := new(Session), new(caller)
 	err := w.chat.Claim(s, v, kaban.Visitor(storetest.Username(w.t, name)), netip.MustParseAddr("192.0.2.7"), resume)
 	if err == nil {
-		if err = w.chat.Hold(w.t.Context(), s); err != nil {
+		if err = w.chat.Hold(w.t.Context(), s); errors.Is(err, ErrTaken) {
+			err = w.chat.HoldAgain(w.t.Context(), s)
+		}
+		if err != nil {
 			w.chat.Release(s)
 		}
 	}

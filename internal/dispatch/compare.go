@@ -114,6 +114,9 @@ func (p *peers) compareRoom(state *store.Room, before uint64) {
 	if r == nil {
 		return
 	}
+	if r.compared.Swap(state.Oldest) != state.Oldest { // another node has cut the front
+		r.doomBefore(state.Oldest)
+	}
 	if state.Head < before {
 		d.counts.ahead.Add(1)
 		d.options.Log.Error("readers were given messages that the store does not have: a node or the database has lost some, or a hint lied",

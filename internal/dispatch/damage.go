@@ -16,8 +16,8 @@ const maxPassed = 1000
 // journal is what the dispatcher and all its rooms read.
 type journal struct {
 	store.Store
-	fetches   atomic.Uint64      // of cursors
-	shared    atomic.Int64       // the bytes of all pages that are shared
+	fetches   atomic.Uint64 // of cursors
+	kept      keptPages
 	attribute func(*store.Entry) // nil: nothing; see Dispatcher.SetAttribution
 }
 

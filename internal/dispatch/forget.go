@@ -99,7 +99,10 @@ func (f *forgetter) close() {
 
 // Forget drops everything from the tails that was deleted or replaced until now. Otherwise
 // that happens by itself, after some seconds.
-func (d *Dispatcher) Forget() { d.budget.forgetter.drop(time.Since(d.budget.forgetter.start)) }
+func (d *Dispatcher) Forget() {
+	d.forgetShared()
+	d.budget.forgetter.drop(time.Since(d.budget.forgetter.start))
+}
 
 // Erase waits until no tail and no file of the store has anything that was deleted or replaced
 // before.
@@ -150,7 +153,7 @@ func (d *Dispatcher) Redact(ctx context.Context, name kaban.RoomName, redactions
 func (r *Room) doomBefore(oldest uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.forgetSharedLocked(0, oldest-1)
+	r.forgetSharedLocked()
 	for _, t := range r.tails {
 		for c := t.first.Load(); c != nil && c.base+1 < oldest; c = c.next.Load() {
 			if c.published.Load() > 0 {

@@ -57,7 +57,10 @@ func (d *Dispatcher) SetAttribution(attribute func(*store.Entry)) { d.store.attr
 
 // Reencode drops the frames of entries that are in memory, so that who reads from now on
 // gets them as they are read from the store. Readers go on where they are.
-func (d *Dispatcher) Reencode() { d.budget.dropAll() }
+func (d *Dispatcher) Reencode() {
+	d.forgetShared()
+	d.budget.dropAll()
+}
 
 // SetOnGrown sets a function that is called after entries were stored, once for each room
 // and batch, with a seq up to which the room has entries. Entries of other writers count

@@ -1,7 +1,6 @@
 package dispatch
 
 import (
-	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -35,6 +34,8 @@ type Room struct {
 	// revising is held while those are looked for that a revision means to leave. Room.mu may be
 	// taken meanwhile, not the other way round.
 	revising sync.Mutex
+	// compared is the oldest entry of the room as of the last comparison with the store, or 0.
+	compared atomic.Uint64
 	// unrevised is set if it could not be found out what a revision means for the readers.
 	unrevised atomic.Bool
 	// shown are those that readers see typing; nil if nobody was since the first reader
@@ -293,7 +294,7 @@ func (r *Room) removeLocked(s *Subscription) bool {
 		r.tails = slices.DeleteFunc(r.tails, func(t *tail) bool { return t == s.tail })
 	}
 	if r.isUnreadLocked() {
-		r.forgetSharedLocked(0, math.MaxUint64) // nobody would notice what changes
+		r.forgetSharedLocked() // nobody would notice what changes
 		r.audiences, r.tails, r.typing = nil, nil, nil
 		r.shown.Store(nil)
 	}
@@ -346,8 +347,8 @@ func (r *Room) publish(entries []store.Entry) {
 		return
 	}
 	for i := range entries {
-		if target := entries[i].Target; entries[i].Kind.TakesText() {
-			r.forgetSharedLocked(target, target)
+		if entries[i].Kind.TakesText() {
+			r.forgetSharedLocked()
 		}
 		for _, t := range r.tails {
 			if entries[i].Kind.TakesText() {
@@ -370,7 +371,7 @@ func (r *Room) restart(head uint64) {
 	if head <= r.head.Load() { // raised in the meantime
 		return
 	}
-	r.forgetSharedLocked(0, head)
+	r.forgetSharedLocked()
 	for _, t := range r.tails {
 		t.restart(head)
 	}

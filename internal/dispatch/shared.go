@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"kaban/internal/store"
@@ -11,48 +12,89 @@ import (
 // for the first of them is for all that come soon, so the store is asked once for each place, not once for each reader.
 const (
 	// sharedAge is how long a page is kept: the clients of a node that has died are back by then.
-	sharedAge = time.Minute
-	// sharedBytes bounds the content of the pages that all rooms keep together. What is beyond is shared only by those
-	// that want it at the same time.
+	sharedAge = 30 * time.Second
+	// sharedBytes bounds the content of the pages that all rooms keep together. The oldest make room.
 	sharedBytes = 16 << 20
 	// entryBytes is about the memory of an entry beside its texts.
 	entryBytes = 256
+	// sharedRounds bounds how often a reader waits for a page that others then cannot read for it.
+	sharedRounds = 3
 )
 
 // sharedPage is what was read behind some seq of a room.
 type sharedPage struct {
-	read    chan struct{} // closed once the store has answered; then all below is set
+	room  *Room
+	after uint64
+
+	read    chan struct{} // closed once the store has answered; then entries is set
 	entries []store.Entry // none if they cannot be shared; must not be changed
 
 	// These are guarded by Room.mu.
-	size      int64       // counted in journal.shared; 0 if the page is not kept
-	forgotten bool        // the page must not be kept any more, such as because a text in it was taken away
+	size      int64       // counted in keptPages.bytes; 0 if the page is not kept
+	forgotten bool        // the page must not be kept any more
 	expiry    *time.Timer // nil if the page is not kept
+}
+
+// keptPages lists the pages that all rooms keep.
+type keptPages struct {
+	mu    sync.Mutex // a leaf; guards all below
+	bytes int64
+	queue []*sharedPage // by age; some may have been given up
+}
+
+// add counts a page, or no longer.
+func (k *keptPages) add(p *sharedPage, size int64) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.bytes += size; size > 0 {
+		k.queue = append(k.queue, p)
+	}
+	if k.bytes == 0 {
+		k.queue = nil
+	}
+}
+
+// surplus returns the oldest page if there are too many.
+func (k *keptPages) surplus() *sharedPage {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.bytes <= sharedBytes || len(k.queue) == 0 {
+		return nil
+	}
+	p := k.queue[0]
+	k.queue = k.queue[1:]
+	return p
 }
 
 // readShared is readPast for cursors. It may return fewer entries than there are.
 func (r *Room) readShared(ctx context.Context, p store.Page) (entries []store.Entry, damage *store.DamagedError, passed uint64, err error) {
-	r.mu.Lock()
-	shared := r.shared[p.After]
-	if shared == nil {
-		shared = &sharedPage{read: make(chan struct{})}
-		if r.shared == nil {
-			r.shared = make(map[uint64]*sharedPage)
+	for range sharedRounds {
+		r.mu.Lock()
+		if r.isUnreadLocked() { // the reader has left, and nobody would notice what changes
+			r.mu.Unlock()
+			break
 		}
-		r.shared[p.After] = shared
+		shared := r.shared[p.After]
+		if shared == nil {
+			shared = &sharedPage{room: r, after: p.After, read: make(chan struct{})}
+			if r.shared == nil {
+				r.shared = make(map[uint64]*sharedPage)
+			}
+			r.shared[p.After] = shared
+			r.mu.Unlock()
+			entries, damage, passed, err = r.store.readPast(ctx, r.name, p)
+			shared.keep(entries, damage != nil || err != nil)
+			return entries, damage, passed, err
+		}
 		r.mu.Unlock()
-		entries, damage, passed, err = r.store.readPast(ctx, r.name, p)
-		r.keep(p.After, shared, entries, damage != nil || err != nil)
-		return entries, damage, passed, err
-	}
-	r.mu.Unlock()
-	select {
-	case <-shared.read:
-	case <-ctx.Done():
-		return nil, nil, 0, context.Cause(ctx)
-	}
-	if n := below(shared.entries, p.Before); n > 0 {
-		return shared.entries[:n], nil, 0, nil
+		select {
+		case <-shared.read:
+		case <-ctx.Done():
+			return nil, nil, 0, context.Cause(ctx)
+		}
+		if n := below(shared.entries, p.Before); n > 0 {
+			return shared.entries[:n], nil, 0, nil
+		}
 	}
 	return r.store.readPast(ctx, r.name, p)
 }
@@ -67,52 +109,68 @@ func below(entries []store.Entry, before uint64) int {
 }
 
 // keep ends the reading of a page. Others get what was read, and for a while also those that come later.
-func (r *Room) keep(after uint64, shared *sharedPage, entries []store.Entry, failed bool) {
-	defer close(shared.read)
-	size := int64(0)
-	if failed || len(entries) == 0 || entries[0].Seq != after+1 {
-		entries = nil
+func (p *sharedPage) keep(entries []store.Entry, failed bool) {
+	if !failed && len(entries) > 0 && entries[0].Seq == p.after+1 {
+		p.entries = entries
 	}
-	for i := range entries {
-		size += entryBytes + int64(len(entries[i].Content)+len(entries[i].Files))
+	p.keepLocked()
+	close(p.read)
+	for old := p.room.store.kept.surplus(); old != nil; old = p.room.store.kept.surplus() {
+		old.drop()
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	shared.entries = entries
-	if entries == nil || shared.forgotten || r.store.shared.Add(size) > sharedBytes {
-		if entries != nil && !shared.forgotten {
-			r.store.shared.Add(-size)
-		}
-		r.dropSharedLocked(after, shared)
+}
+
+func (p *sharedPage) keepLocked() {
+	p.room.mu.Lock()
+	defer p.room.mu.Unlock()
+	if p.entries == nil || p.forgotten {
+		p.dropLocked()
 		return
 	}
-	shared.size = size
-	shared.expiry = time.AfterFunc(sharedAge, func() {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.dropSharedLocked(after, shared)
-	})
+	for i := range p.entries {
+		p.size += entryBytes + int64(len(p.entries[i].Content)+len(p.entries[i].Files))
+	}
+	p.room.store.kept.add(p, p.size)
+	p.expiry = time.AfterFunc(sharedAge, p.drop)
 }
 
-// dropSharedLocked gives a page up, unless that has been done.
-func (r *Room) dropSharedLocked(after uint64, shared *sharedPage) {
-	r.store.shared.Add(-shared.size)
-	shared.size, shared.forgotten = 0, true
-	if shared.expiry != nil {
-		shared.expiry.Stop() // which holds the entries
+// drop gives a page up, unless that has been done.
+func (p *sharedPage) drop() {
+	p.room.mu.Lock()
+	defer p.room.mu.Unlock()
+	p.dropLocked()
+}
+
+func (p *sharedPage) dropLocked() {
+	p.forgotten = true
+	if p.size > 0 {
+		p.room.store.kept.add(p, -p.size)
+		p.size = 0
+		p.expiry.Stop() // it holds the entries
 	}
-	if r.shared[after] == shared {
-		if delete(r.shared, after); len(r.shared) == 0 {
-			r.shared = nil
-		}
+	if p.room.shared[p.after] == p {
+		delete(p.room.shared, p.after)
 	}
 }
 
-// forgetSharedLocked gives the pages up that may have an entry from first to last.
-func (r *Room) forgetSharedLocked(first, last uint64) {
-	for after, shared := range r.shared {
-		if after < last && (shared.size == 0 || shared.entries[len(shared.entries)-1].Seq >= first) {
-			r.dropSharedLocked(after, shared)
-		}
+// forgetSharedLocked gives all pages up, also those that are being read: a text was taken away, or has another author,
+// and it is rare.
+func (r *Room) forgetSharedLocked() {
+	for _, p := range r.shared {
+		p.dropLocked()
+	}
+	r.shared = nil
+}
+
+func (r *Room) forgetShared() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.forgetSharedLocked()
+}
+
+// forgetShared gives up the pages of all rooms.
+func (d *Dispatcher) forgetShared() {
+	for _, r := range d.InUse() {
+		r.forgetShared()
 	}
 }

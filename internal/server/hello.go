@@ -103,14 +103,23 @@ func (c *client) visited(ref []byte, name kaban.Username, err error) {
 			err = c.server.chat.Hold(ctx, session)
 		}
 	}, func() {
-		switch {
-		case c.closed:
-		case err != nil:
-			c.refuseHello(ref, err)
-		default:
-			c.welcomeVisitor(ref)
+		if c.closed || !errors.Is(err, chat.ErrTaken) || !c.server.chat.HasNodes() {
+			c.settled(ref, err)
+			return
 		}
+		c.handler.AskLong(func(ctx context.Context) { err = c.server.chat.HoldAgain(ctx, session) }, func() { c.settled(ref, err) })
 	})
+}
+
+// settled greets the newcomer whose name is held on all nodes, unless that has failed.
+func (c *client) settled(ref []byte, err error) {
+	switch {
+	case c.closed:
+	case err != nil:
+		c.refuseHello(ref, err)
+	default:
+		c.welcomeVisitor(ref)
+	}
 }
 
 func (c *client) welcomeVisitor(ref []byte) {
