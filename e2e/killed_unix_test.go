@@ -28,7 +28,7 @@ var page = regexp.MustCompile(`(?s)execute [^:]*: SELECT r\.head, r\.oldest, e\.
 // what they have missed once for each room and range, not once for each client.
 func TestClientsOfAKilledNode(t *testing.T) {
 	t.Parallel()
-	rooms := min(50, *lostClients/10)
+	rooms := min(50, max(1, *lostClients/10))
 	database := postgrestest.Start(t, "log_min_duration_statement=0")
 	c := startCluster(t, database.Database(t), "--bus", "embedded", "--max-clients", fmt.Sprint(*lostClients+1000))
 	c.startPeers(2)

@@ -295,8 +295,8 @@ func (r *Registry) Secrets(s *Session) (own string, earlier []string) {
 	return HashOf(s.Secret()), earlier
 }
 
-// Follow makes a visitor's session, which is not confirmed yet, the successor of one elsewhere, of which it
-// resumes these secrets, hashed.
+// Follow makes a visitor's session, which is not confirmed yet, the successor of one elsewhere, whose hashed
+// secrets stay valid.
 func (r *Registry) Follow(s *Session, earlier []string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
