@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"container/list"
 	"context"
 	"sync"
 	"time"
@@ -30,40 +31,41 @@ type sharedPage struct {
 	entries []store.Entry // none if they cannot be shared; must not be changed
 
 	// These are guarded by Room.mu.
-	size      int64       // counted in keptPages.bytes; 0 if the page is not kept
-	forgotten bool        // the page must not be kept any more
-	expiry    *time.Timer // nil if the page is not kept
+	size      int64         // counted in keptPages.bytes; 0 if the page is not kept
+	forgotten bool          // the page must not be kept any more
+	expiry    *time.Timer   // nil if the page is not kept
+	place     *list.Element // in keptPages
 }
 
 // keptPages lists the pages that all rooms keep.
 type keptPages struct {
 	mu    sync.Mutex // a leaf; guards all below
 	bytes int64
-	queue []*sharedPage // by age; some may have been given up
+	pages list.List // of *sharedPage, by age
 }
 
-// add counts a page, or no longer.
-func (k *keptPages) add(p *sharedPage, size int64) {
+func (k *keptPages) add(p *sharedPage) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.bytes += size; size > 0 {
-		k.queue = append(k.queue, p)
-	}
-	if k.bytes == 0 {
-		k.queue = nil
-	}
+	k.bytes += p.size
+	p.place = k.pages.PushBack(p)
 }
 
-// surplus returns the oldest page if there are too many.
+func (k *keptPages) remove(p *sharedPage) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.bytes -= p.size
+	k.pages.Remove(p.place)
+}
+
+// surplus returns the oldest page if there are too many; else nil.
 func (k *keptPages) surplus() *sharedPage {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.bytes <= sharedBytes || len(k.queue) == 0 {
+	if k.bytes <= sharedBytes {
 		return nil
 	}
-	p := k.queue[0]
-	k.queue = k.queue[1:]
-	return p
+	return k.pages.Front().Value.(*sharedPage)
 }
 
 // readShared is readPast for cursors. It may return fewer entries than there are.
@@ -130,7 +132,7 @@ func (p *sharedPage) keepLocked() {
 	for i := range p.entries {
 		p.size += entryBytes + int64(len(p.entries[i].Content)+len(p.entries[i].Files))
 	}
-	p.room.store.kept.add(p, p.size)
+	p.room.store.kept.add(p)
 	p.expiry = time.AfterFunc(sharedAge, p.drop)
 }
 
@@ -144,7 +146,7 @@ func (p *sharedPage) drop() {
 func (p *sharedPage) dropLocked() {
 	p.forgotten = true
 	if p.size > 0 {
-		p.room.store.kept.add(p, -p.size)
+		p.room.store.kept.remove(p)
 		p.size = 0
 		p.expiry.Stop() // it holds the entries
 	}

@@ -222,11 +222,17 @@ func TestSharedPagesAreBounded(t *testing.T) {
 		if n := s.reads.Load() - before; n == 0 || n > 4 || len(also.given) != 100 {
 			t.Errorf("for two later readers the store is asked for %d pages, and the second is given %d", n, len(also.given))
 		}
+		if n := d.store.kept.pages.Len(); n == 0 || n > sharedBytes/(32<<10) {
+			t.Errorf("%d pages are listed", n)
+		}
 		d.Leave(last)
 		d.Leave(sub)
 		d.Leave(late)
 		if n := d.store.kept.bytes; n != 0 {
 			t.Errorf("%d bytes are kept for nobody", n)
+		}
+		if n := d.store.kept.pages.Len(); n != 0 {
+			t.Errorf("%d pages are listed for nobody", n)
 		}
 	})
 }
