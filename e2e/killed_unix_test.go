@@ -119,7 +119,8 @@ func TestClientsOfAKilledNode(t *testing.T) {
 	}
 	began := time.Now()
 	await(say(other, 20))
-	t.Logf("%d clients are back after %v", len(seen), time.Since(began).Round(10*time.Millisecond))
+	took := time.Since(began)
+	t.Logf("%d clients are back after %v", len(seen), took.Round(10*time.Millisecond))
 
 	text, err := os.ReadFile(database.LogFile())
 	if err != nil {
@@ -134,7 +135,7 @@ func TestClientsOfAKilledNode(t *testing.T) {
 		t.Error("no query for a page is in the log of the database")
 	}
 	for what, times := range asked {
-		if times > 1 {
+		if times > 1 && took < 25*time.Second { // a page is kept for 30 s
 			t.Errorf("the database was asked %d times for $1 = %s", times, what)
 		}
 	}

@@ -153,7 +153,9 @@ func (d *Dispatcher) Redact(ctx context.Context, name kaban.RoomName, redactions
 func (r *Room) doomBefore(oldest uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.forgetSharedLocked()
+	if oldest > 1 {
+		r.forgetSharedLocked()
+	}
 	for _, t := range r.tails {
 		for c := t.first.Load(); c != nil && c.base+1 < oldest; c = c.next.Load() {
 			if c.published.Load() > 0 {
