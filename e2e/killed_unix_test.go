@@ -21,8 +21,29 @@ import (
 
 var lostClients = flag.Int("lostclients", 40, "clients of a node that is killed, such as 10000")
 
-// page is a query for a page of a room in the log of PostgreSQL: the room and the bounds.
-var page = regexp.MustCompile(`(?s)execute [^:]*: SELECT r\.head, r\.oldest, e\.\*.*?DETAIL:  parameters: \$1 = ('[^']*', \$2 = '[^']*', \$3 = '[^']*')`)
+// In the log of PostgreSQL: the beginning of a query for a page, with its process, and the line behind that, with the room,
+// the bounds and the limit of bytes. By that it is for a reader, and not for the search index.
+var (
+	pageQuery  = regexp.MustCompile(`\[(\d+)\] LOG: .* execute [^:]*: SELECT r\.head, r\.oldest, e\.\*`)
+	pageBounds = regexp.MustCompile(`\[(\d+)\] DETAIL:  parameters: \$1 = ('[^']*', \$2 = '[^']*', \$3 = '[^']*'), \$4 = '[^']*', \$5 = '(\d+)'`)
+)
+
+// pagesOfReaders counts queries by their room and bounds.
+func pagesOfReaders(log string) map[string]int {
+	const bytes = "65536" // of dispatch.pageBytes
+	asked := make(map[string]int)
+	process := ""
+	for line := range strings.Lines(log) {
+		if query := pageQuery.FindStringSubmatch(line); query != nil {
+			process = query[1]
+		} else if bounds := pageBounds.FindStringSubmatch(line); bounds != nil && bounds[1] == process {
+			if process = ""; bounds[3] == bytes {
+				asked[bounds[2]]++
+			}
+		}
+	}
+	return asked
+}
 
 // The clients of a node that is killed go on at another one, with nothing lost or repeated, and the database is asked for
 // what they have missed once for each room and range, not once for each client.
@@ -126,12 +147,9 @@ func TestClientsOfAKilledNode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	asked := make(map[string]int)
-	for _, query := range page.FindAllSubmatch(text[log.Size():], -1) {
-		asked[string(query[1])]++
-	}
+	asked := pagesOfReaders(string(text[log.Size():]))
 	t.Logf("the database was asked for %d pages of %d rooms", len(asked), rooms)
-	if len(asked) == 0 {
+	if len(asked) == 0 && len(seen) > 1000 { // few are back before anything is said
 		t.Error("no query for a page is in the log of the database")
 	}
 	for what, times := range asked {

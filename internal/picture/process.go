@@ -135,7 +135,9 @@ func (p *process) conclude(cause error) (answer, error) {
 
 // ranOut reports whether the runtime of Go complains that there is no memory.
 func ranOut(complaint []byte) bool {
-	return bytes.Contains(complaint, []byte("out of memory")) || bytes.Contains(complaint, []byte("cannot allocate memory"))
+	return bytes.Contains(complaint, []byte("out of memory")) || bytes.Contains(complaint, []byte("cannot allocate memory")) ||
+		// What the garbage collector of Go 1.26 ends with if it gets no memory for its own queue.
+		bytes.Contains(complaint, []byte("runtime.(*spanQueue)"))
 }
 
 // beginning keeps the first bytes that are written.
