@@ -115,14 +115,15 @@ func (p *sharedPage) keep(entries []store.Entry, failed bool) {
 	if !failed && len(entries) > 0 && entries[0].Seq == p.after+1 {
 		p.entries = entries
 	}
-	p.keepLocked()
+	p.count()
 	close(p.read)
 	for old := p.room.store.kept.surplus(); old != nil; old = p.room.store.kept.surplus() {
 		old.drop()
 	}
 }
 
-func (p *sharedPage) keepLocked() {
+// count counts the page among those that are kept, unless there is a reason not to keep it.
+func (p *sharedPage) count() {
 	p.room.mu.Lock()
 	defer p.room.mu.Unlock()
 	if p.entries == nil || p.forgotten {
