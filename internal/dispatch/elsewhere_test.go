@@ -168,6 +168,7 @@ func TestJoiningARoomOfAnotherNode(t *testing.T) {
 func TestSnapshots(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, e := connected(t, memory.New(0))
+		synctest.Wait() // for what it asks at its start
 		lobby := storetest.RoomName(t, "lobby")
 		r := d.Peek(lobby)
 		say := func(number uint64, first, last bool, visitors int, online ...bus.Online) (asked bool) {
