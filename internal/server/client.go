@@ -256,12 +256,17 @@ func (c *client) Close() {
 	c.closed = true
 	c.server.open[c.framing.frontEnd()].Add(-1)
 	c.leaveLimits()
-	if c.session != nil {
-		c.server.chat.Release(c.session)
-		c.session = nil
-	}
+	c.leaveName()
 	c.reader.Close()
 	if c.request != nil {
 		c.dropRequest()
+	}
+}
+
+// leaveName gives up the name that the client has, if it has one.
+func (c *client) leaveName() {
+	if c.session != nil {
+		c.server.chat.Release(c.session)
+		c.session = nil
 	}
 }

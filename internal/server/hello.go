@@ -236,8 +236,10 @@ func (c *client) welcome(e *wire.Event) {
 }
 
 // refuseHello ends a connection whose hello is refused. Where the same hello may
-// succeed later, the goodbye says when to come back.
+// succeed later, the goodbye says when to come back. What the hello has claimed is free before the
+// client hears of it, because it may try again at once.
 func (c *client) refuseHello(ref []byte, err error) {
+	c.leaveName()
 	if errors.Is(err, conn.ErrFull) {
 		retry := retryLater()
 		e := c.server.fullEvent(retry)
