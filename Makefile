@@ -180,8 +180,8 @@ cluster: ## lose the answers to ANSWERS=1000 commits, crash PostgreSQL CRASHES=1
 	go test ./internal/store/postgres -v -count 1 -timeout 120m -run 'TestManyLosses|TestManyCrashes|TestFailovers' -losses $(ANSWERS) -crashes $(CRASHES) -failovers $(FAILOVERS)
 	go test ./internal/torture -v -count 1 -timeout 300m -run TestNodes -cluster -cluster.embedded -torture.seed $(SEED) -cluster.writers 64 -cluster.rooms 50 -cluster.kills $(NODES) -cluster.crashes $(CRASHES) -cluster.failovers $(FAILOVERS) -cluster.partitions $(PARTITIONS) -cluster.lengths 1s,10s,60s -cluster.answers $(ANSWERS)
 
-comeback: ## kill a node with LOST=10000 clients, and see that all are back at another one, with one query for each room and range; a minute, with 30,000 open files
-	go test ./e2e -v -count 1 -timeout 10m -run TestClientsOfAKilledNode -lostclients $(LOST)
+comeback: ## kill a node with LOST=10000 clients, and see that all are back at another one, with one query for each room and range, and drain one with 100; a minute, with 30,000 open files
+	go test ./e2e -v -count 1 -timeout 10m -run 'TestClientsOfAKilledNode|TestClientsOfADrainedNode' -lostclients $(LOST)
 
 heap: ## see that deleted texts leave the memory of a server; takes minutes
 	go test ./e2e -v -count 1 -timeout 10m -run TestErasedFromHeap -heap

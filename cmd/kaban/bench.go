@@ -65,12 +65,18 @@ type settleFlag struct {
 	Settle bool `help:"Then wait until the server is idle, and report all its CPU since the first message, with the work that it leaves for later, such as its search index. Needs --pid."`
 }
 
+// sendersFlag is common to the workloads in which some members send to others.
+type sendersFlag struct {
+	SendersAt string `name:"senders-at" placeholder:"ADDRESS" help:"Members that send connect to this node instead. Default: that of --server."`
+}
+
 type benchFanout struct {
 	benchFlags
 	timeFlags
 	payloadFlag
 	reactFlag
 	settleFlag
+	sendersFlag
 	Members  int `placeholder:"N" default:"1000" help:"Connections in the room. Default: ${default}."`
 	Senders  int `placeholder:"N" default:"4" help:"Members that send. Default: ${default}."`
 	InFlight int `placeholder:"N" default:"1024" help:"Messages in flight, not delivered to everyone yet. Default: ${default}."`
@@ -80,7 +86,7 @@ type benchFanout struct {
 func (c *benchFanout) Run(std streams) error {
 	return c.run(std, bench.Flood, bench.Options{
 		Rooms: 1, Members: c.Members, Senders: min(c.Senders, c.Members), InFlight: c.InFlight,
-		Payload: c.Payload, React: c.React, Settle: c.Settle, Warmup: c.WarmUp, Duration: c.Duration,
+		Payload: c.Payload, React: c.React, Settle: c.Settle, Warmup: c.WarmUp, Duration: c.Duration, SendersAt: c.SendersAt,
 	})
 }
 
@@ -90,6 +96,7 @@ type benchRooms struct {
 	payloadFlag
 	reactFlag
 	settleFlag
+	sendersFlag
 	Rooms    int `placeholder:"N" default:"100" help:"Rooms. Default: ${default}."`
 	Members  int `placeholder:"N" default:"10" help:"Connections in each room. Default: ${default}."`
 	Senders  int `placeholder:"N" default:"0" help:"Members of each room that send; 0 is all. Default: all."`
@@ -100,7 +107,7 @@ type benchRooms struct {
 func (c *benchRooms) Run(std streams) error {
 	return c.run(std, bench.Flood, bench.Options{
 		Rooms: c.Rooms, Members: c.Members, Senders: c.Senders, InFlight: c.InFlight,
-		Payload: c.Payload, React: c.React, Settle: c.Settle, Warmup: c.WarmUp, Duration: c.Duration,
+		Payload: c.Payload, React: c.React, Settle: c.Settle, Warmup: c.WarmUp, Duration: c.Duration, SendersAt: c.SendersAt,
 	})
 }
 
@@ -108,15 +115,17 @@ type benchLatency struct {
 	benchFlags
 	timeFlags
 	payloadFlag
+	sendersFlag
 	Rooms   int     `placeholder:"N" default:"1" help:"Rooms. Default: ${default}."`
-	Members int     `placeholder:"N" default:"1000" help:"Connections in each room; they take turns to send. Default: ${default}."`
+	Members int     `placeholder:"N" default:"1000" help:"Connections in each room. Default: ${default}."`
+	Senders int     `placeholder:"N" default:"0" help:"Members of each room that send, in turn; 0 is all. Default: all."`
 	Rate    float64 `placeholder:"N" default:"20" help:"Messages a second, in all rooms together. Default: ${default}."`
 }
 
 // Run runs the workload.
 func (c *benchLatency) Run(std streams) error {
 	return c.run(std, bench.Latency, bench.Options{
-		Rooms: c.Rooms, Members: c.Members, Rate: c.Rate,
+		Rooms: c.Rooms, Members: c.Members, Senders: c.Senders, Rate: c.Rate, SendersAt: c.SendersAt,
 		Payload: c.Payload, Warmup: c.WarmUp, Duration: c.Duration,
 	})
 }

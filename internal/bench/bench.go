@@ -22,6 +22,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"time"
 
 	"kaban/client/dial"
@@ -64,6 +65,9 @@ type Options struct {
 	Remote bool        `json:"-"` // allow servers on other machines
 	Raw    bool        `json:"raw,omitempty"`
 	PID    int         `json:"-"` // of the server, on this machine; 0 if unknown
+	// SendersAt is another node of the server, with an address of the same kind. Members that
+	// send connect there, if it is set: Flood and Latency.
+	SendersAt string `json:"senders_at,omitempty"`
 	// Tokens are those of accounts. Connections sign in with them in turn; without any
 	// they are visitors.
 	Tokens []string `json:"-"`
@@ -80,8 +84,9 @@ type Options struct {
 	Warmup   time.Duration `json:"warmup_ns,omitempty"`
 	Duration time.Duration `json:"duration_ns,omitempty"`
 
-	server dial.Address // set by Run
-	at     string       // IP:PORT of the server; set by Run
+	server    dial.Address // set by Run
+	at        string       // IP:PORT of the server; set by Run
+	sendersAt string       // of the other node, or at; set by Run
 
 	// Progress is called from time to time with the completed part, 0 to 1, and a
 	// status text. It may be nil.
@@ -189,8 +194,13 @@ func (o *Options) check(w Workload) error {
 		return optionf("raw lines do not support reactions")
 	case o.Raw && (w == Join || w == Durable):
 		return optionf("raw lines do not support %s", w)
+	case o.SendersAt != "" && w != Flood && w != Latency:
+		return optionf("%s does not support --senders-at", w)
 	}
-	return o.checkServer()
+	if err := o.checkServer(); err != nil {
+		return err
+	}
+	return o.checkSenders()
 }
 
 // checkTLS sets whom the server must be.
@@ -231,6 +241,22 @@ func (o *Options) checkServer() error {
 	case !addr.IP.IsLoopback() && o.PID != 0:
 		return optionf("--pid needs a server on this machine, but %s is not this machine", o.Server)
 	}
-	o.at = addr.String()
+	o.at, o.sendersAt = addr.String(), addr.String()
+	return nil
+}
+
+// checkSenders does the same for the node where members that send connect.
+func (o *Options) checkSenders() error {
+	if o.SendersAt == "" {
+		return nil
+	}
+	other := Options{Server: o.SendersAt, Remote: o.Remote, Raw: o.Raw}
+	switch err := other.checkServer(); {
+	case err != nil:
+		return optionf("--senders-at: %s", strings.TrimPrefix(err.Error(), "--server: "))
+	case other.WebSocket != o.WebSocket || other.Encrypted != o.Encrypted || o.Encrypted && other.server.Host() != o.server.Host():
+		return optionf("--senders-at must be an address of the same kind as --server, and with TLS have the same name")
+	}
+	o.SendersAt, o.sendersAt = other.Server, other.at
 	return nil
 }

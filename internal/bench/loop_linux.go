@@ -46,6 +46,7 @@ type conn struct {
 	fd      int
 	stage   stage
 	room    *room // nil if it joins none
+	sends   bool  // it connects where those do that send
 	small   bool  // its receive buffer is as small as possible
 	silent  bool  // it does not read, or no longer
 	out     []byte
@@ -78,8 +79,8 @@ type loop struct {
 	Options
 	dialect dialect
 	ctx     context.Context
-	address unix.Sockaddr
-	family  int
+	place   place // of most connections
+	sending place // of members that send
 	epoll   int
 	byFD    []*conn
 	conns   []*conn
@@ -110,10 +111,6 @@ func newLoop(ctx context.Context, o Options, n int) (*loop, error) {
 	if err := raiseFiles(n + 64); err != nil {
 		return nil, err
 	}
-	addr, err := net.ResolveTCPAddr("tcp", o.at)
-	if err != nil {
-		return nil, err
-	}
 	l := &loop{
 		Options: o, dialect: kabanLines{}, ctx: ctx, buffer: make([]byte, bufferSize+1), start: time.Now(), timer: -1,
 		// Digits only: names that look alike would collide.
@@ -125,15 +122,34 @@ func newLoop(ctx context.Context, o Options, n int) (*loop, error) {
 	case o.WebSocket:
 		l.dialect = kabanMessages{}
 	}
-	if four := addr.IP.To4(); four != nil {
-		l.family, l.address = unix.AF_INET, &unix.SockaddrInet4{Port: addr.Port, Addr: [4]byte(four)}
-	} else {
-		l.family, l.address = unix.AF_INET6, &unix.SockaddrInet6{Port: addr.Port, Addr: [16]byte(addr.IP.To16())}
+	var err error
+	if l.place, err = placeAt(o.at); err != nil {
+		return nil, err
+	}
+	if l.sending, err = placeAt(o.sendersAt); err != nil {
+		return nil, err
 	}
 	if l.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return nil, fmt.Errorf("epoll: %w", err)
 	}
 	return l, nil
+}
+
+// place is where connections go.
+type place struct {
+	address unix.Sockaddr
+	family  int
+}
+
+func placeAt(at string) (place, error) {
+	addr, err := net.ResolveTCPAddr("tcp", at)
+	if err != nil {
+		return place{}, err
+	}
+	if four := addr.IP.To4(); four != nil {
+		return place{&unix.SockaddrInet4{Port: addr.Port, Addr: [4]byte(four)}, unix.AF_INET}, nil
+	}
+	return place{&unix.SockaddrInet6{Port: addr.Port, Addr: [16]byte(addr.IP.To16())}, unix.AF_INET6}, nil
 }
 
 // raiseFiles raises the limit of open files to n.
@@ -205,6 +221,9 @@ func (l *loop) addRoom(members, senders int) *room {
 		l.add(r, name)
 	}
 	r.senders = r.members[:senders]
+	for _, c := range r.senders {
+		c.sends = true
+	}
 	l.rooms = append(l.rooms, r)
 	return r
 }

@@ -44,7 +44,11 @@ func (l *loop) open() (time.Duration, error) {
 
 // dial starts a connection.
 func (l *loop) dial(c *conn) error {
-	fd, err := unix.Socket(l.family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	at := l.place
+	if c.sends {
+		at = l.sending
+	}
+	fd, err := unix.Socket(at.family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("open a socket: %w", err)
 	}
@@ -72,7 +76,7 @@ func (l *loop) dial(c *conn) error {
 	if err := unix.SetsockoptLinger(fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1}); err != nil {
 		return fmt.Errorf("SO_LINGER: %w", err)
 	}
-	connecting := unix.Connect(fd, l.address)
+	connecting := unix.Connect(fd, at.address)
 	if connecting != nil && !errors.Is(connecting, unix.EINPROGRESS) {
 		l.refused(connecting)
 		return l.failure

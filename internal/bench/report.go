@@ -99,6 +99,7 @@ func (r *Result) Command() string {
 		b.WriteString("latency")
 		flag("rooms", o.Rooms)
 		flag("members", o.Members)
+		flag("senders", o.Senders)
 		flag("rate", o.Rate)
 	case Idle:
 		b.WriteString("idle")
@@ -123,6 +124,9 @@ func (r *Result) Command() string {
 		flag("duration", o.Duration)
 	}
 	flag("server", o.Server)
+	if o.SendersAt != "" {
+		flag("senders-at", o.SendersAt)
+	}
 	if o.React {
 		b.WriteString(" --react")
 	}

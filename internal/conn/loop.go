@@ -302,7 +302,9 @@ func (l *loop) drain(spread time.Duration) {
 	}
 }
 
-func (h *Handler) drain(spread time.Duration) { h.End(Draining, spread/4+rand.N(spread)) }
+// drain has up to a thousand clients come back within a second, to the next server of this place or to
+// another node.
+func (h *Handler) drain(spread time.Duration) { h.End(Draining, spread/10+rand.N(spread*8/10)) }
 
 // kill ends all connections at once.
 func (l *loop) kill() {

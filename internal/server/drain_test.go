@@ -78,7 +78,7 @@ func loadUntilDrained(conn net.Conn, name string, begun *sync.WaitGroup) (acked 
 		case "error":
 			return acked, last, told, errors.New(lines.Text())
 		case "goodbye":
-			told = f.Reason == "draining" && f.After != nil
+			told = f.Reason == "draining" && f.After != nil && *f.After >= 100 && *f.After < 900 // within a second
 		}
 	}
 	conn.Close()
