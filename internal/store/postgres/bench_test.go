@@ -27,16 +27,17 @@ const (
 
 // side is one of two ways to store the same rows.
 type side struct {
-	cpu, took time.Duration
-	batch     func(committer, round, batch int) (store func() error)
+	cpu, took  time.Duration
+	committers int
+	batch      func(committer, batch int) (store func() error)
 }
 
 // measure has all committers store a round.
-func (s *side) measure(b *testing.B, server *postgrestest.Server, round int) {
-	var batches [benchCommitters][benchBatches]func() error
+func (s *side) measure(b *testing.B, server *postgrestest.Server) {
+	batches := make([][benchBatches]func() error, s.committers)
 	for committer := range batches {
 		for batch := range batches[committer] {
-			batches[committer][batch] = s.batch(committer, round, batch)
+			batches[committer][batch] = s.batch(committer, batch)
 		}
 	}
 	before, err := server.CPU()
@@ -73,16 +74,14 @@ func BenchmarkAppend(b *testing.B) {
 }
 
 func compare(b *testing.B, rooms int) {
-	server := postgrestest.Start(b, "shared_buffers=128MB", "max_wal_size=1GB")
+	server := benchServer(b)
 	s := open(b, server.Database(b), Options{Patience: waiting})
-	plain, appends := &side{batch: plainly(b, s, rooms)}, &side{batch: entries(b, s, rooms)}
-	for i := range rooms {
-		storetest.Append(b, s, storetest.Draft(b, fmt.Sprint("room-", i), "ann", "first", "hello"))
-	}
+	plain := &side{committers: benchCommitters, batch: plainly(b, s, rooms)}
+	appends := entries(b, "room", rooms, benchSenders, benchCommitters, s)
 	rows := 0
-	for round := 0; b.Loop(); round++ {
-		plain.measure(b, server, round)
-		appends.measure(b, server, round)
+	for b.Loop() {
+		plain.measure(b, server)
+		appends.measure(b, server)
 		rows += benchRows
 	}
 	each := func(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1000 / float64(rows) }
@@ -94,18 +93,90 @@ func compare(b *testing.B, rooms int) {
 	b.ReportMetric(float64(plain.took)/float64(appends.took), "acks-ratio")
 }
 
+func benchServer(b *testing.B) *postgrestest.Server {
+	return postgrestest.Start(b, "shared_buffers=128MB", "max_wal_size=1GB")
+}
+
+// BenchmarkNodes compares what two set-ups store of the same senders, each of which waits for its ack.
+func BenchmarkNodes(b *testing.B) {
+	for _, c := range []struct {
+		name                     string
+		rooms, senders           int
+		nodes, committers        int // of one set-up
+		otherNodes, ofEachOfThem int // of the other
+	}{
+		{"4 committers to 1, 100 rooms, 256 senders", 100, 256, 1, 1, 1, 4},
+		{"4 committers to 1, 100 rooms, 4096 senders", 100, 4096, 1, 1, 1, 4},
+		{"3 nodes to 1, one room, 256 senders", 1, 256, 1, 1, 3, 1},
+		{"3 nodes to 1, one room, 4096 senders", 1, 4096, 1, 1, 3, 1},
+		{"3 nodes to 1, 100 rooms, 256 senders", 100, 256, 1, benchCommitters, 3, benchCommitters},
+		{"3 nodes to 1, 100 rooms, 4096 senders", 100, 4096, 1, benchCommitters, 3, benchCommitters},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			server := benchServer(b)
+			database := server.Database(b)
+			nodes := make([]*Store, c.nodes+c.otherNodes)
+			for i := range nodes {
+				nodes[i] = open(b, database, Options{Patience: waiting})
+			}
+			one := entries(b, "one", c.rooms, c.senders, c.committers, nodes[:c.nodes]...)
+			other := entries(b, "other", c.rooms, c.senders, c.ofEachOfThem, nodes[c.nodes:]...)
+			race(b, c.senders, one, other, server, server)
+			var deadlocks int
+			if err := nodes[0].readers.QueryRow(b.Context(), `SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()`).Scan(&deadlocks); err != nil || deadlocks > 0 {
+				b.Errorf("%d deadlocks: %v", deadlocks, err)
+			}
+		})
+	}
+}
+
+// BenchmarkStandby compares appends that a synchronous standby has to confirm with those that none has, both
+// on one disk.
+func BenchmarkStandby(b *testing.B) {
+	for _, senders := range []int{1, 256, 4096} {
+		b.Run(fmt.Sprintf("%d senders", senders), func(b *testing.B) {
+			alone, primary := benchServer(b), benchServer(b)
+			committers := min(senders, benchCommitters)
+			one := entries(b, "one", 16, senders, committers, open(b, alone.Database(b), Options{Patience: waiting}))
+			database := primary.Database(b)
+			postgrestest.StartStandby(b, primary)
+			primary.Confirm(b)
+			b.Cleanup(func() { primary.ConfirmAlone(b) }) // before the standby ends
+			other := entries(b, "other", 16, senders, committers, open(b, database, Options{Patience: waiting}))
+			race(b, senders, one, other, alone, primary)
+		})
+	}
+}
+
+// race measures two sides in turn.
+func race(b *testing.B, senders int, one, other *side, server, otherServer *postgrestest.Server) {
+	one.measure(b, server) // makes what is made once
+	other.measure(b, otherServer)
+	one.took, other.took = 0, 0
+	rows := 0
+	for b.Loop() {
+		one.measure(b, server)
+		other.measure(b, otherServer)
+		rows += benchBatches * senders
+	}
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(float64(rows)/one.took.Seconds(), "acks/s")
+	b.ReportMetric(float64(rows)/other.took.Seconds(), "other-acks/s")
+	b.ReportMetric(float64(one.took)/float64(other.took), "acks-ratio")
+}
+
 var benchText = strings.Repeat("a message of the usual length, ", 2)
 
 // plainly stores rows in a table with one index.
-func plainly(b *testing.B, s *Store, rooms int) func(committer, round, batch int) func() error {
+func plainly(b *testing.B, s *Store, rooms int) func(committer, batch int) func() error {
 	execute(b, s.writers.Config().ConnString(), `CREATE TABLE plain (room bigint NOT NULL, seq bigint NOT NULL, time bigint NOT NULL, target bigint NOT NULL, kind smallint NOT NULL,
 		author text COLLATE "C" NOT NULL, username text COLLATE "C" NOT NULL, id text COLLATE "C" NOT NULL, content text COLLATE "C" NOT NULL, files text COLLATE "C" NOT NULL, PRIMARY KEY (room, seq))`)
 	heads := make([]int64, rooms)
-	return func(committer, round, batch int) func() error {
+	return func(committer, batch int) func() error {
 		var ids, seqs []int64
 		var authors, texts, keys []string
 		for i := range benchSenders / benchCommitters {
-			room := roomOfSender(i, committer, batch, rooms)
+			room := roomOfSender(i, committer, benchCommitters, batch, rooms)
 			heads[room]++
 			ids, seqs = append(ids, int64(room)), append(seqs, heads[room])
 			authors, texts, keys = append(authors, fmt.Sprint("sender-", i)), append(texts, benchText), append(keys, kaban.NewMessageID().String())
@@ -119,20 +190,27 @@ func plainly(b *testing.B, s *Store, rooms int) func(committer, round, batch int
 	}
 }
 
-// entries stores them as entries.
-func entries(b *testing.B, s *Store, rooms int) func(committer, round, batch int) func() error {
-	return func(committer, round, batch int) func() error {
-		writes := make([]store.Write, 0, benchSenders/benchCommitters)
-		for i := range benchSenders / benchCommitters {
-			room := fmt.Sprint("room-", roomOfSender(i, committer, batch, rooms))
-			writes = append(writes, storetest.Writes(storetest.Draft(b, room, fmt.Sprint("sender-", i), kaban.NewMessageID().String(), benchText))...)
-		}
-		return func() error { return s.Append(context.Background(), writes, make([]store.Result, len(writes))) }
+// entries stores them as entries, with some committers of each of some nodes. Each node has a share of the senders of
+// every room.
+func entries(b *testing.B, name string, rooms, senders, committers int, nodes ...*Store) *side {
+	for i := range rooms {
+		storetest.Append(b, nodes[0], storetest.Draft(b, fmt.Sprint(name, "-", i), "ann", "first", "hello"))
 	}
+	all := committers * len(nodes)
+	return &side{committers: all, batch: func(committer, batch int) func() error {
+		first, end := committer*senders/all, (committer+1)*senders/all
+		node := nodes[committer/committers]
+		writes := make([]store.Write, 0, end-first)
+		for i := range end - first {
+			room := fmt.Sprint(name, "-", roomOfSender(i, committer%committers, committers, batch, rooms))
+			writes = append(writes, storetest.Writes(storetest.Draft(b, room, fmt.Sprint("sender-", first+i), kaban.NewMessageID().String(), benchText))...)
+		}
+		return func() error { return node.Append(context.Background(), writes, make([]store.Result, len(writes))) }
+	}}
 }
 
 // roomOfSender spreads senders over the rooms of their committer.
-func roomOfSender(i, committer, batch, rooms int) int {
-	own := rooms / benchCommitters
-	return committer*own + (i*7919+batch)%own
+func roomOfSender(i, committer, committers, batch, rooms int) int {
+	own := max(1, rooms/committers)
+	return (committer*own + (i*7919+batch)%own) % rooms
 }

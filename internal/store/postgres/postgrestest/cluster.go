@@ -71,12 +71,23 @@ func (s *Server) Promote(t testing.TB) {
 // Confirm has each COMMIT wait for a standby from now on, and waits until there is one.
 func (s *Server) Confirm(t testing.TB) {
 	t.Helper()
-	for _, sql := range []string{"ALTER SYSTEM SET synchronous_standby_names = '*'", "SELECT pg_reload_conf()"} {
+	s.confirmedBy(t, "*")
+	s.AwaitStandby(t)
+}
+
+// ConfirmAlone has no COMMIT wait for a standby any more.
+func (s *Server) ConfirmAlone(t testing.TB) {
+	t.Helper()
+	s.confirmedBy(t, "")
+}
+
+func (s *Server) confirmedBy(t testing.TB, standbys string) {
+	t.Helper()
+	for _, sql := range []string{"ALTER SYSTEM SET synchronous_standby_names = '" + standbys + "'", "SELECT pg_reload_conf()"} {
 		if err := s.Exec(context.Background(), "postgres", sql); err != nil {
-			t.Fatalf("make a server synchronous: %v", err)
+			t.Fatalf("set whether a standby confirms commits: %v", err)
 		}
 	}
-	s.AwaitStandby(t)
 }
 
 // AwaitStandby waits until a standby confirms commits.

@@ -1,0 +1,113 @@
+package e2e
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"kaban/internal/store/postgres/postgrestest"
+)
+
+var nodeCosts = flag.Int("nodecosts", 0, "measure what nodes cost, this many times, on an idle machine; else the measurements are short")
+
+// loaded is what kaban bench has found.
+type loaded struct {
+	Lost, Repeated      int
+	DeliveriesPerSecond float64 `json:"deliveries_per_second"`
+	Server              struct {
+		MicrosPerDelivery float64 `json:"micros_per_delivery"`
+	}
+	Latency struct {
+		P50 float64 `json:"p50_ms"`
+		P99 float64 `json:"p99_ms"`
+	}
+}
+
+// load runs kaban bench, with readers at a server and senders at another one, or the same.
+func load(t *testing.T, readers, senders *host, args ...string) loaded {
+	t.Helper()
+	times := []string{"--warm-up", "1s", "--duration", "4s"}
+	if *nodeCosts == 0 {
+		times = []string{"--warm-up", "50ms", "--duration", "200ms"}
+	}
+	args = slices.Concat([]string{"bench"}, args, times, []string{"--server", "tcp://" + readers.tcp, "--pid", fmt.Sprint(readers.log.Process.Pid), "--json"})
+	if senders != readers {
+		args = append(args, "--senders-at", "tcp://"+senders.tcp)
+	}
+	c := command(t, args...)
+	c.begin()
+	if code := c.finish(); code != 0 {
+		t.Fatalf("kaban %s ends with %d: %s", strings.Join(args, " "), code, c)
+	}
+	var found loaded
+	text := c.String()
+	text = text[strings.Index(text, "{"):]
+	if err := json.NewDecoder(strings.NewReader(text)).Decode(&found); err != nil {
+		t.Fatalf("kaban %s says %q: %v", strings.Join(args, " "), text, err)
+	}
+	return found
+}
+
+// TestCostsOfNodes measures what messages cost a server over PostgreSQL, against one with a directory; what a reader
+// costs the node that it is at, if the sender is at another node; and how late messages are there. All share
+// one machine, with the database and the load. What is checked is that nothing gets lost.
+func TestCostsOfNodes(t *testing.T) {
+	directory := startHost(t, t.TempDir())
+	alone := startCluster(t, postgrestest.LastingDatabase(t), "--max-clients", "10000").start()
+	c := startCluster(t, postgrestest.LastingDatabase(t), "--bus", "embedded", "--max-clients", "10000")
+	c.startPeers(2)
+	one, other := c.all()[0], c.all()[1]
+	divisor := 1
+	if *nodeCosts == 0 {
+		divisor = 20
+	}
+	n := func(n int) string { return fmt.Sprint(n / divisor) }
+
+	for _, w := range []struct {
+		name string
+		args []string
+	}{
+		{"1 room × 1,000, 4 senders, 1,024 in flight", []string{"fanout", "--members", n(1000), "--senders", "4", "--in-flight", "1024"}},
+		{"1 room × 1,000, 4 senders, 32 in flight", []string{"fanout", "--members", n(1000), "--senders", "4", "--in-flight", "32"}},
+		{"1 room × 5,000, 4 senders, 256 in flight", []string{"fanout", "--members", n(5000), "--senders", "4", "--in-flight", "256"}},
+		{"100 rooms × 10, one sender each, 16 in flight each", []string{"rooms", "--rooms", n(100), "--members", "10", "--senders", "1", "--in-flight", "16"}},
+	} {
+		t.Run(w.name, func(t *testing.T) {
+			var speeds, costs, elsewhere []float64
+			for range max(1, *nodeCosts) {
+				files, rows := load(t, directory, directory, w.args...), load(t, alone.host, alone.host, w.args...)
+				near, far := load(t, one.host, one.host, w.args...), load(t, one.host, other.host, w.args...)
+				speeds = append(speeds, rows.DeliveriesPerSecond/files.DeliveriesPerSecond)
+				costs = append(costs, rows.Server.MicrosPerDelivery/files.Server.MicrosPerDelivery)
+				elsewhere = append(elsewhere, far.Server.MicrosPerDelivery/near.Server.MicrosPerDelivery)
+				t.Logf("deliveries/s, and µs of the readers' node each: directory %.0f, %.2f; PostgreSQL %.0f, %.2f; sender at the same of two nodes %.0f, %.2f; at the other one %.0f, %.2f",
+					files.DeliveriesPerSecond, files.Server.MicrosPerDelivery, rows.DeliveriesPerSecond, rows.Server.MicrosPerDelivery,
+					near.DeliveriesPerSecond, near.Server.MicrosPerDelivery, far.DeliveriesPerSecond, far.Server.MicrosPerDelivery)
+			}
+			t.Logf("PostgreSQL to directory: deliveries/s %s, µs %s; sender at the other node to the same: µs %s", middle(speeds), middle(costs), middle(elsewhere))
+		})
+	}
+	for _, w := range []struct {
+		name string
+		args []string
+	}{
+		{"1 room × 100, 1,000 messages a second", []string{"latency", "--members", "100", "--senders", "4", "--rate", n(1000)}},
+		{"100 rooms × 10, 1,000 messages a second", []string{"latency", "--rooms", n(100), "--members", "10", "--senders", "1", "--rate", n(1000)}},
+	} {
+		t.Run(w.name, func(t *testing.T) {
+			for range max(1, *nodeCosts) {
+				near, far := load(t, one.host, one.host, w.args...), load(t, one.host, other.host, w.args...)
+				t.Logf("p50 and p99 in ms, from when a message was due: %.2f and %.2f at the same node, %.2f and %.2f at the other one", near.Latency.P50, near.Latency.P99, far.Latency.P50, far.Latency.P99)
+			}
+		})
+	}
+}
+
+// middle shows the median of ratios, and the range.
+func middle(ratios []float64) string {
+	slices.Sort(ratios)
+	return fmt.Sprintf("%.2f (%.2f to %.2f)", ratios[len(ratios)/2], ratios[0], ratios[len(ratios)-1])
+}
