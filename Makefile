@@ -69,7 +69,7 @@ stories := TestStories|TestTerminal|TestEnding|TestLists
 # Keeps the temporary files of tests in memory where possible.
 inmemory := -exec "'$(CURDIR)/scripts/in-memory' -test"
 
-.PHONY: help build run test test-most test-beside $(beside) test-postgres over-postgres check cover product torture cluster comeback heap downloads search unread migrate signins alerts fuzz bench profile bench-go fmt golden page screenshots clean setup
+.PHONY: help build run test test-most test-beside $(beside) test-postgres over-postgres check cover product torture cluster comeback nodecosts heap downloads search unread migrate signins alerts fuzz bench profile bench-go fmt golden page screenshots clean setup
 
 help: ## print this help (the default)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile | LC_ALL=C sort
