@@ -4,11 +4,15 @@ import (
 	"context"
 	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgtype"
 
 	"kaban"
 	"kaban/internal/store"
@@ -16,23 +20,26 @@ import (
 
 // fast is a batch of new entries as the arguments of the function append_entries.
 type fast struct {
-	rooms     []room // ascending by id
-	ids       []int64
-	revisions []int64
-	added     []int64
-	messages  []int64
+	rooms           []room // ascending by id
+	revisions       []int64
+	added, messages []int64
 
 	// One of each for every entry.
-	positions                                         []int32 // of the room, from 1
-	numbers                                           []int64 // in the room, from 1
-	kinds                                             []int16
-	authors, usernames, entryIDs, contents, fileLists []string
-	targets                                           []int64
+	places                                            []numbered
+	positions, numbers                                array // of the room, and in the room, from 1
+	kinds, targets                                    array
+	authors, usernames, entryIDs, contents, fileLists array
+	isUsual                                           bool // all are messages without a target or files
 
 	// One of each for every occurrence of a mention.
-	mentioned                  []int32 // the entry, from 1
-	accounts, writers, onlines []string
-	causes                     []int16
+	mentioned                          array // the entry, from 1
+	accounts, causes, writers, onlines array
+}
+
+// numbered is the place of an entry: in fast.rooms, and in the room, from 1.
+type numbered struct {
+	at     int
+	number int64
 }
 
 // anyRevision is the revision of rooms on which no write relies.
@@ -61,25 +68,19 @@ func (s *Store) plan(writes []store.Write) *fast {
 	slices.SortFunc(f.rooms, func(a, b room) int { return int(a.id - b.id) })
 	for i, r := range f.rooms {
 		places[r.name.Key()] = i
-		f.ids, f.revisions = append(f.ids, r.id), append(f.revisions, anyRevision)
+		f.revisions = append(f.revisions, anyRevision)
 	}
 	f.added, f.messages = make([]int64, len(f.rooms)), make([]int64, len(f.rooms))
-	f.grow(len(writes))
+	f.grow(writes)
 	if !f.addAll(writes, places) {
 		return nil
 	}
-	f.shorten()
 	return f
 }
 
-// addAll adds the entries. It reports false if two of them have the same id, or rely on different
-// revisions of a room.
+// addAll adds the entries. It reports false if two of them rely on different revisions of a room. If two have the
+// same id, the database refuses all.
 func (f *fast) addAll(writes []store.Write, places map[string]int) bool {
-	type key struct {
-		room       int
-		author, id string
-	}
-	seen := make(map[key]struct{}, len(writes))
 	for i := range writes {
 		w := &writes[i]
 		at := places[w.Room.Key()]
@@ -90,12 +91,12 @@ func (f *fast) addAll(writes []store.Write, places map[string]int) bool {
 			}
 			f.revisions[at] = revision
 		}
-		k := key{at, w.Author.ID(), w.ID.String()}
-		if _, twice := seen[k]; twice {
-			return false
-		}
-		seen[k] = struct{}{}
 		f.add(w, at)
+	}
+	if f.isUsual { // what is the same for all would cost the database a tenth more
+		f.kinds.clear()
+		f.targets.clear()
+		f.fileLists.clear()
 	}
 	return true
 }
@@ -106,37 +107,70 @@ func (f *fast) add(w *store.Write, at int) {
 	if d.Kind == kaban.KindMessage {
 		f.messages[at]++
 	}
-	f.positions, f.numbers = append(f.positions, int32(at+1)), append(f.numbers, f.added[at])
-	f.kinds, f.targets = append(f.kinds, int16(d.Kind)), append(f.targets, int64(d.Target))
-	f.authors, f.usernames = append(f.authors, d.Author.ID()), append(f.usernames, d.Author.Name().String())
-	f.entryIDs, f.contents = append(f.entryIDs, d.ID.String()), append(f.contents, d.Body)
-	f.fileLists = append(f.fileLists, d.Files.String())
-	by, _ := kaban.AuthorOf(d.Author.ID())
+	author, files := d.Author.ID(), d.Files.String()
+	f.places = append(f.places, numbered{at, f.added[at]})
+	f.positions.int32(int32(at + 1))
+	f.numbers.int64(f.added[at])
+	f.kinds.int16(int16(d.Kind))
+	f.targets.int64(int64(d.Target))
+	f.authors.text(author)
+	f.usernames.text(d.Author.Name().String())
+	f.entryIDs.text(d.ID.String())
+	f.contents.text(d.Body)
+	f.fileLists.text(files)
+	f.isUsual = f.isUsual && d.Kind == kaban.KindMessage && d.Target == 0 && files == ""
 	for _, o := range w.Told().Occur(nil, 0) {
-		f.mentioned, f.accounts = append(f.mentioned, int32(len(f.positions))), append(f.accounts, o.Account)
-		f.causes, f.writers = append(f.causes, int16(o.Cause)), append(f.writers, by)
-		f.onlines = append(f.onlines, strings.Join(o.Online, " "))
+		by, _ := kaban.AuthorOf(author)
+		f.mentioned.int32(int32(len(f.places)))
+		f.accounts.text(o.Account)
+		f.causes.int16(int16(o.Cause))
+		f.writers.text(by)
+		f.onlines.text(strings.Join(o.Online, " "))
 	}
 }
 
 // grow makes room for some entries.
-func (f *fast) grow(n int) {
-	f.positions, f.numbers, f.kinds, f.targets = make([]int32, 0, n), make([]int64, 0, n), make([]int16, 0, n), make([]int64, 0, n)
-	f.authors, f.usernames, f.entryIDs = make([]string, 0, n), make([]string, 0, n), make([]string, 0, n)
-	f.contents, f.fileLists = make([]string, 0, n), make([]string, 0, n)
+func (f *fast) grow(writes []store.Write) {
+	n := len(writes)
+	authors, usernames, ids, contents := n*lengthSize, n*lengthSize, n*lengthSize, n*lengthSize
+	for i := range writes {
+		d := &writes[i].Draft
+		authors, usernames = authors+len(d.Author.ID()), usernames+len(d.Author.Name().String())
+		ids, contents = ids+len(d.ID.String()), contents+len(d.Body)
+	}
+	f.isUsual, f.places = true, make([]numbered, 0, n)
+	f.positions, f.numbers = newArray(pgtype.Int4OID, n*(lengthSize+4)), newArray(pgtype.Int8OID, n*(lengthSize+8))
+	f.kinds, f.targets = newArray(pgtype.Int2OID, n*(lengthSize+2)), newArray(pgtype.Int8OID, n*(lengthSize+8))
+	f.authors, f.usernames = newArray(pgtype.TextOID, authors), newArray(pgtype.TextOID, usernames)
+	f.entryIDs, f.contents = newArray(pgtype.TextOID, ids), newArray(pgtype.TextOID, contents)
+	f.fileLists = newArray(pgtype.TextOID, n*lengthSize)
+	f.mentioned, f.causes = newArray(pgtype.Int4OID, 0), newArray(pgtype.Int2OID, 0)
+	f.accounts, f.writers, f.onlines = newArray(pgtype.TextOID, 0), newArray(pgtype.TextOID, 0), newArray(pgtype.TextOID, 0)
 }
 
-// shorten leaves out what is the same for all usual messages. It would cost the database a tenth more.
-func (f *fast) shorten() {
-	if !slices.ContainsFunc(f.kinds, func(k int16) bool { return k != int16(kaban.KindMessage) }) {
-		f.kinds = f.kinds[:0]
+// arguments returns those of append_entries.
+func (f *fast) arguments(look bool, now int64) [][]byte {
+	ids, revisions := newArray(pgtype.Int8OID, len(f.rooms)*(lengthSize+8)), newArray(pgtype.Int8OID, len(f.rooms)*(lengthSize+8))
+	added, messages := newArray(pgtype.Int8OID, len(f.rooms)*(lengthSize+8)), newArray(pgtype.Int8OID, len(f.rooms)*(lengthSize+8))
+	for i, r := range f.rooms {
+		ids.int64(r.id)
+		revisions.int64(f.revisions[i])
+		added.int64(f.added[i])
+		messages.int64(f.messages[i])
 	}
-	if !slices.ContainsFunc(f.targets, func(t int64) bool { return t != 0 }) {
-		f.targets = f.targets[:0]
+	looks := []byte{0}
+	if look {
+		looks[0] = 1
 	}
-	if !slices.ContainsFunc(f.fileLists, func(l string) bool { return l != "" }) {
-		f.fileLists = f.fileLists[:0]
+	all := [][]byte{looks, binary.BigEndian.AppendUint64(nil, uint64(now))}
+	for _, a := range []*array{
+		&ids, &revisions, &added, &messages,
+		&f.positions, &f.numbers, &f.kinds, &f.authors, &f.usernames, &f.entryIDs, &f.targets, &f.contents, &f.fileLists,
+		&f.mentioned, &f.accounts, &f.causes, &f.writers, &f.onlines,
+	} {
+		all = append(all, a.encoded())
 	}
+	return all
 }
 
 // unfit returns why a draft cannot be stored, or nil: texts are UTF-8 without NUL here.
@@ -149,6 +183,9 @@ func unfit(d *kaban.Draft) error {
 	}
 	return nil
 }
+
+// appendName is the name of the prepared statement on each connection.
+const appendName = "append_entries"
 
 const appendQuery = "SELECT append_entries($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)"
 
@@ -167,10 +204,7 @@ func (s *Store) call(ctx context.Context, f *fast, look bool, now int64) (heads 
 		return nil, unsent{err}
 	}
 	defer c.Release()
-	var answer []int64
-	err = c.QueryRow(ctx, appendQuery, look, now, f.ids, f.revisions, f.added, f.messages,
-		f.positions, f.numbers, f.kinds, f.authors, f.usernames, f.entryIDs, f.targets, f.contents, f.fileLists,
-		f.mentioned, f.accounts, f.causes, f.writers, f.onlines).Scan(&answer)
+	answer, err := f.run(ctx, c.Conn(), look, now)
 	if err != nil {
 		return nil, kept(c.Conn(), err)
 	}
@@ -180,6 +214,24 @@ func (s *Store) call(ctx context.Context, f *fast, look bool, now int64) (heads 
 	return answer[2:], s.confirmed(c.Conn(), answer[1])
 }
 
+// run runs the function on a connection and returns its answer.
+func (f *fast) run(ctx context.Context, c *pgx.Conn, look bool, now int64) (answer []int64, err error) {
+	statement, err := c.Prepare(ctx, appendName, appendQuery)
+	if err != nil {
+		return nil, err
+	}
+	binaries := []int16{pgx.BinaryFormatCode}
+	result := c.PgConn().ExecStatement(ctx, statement, f.arguments(look, now), binaries, binaries).Read()
+	if result.Err != nil {
+		return nil, result.Err
+	}
+	if len(result.Rows) != 1 {
+		return nil, fmt.Errorf("append_entries has returned %d rows, not 1", len(result.Rows))
+	}
+	err = c.TypeMap().Scan(pgtype.Int8ArrayOID, pgx.BinaryFormatCode, result.Rows[0][0], &answer)
+	return answer, err
+}
+
 // appendFast stores a batch with append_entries. It has stored nothing if it reports false: the
 // batch needs decisions after all. lost says that an attempt before may have stored it.
 func (s *Store) appendFast(p *patience, f *fast, results []store.Result, now int64) (done, lost bool, err error) {
@@ -187,7 +239,7 @@ func (s *Store) appendFast(p *patience, f *fast, results []store.Result, now int
 		heads, err := s.call(p.ctx, f, lost, now)
 		switch {
 		case err == nil && heads != nil:
-			s.numbered(f, heads, results, now)
+			s.number(f, heads, results, now)
 			return true, false, nil
 		case err == nil, codeOf(err) == codeUniqueViolation:
 			return false, lost, nil
@@ -211,13 +263,13 @@ func (s *Store) givenUp(operation string, lost bool, err error) error {
 
 func appending(results []store.Result) string { return fmt.Sprintf("append %d entries", len(results)) }
 
-// numbered fills the results of entries that are stored behind some heads.
-func (s *Store) numbered(f *fast, heads []int64, results []store.Result, now int64) {
-	for i := range results {
-		results[i] = store.Result{Seq: uint64(heads[f.positions[i]-1] + f.numbers[i]), Time: now}
+// number fills the results of entries that are stored behind some heads.
+func (s *Store) number(f *fast, heads []int64, results []store.Result, now int64) {
+	for i, p := range f.places {
+		results[i] = store.Result{Seq: uint64(heads[p.at] + p.number), Time: now}
 	}
-	for i, id := range f.ids {
-		s.counter.grown(id, heads[i], heads[i]+f.added[i])
+	for i, r := range f.rooms {
+		s.counter.grown(r.id, heads[i], heads[i]+f.added[i])
 	}
 }
 
