@@ -4,8 +4,7 @@ import "encoding/binary"
 
 // Bytes of an array in front of its elements, and of an element in front of its value.
 const (
-	emptyArray  = 12
-	arrayHeader = emptyArray + 8
+	arrayHeader = 20
 	lengthSize  = 4
 )
 
@@ -20,6 +19,7 @@ type array struct {
 // newArray returns an empty array of elements of a type, with room for some bytes of elements.
 func newArray(oid uint32, size int) array {
 	data := make([]byte, arrayHeader, arrayHeader+size)
+	binary.BigEndian.PutUint32(data, 1) // dimension
 	binary.BigEndian.PutUint32(data[8:], oid)
 	binary.BigEndian.PutUint32(data[16:], 1) // the index of the first element
 	return array{data: data}
@@ -50,10 +50,6 @@ func (a *array) clear() { a.data, a.elements = a.data[:arrayHeader], 0 }
 
 // encoded returns the array, for one parameter of a statement.
 func (a *array) encoded() []byte {
-	if a.elements == 0 {
-		return a.data[:emptyArray] // of no dimension
-	}
-	binary.BigEndian.PutUint32(a.data, 1)
 	binary.BigEndian.PutUint32(a.data[12:], a.elements)
 	return a.data
 }
