@@ -23,14 +23,10 @@ import (
 	"kaban/internal/files"
 	"kaban/internal/files/disk"
 	"kaban/internal/people"
-	"kaban/internal/store/sqlite"
 )
 
-// filePlaces are the failpoints of a server that takes files, and how often it passes them in a short life.
-var filePlaces = []struct {
-	name  string
-	times int
-}{
+// filePlaces are the failpoints of a server that takes files.
+var filePlaces = []place{
 	{"upload.written", 40},
 	{"upload.synced", 40},
 	{"upload.recorded", 40},
@@ -43,9 +39,22 @@ var filePlaces = []struct {
 	{"blob.filled", 20},
 	{"blob.renamed", 20},
 	{"blob.removed", 5},
+}
+
+// filesInDirectory are those of a data directory besides.
+var filesInDirectory = []place{
 	{"journal.synced", 60},
 	{"merge.before-commit", 10},
 	{"merge.after-commit", 10},
+}
+
+// filesInDatabase are those of a PostgreSQL besides.
+var filesInDatabase = []place{
+	{"append.before-commit", 60},
+	{"append.after-commit", 60},
+	{"update.before-commit", 60},
+	{"update.after-commit", 60},
+	{"database.sent", 300},
 }
 
 // fileAcks is how many messages have to be acknowledged before a kill.
@@ -75,7 +84,7 @@ type carriers struct {
 
 func newCarriers(t *testing.T, random *rand.Rand) *carriers {
 	c := &carriers{world: newWorld(t, random), parcels: make(map[string]*parcel)}
-	s, err := sqlite.Open(t.Context(), c.data, sqlite.Options{})
+	s, err := c.openStore(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,7 +233,7 @@ func (c *carriers) look() *fileState {
 	c.T().Helper()
 	s := &fileState{files: make(map[string]people.File), blobs: make(map[string]people.Blob), stored: make(map[string]int64)}
 	var err error
-	if s.State, err = ReadState(context.Background(), c.data); err == nil {
+	if s.State, err = c.state(); err == nil {
 		err = errors.Join(
 			each(s.State, "file", func(f people.File) { s.files[f.ID] = f }),
 			each(s.State, "blob", func(b people.Blob) { s.blobs[b.Hash] = b }))
@@ -312,7 +321,6 @@ func (c *carriers) report() {
 // acknowledged has its file whole; no message has one that there is not; and after the sweep of the
 // next start there is nothing that nobody has.
 func TestFilesUnderKills(t *testing.T) {
-	onlyDirectory(t)
 	random := random(t)
 	c := newCarriers(t, random)
 	var stop context.CancelFunc
@@ -329,7 +337,8 @@ func TestFilesUnderKills(t *testing.T) {
 		place, env := "at random", clock(random)
 		var faults []string
 		if n%2 == 0 {
-			at := filePlaces[random.IntN(len(filePlaces))]
+			places := c.places(filePlaces, filesInDirectory, filesInDatabase)
+			at := places[random.IntN(len(places))]
 			place = at.name
 			faults = append(faults, fmt.Sprintf("KABAN_FAILPOINT=%s:%d", at.name, 1+random.IntN(at.times)))
 		}

@@ -268,6 +268,16 @@ func (h *host) stored() ([]Message, error) {
 	return all, err
 }
 
+// state reads everything that is stored.
+func (h *host) state() (*State, error) {
+	s, err := h.archive(context.Background())
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	return ReadState(context.Background(), s)
+}
+
 // check fails the test for every violation.
 func (h *host) check(history *History, when string) {
 	h.t.Helper()

@@ -28,8 +28,16 @@ var everywhere = []place{
 	{"replay.page", 60},
 }
 
-// inStore are those of a data directory.
-var inStore = []place{
+// inDatabase are those of a PostgreSQL.
+var inDatabase = []place{
+	{"append.before-commit", 60},
+	{"append.after-commit", 60},
+	{"database.sent", 150},
+	{"rooms.made", 1},
+}
+
+// inDirectory are those of a data directory.
+var inDirectory = []place{
 	{"append.before-commit", 2},
 	{"append.after-commit", 2},
 	{"append.merged", 60},
@@ -67,17 +75,13 @@ func everybody(t *testing.T, address string) *crowd {
 // whether the failpoint was reached.
 func end(h *host, random *rand.Rand, deadly syscall.Signal, failpoint bool) bool {
 	if failpoint && h.ended(2*time.Second) {
+		h.crash(random, func() {})
 		return true
 	}
 	if !failpoint {
 		time.Sleep(time.Duration(random.IntN(150)) * time.Millisecond)
 	}
-	die := func() { h.signal(deadly); <-h.exited }
-	if h.database != nil {
-		h.database.crash(h.t, random, die)
-		return false
-	}
-	die()
+	h.crash(random, func() { h.signal(deadly); <-h.exited })
 	return false
 }
 
@@ -93,10 +97,6 @@ func (h *host) died() bool {
 // other death is at a failpoint, and only deaths under load count.
 func campaign(t *testing.T, times int, faults func(h *host, random *rand.Rand) []string, deadly syscall.Signal) {
 	random := random(t)
-	places := everywhere
-	if !*overPostgres {
-		places = slices.Concat(everywhere, inStore)
-	}
 	died := make(map[string]int)
 	counted, atFailpoints, idle := 0, 0, 0
 	for counted < times {
@@ -107,6 +107,7 @@ func campaign(t *testing.T, times int, faults func(h *host, random *rand.Rand) [
 		for range min(perDatabase, times-counted) {
 			env, name := faults(h, random), ""
 			if 2*atFailpoints <= counted {
+				places := h.places(everywhere, inDirectory, inDatabase)
 				place := places[random.IntN(len(places))]
 				name = place.name
 				env = append(env, fmt.Sprintf("KABAN_FAILPOINT=%s:%d", name, 1+random.IntN(place.times)))

@@ -2,9 +2,15 @@ package torture
 
 import (
 	"context"
+	"encoding/hex"
 	"flag"
+	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"kaban/internal/store"
 	"kaban/internal/store/postgres"
@@ -46,16 +52,33 @@ func (h *host) place() []string {
 	return []string{"--data", h.database.url, "--state", h.data}
 }
 
-// crash ends the database in every other call, as a failure of the machine of both does, and starts it
-// again once the server has died, too.
-func (d *database) crash(t *testing.T, random *rand.Rand, die func()) {
-	if random.IntN(2) == 0 {
+// places returns failpoints: those of every server, and those of its store.
+func (h *host) places(all, directory, database []place) []place {
+	if h.database == nil {
+		return slices.Concat(all, directory)
+	}
+	return slices.Concat(all, database)
+}
+
+// crash has the server die. A database ends in every other call, as in a failure of the machine of both,
+// and starts again once the server has died, too.
+func (h *host) crash(random *rand.Rand, die func()) {
+	h.t.Helper()
+	if h.database == nil || random.IntN(2) == 0 {
 		die()
 		return
 	}
-	d.Crash(t)
+	h.database.Crash(h.t)
 	die()
-	d.Restart(t)
+	h.database.Restart(h.t)
+}
+
+// openStore opens the store of a server that does not run.
+func (h *host) openStore(ctx context.Context) (store.Store, error) {
+	if h.database == nil {
+		return sqlite.Open(ctx, h.data, sqlite.Options{})
+	}
+	return postgres.Open(ctx, h.database.url, postgres.Options{})
 }
 
 // archive opens what is stored.
@@ -63,5 +86,67 @@ func (h *host) archive(ctx context.Context) (store.Archive, error) {
 	if h.database == nil {
 		return sqlite.OpenArchive(ctx, h.data)
 	}
+	if h.process == nil || h.ended(0) {
+		h.database.awaitEnd(h.t)
+	}
 	return postgres.OpenArchive(ctx, h.database.url)
+}
+
+// awaitEnd waits until nothing is left of what servers have asked the database for that do not run: it
+// completes a statement whose server has died.
+func (d *database) awaitEnd(t *testing.T) {
+	t.Helper()
+	c := d.connect(t)
+	defer c.Close(context.Background())
+	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		var left []string
+		err := c.QueryRow(context.Background(), `SELECT coalesce(array_agg(state || ' ' || query), '{}') FROM pg_stat_activity
+			WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend'`).Scan(&left)
+		switch {
+		case err != nil:
+			t.Fatal(err)
+		case len(left) == 0:
+			return
+		case time.Now().After(deadline):
+			t.Fatalf("the server has ended, and the database still executes %q", left)
+		}
+	}
+}
+
+func (d *database) connect(t *testing.T) *pgx.Conn {
+	t.Helper()
+	c, err := pgx.Connect(context.Background(), d.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// find returns the tables with rows that have a text, also in a bytea. Rows that were removed or replaced
+// remain in the files, and in the WAL, until PostgreSQL removes them; no query finds them.
+func (d *database) find(t *testing.T, text string) (found []string) {
+	t.Helper()
+	ctx := context.Background()
+	c := d.connect(t)
+	defer c.Close(ctx)
+	rows, err := c.Query(ctx, `SELECT c.oid::regclass::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE c.relkind = 'r' AND (n.nspname !~ '^pg_|^information_schema$' OR c.relname = 'pg_statistic')`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tables, err := pgx.CollectRows(rows, pgx.RowTo[string])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, table := range tables {
+		var n int
+		err := c.QueryRow(ctx, "SELECT count(*) FROM "+table+" t WHERE strpos(t::text, $1) > 0 OR strpos(t::text, $2) > 0", text, hex.EncodeToString([]byte(text))).Scan(&n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n > 0 {
+			found = append(found, fmt.Sprintf("%d rows of %s", n, table))
+		}
+	}
+	return found
 }

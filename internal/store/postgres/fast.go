@@ -11,6 +11,7 @@ import (
 	"unicode/utf8"
 
 	"kaban"
+	"kaban/internal/failpoint"
 	"kaban/internal/store"
 )
 
@@ -168,9 +169,11 @@ func (s *Store) call(ctx context.Context, f *fast, look bool, now int64) (heads 
 	}
 	defer c.Release()
 	var answer []int64
+	failpoint.Point("append.before-commit") // the statement is a transaction of its own
 	err = c.QueryRow(ctx, appendQuery, look, now, f.ids, f.revisions, f.added, f.messages,
 		f.positions, f.numbers, f.kinds, f.authors, f.usernames, f.entryIDs, f.targets, f.contents, f.fileLists,
 		f.mentioned, f.accounts, f.causes, f.writers, f.onlines).Scan(&answer)
+	failpoint.Point("append.after-commit")
 	if err != nil {
 		return nil, kept(c.Conn(), err)
 	}
