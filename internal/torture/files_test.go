@@ -2,12 +2,14 @@ package torture
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"mime/multipart"
 	"net/http"
@@ -84,6 +86,9 @@ type carriers struct {
 
 func newCarriers(t *testing.T, random *rand.Rand) *carriers {
 	c := &carriers{world: newWorld(t, random), parcels: make(map[string]*parcel)}
+	if c.database != nil { // its nodes share the files
+		c.shared = filepath.Join(t.TempDir(), "files")
+	}
 	s, err := c.openStore(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -241,7 +246,7 @@ func (c *carriers) look() *fileState {
 	if err != nil {
 		c.T().Fatal(err)
 	}
-	blobs, err := disk.Open(c.data)
+	blobs, err := disk.Open(c.blobs())
 	if err != nil {
 		c.T().Fatal(err)
 	}
@@ -252,6 +257,28 @@ func (c *carriers) look() *fileState {
 		s.stored[info.Key.Hash.String()] = info.Size
 	}
 	return s
+}
+
+// blobs returns the directory with the bytes of files.
+func (c *carriers) blobs() string { return cmp.Or(c.shared, c.data) }
+
+// age makes bytes that nodes share old. A node leaves new ones to others, which may be about to make a file
+// of them.
+func (c *carriers) age() {
+	c.T().Helper()
+	if c.shared == "" {
+		return
+	}
+	err := filepath.WalkDir(c.shared, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		before := time.Now().Add(-48 * time.Hour)
+		return os.Chtimes(path, before, before)
+	})
+	if err != nil {
+		c.T().Fatal(err)
+	}
 }
 
 // T returns the test.
@@ -304,7 +331,7 @@ func (c *carriers) isWhole(f *people.File) bool {
 	if err != nil {
 		return false
 	}
-	data, err := os.ReadFile(filepath.Join(c.data, filepath.FromSlash(files.Key{Kind: files.Content, Hash: hash}.Path())))
+	data, err := os.ReadFile(filepath.Join(c.blobs(), filepath.FromSlash(files.Key{Kind: files.Content, Hash: hash}.Path())))
 	return err == nil && int64(len(data)) == f.Size && fmt.Sprintf("%x", sha256.Sum256(data)) == f.Hash
 }
 
@@ -370,6 +397,7 @@ func TestFilesUnderKills(t *testing.T) {
 func (c *carriers) sweep() {
 	c.T().Helper()
 	for deadline, life := time.Now().Add(patience), 300*time.Millisecond; ; life *= 2 {
+		c.age()
 		c.start()
 		time.Sleep(life)
 		c.stop()
