@@ -58,6 +58,9 @@ func (e *erasures) add(w *world) {
 		e.all = append(e.all, s)
 	}
 	e.files.Look(w.t)
+	if w.database != nil {
+		w.database.analyze(w.t)
+	}
 	if found := e.find(w, e.all[len(e.all)-1]); len(found) == 0 {
 		w.violation("erase: what %s wrote is nowhere, so nobody sees that it goes", e.all[len(e.all)-1].username)
 	}

@@ -122,8 +122,17 @@ func (d *database) connect(t *testing.T) *pgx.Conn {
 	return c
 }
 
-// find returns the tables with rows that have a text, also in a bytea. Rows that were removed or replaced
-// remain in the files, and in the WAL, until PostgreSQL removes them; no query finds them.
+// analyze has the database look at samples of all columns, as it does by itself from time to time.
+func (d *database) analyze(t *testing.T) {
+	t.Helper()
+	if err := d.Exec(context.Background(), postgrestest.Name(d.url), "ANALYZE"); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// find returns the tables with rows that have a text, also in a bytea, and what the planner keeps of samples.
+// Rows that were removed or replaced stay in the files of the database until it needs their place, and in its
+// WAL. No query finds them.
 func (d *database) find(t *testing.T, text string) (found []string) {
 	t.Helper()
 	ctx := context.Background()
