@@ -168,7 +168,7 @@ func TestKills(t *testing.T) {
 // it, or only with that of a later one, because the first was killed, even by a failed
 // sync, and the next found everything.
 func TestLosses(t *testing.T) {
-	onlyDirectory(t)
+	onlyDirectory(t, "what a PostgreSQL syncs is its own: TestKills crashes it")
 	campaign(t, *losses, func(h *host, random *rand.Rand) []string {
 		kept := h.data + ".kept"
 		disk := fmt.Sprintf("KABAN_FAULT_DISK=lose,seed=%d", random.Uint32())
@@ -189,7 +189,7 @@ func TestLosses(t *testing.T) {
 // disk loses nothing and proves nothing. Without those of SQLite only merged messages
 // are lost, once the journal does without them.
 func TestLossesAreFoundWithoutSyncs(t *testing.T) {
-	onlyDirectory(t)
+	onlyDirectory(t, "that of a PostgreSQL is TestLossesOfADatabaseAreFound")
 	random := random(t)
 	for _, c := range []struct {
 		name, fault, disk string
@@ -234,7 +234,7 @@ func loseOnce(t *testing.T, ready func(*host, *crowd) bool, faults ...string) st
 // A failed sync ends the server with an error, and acknowledged messages stay. Those of the
 // search index, search.db, do not count: it works again without a new start.
 func TestFailedSyncs(t *testing.T) {
-	onlyDirectory(t)
+	onlyDirectory(t, "what a PostgreSQL syncs is its own, and a sync that fails crashes it: TestKills does so")
 	t.Logf("-torture.seed %d", *seed)
 	for n := 1; n <= *syncs; {
 		h := newHost(t)
@@ -258,7 +258,7 @@ func TestFailedSyncs(t *testing.T) {
 // The same for syncs that are rare among all. Only those of matching names count: a
 // segment keeps the name under which it was opened, that of a spare.
 func TestFailedSyncsOfEachStep(t *testing.T) {
-	onlyDirectory(t)
+	onlyDirectory(t, "what a PostgreSQL syncs is its own, and a sync that fails crashes it: TestKills does so")
 	t.Logf("-torture.seed %d", *seed)
 	for _, step := range []struct {
 		name, of string
@@ -291,7 +291,7 @@ func TestFailedSyncsOfEachStep(t *testing.T) {
 
 // The same for the syncs of a shutdown, until none of them fails.
 func TestFailedSyncsOfTheEnd(t *testing.T) {
-	onlyDirectory(t)
+	onlyDirectory(t, "a store that leaves a PostgreSQL writes nothing")
 	t.Logf("-torture.seed %d", *seed)
 	h := newHost(t)
 	h.start()
@@ -376,7 +376,7 @@ func TestDrains(t *testing.T) {
 // has no room, messages go into the database until it has. While an archive holds
 // the journal the server needs new segments.
 func TestFullDisk(t *testing.T) {
-	onlyDirectory(t)
+	onlyDirectory(t, "a PostgreSQL that is full refuses what it is sent: TestFullServer of its package")
 	for _, c := range []struct {
 		name, faults string
 		alone        bool // only the journal is full

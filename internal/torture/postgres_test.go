@@ -20,11 +20,11 @@ import (
 
 var overPostgres = flag.Bool("postgres", false, "keep the messages in a PostgreSQL that the tests start, in the tests of what every store promises")
 
-// onlyDirectory skips a test that is about the files of a data directory.
-func onlyDirectory(t *testing.T) {
+// onlyDirectory skips a test that is about a data directory, and says why.
+func onlyDirectory(t *testing.T, why string) {
 	t.Helper()
 	if *overPostgres {
-		t.Skip("it is about the files of a data directory, or of its faults")
+		t.Skip(why)
 	}
 }
 
@@ -71,6 +71,45 @@ func (h *host) crash(random *rand.Rand, die func()) {
 	h.database.Crash(h.t)
 	die()
 	h.database.Restart(h.t)
+}
+
+// forgets has the database answer before what it has done is on the disk. A node asks for that when it
+// connects, and not again.
+func (d *database) forgets(t *testing.T) {
+	t.Helper()
+	for _, sql := range []string{"ALTER SYSTEM SET synchronous_commit = off", "SELECT pg_reload_conf()"} {
+		if err := d.Exec(context.Background(), "postgres", sql); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// The control of the crashes of a database: if it answers before what it has done is on the disk, there must
+// be a loss.
+func TestLossesOfADatabaseAreFound(t *testing.T) {
+	if !*overPostgres {
+		t.Skip("there is no database")
+	}
+	for range 20 {
+		h := newHost(t)
+		h.start()
+		c := everybody(t, h.address)
+		h.database.forgets(t)
+		h.wait("nothing can be lost", func() bool { return c.history.Acks() >= 500 })
+		h.database.Crash(t)
+		h.kill()
+		h.database.Restart(t)
+		c.end()
+		stored, err := h.stored()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if problems := c.history.Check(stored); len(problems) > 0 {
+			t.Logf("found %d faults, the first is: %s", len(problems), problems[0])
+			return
+		}
+	}
+	t.Error("nothing was lost by a database that answers before what it has done is on the disk")
 }
 
 // openStore opens the store of a server that does not run.
