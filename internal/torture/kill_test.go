@@ -234,7 +234,7 @@ func loseOnce(t *testing.T, ready func(*host, *crowd) bool, faults ...string) st
 // A failed sync ends the server with an error, and acknowledged messages stay. Those of the
 // search index, search.db, do not count: it works again without a new start.
 func TestFailedSyncs(t *testing.T) {
-	onlyDirectory(t, "what a PostgreSQL syncs is its own, and a sync that fails crashes it: TestKills does so")
+	onlyDirectory(t, "a sync that fails crashes a PostgreSQL, as TestKills does; TestFaultsBesideADatabase has those of the node")
 	t.Logf("-torture.seed %d", *seed)
 	for n := 1; n <= *syncs; {
 		h := newHost(t)
@@ -258,7 +258,7 @@ func TestFailedSyncs(t *testing.T) {
 // The same for syncs that are rare among all. Only those of matching names count: a
 // segment keeps the name under which it was opened, that of a spare.
 func TestFailedSyncsOfEachStep(t *testing.T) {
-	onlyDirectory(t, "what a PostgreSQL syncs is its own, and a sync that fails crashes it: TestKills does so")
+	onlyDirectory(t, "a sync that fails crashes a PostgreSQL, as TestKills does; TestFaultsBesideADatabase has those of the node")
 	t.Logf("-torture.seed %d", *seed)
 	for _, step := range []struct {
 		name, of string
@@ -376,7 +376,7 @@ func TestDrains(t *testing.T) {
 // has no room, messages go into the database until it has. While an archive holds
 // the journal the server needs new segments.
 func TestFullDisk(t *testing.T) {
-	onlyDirectory(t, "a PostgreSQL that is full refuses what it is sent: TestFullServer of its package")
+	onlyDirectory(t, "TestFullServer of its package has a PostgreSQL that is full, and TestFaultsBesideADatabase a full disk beside it")
 	for _, c := range []struct {
 		name, faults string
 		alone        bool // only the journal is full

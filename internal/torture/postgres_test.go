@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -197,4 +198,32 @@ func (d *database) find(t *testing.T, text string) (found []string) {
 		}
 	}
 	return found
+}
+
+// What a node keeps beside a database is of no account for messages: with a full disk, and with one whose syncs
+// fail, none is refused. The search index, which has most of it, says that it does not work.
+func TestFaultsBesideADatabase(t *testing.T) {
+	if !*overPostgres {
+		t.Skip("there is no database")
+	}
+	for name, faults := range map[string]string{"a full disk": "later,full=1", "a failed sync": "later,failsync=1"} {
+		t.Run(name, func(t *testing.T) {
+			h := newHost(t)
+			h.start("KABAN_FAULT_DISK=" + faults)
+			c := everybody(t, h.address)
+			h.wait("nothing is acknowledged", func() bool { return c.history.Acks() >= 500 })
+			h.change()
+			h.wait("the disk does not fail", func() bool { return strings.Contains(h.log.String(), "the search index does not work") })
+			acked := c.history.Acks()
+			h.wait("it acknowledges nothing beside the fault", func() bool { return c.history.Acks() >= acked+500 })
+			h.change()
+			c.settle("watcher")
+			h.stop()
+			c.end()
+			if strings.Contains(h.log.String(), "the store failed") {
+				t.Errorf("messages were refused:\n%s", h.log)
+			}
+			h.check(c.history, "at the end")
+		})
+	}
 }
