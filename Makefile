@@ -178,7 +178,7 @@ torture: ## run the long campaigns: KILLS, LOSSES, SYNCS, CUTS, DRAINS, FLIPS, P
 	go test ./internal/chat -v -count 1 -timeout 20m -run 'TestEverybodyReadsWhatTheTableGives|TestPagesOfRooms' -rapid.checks 400 $(if $(filter-out 0,$(SEED)),-rapid.seed $(SEED))
 	go test ./internal/store/sqlite -v -count 1 -timeout 40m -run 'TestConformance|TestChangesAreFolded|Flipped' -rapid.checks 400 -folds 60 -flip.more 20 $(if $(filter-out 0,$(SEED)),-rapid.seed $(SEED))
 
-torture-postgres: ## run the long campaigns over PostgreSQL that it has: KILLS, CUTS, DRAINS, PEOPLE, FILES; some hours; SEED=0 picks a new seed
+torture-postgres: ## run the long campaigns over PostgreSQL that it has: KILLS, CUTS, DRAINS, PEOPLE, FILES; SEED=0 picks a new seed
 	$(campaigns) -postgres -timeout 300m
 
 cluster: ## lose the answers to ANSWERS=1000 commits, crash PostgreSQL CRASHES=100 times, let a standby take over FAILOVERS=50 times, kill NODES=100 nodes, and part them PARTITIONS=20 times for 1, 10 and 60 s, while people write; some hours; SEED=0 picks a new seed
