@@ -72,7 +72,7 @@ inmemory := -exec "'$(CURDIR)/scripts/in-memory' -test"
 .PHONY: help build run test test-most test-beside $(beside) test-postgres over-postgres check cover product torture torture-postgres cluster comeback heap downloads search unread migrate signins alerts fuzz bench profile bench-go fmt golden page screenshots clean setup
 
 help: ## print this help (the default)
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile | LC_ALL=C sort
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile | LC_ALL=C sort
 
 build: ## build bin/kaban, static and stamped with its version
 	CGO_ENABLED=0 go build -pgo=auto -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/kaban ./cmd/kaban
