@@ -69,10 +69,10 @@ stories := TestStories|TestTerminal|TestEnding|TestLists
 # Keeps the temporary files of tests in memory where possible.
 inmemory := -exec "'$(CURDIR)/scripts/in-memory' -test"
 
-.PHONY: help build run test test-most test-beside $(beside) test-postgres over-postgres check cover product torture cluster comeback nodecosts heap downloads search unread migrate signins alerts fuzz bench profile bench-go fmt golden page screenshots clean setup
+.PHONY: help build run test test-most test-beside $(beside) test-postgres over-postgres check cover product torture torture-postgres cluster comeback nodecosts heap downloads search unread migrate signins alerts fuzz bench profile bench-go fmt golden page screenshots clean setup
 
 help: ## print this help (the default)
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' Makefile | LC_ALL=C sort
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile | LC_ALL=C sort
 
 build: ## build bin/kaban, static and stamped with its version
 	CGO_ENABLED=0 go build -pgo=auto -trimpath -ldflags '-X main.version=$(VERSION)' -o bin/kaban ./cmd/kaban
@@ -170,11 +170,16 @@ cover: ## test coverage of the core packages; fails below COVER_MIN=85 percent
 product: ## try every scenario of who may do what over every front end, not only a sample
 	$(racing) go test -race ./internal/product -v -count 1 -timeout 60m -everything
 
+campaigns := go test ./internal/torture -v -count 1 -torture.seed $(SEED) -torture.kills $(KILLS) -torture.losses $(LOSSES) -torture.syncs $(SYNCS) -torture.cuts $(CUTS) -torture.drains $(DRAINS) -torture.flips $(FLIPS) -torture.people $(PEOPLE) -torture.files $(FILES) -torture.split $(SPLIT)
+
 torture: ## run the long campaigns: KILLS, LOSSES, SYNCS, CUTS, DRAINS, FLIPS, PEOPLE, FILES; SEED=0 picks a new seed
-	go test ./internal/torture -v -count 1 -timeout 120m -torture.seed $(SEED) -torture.kills $(KILLS) -torture.losses $(LOSSES) -torture.syncs $(SYNCS) -torture.cuts $(CUTS) -torture.drains $(DRAINS) -torture.flips $(FLIPS) -torture.people $(PEOPLE) -torture.files $(FILES) -torture.split $(SPLIT)
+	$(campaigns) -timeout 120m
 	go test ./internal/dispatch -v -count 1 -timeout 20m -run TestEverySeqOnceAndInOrder -rapid.checks 4000 -rapid.steps 40 $(if $(filter-out 0,$(SEED)),-rapid.seed $(SEED))
 	go test ./internal/chat -v -count 1 -timeout 20m -run 'TestEverybodyReadsWhatTheTableGives|TestPagesOfRooms' -rapid.checks 400 $(if $(filter-out 0,$(SEED)),-rapid.seed $(SEED))
 	go test ./internal/store/sqlite -v -count 1 -timeout 40m -run 'TestConformance|TestChangesAreFolded|Flipped' -rapid.checks 400 -folds 60 -flip.more 20 $(if $(filter-out 0,$(SEED)),-rapid.seed $(SEED))
+
+torture-postgres: ## run the long campaigns over PostgreSQL that it has: KILLS, CUTS, DRAINS, PEOPLE, FILES; SEED=0 picks a new seed
+	$(campaigns) -postgres -timeout 300m
 
 cluster: ## lose the answers to ANSWERS=1000 commits, crash PostgreSQL CRASHES=100 times, let a standby take over FAILOVERS=50 times, kill NODES=100 nodes, and part them PARTITIONS=20 times for 1, 10 and 60 s, while people write; some hours; SEED=0 picks a new seed
 	go test ./internal/store/postgres -v -count 1 -timeout 120m -run 'TestManyLosses|TestManyCrashes|TestFailovers' -losses $(ANSWERS) -crashes $(CRASHES) -failovers $(FAILOVERS)

@@ -144,7 +144,7 @@ var rules = map[string]rule{
 		"a driver knows only the domain and its contract",
 	},
 	"kaban/internal/store/postgres": {
-		[]string{"kaban", "kaban/internal/store"},
+		[]string{"kaban", "kaban/internal/failpoint", "kaban/internal/store"},
 		[]string{"github.com/jackc/pgx/v5", "github.com/tidwall/btree"},
 		"a driver knows only the domain and its contract",
 	},
@@ -487,7 +487,7 @@ var rules = map[string]rule{
 	"kaban/bench/scale":       {nil, nil, "a simulation knows prices only"},
 	"kaban/internal/archtest": {nil, nil, "tests only"},
 	"kaban/internal/torture": {
-		[]string{"kaban", "kaban/client", "kaban/wire", "kaban/internal/people", "kaban/internal/store", "kaban/internal/store/sqlite"},
+		[]string{"kaban", "kaban/client", "kaban/wire", "kaban/internal/people", "kaban/internal/store"},
 		nil,
 		"it tests the real binary from outside, and inspects its database",
 	},

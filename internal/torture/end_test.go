@@ -12,7 +12,7 @@ import (
 // A store that cannot be closed properly after a graceful shutdown ends the server with exit code 1 and
 // a message that says what to do, and the next start has every acknowledged message.
 func TestTheStoreFailsToClose(t *testing.T) {
-	onlyDirectory(t)
+	onlyDirectory(t, "a store that leaves a PostgreSQL writes nothing")
 	for name, c := range map[string]struct{ faults, says string }{
 		"a failed sync": {"later,failsync=1,of=kaban.db", `the store failed while the server ended; check the disk and the data directory before you start the server again \(.*disk I/O error`},
 		"a full disk":   {"later,full=1", `the store could not be closed properly; the next start reads what it has left: make room on the disk, .*run .*kaban check.* \(.*full`},

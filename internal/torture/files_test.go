@@ -2,12 +2,14 @@ package torture
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand/v2"
 	"mime/multipart"
 	"net/http"
@@ -23,14 +25,10 @@ import (
 	"kaban/internal/files"
 	"kaban/internal/files/disk"
 	"kaban/internal/people"
-	"kaban/internal/store/sqlite"
 )
 
-// filePlaces are the failpoints of a server that takes files, and how often it passes them in a short life.
-var filePlaces = []struct {
-	name  string
-	times int
-}{
+// filePlaces are the failpoints of a server that takes files.
+var filePlaces = []place{
 	{"upload.written", 40},
 	{"upload.synced", 40},
 	{"upload.recorded", 40},
@@ -43,9 +41,22 @@ var filePlaces = []struct {
 	{"blob.filled", 20},
 	{"blob.renamed", 20},
 	{"blob.removed", 5},
+}
+
+// filesInDirectory are those of a data directory besides.
+var filesInDirectory = []place{
 	{"journal.synced", 60},
 	{"merge.before-commit", 10},
 	{"merge.after-commit", 10},
+}
+
+// filesInDatabase are those of a PostgreSQL besides.
+var filesInDatabase = []place{
+	{"append.before-commit", 60},
+	{"append.after-commit", 60},
+	{"update.before-commit", 60},
+	{"update.after-commit", 60},
+	{"database.sent", 300},
 }
 
 // fileAcks is how many messages have to be acknowledged before a kill.
@@ -75,7 +86,10 @@ type carriers struct {
 
 func newCarriers(t *testing.T, random *rand.Rand) *carriers {
 	c := &carriers{world: newWorld(t, random), parcels: make(map[string]*parcel)}
-	s, err := sqlite.Open(t.Context(), c.data, sqlite.Options{})
+	if c.database != nil { // its nodes share the files
+		c.shared = filepath.Join(t.TempDir(), "files")
+	}
+	s, err := c.openStore(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,7 +238,7 @@ func (c *carriers) look() *fileState {
 	c.T().Helper()
 	s := &fileState{files: make(map[string]people.File), blobs: make(map[string]people.Blob), stored: make(map[string]int64)}
 	var err error
-	if s.State, err = ReadState(context.Background(), c.data); err == nil {
+	if s.State, err = c.state(); err == nil {
 		err = errors.Join(
 			each(s.State, "file", func(f people.File) { s.files[f.ID] = f }),
 			each(s.State, "blob", func(b people.Blob) { s.blobs[b.Hash] = b }))
@@ -232,7 +246,7 @@ func (c *carriers) look() *fileState {
 	if err != nil {
 		c.T().Fatal(err)
 	}
-	blobs, err := disk.Open(c.data)
+	blobs, err := disk.Open(c.blobs())
 	if err != nil {
 		c.T().Fatal(err)
 	}
@@ -243,6 +257,28 @@ func (c *carriers) look() *fileState {
 		s.stored[info.Key.Hash.String()] = info.Size
 	}
 	return s
+}
+
+// blobs returns the directory with the bytes of files.
+func (c *carriers) blobs() string { return cmp.Or(c.shared, c.data) }
+
+// age makes bytes that nodes share old. A node leaves new ones to others, which may be about to make a file
+// of them.
+func (c *carriers) age() {
+	c.T().Helper()
+	if c.shared == "" {
+		return
+	}
+	err := filepath.WalkDir(c.shared, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		before := time.Now().Add(-48 * time.Hour)
+		return os.Chtimes(path, before, before)
+	})
+	if err != nil {
+		c.T().Fatal(err)
+	}
 }
 
 // T returns the test.
@@ -295,7 +331,7 @@ func (c *carriers) isWhole(f *people.File) bool {
 	if err != nil {
 		return false
 	}
-	data, err := os.ReadFile(filepath.Join(c.data, filepath.FromSlash(files.Key{Kind: files.Content, Hash: hash}.Path())))
+	data, err := os.ReadFile(filepath.Join(c.blobs(), filepath.FromSlash(files.Key{Kind: files.Content, Hash: hash}.Path())))
 	return err == nil && int64(len(data)) == f.Size && fmt.Sprintf("%x", sha256.Sum256(data)) == f.Hash
 }
 
@@ -312,7 +348,6 @@ func (c *carriers) report() {
 // acknowledged has its file whole; no message has one that there is not; and after the sweep of the
 // next start there is nothing that nobody has.
 func TestFilesUnderKills(t *testing.T) {
-	onlyDirectory(t)
 	random := random(t)
 	c := newCarriers(t, random)
 	var stop context.CancelFunc
@@ -329,7 +364,8 @@ func TestFilesUnderKills(t *testing.T) {
 		place, env := "at random", clock(random)
 		var faults []string
 		if n%2 == 0 {
-			at := filePlaces[random.IntN(len(filePlaces))]
+			places := c.places(filePlaces, filesInDirectory, filesInDatabase)
+			at := places[random.IntN(len(places))]
 			place = at.name
 			faults = append(faults, fmt.Sprintf("KABAN_FAILPOINT=%s:%d", at.name, 1+random.IntN(at.times)))
 		}
@@ -361,6 +397,7 @@ func TestFilesUnderKills(t *testing.T) {
 func (c *carriers) sweep() {
 	c.T().Helper()
 	for deadline, life := time.Now().Add(patience), 300*time.Millisecond; ; life *= 2 {
+		c.age()
 		c.start()
 		time.Sleep(life)
 		c.stop()

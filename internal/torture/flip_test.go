@@ -182,7 +182,7 @@ func (d *damage) try(t *testing.T, what, dir string, allowed ...[]Message) {
 // refuses to start, or everything is there. Only what looks like the unfinished end of the
 // last write is taken for that.
 func TestJournalFlips(t *testing.T) {
-	onlyDirectory(t)
+	onlyDirectory(t, "a PostgreSQL has no journal")
 	random := random(t)
 	h, history := killedData(t)
 	segments := segmentsOf(t, h.data)

@@ -89,6 +89,7 @@ type host struct {
 	t        *testing.T
 	data     string
 	database *database // nil: the data are in the directory
+	shared   string    // the directory of files; "": they are in that of the data
 	address  string
 	web      string // the address of HTTP; "" is none
 	process  *exec.Cmd
@@ -151,6 +152,9 @@ func (h *host) start(faults ...string) {
 	// Small pages and tails, so that readers are often behind.
 	h.process = exec.Command(binary, "serve", "--listen", cmp.Or(h.scheme, "tcp://")+h.address, "--tail-size", "4", "--tail-budget", "1", "--page-size", "50", "--heartbeat", "1s")
 	h.process.Args = append(h.process.Args, h.place()...)
+	if h.shared != "" {
+		h.process.Args = append(h.process.Args, "--files", h.shared)
+	}
 	if h.web != "" {
 		h.process.Args = append(h.process.Args, "--listen", "http://"+h.web)
 	}
@@ -266,6 +270,16 @@ func (h *host) stored() ([]Message, error) {
 		return nil
 	}, Damaged: func(err error) error { return err }})
 	return all, err
+}
+
+// state reads everything that is stored.
+func (h *host) state() (*State, error) {
+	s, err := h.archive(context.Background())
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	return ReadState(context.Background(), s)
 }
 
 // check fails the test for every violation.

@@ -28,8 +28,16 @@ var everywhere = []place{
 	{"replay.page", 60},
 }
 
-// inStore are those of a data directory.
-var inStore = []place{
+// inDatabase are those of a PostgreSQL.
+var inDatabase = []place{
+	{"append.before-commit", 60},
+	{"append.after-commit", 60},
+	{"database.sent", 150},
+	{"rooms.made", 1},
+}
+
+// inDirectory are those of a data directory.
+var inDirectory = []place{
 	{"append.before-commit", 2},
 	{"append.after-commit", 2},
 	{"append.merged", 60},
@@ -67,17 +75,13 @@ func everybody(t *testing.T, address string) *crowd {
 // whether the failpoint was reached.
 func end(h *host, random *rand.Rand, deadly syscall.Signal, failpoint bool) bool {
 	if failpoint && h.ended(2*time.Second) {
+		h.crash(random, func() {})
 		return true
 	}
 	if !failpoint {
 		time.Sleep(time.Duration(random.IntN(150)) * time.Millisecond)
 	}
-	die := func() { h.signal(deadly); <-h.exited }
-	if h.database != nil {
-		h.database.crash(h.t, random, die)
-		return false
-	}
-	die()
+	h.crash(random, func() { h.signal(deadly); <-h.exited })
 	return false
 }
 
@@ -93,10 +97,6 @@ func (h *host) died() bool {
 // other death is at a failpoint, and only deaths under load count.
 func campaign(t *testing.T, times int, faults func(h *host, random *rand.Rand) []string, deadly syscall.Signal) {
 	random := random(t)
-	places := everywhere
-	if !*overPostgres {
-		places = slices.Concat(everywhere, inStore)
-	}
 	died := make(map[string]int)
 	counted, atFailpoints, idle := 0, 0, 0
 	for counted < times {
@@ -107,6 +107,7 @@ func campaign(t *testing.T, times int, faults func(h *host, random *rand.Rand) [
 		for range min(perDatabase, times-counted) {
 			env, name := faults(h, random), ""
 			if 2*atFailpoints <= counted {
+				places := h.places(everywhere, inDirectory, inDatabase)
 				place := places[random.IntN(len(places))]
 				name = place.name
 				env = append(env, fmt.Sprintf("KABAN_FAILPOINT=%s:%d", name, 1+random.IntN(place.times)))
@@ -167,7 +168,7 @@ func TestKills(t *testing.T) {
 // it, or only with that of a later one, because the first was killed, even by a failed
 // sync, and the next found everything.
 func TestLosses(t *testing.T) {
-	onlyDirectory(t)
+	onlyDirectory(t, "what a PostgreSQL syncs is its own: TestKills crashes it")
 	campaign(t, *losses, func(h *host, random *rand.Rand) []string {
 		kept := h.data + ".kept"
 		disk := fmt.Sprintf("KABAN_FAULT_DISK=lose,seed=%d", random.Uint32())
@@ -188,7 +189,7 @@ func TestLosses(t *testing.T) {
 // disk loses nothing and proves nothing. Without those of SQLite only merged messages
 // are lost, once the journal does without them.
 func TestLossesAreFoundWithoutSyncs(t *testing.T) {
-	onlyDirectory(t)
+	onlyDirectory(t, "that of a PostgreSQL is TestLossesOfADatabaseAreFound")
 	random := random(t)
 	for _, c := range []struct {
 		name, fault, disk string
@@ -233,7 +234,7 @@ func loseOnce(t *testing.T, ready func(*host, *crowd) bool, faults ...string) st
 // A failed sync ends the server with an error, and acknowledged messages stay. Those of the
 // search index, search.db, do not count: it works again without a new start.
 func TestFailedSyncs(t *testing.T) {
-	onlyDirectory(t)
+	onlyDirectory(t, "a sync that fails crashes a PostgreSQL, as TestKills does; TestFaultsBesideADatabase has those of the node")
 	t.Logf("-torture.seed %d", *seed)
 	for n := 1; n <= *syncs; {
 		h := newHost(t)
@@ -257,7 +258,7 @@ func TestFailedSyncs(t *testing.T) {
 // The same for syncs that are rare among all. Only those of matching names count: a
 // segment keeps the name under which it was opened, that of a spare.
 func TestFailedSyncsOfEachStep(t *testing.T) {
-	onlyDirectory(t)
+	onlyDirectory(t, "a sync that fails crashes a PostgreSQL, as TestKills does; TestFaultsBesideADatabase has those of the node")
 	t.Logf("-torture.seed %d", *seed)
 	for _, step := range []struct {
 		name, of string
@@ -290,7 +291,7 @@ func TestFailedSyncsOfEachStep(t *testing.T) {
 
 // The same for the syncs of a shutdown, until none of them fails.
 func TestFailedSyncsOfTheEnd(t *testing.T) {
-	onlyDirectory(t)
+	onlyDirectory(t, "a store that leaves a PostgreSQL writes nothing")
 	t.Logf("-torture.seed %d", *seed)
 	h := newHost(t)
 	h.start()
@@ -375,7 +376,7 @@ func TestDrains(t *testing.T) {
 // has no room, messages go into the database until it has. While an archive holds
 // the journal the server needs new segments.
 func TestFullDisk(t *testing.T) {
-	onlyDirectory(t)
+	onlyDirectory(t, "TestFullServer of its package has a PostgreSQL that is full, and TestFaultsBesideADatabase a full disk beside it")
 	for _, c := range []struct {
 		name, faults string
 		alone        bool // only the journal is full

@@ -9,7 +9,7 @@ import (
 )
 
 // erasures make accounts that write, and erase them. An erasing that was begun ends after a restart,
-// counts what was written, and leaves nothing of it in the data directory.
+// counts what was written, and leaves nothing of it in the data directory, and in no row of a database.
 type erasures struct {
 	by, stays, other *staff
 	files            *journaltest.Searcher
@@ -58,9 +58,21 @@ func (e *erasures) add(w *world) {
 		e.all = append(e.all, s)
 	}
 	e.files.Look(w.t)
-	if found := e.files.Find(w.t, e.all[len(e.all)-1].mark()); len(found) == 0 {
-		w.violation("erase: what %s wrote is in no file, so nobody sees that it goes", e.all[len(e.all)-1].username)
+	if w.database != nil {
+		w.database.analyze(w.t)
 	}
+	if found := e.find(w, e.all[len(e.all)-1]); len(found) == 0 {
+		w.violation("erase: what %s wrote is nowhere, so nobody sees that it goes", e.all[len(e.all)-1].username)
+	}
+}
+
+// find returns the files and tables that have some of what a subject wrote.
+func (e *erasures) find(w *world, s *subject) []string {
+	found := e.files.Find(w.t, s.mark())
+	if w.database != nil {
+		found = append(found, w.database.find(w.t, s.mark())...)
+	}
+	return found
 }
 
 func (e *erasures) work(w *world) {
@@ -207,7 +219,7 @@ func (e *erasures) verify(w *world) {
 		if want := (erased{"done", s.messages, s.reactions, s.texts, 1}); report != want {
 			w.violation("erase: that of %s reports %+v, want %+v", s.username, report, want)
 		}
-		if found := e.files.Find(w.t, s.mark()); len(found) > 0 {
+		if found := e.find(w, s); len(found) > 0 {
 			w.violation("erase: %s is erased, and %v have some of what it wrote", s.username, found)
 		}
 	}

@@ -2,7 +2,6 @@ package torture
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,24 +19,31 @@ import (
 )
 
 // peoplePlaces are the failpoints of changes of accounts and rooms.
-var peoplePlaces = []struct {
-	name  string
-	times int
-}{
+var peoplePlaces = []place{
 	{"update.before-commit", 40},
 	{"update.after-commit", 40},
 	{"append.decided", 20},
 	{"append.before-commit", 60},
 	{"append.after-commit", 60},
+	{"publish.before", 20},
+}
+
+// peopleInDirectory are those of a data directory besides.
+var peopleInDirectory = []place{
 	{"append.merged", 3},
 	{"journal.written", 20},
 	{"journal.synced", 20},
 	{"merge.after-commit", 3},
-	{"publish.before", 20},
 	{"ledger.write", 4},
 	{"ledger.before-commit", 4},
 	{"journal.overwritten", 4},
 	{"checkpoint.write", 60},
+}
+
+// peopleInDatabase are those of a PostgreSQL besides.
+var peopleInDatabase = []place{
+	{"database.sent", 300},
+	{"rooms.made", 4},
 }
 
 // peoplePerDatabase is the number of deaths before a campaign starts a new database, so
@@ -60,7 +66,6 @@ type worker interface {
 // Accounts, memberships and roles change while the server is killed, with and without a
 // loss of unsynced data. Each change happened whole or not at all.
 func TestPeople(t *testing.T) {
-	onlyDirectory(t)
 	random := random(t)
 	died := make(map[string]int)
 	total := &world{}
@@ -81,7 +86,6 @@ func TestPeople(t *testing.T) {
 // The control of TestPeople: with a second transaction for a part of each change, the
 // checker must find what a death between the two leaves.
 func TestSplitChangesAreFound(t *testing.T) {
-	onlyDirectory(t)
 	random := random(t)
 	for _, part := range strings.Split(*split, ",") {
 		t.Run(part, func(t *testing.T) {
@@ -156,7 +160,8 @@ func lives(w *world, times int, died map[string]int, faults []string) []string {
 // kills it again and compares. It leaves a server running.
 func life(w *world, all []worker, died map[string]int, faults []string) []string {
 	w.kill()
-	place := peoplePlaces[w.random.IntN(len(peoplePlaces))]
+	places := w.places(peoplePlaces, peopleInDirectory, peopleInDatabase)
+	place := places[w.random.IntN(len(places))]
 	env, name := slices.Concat(faults, []string{w.disk()}), ""
 	if len(faults) > 0 && w.random.IntN(2) == 0 {
 		place.name, place.times = "split.between", splitTimes
@@ -204,7 +209,7 @@ func commandsAgree(w *world, s *State, report reporter) {
 
 // printed runs a command and returns the objects that it prints.
 func printed[T any](w *world, args ...string) (all []T) {
-	command := exec.Command(binary, append(args, "--json", "--data", w.data)...)
+	command := exec.Command(binary, slices.Concat(args, []string{"--json"}, w.place())...)
 	command.Stderr = w.log
 	out, err := command.Output()
 	if err != nil {
@@ -247,7 +252,7 @@ func (w *world) end(place string) string {
 
 // afterDeath reads the database and returns what is wrong with it.
 func (w *world) afterDeath(checks ...func(*State, reporter)) []string {
-	s, err := ReadState(context.Background(), w.data)
+	s, err := w.state()
 	if err != nil {
 		return []string{fmt.Sprintf("the database: %v", err)}
 	}

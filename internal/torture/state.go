@@ -11,7 +11,6 @@ import (
 	"kaban"
 	"kaban/internal/people"
 	"kaban/internal/store"
-	"kaban/internal/store/sqlite"
 )
 
 // Row is what the audit says of a change.
@@ -34,13 +33,8 @@ type State struct {
 	Entries   map[string][]store.Record // of each room, by key
 }
 
-// ReadState reads the database in a directory. Everything in it must be sound.
-func ReadState(ctx context.Context, data string) (*State, error) {
-	archive, err := sqlite.OpenArchive(ctx, data)
-	if err != nil {
-		return nil, err
-	}
-	defer archive.Close()
+// ReadState reads everything that is stored. All of it must be sound.
+func ReadState(ctx context.Context, archive store.Archive) (*State, error) {
 	report, err := archive.Check(ctx)
 	if err == nil {
 		err = report.Err()

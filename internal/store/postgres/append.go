@@ -8,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"kaban"
+	"kaban/internal/failpoint"
 	"kaban/internal/store"
 )
 
@@ -183,6 +184,7 @@ func (t *transaction) rule(w *store.Write, target *message) (known store.Change,
 			}
 			return fit()
 		})
+		failpoint.Point("append.decided")
 	}
 	if errors.Is(refused, errKnown) {
 		refused = nil

@@ -22,7 +22,7 @@ func (s *Store) Update(ctx context.Context, run func(store.Tx) error) error {
 		return err
 	}
 	defer s.leave()
-	return s.transact(ctx, "change documents", &needs{documents: true}, transaction{now: s.now().UnixMilli()}, nil, func(t *transaction) error {
+	return s.transact(ctx, "change documents", &needs{documents: true}, transaction{now: s.now().UnixMilli(), updates: true}, nil, func(t *transaction) error {
 		refused, err := t.decide(run)
 		switch {
 		case err != nil:
@@ -377,9 +377,11 @@ func (d *documents) Revision(name kaban.RoomName) (uint64, error) {
 func (t *transaction) writeDocuments(b *pgx.Batch) {
 	var gone, keys, values [][]byte
 	t.documents.Scan(func(key string, value []byte) bool {
-		if value == nil {
+		switch {
+		case t.apart.takes(key, value):
+		case value == nil:
 			gone = append(gone, []byte(key))
-		} else {
+		default:
 			keys, values = append(keys, []byte(key)), append(values, value)
 		}
 		return true

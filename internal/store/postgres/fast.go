@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgtype"
 
 	"kaban"
+	"kaban/internal/failpoint"
 	"kaban/internal/store"
 )
 
@@ -204,7 +205,9 @@ func (s *Store) call(ctx context.Context, f *fast, look bool, now int64) (heads 
 		return nil, unsent{err}
 	}
 	defer c.Release()
+	failpoint.Point("append.before-commit") // the statement is a transaction of its own
 	answer, err := f.run(ctx, c.Conn(), look, now)
+	failpoint.Point("append.after-commit")
 	if err != nil {
 		return nil, kept(c.Conn(), err)
 	}

@@ -51,6 +51,9 @@ const (
 	makers  = 2
 )
 
+// clock is the source of the times of entries.
+var clock = time.Now
+
 // Options configure Open. The zero value is ready to use.
 type Options struct {
 	// Log receives what operators should know. Default: nothing is logged.
@@ -106,7 +109,7 @@ type Store struct {
 // then its error is a store.ErrUnavailable. It waits for another node that changes the schema.
 func Open(ctx context.Context, url string, options Options) (*Store, error) {
 	s := &Store{
-		log: options.Log, patience: options.Patience, careless: options.Careless, moving: options.Moving, now: time.Now,
+		log: options.Log, patience: options.Patience, careless: options.Careless, moving: options.Moving, now: clock,
 		handle: rand.Text(), updating: make(chan struct{}, 1),
 	}
 	if s.log == nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/tidwall/btree"
 
 	"kaban"
+	"kaban/internal/failpoint"
 )
 
 // needs are what a transaction takes before anything else. What it turns out to need later and
@@ -59,6 +60,8 @@ type transaction struct {
 
 	documents btree.Map[string, []byte] // those that it writes; nil is removed
 	bumped    []*lockedRoom
+	updates   bool // it is that of an Update
+	apart     apart
 	log
 	extra []statement // other statements, before those of the log
 }
@@ -233,6 +236,7 @@ func (s *Store) makeRooms(ctx context.Context, rooms []kaban.RoomName) error {
 	if err != nil {
 		return fmt.Errorf("make rooms: %w", err)
 	}
+	failpoint.Point("rooms.made")
 	return nil
 }
 
@@ -377,8 +381,19 @@ func (t *transaction) commit() error {
 	if err := t.ctx.Err(); err != nil {
 		return unsent{err}
 	}
+	if t.updates {
+		failpoint.Point("update.before-commit")
+	}
+	failpoint.Point("append.before-commit")
 	err := t.tx.Commit(t.ctx)
 	t.tx = nil
+	failpoint.Point("append.after-commit")
+	if t.updates {
+		failpoint.Point("update.after-commit")
+	}
+	if err == nil {
+		err = t.apart.commit(t)
+	}
 	if err == nil {
 		err = t.confirmed(t.conn, t.position)
 	}
