@@ -2,6 +2,7 @@ package chat
 
 import (
 	"errors"
+	"fmt"
 
 	"kaban/internal/people"
 	"kaban/internal/store"
@@ -41,7 +42,7 @@ func readAttributions(tx store.Tx) (attributions, error) {
 			}
 			identity, err := a.Identity()
 			if err != nil {
-				return nil, err
+				return nil, fmt.Errorf("%w: the name of an account: %w", store.ErrDamaged, err)
 			}
 			if all == nil {
 				all = make(attributions)

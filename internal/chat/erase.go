@@ -140,7 +140,7 @@ func (c *Chat) erasedMissed(ctx context.Context) error {
 		})
 	})
 	if err != nil {
-		return unanswered(err)
+		return passing(err)
 	}
 	return c.erasedElsewhere(accounts)
 }

@@ -131,3 +131,89 @@ func TestWhatIsMissedCosts(t *testing.T) {
 		t.Errorf("%d transactions", got)
 	}
 }
+
+// Whichever read fails with an error that says nothing of what the store has, nobody is sent away, and everything takes
+// effect with the next look.
+func TestAnErrorIsNoDamage(t *testing.T) {
+	for _, all := range []bool{false, true} {
+		t.Run(fmt.Sprintf("everything may have changed: %v", all), func(t *testing.T) {
+			for n := int32(1); failsFrom(t, n, all); n++ {
+			}
+		})
+	}
+}
+
+// failsFrom has reads fail during a look, and reports whether one of the look did.
+func failsFrom(t *testing.T, n int32, all bool) bool {
+	t.Helper()
+	w, _ := newMissing(t)
+	w.other.create("ann", "hall", kaban.RoomPublic)
+	w.other.create("ann", "open", kaban.RoomPublic)
+	w.other.create("ann", "closed", kaban.RoomPrivate)
+	w.other.update(func(tx store.Tx) error {
+		return people.Accounts.Put(tx, &people.Account{ID: "id-robo", Username: "robo", Bot: true, Owner: "id-bob", Role: kaban.RoleMember, Status: people.StatusActive})
+	})
+	w.look()
+	ann, bob, mia := w.enter("ann", "watch"), w.enter("bob", "phone"), w.visit("mia")
+	robo := new(guest)
+	w.chat.Enter(new(Session), robo, kaban.Bot("id-robo", storetest.Username(t, "robo")), w.user("robo").peer.Address, &Credential{ID: "token"})
+	hall := storetest.RoomName(t, "hall")
+	stays, _, err := w.user("ann").Watch(t.Context(), reader{}, plain{}, hall, Start{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	goes, _, err := w.user("cat").Watch(t.Context(), reader{}, plain{}, hall, Start{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.look()
+	w.other.change("ann", func(a *people.Account) { a.Name = "Ann" })
+	w.other.change("bob", suspend)
+	w.other.change("cat", func(a *people.Account) { a.Role = kaban.RoleGuest })
+	w.other.update(func(tx store.Tx) error {
+		for name, kind := range map[string]kaban.RoomKind{"open": kaban.RoomPrivate, "closed": kaban.RoomPublic} {
+			r, err := people.Rooms.Get(tx, name)
+			if err != nil {
+				return err
+			}
+			r.Kind = kind
+			if err := people.Rooms.Put(tx, &r); err != nil {
+				return err
+			}
+		}
+		return errors.Join(
+			people.Pushes.Put(tx, &people.Push{ID: "push", Account: "id-ann", Endpoint: "https://push.example.org/1"}),
+			people.Settings.Put(tx, &people.Setting{Key: "title", Value: "x"}))
+	})
+	w.chat.follower.all = all
+	w.views.Store(0)
+	w.fails.Store(n)
+	failed := w.chat.follower.look(t.Context())
+	if failed != nil && !errors.Is(failed, errNoClass) && !errors.Is(failed, store.ErrUnavailable) {
+		t.Fatal(failed)
+	}
+	w.fails.Store(0)
+	if ann.revoked.Load() || mia.revoked.Load() || !w.chat.TakesVisitors() {
+		t.Errorf("somebody is sent away when read %d fails", n)
+	}
+	w.look()
+	if ann.revoked.Load() || mia.revoked.Load() {
+		t.Errorf("somebody is sent away after read %d has failed", n)
+	}
+	if _, why := w.drain(stays); why != "" {
+		t.Errorf("somebody leaves a room after read %d has failed: %s", n, why)
+	}
+	if !bob.revoked.Load() || !robo.revoked.Load() {
+		t.Errorf("the connections of a suspended account go on after read %d has failed", n)
+	}
+	if _, why := w.drain(goes); why != reasonGone {
+		t.Errorf("a guest reads on after read %d has failed: %q", n, why)
+	}
+	if u := w.user("adam"); w.lists(u, "open") || !w.lists(u, "closed") {
+		t.Errorf("the list of rooms is old after read %d has failed", n)
+	}
+	if _, known := w.chat.pushes.accounts()["id-ann"]; !known {
+		t.Errorf("a push is not known after read %d has failed", n)
+	}
+	return failed != nil
+}

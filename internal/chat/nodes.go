@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -153,9 +154,18 @@ func (f *follower) takeEffect(ctx context.Context) error {
 	return f.chat.changedElsewhere(ctx, f.pending)
 }
 
-// isUnanswered reports whether the store could not say something, but may in a moment.
-func isUnanswered(err error) bool {
-	return errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrUnknown) || IsGoingDown(err)
+// isLasting reports whether an error says what the store has: something is damaged, or is not there. After any other,
+// another look may say more.
+func isLasting(err error) bool {
+	return errors.Is(err, store.ErrDamaged) || errors.Is(err, ErrNotFound) || errors.Is(err, people.ErrNotFound)
+}
+
+// passing returns an error if it is worth another look.
+func passing(err error) error {
+	if isLasting(err) {
+		return nil
+	}
+	return err
 }
 
 // each calls a function with each subject, and removes those for which it does not fail.
@@ -249,7 +259,7 @@ func (c *Chat) settingElsewhere(_ context.Context, key string) error {
 func (c *Chat) roomsElsewhere(ctx context.Context, rooms map[string]bool) error {
 	for key, more := range rooms {
 		name, err := c.roomElsewhere(ctx, key)
-		if isUnanswered(err) {
+		if err := passing(err); err != nil {
 			return err
 		}
 		if err == nil && more {
@@ -260,19 +270,11 @@ func (c *Chat) roomsElsewhere(ctx context.Context, rooms map[string]bool) error 
 	return nil
 }
 
-// unanswered returns an error if it is worth another look.
-func unanswered(err error) error {
-	if isUnanswered(err) {
-		return err
-	}
-	return nil
-}
-
 // accountElsewhere is AccountChanged after another node has changed the account, which does
 // its tasks.
 func (c *Chat) accountElsewhere(ctx context.Context, id string) error {
 	ended, err := c.endedOf(ctx, id)
-	if isUnanswered(err) {
+	if err := passing(err); err != nil {
 		return err
 	}
 	for _, account := range ended {
@@ -281,9 +283,9 @@ func (c *Chat) accountElsewhere(ctx context.Context, id string) error {
 	if err != nil { // it is not known who may stay
 		c.Revoke(id, "")
 	}
-	err = c.reviseAccount(id)
+	err = c.reviseAccount(id, true)
 	c.tell(id, kaban.RoomName{})
-	return unanswered(err)
+	return passing(err)
 }
 
 // endedOf returns an account and its bots, or those of them that may not be connected any more.
@@ -366,7 +368,7 @@ func (c *Chat) goneSecrets(ctx context.Context, batch []inUse) (gone []inUse, er
 func (c *Chat) roomElsewhere(ctx context.Context, key string) (kaban.RoomName, error) {
 	name, err := kaban.ParseAnyRoom(key)
 	if err != nil {
-		return name, err
+		return name, fmt.Errorf("%w: %w", ErrNotFound, err)
 	}
 	r, err := c.dispatcher.Lookup(ctx, name)
 	if err != nil {
@@ -374,7 +376,7 @@ func (c *Chat) roomElsewhere(ctx context.Context, key string) (kaban.RoomName, e
 	}
 	name = r.Name()
 	f, err := c.appearance(ctx, name)
-	if isUnanswered(err) {
+	if err := passing(err); err != nil {
 		return name, err
 	}
 	if f.Unlisted || err != nil {
@@ -500,7 +502,7 @@ func (c *Chat) pushElsewhere(ctx context.Context, s people.Subject) error {
 	default:
 		c.Unsubscribed(s.Account, s.ID)
 	}
-	return unanswered(err)
+	return passing(err)
 }
 
 // expelledElsewhere ends the subscriptions of somebody without an account that was thrown out of
