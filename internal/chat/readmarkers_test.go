@@ -21,18 +21,19 @@ import (
 	"kaban/internal/store/teststore"
 )
 
-// viewed is a store that counts its reads of documents, and fails from some of them on.
+// viewed is a store that counts its reads of documents, and has some of them fail.
 type viewed struct {
 	store.Store
-	views atomic.Int32
-	fails atomic.Int32 // from which one on; 0: none
+	views   atomic.Int32
+	fails   atomic.Int32 // which one does; 0: none
+	recover atomic.Bool  // those behind it do not
 }
 
 // errNoClass is an error of a database that says nothing of what it has.
 var errNoClass = errors.New("out of memory (SQLSTATE 53200)")
 
 func (s *viewed) View(ctx context.Context, run func(store.Tx) error) error {
-	if n, fails := s.views.Add(1), s.fails.Load(); fails > 0 && n >= fails {
+	if n, fails := s.views.Add(1), s.fails.Load(); fails > 0 && (n == fails || n > fails && !s.recover.Load()) {
 		return errNoClass
 	}
 	return s.Store.View(ctx, run)
