@@ -88,13 +88,13 @@ func (e *eraser) close() {
 // erase has everything erased that waits for it, in the background.
 func (c *Chat) erase(ctx context.Context) error {
 	_, err := c.nextErasure(ctx, "")
-	if err != nil && !errors.Is(err, people.ErrNotFound) {
+	if err != nil && !isLasting(err) {
 		return err
 	}
 	e := &c.eraser
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if err == nil || e.unrecorded {
+	if !errors.Is(err, people.ErrNotFound) || e.unrecorded { // of damage, the goroutine says in the log
 		c.beginErasingLocked()
 	}
 	return nil
@@ -411,8 +411,8 @@ func (c *Chat) beginRecording(ctx context.Context) error {
 	}
 	return c.dispatcher.View(ctx, func(tx store.Tx) error {
 		some, _, err := people.Erasures.List(tx, nil, nil, 1)
-		c.eraser.unrecorded = len(some) > 0
-		return err
+		c.eraser.unrecorded = len(some) > 0 || errors.Is(err, store.ErrDamaged)
+		return passing(err)
 	})
 }
 

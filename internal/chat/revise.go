@@ -72,8 +72,12 @@ func (c *Chat) readServer(ctx context.Context) (before access.Server, err error)
 		before.Claim = server.Claim
 	}
 	if err == nil {
-		if old := c.attributed.Swap(&attributed); old != nil && !maps.Equal(*old, attributed) {
+		old := c.attributed.Swap(&attributed)
+		if old != nil && !maps.Equal(*old, attributed) {
 			c.dispatcher.Reencode()
+		}
+		if damaged := attributed.damaged(); len(damaged) > 0 && (old == nil || !slices.Equal(old.damaged(), damaged)) {
+			c.log.Error("cannot read whose accounts some visitors are, so what they wrote is shown as theirs; \"kaban check\" says what is damaged", "visitors", len(damaged), "first", damaged[0])
 		}
 	}
 	c.server.Store(&server)
