@@ -25,6 +25,7 @@ func (c *Chat) changedAll(ctx context.Context) error {
 		func() error { return c.visits.takenAll(ctx) },
 		func() error { return passing(c.readRooms(ctx)) },
 		func() error { return c.erasedMissed(ctx) },
+		func() error { return c.cutsMissed(ctx) },
 	} {
 		if err := look(); err != nil {
 			return err

@@ -85,7 +85,7 @@ func (f *follower) run(ctx context.Context) {
 	defer ticker.Stop()
 	for missed := true; ; {
 		if missed { // while there was no such node
-			missed = f.chat.erasedMissed(ctx) != nil
+			missed = errors.Join(f.chat.erasedMissed(ctx), f.chat.cutsMissed(ctx)) != nil
 		}
 		select {
 		case <-ctx.Done():
@@ -184,13 +184,13 @@ type changed struct {
 	accounts, secrets, settings map[string]bool
 	rooms                       map[string]bool // by key: whether more has changed than who is in them
 	members, pushes, expelled   map[people.Subject]bool
-	taken, erased               map[string]bool
+	taken, erased, cut          map[string]bool
 }
 
 func newChanged() *changed {
 	set := func() map[string]bool { return make(map[string]bool) }
 	pairs := func() map[people.Subject]bool { return make(map[people.Subject]bool) }
-	return &changed{set(), set(), set(), set(), pairs(), pairs(), pairs(), set(), set()}
+	return &changed{set(), set(), set(), set(), pairs(), pairs(), pairs(), set(), set(), set()}
 }
 
 // add adds what one transaction has changed.
@@ -221,6 +221,8 @@ func (all *changed) add(keys []string) {
 			all.taken[s.ID] = true
 		case people.SubjectErased:
 			all.erased[s.Account] = true
+		case people.SubjectCut:
+			all.cut[s.Room] = true
 		}
 	}
 	for _, room := range rooms { // which counts its members
@@ -241,6 +243,7 @@ func (c *Chat) changedElsewhere(ctx context.Context, changed *changed) error {
 		func() error { return c.membersElsewhere(ctx, changed.members) },
 		func() error { return each(ctx, changed.pushes, c.pushElsewhere) },
 		func() error { return c.erasedElsewhere(changed.erased) },
+		func() error { return c.cutElsewhere(changed.cut) },
 	} {
 		if err := effects(); err != nil {
 			return err

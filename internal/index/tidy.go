@@ -1,12 +1,14 @@
 package index
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"kaban"
@@ -233,18 +235,7 @@ func (x *Index) Forget(ctx context.Context, ranges ...Range) error {
 	err := x.db.transact(func(tx *sql.Tx) error {
 		w := writer{x: x, tx: tx}
 		defer w.close()
-		for _, of := range ranges {
-			x.mu.Lock()
-			r := x.rooms[of.Room.Key()]
-			x.mu.Unlock()
-			if r == nil || r.id == 0 {
-				continue
-			}
-			if err := w.removeRange(r, of.First, of.Last); err != nil {
-				return err
-			}
-		}
-		return nil
+		return w.removeRanges(ranges)
 	})
 	if err != nil {
 		return fmt.Errorf("forget messages: %w", err)
@@ -294,8 +285,51 @@ func Erase(ctx context.Context, s store.Store, dir string, options Options) (err
 	return x.Erase(ctx)
 }
 
-// removeRange hides the messages of a room within a range.
-func (w *writer) removeRange(r *room, first, last uint64) error {
+// span is where the messages of a range are.
+type span struct {
+	room             uint32
+	first, last      uint64
+	chunk, nextChunk uint64
+}
+
+// removeRanges hides the messages within some ranges. It reads each chunk once, whatever the number of ranges.
+func (w *writer) removeRanges(ranges []Range) error {
+	var spans []span
+	for _, of := range ranges {
+		w.x.mu.Lock()
+		r := w.x.rooms[of.Room.Key()]
+		w.x.mu.Unlock()
+		if r == nil || r.id == 0 {
+			continue
+		}
+		s, err := w.spanOf(r, of.First, of.Last)
+		if err != nil {
+			return err
+		}
+		spans = append(spans, s)
+	}
+	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.chunk, b.chunk) })
+	within := make(map[uint32][]span)
+	for id, end := uint64(0), uint64(0); id < end || len(spans) > 0; id++ {
+		if id >= end {
+			id = spans[0].chunk
+		}
+		for len(spans) > 0 && spans[0].chunk <= id {
+			within[spans[0].room] = append(within[spans[0].room], spans[0])
+			end, spans = max(end, spans[0].nextChunk), spans[1:]
+		}
+		if id >= end {
+			continue // it has no chunks
+		}
+		if err := w.removeIn(id, within); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// spanOf returns where the messages of a room within a range may be.
+func (w *writer) spanOf(r *room, first, last uint64) (span, error) {
 	ctx, t := context.Background(), &w.x.tail
 	from, to := uint64(0), t.next()
 	err := w.tx.QueryRowContext(ctx, "SELECT place FROM marks WHERE room = ? AND seq <= ? ORDER BY seq DESC LIMIT 1", r.id, first).Scan(&from)
@@ -303,26 +337,30 @@ func (w *writer) removeRange(r *room, first, last uint64) error {
 		err = w.tx.QueryRowContext(ctx, "SELECT place FROM marks WHERE room = ? AND seq > ? ORDER BY seq LIMIT 1", r.id, last).Scan(&to)
 	}
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return err
+		return span{}, err
 	}
-	for id := from / t.shape.chunk; id*t.shape.chunk < to; id++ {
-		items := t.items
-		if id != t.id {
-			if items, err = w.x.db.readChunk(ctx, w.tx, id, int(t.shape.chunk)); err != nil {
-				return err
-			}
+	return span{r.id, first, last, from / t.shape.chunk, (to + t.shape.chunk - 1) / t.shape.chunk}, nil
+}
+
+// removeIn hides the messages of a chunk that are within some spans, by room.
+func (w *writer) removeIn(id uint64, within map[uint32][]span) (err error) {
+	t := &w.x.tail
+	items := t.items
+	if id != t.id {
+		if items, err = w.x.db.readChunk(context.Background(), w.tx, id, int(t.shape.chunk)); err != nil {
+			return err
 		}
-		for i, at := range items {
-			if at.room != r.id || at.seq < first || at.seq > last {
-				continue
-			}
-			order := id*t.shape.chunk + uint64(i)
-			if _, err := w.tx.Exec("DELETE FROM pins WHERE place = ?", order); err != nil {
-				return err
-			}
-			if err := w.hide(order); err != nil {
-				return err
-			}
+	}
+	for i, at := range items {
+		if !slices.ContainsFunc(within[at.room], func(s span) bool { return at.seq >= s.first && at.seq <= s.last }) {
+			continue
+		}
+		order := id*t.shape.chunk + uint64(i)
+		if _, err := w.tx.Exec("DELETE FROM pins WHERE place = ?", order); err != nil {
+			return err
+		}
+		if err := w.hide(order); err != nil {
+			return err
 		}
 	}
 	return nil
