@@ -124,6 +124,9 @@ func (f *follower) look(ctx context.Context) error {
 		for i := range page.News {
 			f.pending.add(page.News[i].Keys)
 		}
+		for _, key := range page.Damaged {
+			f.chat.log.Error("what another node has changed is damaged, so everything is looked at; \"kaban check\" says what else is damaged", "key", key)
+		}
 		more, f.all = page.More, page.Missed
 		if err := f.takeEffect(ctx); err != nil {
 			return err
