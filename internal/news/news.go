@@ -187,7 +187,7 @@ func (r *reading) next(tx store.Tx) error {
 		}
 		found = found[1:]
 	}
-	r.begun, r.from = true, keyOf(r.at.number)+"\x00"
+	r.begun = true
 	for _, d := range found {
 		r.from = d.Key + "\x00"
 		number, ok := numberOf(d.Key)
