@@ -197,8 +197,11 @@ func (x *Index) Grew(name kaban.RoomName, seq uint64) {
 		x.grown += seq - r.head
 	}
 	x.noteLocked(name, seq)
+	due := len(x.pending) > 0
 	x.mu.Unlock()
-	x.rouse()
+	if due {
+		x.rouse()
+	}
 }
 
 // noteLocked queues a room if it has something to read.
