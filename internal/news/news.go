@@ -78,7 +78,7 @@ type Store struct {
 	reading sync.Mutex // guards read and damaged
 	read    position
 	damaged map[string]bool // keys that were returned as such, and are there still
-	unsure  atomic.Bool // an own change may be stored without the knowledge of its caller
+	unsure  atomic.Bool     // an own change may be stored without the knowledge of its caller
 }
 
 // Open returns a store over one that other nodes use as well. News from now on are returned by
