@@ -18,6 +18,7 @@ import (
 const (
 	rowCPU      = 14.0  // PostgreSQL, a message: 1,000 rooms
 	stateCPU    = 2.3   // PostgreSQL, a room of a comparison: BenchmarkStates
+	maxResting  = 1000  // rooms without readers in a comparison
 	storedCPU   = 9.0   // a node, a message that it stores
 	hintCPU     = 1.3   // a node, a hint of another node: BenchmarkHint
 	deliveryCPU = 1.1   // a node, a delivery in a room of 1,000
@@ -120,7 +121,7 @@ func weigh(w *world, members crowd) *load {
 	const second = 1e6 // microseconds
 	l.delivered = w.messages * l.audience / nodes
 	l.database = w.messages * rowCPU / second
-	l.comparing = nodes * l.inUse * stateCPU / second
+	l.comparing = nodes * (l.inUse + min(float64(w.rooms)-l.inUse, maxResting)) * stateCPU / second
 	l.wal = w.messages * walBytes
 	others := nodes - 1
 	l.delivering = (l.delivered*deliveryCPU + w.messages/nodes*storedCPU) / second

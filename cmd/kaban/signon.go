@@ -53,6 +53,8 @@ func signOn(config *web.Config, kept store.Documents, endpoints []*endpoint, log
 		err := kept.View(context.Background(), keys.CheckMoved)
 		if moved, ok := errors.AsType[*account.MovedError](err); ok {
 			log.Warn("passkeys that do not work any more", "error", moved)
+		} else if errors.Is(err, store.ErrDamaged) {
+			log.Error("passkeys are damaged; all others work. \"kaban check\" says what is damaged", "err", err)
 		} else if err != nil {
 			return fmt.Errorf("start: %w", err)
 		}

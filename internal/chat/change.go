@@ -169,9 +169,7 @@ func changesOf(f access.Facts) (all changes) {
 func (c *Chat) refusal(all *changes, d *kaban.Draft, target *store.Entry) error {
 	own := true
 	if target != nil {
-		shown := store.Entry{Author: target.Author, Time: target.Time}
-		c.attribute(&shown)
-		own = target.Author == d.Author.ID() && shown.Author == target.Author
+		own = c.isOf(target, d.Author.ID())
 	}
 	action, verdict := access.Edit, access.Forbidden
 	for i, c := range changeKinds {

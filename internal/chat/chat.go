@@ -238,6 +238,7 @@ type Chat struct {
 	attributed   atomic.Pointer[attributions]
 	newRooms     *newRooms
 	maxContent   int
+	log          *slog.Logger
 	counters     counters
 	index        search.Index          // nil: there is none
 	searches     *limit.Limiter        // nil: they are not limited
@@ -258,7 +259,7 @@ func New(ctx context.Context, d *dispatch.Dispatcher, options Options) (*Chat, e
 	if options.Log == nil {
 		options.Log = slog.New(slog.DiscardHandler)
 	}
-	c := &Chat{dispatcher: d, newRooms: limitNewRooms(options), maxContent: options.MaxContent, searches: options.Searches, exempt: options.Exempt}
+	c := &Chat{dispatcher: d, log: options.Log, newRooms: limitNewRooms(options), maxContent: options.MaxContent, searches: options.Searches, exempt: options.Exempt}
 	c.eraseIndex, c.forgetIndex, c.recordErased = options.EraseIndex, options.ForgetIndex, options.RecordErased
 	c.eraseAudit, c.blobs, c.previewer = options.EraseAudit, options.Blobs, options.Previewer
 	c.seeking = limit.NewQueue(limit.HalfOfProcessors(), maxSeeking)
@@ -267,7 +268,7 @@ func New(ctx context.Context, d *dispatch.Dispatcher, options Options) (*Chat, e
 	if err := c.Reload(ctx); err != nil {
 		return nil, err
 	}
-	if err := c.readRooms(ctx); err != nil {
+	if err := c.despiteDamage("damaged rooms are not listed", c.readRooms(ctx)); err != nil {
 		return nil, err
 	}
 	d.SetJudge(c.judge)
@@ -278,13 +279,13 @@ func New(ctx context.Context, d *dispatch.Dispatcher, options Options) (*Chat, e
 	d.SetOnRevised(c.revisedElsewhere)
 	d.SetMentions(mentions{c})
 	c.names.Expire(session.Expiry{Day: c.now, Elapsed: options.Clock, Renewed: c.renewed})
-	if err := c.upgrade(ctx); err != nil {
+	if err := c.despiteDamage("removed accounts may still be in their rooms", c.upgrade(ctx)); err != nil {
 		return nil, fmt.Errorf("have removed accounts leave their rooms: %w", err)
 	}
-	if err := c.orphanHooks(ctx); err != nil {
+	if err := c.despiteDamage("hooks of removed accounts may be left", c.orphanHooks(ctx)); err != nil {
 		return nil, fmt.Errorf("find hooks of removed accounts: %w", err)
 	}
-	if err := c.runAllTasks(ctx); err != nil {
+	if err := c.despiteDamage("what was left to be done in rooms may not be done", c.runAllTasks(ctx)); err != nil {
 		return nil, fmt.Errorf("finish what was left to be done in rooms: %w", err)
 	}
 	c.eraser.init(options.Log)
@@ -295,6 +296,16 @@ func New(ctx context.Context, d *dispatch.Dispatcher, options Options) (*Chat, e
 		return nil, fmt.Errorf("find what is left to be erased: %w", err)
 	}
 	return c, nil
+}
+
+// despiteDamage returns an error of the start that is no damage. Damage is logged, with what comes of it: everything
+// else is served.
+func (c *Chat) despiteDamage(so string, err error) error {
+	if !errors.Is(err, store.ErrDamaged) {
+		return err
+	}
+	c.log.Error("something is damaged, so "+so+"; everything else is served. \"kaban check\" says what is damaged", "err", err)
+	return nil
 }
 
 // Close ends what the chat does by itself. It is called before the dispatcher is
@@ -334,11 +345,11 @@ func (c *Chat) readRooms(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read the rooms: %w", err)
 	}
-	var damaged error
+	var damaged []string
 	for i := range all {
 		name, err := kaban.ParseAnyRoom(cmp.Or(all[i].Name, all[i].Key))
 		if err != nil || all[i].Name == "" {
-			damaged = fmt.Errorf("%w: the document of the room %q", store.ErrDamaged, all[i].Key)
+			damaged = append(damaged, all[i].Key)
 		}
 		if err != nil {
 			continue
@@ -352,7 +363,10 @@ func (c *Chat) readRooms(ctx context.Context) error {
 		}
 		c.dispatcher.SetAccounts(r, all[i].Members, all[i].Turnover)
 	}
-	return damaged
+	if len(damaged) > 0 {
+		return fmt.Errorf("%w: the documents of %d rooms, such as %q", store.ErrDamaged, len(damaged), damaged[0])
+	}
+	return nil
 }
 
 // recount counts the accounts in a room again after a membership has begun or ended.

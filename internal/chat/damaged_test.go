@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -8,10 +9,13 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"kaban"
 	"kaban/internal/access"
+	"kaban/internal/dispatch"
 	"kaban/internal/people"
+	"kaban/internal/push"
 	"kaban/internal/store"
 	"kaban/internal/store/memory"
 	"kaban/internal/store/storetest"
@@ -194,3 +198,93 @@ func TestComingBackBeforeTheNews(t *testing.T) {
 		return err == nil
 	})
 }
+
+// A node starts whichever document is damaged, but for settings, without which it would not know whom to serve; and
+// serves everything else.
+func TestStartDespiteDamage(t *testing.T) {
+	s := memory.New(0)
+	w := newTown(t, s)
+	for _, room := range []string{"hall", "attic"} {
+		w.create("ann", room, kaban.RoomPublic)
+	}
+	w.update(func(tx store.Tx) error {
+		all := []error{
+			people.Accounts.Put(tx, &people.Account{ID: "id-old", Username: "old", Role: kaban.RoleMember, Status: people.StatusRemoved}),
+			people.Accounts.Put(tx, &people.Account{ID: "id-dan", Username: "dan", Role: kaban.RoleMember, Status: people.StatusActive}),
+			people.Members.Put(tx, &people.Member{Room: "attic", Name: "attic", Account: "id-dan", Role: kaban.RoomRoleMember}),
+			people.Links.Put(tx, &people.Link{Visitor: "visitor:dan", Account: "id-dan", Since: 1 << 50}),
+			people.Pushes.Put(tx, &people.Push{ID: "p", Account: "id-dan"}),
+			people.Hooks.Put(tx, &people.Hook{Hash: "hash", ID: "hook", Room: "attic", Username: "hook", Creator: "id-dan"}),
+			people.Tasks.Put(tx, &people.Task{Account: "id-dan", Kind: people.TaskSucceed, ID: "task"}),
+			people.Erasures.Put(tx, &people.Erasure{Account: "id-old", Done: 1}),
+		}
+		return errors.Join(all...)
+	})
+	var documents []store.Document
+	err := s.View(t.Context(), func(tx store.Tx) (err error) {
+		documents, err = tx.Scan("a", "~", 10_000)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, d := range documents {
+		table, of, _ := strings.Cut(d.Key, "/")
+		if strings.Contains(table, ".") || table == "setting" || strings.HasSuffix(of, "hall") || strings.Contains(of, "-ann") {
+			continue
+		}
+		t.Run(strings.ReplaceAll(d.Key, "/", " "), func(t *testing.T) {
+			w.update(func(tx store.Tx) error { return tx.Put(d.Key, []byte("{")) })
+			defer w.update(func(tx store.Tx) error { return tx.Put(d.Key, d.Value) })
+			log := new(lines)
+			over, err := dispatch.New(t.Context(), s, dispatch.Options{PresenceDelay: time.Hour})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer over.Close()
+			recorded := func(context.Context, []store.ErasedAccount) error { return nil }
+			c, err := New(t.Context(), over, Options{Log: slog.New(slog.NewTextHandler(log, nil)), RecordErased: recorded})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			want(t, "start pushes", c.StartPushes(t.Context(), nobodyPushed{}), nil)
+			two := &town{t: t, chat: c, store: s, ids: 1000 * (i + 1)}
+			_, err = two.post(two.user("ann"), "hall", d.Key, 0)
+			want(t, "ann posts", err, nil)
+			if !c.IsClaimed() {
+				t.Error("the server has no owner")
+			}
+			switch d.Key {
+			case "room/attic":
+				_, err := two.post(two.user("ann"), "attic", "x", 0)
+				want(t, "ann posts in a damaged room", err, ErrDamaged)
+				if two.lists(two.user("adam"), "attic") || !strings.Contains(log.String(), "attic") {
+					t.Errorf("a damaged room is listed, or the log has no word of it:\n%s", log.String())
+				}
+			case "account/id-dan":
+				_, err := two.post(two.user("dan"), "attic", "x", 0)
+				want(t, "dan posts", err, ErrDamaged)
+				e := store.Entry{Author: "visitor:dan"}
+				if c.attribute(&e); e.Author != "account:id-dan" {
+					t.Errorf("what dan was is shown as of %q", e.Author)
+				}
+			case "link/visitor:dan", "link/visitor%3Adan":
+				e := store.Entry{Author: "visitor:dan"}
+				if c.attribute(&e); e.Author != "visitor:dan" || c.isOf(&e, e.Author) {
+					t.Errorf("what a visitor with a damaged link wrote is shown as of %q, whose own it is: %v", e.Author, c.isOf(&e, e.Author))
+				}
+				if !strings.Contains(log.String(), "visitor:dan") {
+					t.Errorf("the log has\n%s", log.String())
+				}
+			}
+		})
+	}
+}
+
+// nobodyPushed pushes nothing.
+type nobodyPushed struct{}
+
+func (nobodyPushed) Push(*push.Subscription, push.Notice) error { return nil }
+func (nobodyPushed) Withdraw(string, string, uint64) int        { return 0 }
+func (nobodyPushed) Forget(string, string) int                  { return 0 }

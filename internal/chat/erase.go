@@ -54,10 +54,15 @@ type eraser struct {
 	// elsewhere are accounts that another node has erased, while something of them may be in the search index and
 	// among the uploads of this one. It is guarded by mu.
 	elsewhere map[string]bool
+	// cut are rooms whose front was cut, while the search index of this node may have words of it. It is guarded by mu.
+	cut map[string]bool
+	// forgot is how far it has forgotten rooms; of the goroutine.
+	forgot map[string]uint64
 }
 
-// recording stands for what is unrecorded, among the accounts that fail, and elsewhere for what another node has erased.
-const recording, elsewhere = "all", "elsewhere"
+// recording stands for what is unrecorded, among the accounts that fail, elsewhere for what another node has erased, and
+// cutting for what was cut.
+const recording, elsewhere, cutting = "all", "elsewhere", "cut"
 
 // failedErasure is an erasure that goes on later.
 type failedErasure struct {
@@ -74,6 +79,7 @@ const maxUploading = 150
 func (e *eraser) init(log *slog.Logger) {
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.log, e.came, e.failing, e.ended, e.elsewhere = log, make(chan struct{}, 1), make(map[string]*failedErasure), make(map[string]bool), make(map[string]bool)
+	e.cut, e.forgot = make(map[string]bool), make(map[string]uint64)
 }
 
 // close ends the goroutine and waits for it.
@@ -88,13 +94,13 @@ func (e *eraser) close() {
 // erase has everything erased that waits for it, in the background.
 func (c *Chat) erase(ctx context.Context) error {
 	_, err := c.nextErasure(ctx, "")
-	if err != nil && !errors.Is(err, people.ErrNotFound) {
+	if err != nil && !isLasting(err) {
 		return err
 	}
 	e := &c.eraser
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if err == nil || e.unrecorded {
+	if !errors.Is(err, people.ErrNotFound) || e.unrecorded { // of damage, the goroutine says in the log
 		c.beginErasingLocked()
 	}
 	return nil
@@ -140,7 +146,7 @@ func (c *Chat) erasedMissed(ctx context.Context) error {
 		})
 	})
 	if err != nil {
-		return unanswered(err)
+		return passing(err)
 	}
 	return c.erasedElsewhere(accounts)
 }
@@ -177,6 +183,90 @@ func (e *eraser) isErasedElsewhere() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return len(e.elsewhere) > 0
+}
+
+// cutElsewhere has the search index of this node forget, in the background, what was cut from some rooms, and takes
+// them out.
+func (c *Chat) cutElsewhere(rooms map[string]bool) error {
+	if len(rooms) == 0 || c.forgetIndex == nil {
+		clear(rooms)
+		return nil
+	}
+	e := &c.eraser
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	maps.Copy(e.cut, rooms)
+	clear(rooms)
+	c.beginErasingLocked()
+	return nil
+}
+
+// cutsMissed is cutElsewhere for all rooms that were ever cut.
+func (c *Chat) cutsMissed(ctx context.Context) error {
+	rooms := make(map[string]bool)
+	err := c.dispatcher.View(ctx, func(tx store.Tx) error {
+		clear(rooms)
+		return people.Cuts.Each(tx, nil, func(key []string, _ *people.Cut) { rooms[key[0]] = true })
+	})
+	if err != nil {
+		return passing(err)
+	}
+	return c.cutElsewhere(rooms)
+}
+
+// forgetHere has the search index of this node forget what was cut.
+func (c *Chat) forgetHere(ctx context.Context) error {
+	e := &c.eraser
+	e.mu.Lock()
+	rooms := e.cut
+	e.cut = make(map[string]bool)
+	e.mu.Unlock()
+	for batch := range slices.Chunk(slices.Collect(maps.Keys(rooms)), maxBatch) {
+		if err := c.forgetSome(ctx, batch); err != nil {
+			e.mu.Lock()
+			maps.Copy(e.cut, rooms)
+			e.mu.Unlock()
+			return err
+		}
+	}
+	return nil
+}
+
+// forgetSome is forgetHere for some rooms.
+func (c *Chat) forgetSome(ctx context.Context, rooms []string) error {
+	var cuts []people.Cut
+	err := c.dispatcher.View(ctx, func(tx store.Tx) (err error) {
+		cuts, err = people.Cuts.FindAll(tx, rooms)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	forgot := c.eraser.forgot
+	var runs []store.Run
+	for i, key := range rooms {
+		name, err := kaban.ParseAnyRoom(key)
+		if err == nil && cuts[i].Seq > forgot[key] {
+			runs = append(runs, store.Run{Room: name, After: forgot[key], Last: cuts[i].Seq})
+		}
+	}
+	if len(runs) == 0 {
+		return nil
+	}
+	if err := c.forgetIndex(ctx, runs); err != nil {
+		return err
+	}
+	for _, run := range runs {
+		forgot[run.Room.Key()] = run.Last
+	}
+	return nil
+}
+
+// isCut reports whether something was cut that the search index of this node may have words of.
+func (e *eraser) isCut() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.cut) > 0
 }
 
 func (c *Chat) eraseLoop() {
@@ -226,7 +316,7 @@ func (c *Chat) eraseAll(ctx context.Context) (wait time.Duration) {
 	if !try(recording, e.isUnrecorded(), c.recordAll) {
 		return 0
 	}
-	waiting[elsewhere] = e.isErasedElsewhere()
+	waiting[elsewhere], waiting[cutting] = e.isErasedElsewhere(), e.isCut()
 	for after, more := "", true; more; {
 		next, err := c.nextErasure(ctx, after)
 		if errors.Is(err, people.ErrNotFound) {
@@ -249,8 +339,8 @@ func (c *Chat) eraseAll(ctx context.Context) (wait time.Duration) {
 		e.note(after, err)
 		waiting[after] = err != nil
 	}
-	// At the end, because it waits until the search index has read everything.
-	if !try(elsewhere, e.isErasedElsewhere(), c.eraseHere) {
+	// At the end, because both wait for the search index.
+	if !try(cutting, e.isCut(), c.forgetHere) || !try(elsewhere, e.isErasedElsewhere(), c.eraseHere) {
 		return 0
 	}
 	for _, failed := range e.failing {
@@ -277,6 +367,8 @@ func (e *eraser) note(account string, err error) {
 	switch account {
 	case elsewhere:
 		what, works = "what another node has erased could not be erased in the search index and the uploads of this one", "erasing what another node has erased works again"
+	case cutting:
+		what, works = "what retention has deleted could not be forgotten in the search index of this node", "forgetting what retention has deleted works again"
 	case recording:
 		what, works = "which accounts were erased could not be noted, so a backup may bring them back", "noting which accounts were erased works again"
 	}
@@ -411,8 +503,8 @@ func (c *Chat) beginRecording(ctx context.Context) error {
 	}
 	return c.dispatcher.View(ctx, func(tx store.Tx) error {
 		some, _, err := people.Erasures.List(tx, nil, nil, 1)
-		c.eraser.unrecorded = len(some) > 0
-		return err
+		c.eraser.unrecorded = len(some) > 0 || errors.Is(err, store.ErrDamaged)
+		return passing(err)
 	})
 }
 

@@ -2,6 +2,7 @@ package chat
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 
 	"kaban"
@@ -32,7 +33,7 @@ func readServer(tx store.Tx) (f access.Server, err error) {
 			return access.Server{}, err
 		default:
 			if err := set(setting.Value); err != nil {
-				return access.Server{}, err
+				return access.Server{}, fmt.Errorf("%w: the setting %s: %w", store.ErrDamaged, key, err)
 			}
 		}
 	}

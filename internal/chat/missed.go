@@ -3,7 +3,6 @@ package chat
 import (
 	"cmp"
 	"context"
-	"errors"
 	"slices"
 
 	"kaban"
@@ -24,8 +23,9 @@ func (c *Chat) changedAll(ctx context.Context) error {
 		func() error { return c.visitorsMissed(ctx) },
 		func() error { return c.documentsMissed(ctx, accounts) },
 		func() error { return c.visits.takenAll(ctx) },
-		func() error { return unanswered(c.readRooms(ctx)) },
+		func() error { return passing(c.readRooms(ctx)) },
 		func() error { return c.erasedMissed(ctx) },
+		func() error { return c.cutsMissed(ctx) },
 	} {
 		if err := look(); err != nil {
 			return err
@@ -125,35 +125,47 @@ func (c *Chat) visitorsMissed(ctx context.Context) error {
 // node does not know or does not list, and of pushes.
 func (c *Chat) documentsMissed(ctx context.Context, accounts []string) error {
 	all := newChanged()
+	for _, account := range accounts {
+		all.secrets[account] = true
+	}
+	_, err := severally(accounts, func(some []string) error {
+		return c.dispatcher.View(ctx, func(tx store.Tx) error {
+			for _, account := range some {
+				if err := people.Members.RoomsOf(tx, account, func(room string) {
+					all.members[people.Subject{Kind: people.SubjectMember, Room: room, Account: account}] = true
+				}); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return err
+	}
 	unlisted := c.unlisted()
-	err := c.dispatcher.View(ctx, func(tx store.Tx) error {
-		clear(all.rooms)
-		clear(all.members)
-		clear(all.pushes)
-		var failed error
-		for _, account := range accounts {
-			all.secrets[account] = true
-			failed = errors.Join(failed, people.Members.RoomsOf(tx, account, func(room string) {
-				all.members[people.Subject{Kind: people.SubjectMember, Room: room, Account: account}] = true
-			}))
-		}
-		return errors.Join(failed,
-			people.Rooms.Each(tx, nil, func(_ []string, r *people.Room) {
+	for _, look := range []func(store.Tx) error{
+		func(tx store.Tx) error {
+			return people.Rooms.Each(tx, nil, func(_ []string, r *people.Room) {
 				if r == nil || r.Kind != kaban.RoomPublic {
 					return
 				}
 				if name, err := kaban.ParseAnyRoom(r.Name); err == nil && (c.dispatcher.Peek(name) == nil || unlisted[r.Key]) {
 					all.rooms[r.Key] = false
 				}
-			}),
-			people.Pushes.Each(tx, nil, func(_ []string, p *people.Push) {
+			})
+		},
+		func(tx store.Tx) error {
+			return people.Pushes.Each(tx, nil, func(_ []string, p *people.Push) {
 				if p != nil {
 					all.pushes[people.Subject{Kind: people.SubjectPush, Account: p.Account, ID: p.ID}] = true
 				}
-			}))
-	})
-	if isUnanswered(err) {
-		return err
+			})
+		},
+	} {
+		if err := passing(c.dispatcher.View(ctx, look)); err != nil {
+			return err
+		}
 	}
 	return c.changedElsewhere(ctx, all)
 }

@@ -131,3 +131,125 @@ func TestWhatIsMissedCosts(t *testing.T) {
 		t.Errorf("%d transactions", got)
 	}
 }
+
+// Whichever read fails with an error that says nothing of what the store has, nobody is sent away, and everything takes
+// effect with the next look.
+func TestAnErrorIsNoDamage(t *testing.T) {
+	for _, all := range []bool{false, true} {
+		for _, once := range []bool{false, true} {
+			t.Run(fmt.Sprintf("everything may have changed: %v, once: %v", all, once), func(t *testing.T) {
+				for n := int32(1); failsAt(t, n, all, once); n++ {
+				}
+			})
+		}
+	}
+}
+
+// failsAt has a read fail during a look, and those behind it unless it is once, and reports whether there was one.
+func failsAt(t *testing.T, n int32, all, once bool) bool {
+	t.Helper()
+	w, change := newMissing(t)
+	if !all {
+		change = w.other.update
+	}
+	w.other.create("ann", "hall", kaban.RoomPublic)
+	w.other.create("ann", "open", kaban.RoomPublic)
+	w.other.create("ann", "closed", kaban.RoomPrivate)
+	w.other.update(func(tx store.Tx) error {
+		return people.Accounts.Put(tx, &people.Account{ID: "id-robo", Username: "robo", Bot: true, Owner: "id-bob", Role: kaban.RoleMember, Status: people.StatusActive})
+	})
+	w.look()
+	ann, bob, mia := w.enter("ann", "watch"), w.enter("bob", "phone"), w.visit("mia")
+	robo := new(guest)
+	w.chat.Enter(new(Session), robo, kaban.Bot("id-robo", storetest.Username(t, "robo")), w.user("robo").peer.Address, &Credential{ID: "token"})
+	hall := storetest.RoomName(t, "hall")
+	stays, _, err := w.user("ann").Watch(t.Context(), reader{}, plain{}, hall, Start{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	goes, _, err := w.user("cat").Watch(t.Context(), reader{}, plain{}, hall, Start{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.look()
+	change(func(tx store.Tx) error {
+		for name, change := range map[string]func(*people.Account){
+			"ann": func(a *people.Account) { a.Name = "Ann" },
+			"bob": suspend,
+			"cat": func(a *people.Account) { a.Role = kaban.RoleGuest },
+		} {
+			a, err := people.Accounts.Get(tx, "id-"+name)
+			if err != nil {
+				return err
+			}
+			change(&a)
+			if err := people.Accounts.Put(tx, &a); err != nil {
+				return err
+			}
+		}
+		for name, kind := range map[string]kaban.RoomKind{"open": kaban.RoomPrivate, "closed": kaban.RoomPublic, "hall": kaban.RoomPublic} {
+			r, err := people.Rooms.Get(tx, name)
+			if err != nil {
+				return err
+			}
+			r.Kind = kind
+			if err := people.Rooms.Put(tx, &r); err != nil {
+				return err
+			}
+		}
+		m, err := people.Members.Get(tx, "hall", "id-ann")
+		m.Notify = kaban.NotifyNone
+		return errors.Join(err, people.Members.Put(tx, &m),
+			people.Pushes.Put(tx, &people.Push{ID: "push", Account: "id-ann", Endpoint: "https://push.example.org/1"}),
+			people.Settings.Put(tx, &people.Setting{Key: "title", Value: "x"}))
+	})
+	ann.take()
+	w.chat.follower.all = all
+	w.views.Store(0)
+	w.recover.Store(once)
+	w.fails.Store(n)
+	failed := w.chat.follower.look(t.Context())
+	if failed != nil && !errors.Is(failed, errNoClass) && !errors.Is(failed, store.ErrUnavailable) {
+		t.Fatal(failed)
+	}
+	reached := w.views.Load() >= n
+	w.fails.Store(0)
+	if ann.revoked.Load() || mia.revoked.Load() || !w.chat.TakesVisitors() || !w.lists(w.user("adam"), "hall") {
+		t.Errorf("somebody is sent away, or a room is not listed, when read %d fails", n)
+	}
+	w.look()
+	if ann.revoked.Load() || mia.revoked.Load() {
+		t.Errorf("somebody is sent away after read %d has failed", n)
+	}
+	if _, why := w.drain(stays); why != "" {
+		t.Errorf("somebody leaves a room after read %d has failed: %s", n, why)
+	}
+	if !bob.revoked.Load() || !robo.revoked.Load() {
+		t.Errorf("the connections of a suspended account go on after read %d has failed", n)
+	}
+	if _, why := w.drain(goes); why != reasonGone {
+		t.Errorf("a guest reads on after read %d has failed: %q", n, why)
+	}
+	if told := ann.take(); !slices.Contains(told, "hall") {
+		t.Errorf("ann is told of %q after read %d has failed", told, n)
+	}
+	if u := w.user("adam"); w.lists(u, "open") || !w.lists(u, "closed") {
+		t.Errorf("the list of rooms is old after read %d has failed", n)
+	}
+	if _, known := w.chat.pushes.accounts()["id-ann"]; !known {
+		t.Errorf("a push is not known after read %d has failed", n)
+	}
+	return reached
+}
+
+// Accounts that were erased are looked for again after an error that says nothing of what the store has.
+func TestErasedIsLookedForAgain(t *testing.T) {
+	w, miss := newMissing(t)
+	miss(func(tx store.Tx) error { return people.Erasures.Put(tx, &people.Erasure{Account: "id-dan", Done: 1}) })
+	w.fails.Store(w.views.Load() + 1)
+	if err := w.chat.erasedMissed(t.Context()); !errors.Is(err, errNoClass) {
+		t.Errorf("while the store fails: %v", err)
+	}
+	w.fails.Store(0)
+	want(t, "look again", w.chat.erasedMissed(t.Context()), nil)
+}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -84,7 +85,7 @@ func (f *follower) run(ctx context.Context) {
 	defer ticker.Stop()
 	for missed := true; ; {
 		if missed { // while there was no such node
-			missed = f.chat.erasedMissed(ctx) != nil
+			missed = errors.Join(f.chat.erasedMissed(ctx), f.chat.cutsMissed(ctx)) != nil
 		}
 		select {
 		case <-ctx.Done():
@@ -123,6 +124,9 @@ func (f *follower) look(ctx context.Context) error {
 		for i := range page.News {
 			f.pending.add(page.News[i].Keys)
 		}
+		for _, key := range page.Damaged {
+			f.chat.log.Error("what another node has changed is damaged, so everything is looked at; \"kaban check\" says what else is damaged", "key", key)
+		}
 		more, f.all = page.More, page.Missed
 		if err := f.takeEffect(ctx); err != nil {
 			return err
@@ -153,9 +157,18 @@ func (f *follower) takeEffect(ctx context.Context) error {
 	return f.chat.changedElsewhere(ctx, f.pending)
 }
 
-// isUnanswered reports whether the store could not say something, but may in a moment.
-func isUnanswered(err error) bool {
-	return errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrUnknown) || IsGoingDown(err)
+// isLasting reports whether an error says what the store has: something is damaged, or is not there. After any other,
+// another look may say more.
+func isLasting(err error) bool {
+	return errors.Is(err, store.ErrDamaged) || errors.Is(err, ErrNotFound) || errors.Is(err, people.ErrNotFound)
+}
+
+// passing returns an error if it is worth another look.
+func passing(err error) error {
+	if isLasting(err) {
+		return nil
+	}
+	return err
 }
 
 // each calls a function with each subject, and removes those for which it does not fail.
@@ -174,13 +187,13 @@ type changed struct {
 	accounts, secrets, settings map[string]bool
 	rooms                       map[string]bool // by key: whether more has changed than who is in them
 	members, pushes, expelled   map[people.Subject]bool
-	taken, erased               map[string]bool
+	taken, erased, cut          map[string]bool
 }
 
 func newChanged() *changed {
 	set := func() map[string]bool { return make(map[string]bool) }
 	pairs := func() map[people.Subject]bool { return make(map[people.Subject]bool) }
-	return &changed{set(), set(), set(), set(), pairs(), pairs(), pairs(), set(), set()}
+	return &changed{set(), set(), set(), set(), pairs(), pairs(), pairs(), set(), set(), set()}
 }
 
 // add adds what one transaction has changed.
@@ -211,6 +224,8 @@ func (all *changed) add(keys []string) {
 			all.taken[s.ID] = true
 		case people.SubjectErased:
 			all.erased[s.Account] = true
+		case people.SubjectCut:
+			all.cut[s.Room] = true
 		}
 	}
 	for _, room := range rooms { // which counts its members
@@ -231,6 +246,7 @@ func (c *Chat) changedElsewhere(ctx context.Context, changed *changed) error {
 		func() error { return c.membersElsewhere(ctx, changed.members) },
 		func() error { return each(ctx, changed.pushes, c.pushElsewhere) },
 		func() error { return c.erasedElsewhere(changed.erased) },
+		func() error { return c.cutElsewhere(changed.cut) },
 	} {
 		if err := effects(); err != nil {
 			return err
@@ -249,7 +265,7 @@ func (c *Chat) settingElsewhere(_ context.Context, key string) error {
 func (c *Chat) roomsElsewhere(ctx context.Context, rooms map[string]bool) error {
 	for key, more := range rooms {
 		name, err := c.roomElsewhere(ctx, key)
-		if isUnanswered(err) {
+		if err := passing(err); err != nil {
 			return err
 		}
 		if err == nil && more {
@@ -260,19 +276,11 @@ func (c *Chat) roomsElsewhere(ctx context.Context, rooms map[string]bool) error 
 	return nil
 }
 
-// unanswered returns an error if it is worth another look.
-func unanswered(err error) error {
-	if isUnanswered(err) {
-		return err
-	}
-	return nil
-}
-
 // accountElsewhere is AccountChanged after another node has changed the account, which does
 // its tasks.
 func (c *Chat) accountElsewhere(ctx context.Context, id string) error {
 	ended, err := c.endedOf(ctx, id)
-	if isUnanswered(err) {
+	if err := passing(err); err != nil {
 		return err
 	}
 	for _, account := range ended {
@@ -281,9 +289,9 @@ func (c *Chat) accountElsewhere(ctx context.Context, id string) error {
 	if err != nil { // it is not known who may stay
 		c.Revoke(id, "")
 	}
-	err = c.reviseAccount(id)
+	err = c.reviseAccount(id, true)
 	c.tell(id, kaban.RoomName{})
-	return unanswered(err)
+	return passing(err)
 }
 
 // endedOf returns an account and its bots, or those of them that may not be connected any more.
@@ -366,7 +374,7 @@ func (c *Chat) goneSecrets(ctx context.Context, batch []inUse) (gone []inUse, er
 func (c *Chat) roomElsewhere(ctx context.Context, key string) (kaban.RoomName, error) {
 	name, err := kaban.ParseAnyRoom(key)
 	if err != nil {
-		return name, err
+		return name, fmt.Errorf("%w: %w", ErrNotFound, err)
 	}
 	r, err := c.dispatcher.Lookup(ctx, name)
 	if err != nil {
@@ -374,7 +382,7 @@ func (c *Chat) roomElsewhere(ctx context.Context, key string) (kaban.RoomName, e
 	}
 	name = r.Name()
 	f, err := c.appearance(ctx, name)
-	if isUnanswered(err) {
+	if err := passing(err); err != nil {
 		return name, err
 	}
 	if f.Unlisted || err != nil {
@@ -500,7 +508,7 @@ func (c *Chat) pushElsewhere(ctx context.Context, s people.Subject) error {
 	default:
 		c.Unsubscribed(s.Account, s.ID)
 	}
-	return unanswered(err)
+	return passing(err)
 }
 
 // expelledElsewhere ends the subscriptions of somebody without an account that was thrown out of

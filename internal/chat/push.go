@@ -87,9 +87,10 @@ type Pusher interface {
 func (c *Chat) StartPushes(ctx context.Context, service Pusher) error {
 	p := c.pushes
 	err := c.dispatcher.View(ctx, func(tx store.Tx) error {
-		return people.Pushes.All(tx, func(b *people.Push) bool {
-			c.Subscribed(b.Account)
-			return true
+		return people.Pushes.Each(tx, nil, func(_ []string, b *people.Push) {
+			if b != nil {
+				c.Subscribed(b.Account)
+			}
 		})
 	})
 	if err != nil {

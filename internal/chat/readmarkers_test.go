@@ -2,6 +2,7 @@ package chat
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -20,21 +21,28 @@ import (
 	"kaban/internal/store/teststore"
 )
 
-// viewed is a store that counts its reads of documents.
+// viewed is a store that counts its reads of documents, and has some of them fail.
 type viewed struct {
 	store.Store
-	views atomic.Int32
+	views   atomic.Int32
+	fails   atomic.Int32 // which one does; 0: none
+	recover atomic.Bool  // those behind it do not
 }
 
+// errNoClass is an error of a database that says nothing of what it has.
+var errNoClass = errors.New("out of memory (SQLSTATE 53200)")
+
 func (s *viewed) View(ctx context.Context, run func(store.Tx) error) error {
-	s.views.Add(1)
+	if n, fails := s.views.Add(1), s.fails.Load(); fails > 0 && (n == fails || n > fails && !s.recover.Load()) {
+		return errNoClass
+	}
 	return s.Store.View(ctx, run)
 }
 
 // following is a server that follows the news of another one on its store when it is told to.
 type following struct {
 	*town
-	views *atomic.Int32
+	*viewed
 	other *town
 }
 
@@ -57,7 +65,7 @@ func newFollowing(t testing.TB, s store.Store) *following {
 	t.Cleanup(d.Close)
 	w := &town{t: t, chat: chatOver(t, d, Options{}), store: n, ids: 1000}
 	w.chat.follower = &follower{chat: w.chat, news: n, setting: w.chat.SettingChanged, wake: make(chan struct{}, 1), cancel: func() {}, pending: newChanged()}
-	return &following{w, &counted.views, one}
+	return &following{w, counted, one}
 }
 
 // look has the server take up what is new.

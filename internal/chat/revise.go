@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,8 +43,8 @@ func (c *Chat) Reload(ctx context.Context) error {
 }
 
 // readServer reads the facts about the server and returns those before. Failing, it
-// closes the server to visitors until the next time. Facts of a database that is away stay as they were until it
-// is back: nobody can do anything meanwhile.
+// closes the server to visitors until the next time. Where there are other nodes, only damage is a failure: facts that
+// the database does not say stay as they were until it does, and are asked for each second.
 func (c *Chat) readServer(ctx context.Context) (before access.Server, err error) {
 	c.reloading.Lock() // so that the facts that were read last stay
 	defer c.reloading.Unlock()
@@ -59,7 +60,7 @@ func (c *Chat) readServer(ctx context.Context) (before access.Server, err error)
 	if known := c.server.Load(); known != nil {
 		before = *known
 	}
-	isAway := errors.Is(err, store.ErrUnavailable) && c.server.Load() != nil
+	isAway := passing(err) != nil && c.follower != nil && c.server.Load() != nil
 	c.unread.Store(isAway)
 	switch {
 	case isAway:
@@ -71,8 +72,12 @@ func (c *Chat) readServer(ctx context.Context) (before access.Server, err error)
 		before.Claim = server.Claim
 	}
 	if err == nil {
-		if old := c.attributed.Swap(&attributed); old != nil && !maps.Equal(*old, attributed) {
+		old := c.attributed.Swap(&attributed)
+		if old != nil && !maps.Equal(*old, attributed) {
 			c.dispatcher.Reencode()
+		}
+		if damaged := attributed.damaged(); len(damaged) > 0 && (old == nil || !slices.Equal(old.damaged(), damaged)) {
+			c.log.Error("cannot read whose accounts some visitors are, so what they wrote is shown as theirs; \"kaban check\" says what is damaged", "visitors", len(damaged), "first", damaged[0])
 		}
 	}
 	c.server.Store(&server)
@@ -100,7 +105,7 @@ func (c *Chat) SettingChanged(key string) {
 // that the account and its bots may not have any more, and does the tasks for it. It
 // blocks until what they do is stored.
 func (c *Chat) AccountChanged(id string) {
-	err := c.reviseAccount(id)
+	err := c.reviseAccount(id, false)
 	if c.tasksLeft.Load() {
 		err = c.runAllTasks(context.Background())
 	} else {
@@ -114,8 +119,9 @@ func (c *Chat) AccountChanged(id string) {
 	}
 }
 
-// reviseAccount is AccountChanged but for the tasks.
-func (c *Chat) reviseAccount(id string) error {
+// reviseAccount is AccountChanged but for the tasks. If it is called again after an error that may pass, such an error
+// has nobody leave.
+func (c *Chat) reviseAccount(id string, again bool) error {
 	_ = c.Reload(context.Background())
 	accounts := []string{id}
 	var name kaban.Username
@@ -135,36 +141,44 @@ func (c *Chat) reviseAccount(id string) error {
 	if !name.IsZero() {
 		c.names.RevokeLike(name) // no visitor has the name of an account
 	}
+	var later error
 	for _, r := range c.dispatcher.InUse() {
-		c.revise(r, err, func(p *kaban.Peer) bool {
+		failed := c.revise(r, err, again, func(p *kaban.Peer) bool {
 			account, _ := kaban.AuthorOf(p.ID())
 			return account != "" && slices.Contains(accounts, account)
 		})
+		if again {
+			later = cmp.Or(later, passing(failed))
+		}
 	}
-	return err
+	return cmp.Or(err, later)
 }
 
 // revise ends the subscriptions to a room, among those of some people, whose holders
 // may not read it any more. Where that cannot be found out, because of failed or
-// another error, nobody of them stays.
-func (c *Chat) revise(r *dispatch.Room, failed error, among func(*kaban.Peer) bool) {
+// another error, which it returns, nobody of them stays, unless it is called again after errors that may pass.
+func (c *Chat) revise(r *dispatch.Room, failed error, again bool, among func(*kaban.Peer) bool) error {
 	readers := slices.DeleteFunc(r.Readers(), func(reader dispatch.Reader) bool { return !among(reader.Peer) })
 	if len(readers) == 0 {
-		return
+		return failed
 	}
 	var gone map[dispatch.Reader]bool
 	if failed == nil {
 		gone, failed = c.withoutRight(context.Background(), r, readers, c.mayRead)
 	}
+	if again && passing(failed) != nil {
+		return failed
+	}
 	c.dispatcher.Expel(r, reasonGone, func(reader dispatch.Reader) bool {
 		return gone[reader] || failed != nil && among(reader.Peer)
 	})
+	return failed
 }
 
 // reviseBots ends the subscriptions of bots that may not read a room any more because
 // their owners may not.
 func (c *Chat) reviseBots(r *dispatch.Room) {
-	c.revise(r, nil, func(p *kaban.Peer) bool {
+	_ = c.revise(r, nil, false, func(p *kaban.Peer) bool { // a failure has all of them leave
 		account, program := kaban.AuthorOf(p.ID())
 		return account != "" && program
 	})

@@ -209,7 +209,7 @@ func TestWhoMustGo(t *testing.T) {
 		{"bob is suspended", func(w *town) { w.change("bob", suspend) }, []string{"bob joins", "bob watches", "robo watches"}},
 		{"bob has another name", func(w *town) { w.change("bob", func(a *people.Account) { a.Name = "Bob" }) }, nil},
 		{"nothing can be read", func(w *town) {
-			w.chat.revise(w.chat.dispatcher.Peek(storetest.RoomName(w.t, room)), errors.New("broken"), func(p *kaban.Peer) bool { return p.ID() == "account:id-bob" })
+			_ = w.chat.revise(w.chat.dispatcher.Peek(storetest.RoomName(w.t, room)), errors.New("broken"), false, func(p *kaban.Peer) bool { return p.ID() == "account:id-bob" })
 		}, []string{"bob joins", "bob watches"}},
 	} {
 		drivers(t, func(t *testing.T, s store.Store) {

@@ -561,7 +561,7 @@ func (c *Chat) orphanHooks(ctx context.Context) error {
 			return false, nil
 		}
 		a, err := people.Accounts.Get(tx, creator)
-		if errors.Is(err, people.ErrNotFound) {
+		if isLasting(err) {
 			return false, nil
 		}
 		return a.Status == people.StatusRemoved, err

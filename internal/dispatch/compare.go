@@ -15,6 +15,10 @@ import (
 // how late the news of other nodes are without a bus.
 const compareInterval = time.Second
 
+// maxResting bounds the rooms without readers that are compared at a time. Nothing depends on them but the search index and
+// what is listed, so they take turns.
+const maxResting = 1000
+
 // Stating is a Store that returns the states of some rooms in one query. Of any other Store the
 // states of all rooms are read.
 type Stating interface {
@@ -69,29 +73,65 @@ func (p *peers) compare(ctx context.Context) error {
 	return errors.Join(p.meetUnknown(ctx), p.compareRooms(ctx))
 }
 
-// compareRooms asks the store once for all rooms with readers, and has those followed that have grown.
+// compareRooms asks the store once for all rooms with readers, and for some without, and has those followed that have grown.
 func (p *peers) compareRooms(ctx context.Context) error {
 	d := p.dispatcher
-	rooms := d.InUse()
-	if len(rooms) == 0 {
+	rooms, resting := d.InUse(), p.nextResting()
+	if len(rooms)+len(resting) == 0 {
 		return nil
 	}
 	before := make(map[string]uint64, len(rooms)) // the heads, before those of the store
-	names := make([]kaban.RoomName, len(rooms))
+	names := make([]kaban.RoomName, len(rooms), len(rooms)+len(resting))
 	for i, r := range rooms {
 		before[r.name.Key()], names[i] = r.Head(), r.name
 	}
-	states, err := d.states(ctx, names)
+	states, err := d.states(ctx, append(names, resting...))
 	if err != nil {
 		return err
 	}
+	p.resting = p.resting[len(resting):]
 	d.counts.compared.Add(1)
 	for i := range states {
 		if head, ok := before[states[i].Name.Key()]; ok {
 			p.compareRoom(&states[i], head)
+		} else {
+			p.compareResting(&states[i])
 		}
 	}
 	return nil
+}
+
+// nextResting returns rooms without readers whose turn it is to be compared. Where nobody wants to know that they have
+// grown there are none.
+func (p *peers) nextResting() []kaban.RoomName {
+	d := p.dispatcher
+	if len(p.resting) == 0 && d.onGrown != nil {
+		p.resting = nil
+		d.mu.Lock()
+		for _, r := range d.rooms {
+			if _, inUse := d.inUse[r]; !inUse {
+				p.resting = append(p.resting, r.name)
+			}
+		}
+		d.mu.Unlock()
+	}
+	return p.resting[:min(len(p.resting), maxResting)]
+}
+
+// compareResting has known how far a room goes, which had no readers.
+func (p *peers) compareResting(state *store.Room) {
+	d := p.dispatcher
+	r := d.Peek(state.Name)
+	if r == nil || state.Head == 0 {
+		return
+	}
+	if state.Head > r.Head() {
+		d.counts.behind.Add(1)
+	}
+	if !r.raise(state.Head) { // it has readers by now
+		d.Grown(r.name, state.Head)
+	}
+	d.grown(r.name, state.Head)
 }
 
 // states returns the states of some rooms, and perhaps of others.

@@ -417,3 +417,55 @@ func TestRightsThatThisNodeChanges(t *testing.T) {
 		refresh(3)
 	})
 }
+
+// A lost hint about a room without readers is made up for, too, for whoever wants to know how far rooms have grown: the
+// rooms take turns. So is one of a room whose head is known here by a question about it.
+func TestComparisonsOfRestingRooms(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const rooms = 2*maxResting + maxResting/2
+		s := &stating{counting: counting{Store: memory.New(0)}}
+		for i := range rooms {
+			elsewhere(t, s.Store, fmt.Sprint("room-", i), "first")
+		}
+		d := newDispatcher(t, s, Options{PresenceDelay: time.Hour})
+		var mu sync.Mutex
+		heads := make(map[string]uint64)
+		d.SetOnGrown(func(room kaban.RoomName, seq uint64) {
+			mu.Lock()
+			defer mu.Unlock()
+			heads[room.Key()] = max(heads[room.Key()], seq)
+		})
+		if err := d.Connect(new(ear), nil); err != nil {
+			t.Fatal(err)
+		}
+		alice := newReader(t)
+		a := join(t, d, alice, "lobby", "alice", Start{})
+		for i := range rooms {
+			elsewhere(t, s.Store, fmt.Sprint("room-", i), "second")
+		}
+		elsewhere(t, s.Store, "lobby", "c1")
+		if _, err := d.Room(t.Context(), storetest.RoomName(t, "room-7")); err != nil {
+			t.Fatal(err)
+		}
+		s.reset()
+		time.Sleep(compareInterval)
+		synctest.Wait()
+		alice.take(a, 1<<20)
+		assertGiven(t, alice, "lobby 1 carol x")
+		if n := s.rooms.Load(); s.queries.Load() != 1 || n > maxResting+1 {
+			t.Errorf("the first comparison is of %d rooms in %d queries", n, s.queries.Load())
+		}
+		time.Sleep(5 * compareInterval)
+		synctest.Wait()
+		mu.Lock()
+		defer mu.Unlock()
+		for i := range rooms {
+			if name := storetest.RoomName(t, fmt.Sprint("room-", i)); heads[name.Key()] != 2 {
+				t.Fatalf("%s is known up to %d", name, heads[name.Key()])
+			}
+		}
+		if infos, _ := d.Rooms("room-8", 1); len(infos) != 1 || infos[0].Head != 2 {
+			t.Errorf("listed are %+v", infos)
+		}
+	})
+}

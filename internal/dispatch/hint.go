@@ -18,7 +18,7 @@ const maxHints = 64
 // about an unknown room, and changes nothing but when the store is asked. A hint
 // beyond the store's head publishes what the store has. A hint that is lost, or
 // cannot be followed because the store fails, is made up for by the next hint or
-// append in the room; so the writer sends a hint after its transaction.
+// append in the room, or by a comparison (Connect); so the writer sends a hint after its transaction.
 //
 // In a room without readers nothing is read: the hint is the head that Rooms
 // lists, until somebody asks for more. An unknown room is added if the store has

@@ -3,6 +3,7 @@ package dispatch
 import (
 	"crypto/rand"
 
+	"kaban"
 	"kaban/internal/bus"
 	"kaban/internal/store"
 )
@@ -19,9 +20,10 @@ type peers struct {
 	node       string // the incarnation of this one, a random text
 	beacon     beacon
 	others     otherNodes
-	lost       chan struct{}   // hints may have been lost
-	failing    bool            // the last comparison failed; logged
-	unreadable map[string]bool // unknown rooms that could not be read; logged
+	lost       chan struct{}    // hints may have been lost
+	failing    bool             // the last comparison failed; logged
+	unreadable map[string]bool  // unknown rooms that could not be read; logged
+	resting    []kaban.RoomName // without readers, which have yet to be compared
 }
 
 // Connect has the dispatcher tell other nodes what it appends, after it is stored, and follow
@@ -35,7 +37,7 @@ type peers struct {
 // believed: the bus gives the dispatcher only hints of nodes.
 //
 // Each second, and when hints may have been lost, the heads and revisions of rooms with readers
-// are compared with those of the store.
+// are compared with those of the store; and those of rooms without, where SetOnGrown was called, in turns.
 func (d *Dispatcher) Connect(b bus.Bus, timeline func() uint64) error {
 	if timeline == nil {
 		timeline = func() uint64 { return 0 }

@@ -19,7 +19,7 @@ import (
 
 // version is the version of the schema and of the terms; an index of another one is made
 // anew.
-const version = 3
+const version = 4
 
 var (
 	errUnusable = errors.New("the search index cannot be used")
@@ -35,11 +35,12 @@ CREATE TABLE meta (
 	built   INTEGER NOT NULL  -- 1: it has come to the end of all logs
 ) STRICT;
 CREATE TABLE rooms (
-	id      INTEGER PRIMARY KEY,
-	name    TEXT    NOT NULL,
-	cursor  INTEGER NOT NULL, -- the last seq that was read
-	indexed INTEGER NOT NULL, -- messages since the last mark
-	marked  INTEGER NOT NULL  -- the order of the last mark + 1
+	id        INTEGER PRIMARY KEY,
+	name      TEXT    NOT NULL,
+	cursor    INTEGER NOT NULL, -- the last seq that was read
+	indexed   INTEGER NOT NULL, -- messages since the last mark
+	marked    INTEGER NOT NULL, -- the order of the last mark + 1
+	forgotten INTEGER NOT NULL DEFAULT 0 -- up to this seq, nothing is left
 ) STRICT;
 -- Where the message with an order is: the items of a chunk are its orders, each a room and a seq.
 CREATE TABLE chunks (
@@ -272,7 +273,7 @@ func (d *database) readMeta(ctx context.Context, epoch string) error {
 }
 
 func (d *database) readRooms(ctx context.Context) (all []*room, err error) {
-	rows, err := d.write.QueryContext(ctx, "SELECT id, name, cursor, indexed, marked FROM rooms")
+	rows, err := d.write.QueryContext(ctx, "SELECT id, name, cursor, indexed, marked, forgotten FROM rooms")
 	if err != nil {
 		return nil, err
 	}
@@ -280,7 +281,7 @@ func (d *database) readRooms(ctx context.Context) (all []*room, err error) {
 	for rows.Next() {
 		r := new(room)
 		var name string
-		if err := rows.Scan(&r.id, &name, &r.cursor, &r.indexed, &r.marked); err != nil {
+		if err := rows.Scan(&r.id, &name, &r.cursor, &r.indexed, &r.marked, &r.forgotten); err != nil {
 			return nil, err
 		}
 		if r.name, err = kaban.ParseAnyRoom(name); err != nil {

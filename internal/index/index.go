@@ -122,6 +122,8 @@ type room struct {
 	queued  bool   // in Index.pending
 	indexed uint64 // messages since the last mark; guarded by Index.writing
 	marked  uint64 // the order of the last mark + 1, 0 if there is none; guarded by Index.writing
+
+	forgotten uint64 // up to this seq, nothing is left; guarded by Index.writing
 }
 
 // Open opens the index in a data directory, or in memory if dir is empty, and starts to
@@ -197,8 +199,11 @@ func (x *Index) Grew(name kaban.RoomName, seq uint64) {
 		x.grown += seq - r.head
 	}
 	x.noteLocked(name, seq)
+	due := len(x.pending) > 0
 	x.mu.Unlock()
-	x.rouse()
+	if due {
+		x.rouse()
+	}
 }
 
 // noteLocked queues a room if it has something to read.

@@ -3,6 +3,7 @@ package index
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -489,6 +490,52 @@ func TestForget(t *testing.T) {
 	}
 	if len(w.find("from:ann", nil)) != 1 {
 		t.Error("the edited message is not found by its author alone")
+	}
+}
+
+// TestForgetRanges forgets the fronts of some rooms at once, whose messages are mixed with those of others. Once they are
+// gone, forgetting them again changes nothing.
+func TestForgetRanges(t *testing.T) {
+	w := newWorld(t, openSQLite(t, t.TempDir()), "", small)
+	var seqs [3][]uint64
+	for i := range 300 {
+		room := i % 3
+		seq := w.say(w.rooms[room], "ann", "mixed "+w.text(3))
+		seqs[room] = append(seqs[room], seq)
+	}
+	w.wait()
+	ranges := []Range{{w.rooms[2], 1, seqs[2][9]}, {w.rooms[0], 1, seqs[0][69]}, {w.rooms[2], seqs[2][90], seqs[2][99]}}
+	const kept = 300 - 70 - 20
+	if err := w.index.Forget(t.Context(), ranges...); err != nil {
+		t.Fatal(err)
+	}
+	// The store has all of them, but a search finds what the index has.
+	if got := len(w.find("mixed", nil)); got != kept {
+		t.Errorf("%d messages are left, want %d", got, kept)
+	}
+	var dirty int
+	err := w.index.db.transact(func(tx *sql.Tx) error {
+		wr := writer{x: w.index, tx: tx}
+		defer wr.close()
+		switch fronts, err := wr.removeRanges(ranges); {
+		case err != nil:
+			return err
+		case len(fronts) > 0:
+			t.Errorf("fronts are forgotten again: %v", fronts)
+		}
+		for i, want := range []uint64{seqs[0][69], 0, seqs[2][9]} {
+			var kept uint64
+			if err := tx.QueryRow("SELECT forgotten FROM rooms WHERE name = ?", w.rooms[i].String()).Scan(&kept); err != nil {
+				return err
+			}
+			if kept != want {
+				t.Errorf("the front of room %d is forgotten up to %d, want %d", i, kept, want)
+			}
+		}
+		return tx.QueryRow("SELECT coalesce(sum(dirty), 0) FROM volumes").Scan(&dirty)
+	})
+	if err != nil || dirty != 0 {
+		t.Errorf("forgetting again has %d messages hidden, %v", dirty, err)
 	}
 }
 

@@ -1,12 +1,14 @@
 package index
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"kaban"
@@ -219,8 +221,8 @@ type Range struct {
 // Forget removes messages that the store has no text of any more, and returns once nothing
 // of them is left in the index and its files. What it has not come to it will not find in
 // the store. It takes about half a second for each 100,000 messages around those that are
-// removed, so it is to be called for many at once. After an error something may be left, and
-// it is to be called again.
+// removed, so it is to be called for many at once. The front of a room that was removed before takes no
+// time. After an error something may be left, and it is to be called again.
 func (x *Index) Forget(ctx context.Context, ranges ...Range) error {
 	x.lockNow()
 	defer x.writing.Unlock()
@@ -230,24 +232,18 @@ func (x *Index) Forget(ctx context.Context, ranges ...Range) error {
 		return errors.New("the search index does not work")
 	}
 	x.erased = true
-	err := x.db.transact(func(tx *sql.Tx) error {
+	var fronts map[*room]uint64
+	err := x.db.transact(func(tx *sql.Tx) (err error) {
 		w := writer{x: x, tx: tx}
 		defer w.close()
-		for _, of := range ranges {
-			x.mu.Lock()
-			r := x.rooms[of.Room.Key()]
-			x.mu.Unlock()
-			if r == nil || r.id == 0 {
-				continue
-			}
-			if err := w.removeRange(r, of.First, of.Last); err != nil {
-				return err
-			}
-		}
-		return nil
+		fronts, err = w.removeRanges(ranges)
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("forget messages: %w", err)
+	}
+	for r, seq := range fronts {
+		r.forgotten = seq
 	}
 	current := x.tail.next() / x.options.shape.volume
 	for {
@@ -294,8 +290,64 @@ func Erase(ctx context.Context, s store.Store, dir string, options Options) (err
 	return x.Erase(ctx)
 }
 
-// removeRange hides the messages of a room within a range.
-func (w *writer) removeRange(r *room, first, last uint64) error {
+// span is where the messages of a range are.
+type span struct {
+	room             uint32
+	first, last      uint64
+	chunk, nextChunk uint64
+}
+
+// removeRanges hides the messages within some ranges, and returns how far the fronts of rooms are forgotten then. It
+// reads each chunk once, whatever the number of ranges.
+func (w *writer) removeRanges(ranges []Range) (fronts map[*room]uint64, err error) {
+	var spans []span
+	fronts = make(map[*room]uint64)
+	for _, of := range ranges {
+		w.x.mu.Lock()
+		r := w.x.rooms[of.Room.Key()]
+		w.x.mu.Unlock()
+		if r == nil || r.id == 0 {
+			continue
+		}
+		front := max(r.forgotten, fronts[r])
+		if of.First = max(of.First, front+1); of.First > of.Last {
+			continue
+		}
+		s, err := w.spanOf(r, of.First, of.Last)
+		if err != nil {
+			return nil, err
+		}
+		spans = append(spans, s)
+		if of.First > front+1 {
+			continue
+		}
+		fronts[r] = of.Last
+		if _, err := w.tx.Exec("UPDATE rooms SET forgotten = ? WHERE id = ?", of.Last, r.id); err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.chunk, b.chunk) })
+	within := make(map[uint32][]span)
+	for id, end := uint64(0), uint64(0); id < end || len(spans) > 0; id++ {
+		if id >= end {
+			id = spans[0].chunk
+		}
+		for len(spans) > 0 && spans[0].chunk <= id {
+			within[spans[0].room] = append(within[spans[0].room], spans[0])
+			end, spans = max(end, spans[0].nextChunk), spans[1:]
+		}
+		if id >= end {
+			continue // it has no chunks
+		}
+		if err := w.removeIn(id, within); err != nil {
+			return nil, err
+		}
+	}
+	return fronts, nil
+}
+
+// spanOf returns where the messages of a room within a range may be.
+func (w *writer) spanOf(r *room, first, last uint64) (span, error) {
 	ctx, t := context.Background(), &w.x.tail
 	from, to := uint64(0), t.next()
 	err := w.tx.QueryRowContext(ctx, "SELECT place FROM marks WHERE room = ? AND seq <= ? ORDER BY seq DESC LIMIT 1", r.id, first).Scan(&from)
@@ -303,26 +355,30 @@ func (w *writer) removeRange(r *room, first, last uint64) error {
 		err = w.tx.QueryRowContext(ctx, "SELECT place FROM marks WHERE room = ? AND seq > ? ORDER BY seq LIMIT 1", r.id, last).Scan(&to)
 	}
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
-		return err
+		return span{}, err
 	}
-	for id := from / t.shape.chunk; id*t.shape.chunk < to; id++ {
-		items := t.items
-		if id != t.id {
-			if items, err = w.x.db.readChunk(ctx, w.tx, id, int(t.shape.chunk)); err != nil {
-				return err
-			}
+	return span{r.id, first, last, from / t.shape.chunk, (to + t.shape.chunk - 1) / t.shape.chunk}, nil
+}
+
+// removeIn hides the messages of a chunk that are within some spans, by room.
+func (w *writer) removeIn(id uint64, within map[uint32][]span) (err error) {
+	t := &w.x.tail
+	items := t.items
+	if id != t.id {
+		if items, err = w.x.db.readChunk(context.Background(), w.tx, id, int(t.shape.chunk)); err != nil {
+			return err
 		}
-		for i, at := range items {
-			if at.room != r.id || at.seq < first || at.seq > last {
-				continue
-			}
-			order := id*t.shape.chunk + uint64(i)
-			if _, err := w.tx.Exec("DELETE FROM pins WHERE place = ?", order); err != nil {
-				return err
-			}
-			if err := w.hide(order); err != nil {
-				return err
-			}
+	}
+	for i, at := range items {
+		if !slices.ContainsFunc(within[at.room], func(s span) bool { return at.seq >= s.first && at.seq <= s.last }) {
+			continue
+		}
+		order := id*t.shape.chunk + uint64(i)
+		if _, err := w.tx.Exec("DELETE FROM pins WHERE place = ?", order); err != nil {
+			return err
+		}
+		if err := w.hide(order); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -223,13 +223,17 @@ func (w *writer) openVolume(volume uint64) error {
 	return err
 }
 
-// hide hides the terms of a message.
+// hide hides the terms of a message, if it has any.
 func (w *writer) hide(order uint64) error {
 	volume, row := w.x.options.shape.place(order)
-	if _, err := w.tx.Exec(fmt.Sprintf("DELETE FROM %s WHERE rowid = ?", table(volume)), row); err != nil {
+	hidden, err := w.tx.Exec(fmt.Sprintf("DELETE FROM %s WHERE rowid = ?", table(volume)), row)
+	if err != nil {
 		return err
 	}
-	_, err := w.tx.Exec("UPDATE volumes SET dirty = dirty + 1 WHERE id = ?", volume)
+	if n, err := hidden.RowsAffected(); err != nil || n == 0 {
+		return err
+	}
+	_, err = w.tx.Exec("UPDATE volumes SET dirty = dirty + 1 WHERE id = ?", volume)
 	return err
 }
 

@@ -14,6 +14,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"maps"
 	"strconv"
 	"strings"
 	"sync"
@@ -34,6 +35,8 @@ const (
 	scan = 32
 	// maxPage bounds the texts that a page has before its last query.
 	maxPage = 4 << 20
+	// maxNumber is more than there will ever be.
+	maxNumber = 1 << 62
 
 	table      = people.NewsTable
 	everything = "*" // in place of a key
@@ -51,8 +54,10 @@ type Page struct {
 	// More is set if there may be others behind these.
 	More bool
 	// Missed is set if some are not there any more, or are too long, or if a change through this store has ended
-	// with store.ErrUnknown: everything may have changed.
+	// with store.ErrUnknown, or if one has a damaged key: everything may have changed.
 	Missed bool
+	// Damaged are keys that are damaged, each in one page. They are passed over.
+	Damaged []string
 }
 
 // position is up to where the news were read: the number of the last one, 0 if there was none, and
@@ -70,9 +75,10 @@ type Store struct {
 	node     string
 	onStored func()
 
-	reading sync.Mutex // guards read
+	reading sync.Mutex // guards read and damaged
 	read    position
-	unsure  atomic.Bool // an own change may be stored without the knowledge of its caller
+	damaged map[string]bool // keys that were returned as such, and are there still
+	unsure  atomic.Bool     // an own change may be stored without the knowledge of its caller
 }
 
 // Open returns a store over one that other nodes use as well. News from now on are returned by
@@ -100,23 +106,25 @@ func (s *Store) SetOnStored(call func()) { s.onStored = call }
 // last returns the position behind all news.
 func last(tx store.Tx) (position, error) {
 	from, to := store.KeysUnder(table)
-	found, err := tx.ScanBack(from, to, 1)
-	if err != nil || len(found) == 0 {
-		return position{}, err
+	for {
+		found, err := tx.ScanBack(from, to, 1)
+		if err != nil || len(found) == 0 {
+			return position{}, err
+		}
+		if number, ok := numberOf(found[0].Key); ok {
+			return position{number, string(found[0].Value)}, nil
+		}
+		to = found[0].Key
 	}
-	number, err := numberOf(found[0].Key)
-	return position{number, string(found[0].Value)}, err
 }
 
 // keyOf returns the key of a news. Keys sort like numbers.
 func keyOf(number uint64) string { return fmt.Sprintf("%s/%016x", table, number) }
 
-func numberOf(key string) (uint64, error) {
+// numberOf returns the number of a news. Only a damaged key has none.
+func numberOf(key string) (number uint64, ok bool) {
 	number, err := strconv.ParseUint(strings.TrimPrefix(key, table+"/"), 16, 64)
-	if err != nil {
-		return 0, fmt.Errorf("%w: the number of a news: %w", store.ErrDamaged, err)
-	}
-	return number, nil
+	return number, err == nil && number < maxNumber && keyOf(number) == key
 }
 
 // Next returns the next news of other nodes since the last call: all of them, or those that take up to 8 MiB.
@@ -126,7 +134,7 @@ func (s *Store) Next(ctx context.Context) (Page, error) {
 	defer s.reading.Unlock()
 	var r reading
 	err := s.View(ctx, func(tx store.Tx) (err error) {
-		r = reading{node: s.node, at: s.read, page: Page{More: true}}
+		r = reading{node: s.node, at: s.read, from: keyOf(s.read.number), page: Page{More: true}, damaged: make(map[string]bool)}
 		for err == nil && r.page.More && r.bytes < maxPage {
 			err = r.next(tx)
 		}
@@ -139,38 +147,53 @@ func (s *Store) Next(ctx context.Context) (Page, error) {
 		return Page{}, fmt.Errorf("read the news: %w", err)
 	}
 	s.read = r.at
-	r.page.Missed = s.unsure.Swap(false) || r.page.Missed
+	for key := range r.damaged {
+		if !s.damaged[key] {
+			r.page.Damaged = append(r.page.Damaged, key)
+		}
+	}
+	if r.page.More || r.page.Missed { // there may be others behind these
+		maps.Copy(r.damaged, s.damaged)
+	}
+	s.damaged = r.damaged
+	r.page.Missed = s.unsure.Swap(false) || len(r.page.Damaged) > 0 || r.page.Missed
 	return r.page, nil
 }
 
 // reading is a page that is being read for a node.
 type reading struct {
-	node  string
-	at    position
-	page  Page
-	bytes int // of the texts
+	node    string
+	at      position
+	from    string // the key from which on it is read
+	begun   bool
+	page    Page
+	bytes   int // of the texts
+	damaged map[string]bool
 }
 
 // next reads some news. It begins with the last one that was read before: if that is another one now,
 // the store has lost its end.
 func (r *reading) next(tx store.Tx) error {
 	_, to := store.KeysUnder(table)
-	found, err := tx.Scan(keyOf(r.at.number), to, scan)
+	found, err := tx.Scan(r.from, to, scan)
 	if err != nil {
 		return err
 	}
 	r.page.More = len(found) == scan
-	if r.at.number > 0 {
+	if r.at.number > 0 && !r.begun {
 		if len(found) == 0 || found[0].Key != keyOf(r.at.number) || string(found[0].Value) != r.at.text {
 			r.miss()
 			return nil
 		}
 		found = found[1:]
 	}
+	r.begun = true
 	for _, d := range found {
-		number, err := numberOf(d.Key)
-		if err != nil {
-			return err
+		r.from = d.Key + "\x00"
+		number, ok := numberOf(d.Key)
+		if !ok {
+			r.damaged[d.Key] = true
+			continue
 		}
 		if number != r.at.number+1 {
 			r.miss()

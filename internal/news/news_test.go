@@ -217,3 +217,89 @@ func messageID(t *testing.T, text string) kaban.MessageID {
 	}
 	return id
 }
+
+// A damaged key holds up neither the news behind it nor those that are written, wherever it sorts. It is returned once,
+// and has everything looked at once.
+func TestDamagedKeys(t *testing.T) {
+	many := make([]string, 2*scan)
+	for i := range many {
+		many[i] = fmt.Sprintf("news/00000000000000zz%03d", i)
+	}
+	for name, keys := range map[string][]string{
+		"behind all":        {"news/zzz"},
+		"no number":         {"news/"},
+		"a great number":    {"news/ffffffffffffffff"},
+		"another number":    {"news/0000000000000003 "},
+		"between":           {"news/0000000000000004x"},
+		"more than a query": many,
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := memory.New(0)
+			one, two := open(t, s), open(t, s)
+			one.update(t, setting("a"))
+			assertNews(t, two, "setting/a")
+			err := s.Update(t.Context(), func(tx store.Tx) error {
+				for _, key := range keys {
+					if err := tx.Put(key, []byte("x")); err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			missed, damaged, later := 0, 0, 0
+			for i := range 10 {
+				one.update(t, setting(fmt.Sprint("b", i)))
+				for more := true; more; {
+					p, err := two.Next(t.Context())
+					if err != nil {
+						t.Fatal(err)
+					}
+					if p.Missed {
+						missed++
+					} else {
+						later += len(p.News)
+					}
+					more, damaged = p.More, damaged+len(p.Damaged)
+				}
+			}
+			if missed > 2 || later < 8 || damaged > len(keys) || missed == 0 != (damaged == 0) {
+				t.Errorf("%d news, %d pages where everything may have changed, and %d damaged keys", later, missed, damaged)
+			}
+			three := open(t, s)
+			one.update(t, setting("c"))
+			got, _ := three.next(t)
+			if !slices.Equal(got, []string{"setting/c"}) {
+				t.Errorf("a node that has just come reads %q", got)
+			}
+		})
+	}
+}
+
+// The key of the newest news is damaged before others have read it. They look at everything.
+func TestDamagedKeyOfTheNewest(t *testing.T) {
+	s := memory.New(0)
+	one, two := open(t, s), open(t, s)
+	one.update(t, setting("a"))
+	assertNews(t, two, "setting/a")
+	one.update(t, setting("b"))
+	err := s.Update(t.Context(), func(tx store.Tx) error {
+		return errors.Join(tx.Delete(keyOf(2)), tx.Put(keyOf(2)+"~", []byte("x")))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	one.update(t, setting("c"))
+	if got, missed := two.next(t); !missed || !slices.Equal(got, []string{"setting/c"}) {
+		t.Errorf("got %q (missed: %v)", got, missed)
+	}
+	two.update(t, setting("d"))
+	assertNews(t, two)
+	if got, _ := one.next(t); !slices.Equal(got, []string{"setting/d"}) {
+		t.Errorf("the other node reads %q", got)
+	}
+	two.update(t, setting("e"))
+	assertNews(t, one, "setting/e")
+}

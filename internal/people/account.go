@@ -3,6 +3,7 @@ package people
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -163,13 +164,16 @@ func (t *accounts) WithRole(tx store.Tx, role kaban.Role, status Status, limit i
 	return t.listBy(tx, "role", []string{role.String(), string(status)}, nil, limit)
 }
 
-// HasOwner reports whether the server has an owner, perhaps a suspended one. It is claimed then,
-// and makes nobody an owner by a link. If an index has an owner whose account is missing, and there is
+// HasOwner reports whether the server has an owner, perhaps a suspended one, or one whose account is damaged. It is
+// claimed then, and makes nobody an owner by a link. If an index has an owner whose account is missing, and there is
 // no other, it returns store.ErrDamaged: such a server is nobody's to claim.
 func (t *accounts) HasOwner(tx store.Tx) (bool, error) {
 	missing := false
 	for _, status := range []Status{StatusActive, StatusSuspended} {
 		owners, _, err := t.WithRole(tx, kaban.RoleOwner, status, 1)
+		if errors.Is(err, errDecode) {
+			return true, nil
+		}
 		if err != nil || len(owners) > 0 {
 			return len(owners) > 0, err
 		}

@@ -61,26 +61,30 @@ var Erasures = erasures{Table[Erasure]{
 type erasures struct{ Table[Erasure] }
 
 // Next returns the first erasure that is not done of those whose accounts sort after one;
-// ErrNotFound if there is none.
+// ErrNotFound if there is none, or store.ErrDamaged if all that may be left are damaged.
 func (t *erasures) Next(tx store.Tx, account string) (Erasure, error) {
 	var after []string
 	if account != "" {
 		after = []string{account}
 	}
+	damage := error(ErrNotFound)
 	for more := true; more; {
-		var page []Erasure
+		var page []store.Document
 		var err error
-		if page, more, err = t.List(tx, nil, after, erasurePage); err != nil {
+		if page, more, err = scan(tx, t.document(nil), t.document(after), len(after) > 0, erasurePage); err != nil {
 			return Erasure{}, err
 		}
 		for i := range page {
-			if page[i].Done == 0 {
-				return page[i], nil
+			after = store.KeyParts(page[i].Key)[1:]
+			e, err := t.decode(page[i].Value)
+			if err != nil {
+				damage = err
+			} else if e.Done == 0 {
+				return e, nil
 			}
-			after = []string{page[i].Account}
 		}
 	}
-	return Erasure{}, ErrNotFound
+	return Erasure{}, damage
 }
 
 // erasurePage is how many erasures are read at a time.

@@ -20,6 +20,7 @@ const (
 	SubjectExpelled                        // the identity ID has to leave Room
 	SubjectTaken                           // another node has taken over the visitor's name with the key ID
 	SubjectErased                          // another node has erased what Account has written
+	SubjectCut                             // the front of Room was cut, and the search index of another node has forgotten it
 )
 
 // Subject is what a change of documents is about, for servers on the same store that have not
@@ -48,7 +49,7 @@ const NewsTable = "news"
 func IsNews(key string, gone bool) bool {
 	table, _, _ := strings.Cut(key, "/")
 	switch table {
-	case Accounts.name, Settings.name, Retentions.name, Rooms.name, Members.name, pushEntry, expelled, taken, erased:
+	case Accounts.name, Settings.name, Retentions.name, Rooms.name, Members.name, Cuts.name, pushEntry, expelled, taken, erased:
 		return true
 	}
 	return table == secretEntry && gone // else it was made, or used
@@ -85,6 +86,8 @@ func SubjectOf(key string) (s Subject, ok bool) {
 		return Subject{Kind: SubjectSetting, ID: SettingRetention}, true
 	case table == Rooms.name:
 		return Subject{Kind: SubjectRoom, Room: rest[0]}, true
+	case table == Cuts.name:
+		return Subject{Kind: SubjectCut, Room: rest[0]}, true
 	case table == taken:
 		return Subject{Kind: SubjectTaken, ID: rest[0]}, true
 	case table == erased:

@@ -71,16 +71,23 @@ func (t *retentions) Days(tx store.Tx, room string) (int64, error) {
 	return ParseRetention(value)
 }
 
-// Cut is how far the search index has forgotten the front of a room's log.
+// Cut is how far the search index has forgotten the front of a room's log: that of one node at least.
 type Cut struct {
 	Room string `json:"room"` // the key
 	Seq  uint64 `json:"seq"`
 }
 
 // Cuts has those of all rooms that were cut.
-var Cuts = Table[Cut]{
+var Cuts = cuts{Table[Cut]{
 	name: "cut",
 	key:  func(c *Cut) []string { return []string{c.Room} },
+}}
+
+type cuts struct{ Table[Cut] }
+
+// FindAll returns the cuts of some rooms, in their order: the zero value where there is none, or one that is damaged.
+func (t *cuts) FindAll(tx store.Tx, rooms []string) ([]Cut, error) {
+	return t.readable(tx, keysOf(rooms))
 }
 
 // How far a clock may jump, and how long a jump must last to be believed, in milliseconds.

@@ -20,6 +20,8 @@ var (
 	// ErrExists means that another document has the same value where it must be
 	// unique. An *ExistsError is one.
 	ErrExists = errors.New("there is such a document already")
+	// errDecode means that a document is there and cannot be read.
+	errDecode = fmt.Errorf("%w", store.ErrDamaged)
 )
 
 // ExistsError names the index in which a value exists already.
@@ -143,7 +145,7 @@ func (t *Table[T]) readableBy(tx store.Tx, index string, keys [][]string) ([]T, 
 
 func (t *Table[T]) decode(data []byte) (v T, err error) {
 	if err := json.Unmarshal(data, &v); err != nil {
-		return v, fmt.Errorf("%w: a document of %s: %w", store.ErrDamaged, t.name, err)
+		return v, fmt.Errorf("%w: a document of %s: %w", errDecode, t.name, err)
 	}
 	return v, nil
 }

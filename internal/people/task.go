@@ -70,16 +70,17 @@ func (t *tasks) Of(tx store.Tx, account string) (found []Task, err error) {
 	return found, nil
 }
 
-// Accounts returns up to limit accounts from behind one that have tasks.
+// Accounts returns up to limit accounts from behind one that have tasks, damaged ones included.
 func (t *tasks) Accounts(tx store.Tx, after string, limit int) (accounts []string, err error) {
 	var from []string
 	if after != "" {
 		from = []string{after, "~"} // behind all kinds
 	}
-	found, _, err := t.List(tx, nil, from, limit*len(TaskKinds))
+	found, _, err := scan(tx, t.document(nil), t.document(from), len(from) > 0, limit*len(TaskKinds))
 	for i := range found {
-		if n := len(accounts); n == 0 || accounts[n-1] != found[i].Account {
-			accounts = append(accounts, found[i].Account)
+		account := store.KeyParts(found[i].Key)[1]
+		if n := len(accounts); n == 0 || accounts[n-1] != account {
+			accounts = append(accounts, account)
 		}
 	}
 	return accounts[:min(len(accounts), limit)], err

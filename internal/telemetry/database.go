@@ -49,7 +49,7 @@ var clusterMetrics = []metric{
 	{"kaban_peer_questions_total", "Hints of other nodes that the database was asked about.", counter, nil, ofBus, func(n *snapshot, s sink) { s.put(float64(n.dispatcher.Asked)) }},
 	{"kaban_peer_foreign_total", "Hints of other nodes with another epoch or timeline, as during a failover.", counter, nil, ofBus, func(n *snapshot, s sink) { s.put(float64(n.dispatcher.Foreign)) }},
 	{"kaban_peer_comparisons_total", "Times that the rooms with readers were compared with the database: every second.", counter, nil, ofBus, func(n *snapshot, s sink) { s.put(float64(n.dispatcher.Compared)) }},
-	{"kaban_peer_rooms_behind_total", "Rooms that a comparison has found to have news that no hint had brought yet.", counter, nil, ofBus, func(n *snapshot, s sink) { s.put(float64(n.dispatcher.Behind)) }},
+	{"kaban_peer_rooms_behind_total", "Rooms that a comparison has found to have news that no hint had brought yet, those without readers included.", counter, nil, ofBus, func(n *snapshot, s sink) { s.put(float64(n.dispatcher.Behind)) }},
 	{"kaban_peer_rooms_ahead_total", "Rooms whose readers were given entries that the database does not have. Anything but 0 needs a restart of the node.", counter, nil, ofBus, func(n *snapshot, s sink) { s.put(float64(n.dispatcher.Ahead)) }},
 }
 
