@@ -2,10 +2,6 @@ package account
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
 	"errors"
 	"strings"
 	"sync/atomic"
@@ -15,6 +11,7 @@ import (
 	"github.com/descope/virtualwebauthn"
 
 	"kaban"
+	"kaban/internal/account/passkeytest"
 	"kaban/internal/people"
 	"kaban/internal/store"
 	"kaban/internal/store/memory"
@@ -95,29 +92,6 @@ func update(t *testing.T, docs store.Documents, run func(store.Tx) error) {
 	}
 }
 
-// newCredential returns a credential for the authenticator. The library drops leading
-// zeros of the coordinates of a key, so such keys are not used.
-func newCredential() virtualwebauthn.Credential {
-	for {
-		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-		if err != nil {
-			panic(err)
-		}
-		point, err := key.PublicKey.Bytes()
-		if err != nil {
-			panic(err)
-		}
-		if point[1] == 0 || point[33] == 0 { // after the byte for an uncompressed point
-			continue
-		}
-		data, err := x509.MarshalPKCS8PrivateKey(key)
-		if err != nil {
-			panic(err)
-		}
-		return virtualwebauthn.NewCredentialWithImportedKey(virtualwebauthn.KeyTypeEC2, data)
-	}
-}
-
 // created returns what the authenticator answers to options for a registration, and
 // keeps the new credential for the account.
 func (b *keyBench) created(account string, options []byte, cred virtualwebauthn.Credential) []byte {
@@ -133,7 +107,7 @@ func (b *keyBench) created(account string, options []byte, cred virtualwebauthn.
 // register adds a passkey to an account.
 func (b *keyBench) register(account, name string) virtualwebauthn.Credential {
 	b.t.Helper()
-	cred := newCredential()
+	cred := passkeytest.NewCredential(b.t)
 	options, err := b.service.BeginPasskey(b.t.Context(), b.by(account), b.keys, b.browser)
 	if err != nil {
 		b.t.Fatal(err)

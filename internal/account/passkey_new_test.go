@@ -9,6 +9,7 @@ import (
 	"github.com/descope/virtualwebauthn"
 
 	"kaban"
+	"kaban/internal/account/passkeytest"
 	"kaban/internal/people"
 	"kaban/internal/store"
 )
@@ -70,7 +71,7 @@ func TestNewAccountsWithAPasskey(t *testing.T) {
 			t.Errorf("%s confirms by %v (%v), want by a passkey only", name, ways, err)
 		}
 	}
-	cred := newCredential()
+	cred := passkeytest.NewCredential(t)
 	n, err := b.startNew(Admission{Claim: claim}, "olga", cred)
 	if err != nil {
 		t.Fatal(err)
@@ -83,7 +84,7 @@ func TestNewAccountsWithAPasskey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cred = newCredential()
+	cred = passkeytest.NewCredential(t)
 	if n, err = b.startNew(Admission{Invite: invite}, "mia", cred); err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +94,7 @@ func TestNewAccountsWithAPasskey(t *testing.T) {
 	if err := b.service.Set(ctx, owner, SettingAccess, "signup"); err != nil {
 		t.Fatal(err)
 	}
-	cred = newCredential()
+	cred = passkeytest.NewCredential(t)
 	if n, err = b.startNew(Admission{}, "sid", cred); err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +125,7 @@ func TestNewPasskeyRefusals(t *testing.T) {
 		"a wrong invite": {Admission{Invite: invitePrefix + "x"}, "mia", ErrExpired},
 		"a name in use":  {Admission{Invite: invite}, "OLGA", ErrNameTaken},
 	} {
-		if _, err := b.startNew(c.by, c.name, newCredential()); !errors.Is(err, c.want) {
+		if _, err := b.startNew(c.by, c.name, passkeytest.NewCredential(t)); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
 	}
@@ -140,10 +141,10 @@ func TestNewPasskeyRefusals(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			n.Passkey.Response = b.created("", options, newCredential())
+			n.Passkey.Response = b.created("", options, passkeytest.NewCredential(t))
 		}, ErrCeremony},
 	} {
-		n, err := b.startNew(Admission{Invite: invite}, "mia", newCredential())
+		n, err := b.startNew(Admission{Invite: invite}, "mia", passkeytest.NewCredential(t))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -153,7 +154,7 @@ func TestNewPasskeyRefusals(t *testing.T) {
 		}
 	}
 	// The passkey is used once, whether the account was made or not.
-	n, err := b.startNew(Admission{Invite: invite}, "mia", newCredential())
+	n, err := b.startNew(Admission{Invite: invite}, "mia", passkeytest.NewCredential(t))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/descope/virtualwebauthn"
 
 	"kaban"
+	"kaban/internal/account/passkeytest"
 	"kaban/internal/people"
 	"kaban/internal/store"
 )
@@ -123,7 +124,7 @@ func TestPasskeyRefusals(t *testing.T) {
 			return b.got(ann, b.begin(), c)
 		}},
 		{"unknown credential", ErrPasskey, func(b *keyBench, ann, _ string, _, _ virtualwebauthn.Credential) []byte {
-			return b.got(ann, b.begin(), newCredential())
+			return b.got(ann, b.begin(), passkeytest.NewCredential(t))
 		}},
 		{"user not verified", ErrPasskey, func(b *keyBench, ann, _ string, c, _ virtualwebauthn.Credential) []byte {
 			b.auth.Options.UserNotVerified = true
@@ -185,7 +186,7 @@ func TestPasskeyIsUsedOnce(t *testing.T) {
 	}
 
 	options := b.begin()
-	bad := b.got(ann, options, newCredential())
+	bad := b.got(ann, options, passkeytest.NewCredential(t))
 	if _, _, err := b.finish(bad); !errors.Is(err, ErrPasskey) {
 		t.Errorf("a wrong response: %v", err)
 	}
@@ -306,7 +307,7 @@ func TestPasskeyRegistrationRefusals(t *testing.T) {
 		return err
 	}
 	fresh := func() virtualwebauthn.Credential {
-		return newCredential()
+		return passkeytest.NewCredential(t)
 	}
 	if err := finish(bob, "", b.created(bob, begin(ann), fresh())); !errors.Is(err, ErrCeremony) {
 		t.Errorf("finishing what somebody else began: %v", err)
@@ -358,7 +359,7 @@ func TestPasskeysHaveALimit(t *testing.T) {
 	if _, err := b.service.BeginPasskey(t.Context(), b.by(ann), b.keys, b.browser); !errors.Is(err, ErrTooMany) {
 		t.Errorf("beginning one too many: %v", err)
 	}
-	late := b.created(ann, early, newCredential())
+	late := b.created(ann, early, passkeytest.NewCredential(t))
 	if _, err := b.service.AddPasskey(t.Context(), b.by(ann), b.keys, b.browser, "", late); !errors.Is(err, ErrTooMany) {
 		t.Errorf("finishing one too many: %v", err)
 	}

@@ -225,6 +225,10 @@ var rules = map[string]rule{
 		nil, nil,
 		"how many handshakes compute at a time depends on no listener",
 	},
+	"kaban/internal/account/passkeytest": {
+		nil, nil,
+		"passkeys of tests know nobody that checks them",
+	},
 	"kaban/internal/tlstest": {
 		nil, nil,
 		"certificates of tests know nobody that shows or trusts them",

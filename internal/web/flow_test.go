@@ -13,6 +13,7 @@ import (
 
 	"kaban"
 	"kaban/internal/account"
+	"kaban/internal/account/passkeytest"
 )
 
 // secrets are what must not be in the log.
@@ -206,7 +207,7 @@ func TestPasskeyOverHTTP(t *testing.T) {
 	var kept secrets
 	rp := virtualwebauthn.RelyingParty{Name: "Kaban", ID: "localhost", Origin: passkeyOrigin}
 	device := virtualwebauthn.NewAuthenticator()
-	credential := virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2)
+	credential := passkeytest.NewCredential(t)
 
 	begun := f.send("POST", "/v1/passkeys/begin", "", cookie(owner)...).has(t, 200)
 	browser := browserCookie(t, begun)
@@ -271,7 +272,7 @@ func TestAccountsWithAPasskeyOnly(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		credential := virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2)
+		credential := passkeytest.NewCredential(t)
 		device.Options.UserHandle = []byte(options.UserID)
 		passkey := virtualwebauthn.CreateAttestationResponse(rp, device, credential, *options)
 		body := `{"` + key + `":"` + secret + `","username":"` + name + `","passkey":` + passkey + `}`
@@ -323,7 +324,7 @@ func TestALinkSetsAPasskey(t *testing.T) {
 	}
 	device := virtualwebauthn.NewAuthenticator()
 	device.Options.UserHandle = []byte(options.UserID)
-	passkey := virtualwebauthn.CreateAttestationResponse(rp, device, virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2), *options)
+	passkey := virtualwebauthn.CreateAttestationResponse(rp, device, passkeytest.NewCredential(t), *options)
 	in := func(link, more string) *answer {
 		t.Helper()
 		return f.send("POST", "/v1/session", `{"link":"`+link+`"`+more+`,"passkey":`+passkey+`}`, "Cookie", browserCookie(t, begun))
@@ -337,7 +338,7 @@ func TestALinkSetsAPasskey(t *testing.T) {
 	if options, err = virtualwebauthn.ParseAttestationOptions(begun.body); err != nil {
 		t.Fatal(err)
 	}
-	passkey = virtualwebauthn.CreateAttestationResponse(rp, device, virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2), *options)
+	passkey = virtualwebauthn.CreateAttestationResponse(rp, device, passkeytest.NewCredential(t), *options)
 	session := in(mia, "").has(t, 200, "fresh", true).session(t)
 	f.get("/v1/session", cookie(session)...).has(t, 200, "ways", "[passkey]")
 	in(mia, "").has(t, 401) // once
@@ -347,7 +348,7 @@ func TestALinkSetsAPasskey(t *testing.T) {
 	if options, err = virtualwebauthn.ParseAttestationOptions(begun.body); err != nil {
 		t.Fatal(err)
 	}
-	passkey = virtualwebauthn.CreateAttestationResponse(rp, device, virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2), *options)
+	passkey = virtualwebauthn.CreateAttestationResponse(rp, device, passkeytest.NewCredential(t), *options)
 	in(max, "").has(t, 401, "code", "auth_failed")
 	f.send("POST", "/v1/session", `{"link":"`+max+`"}`).has(t, 200)
 }

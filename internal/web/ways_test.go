@@ -10,6 +10,7 @@ import (
 
 	"kaban"
 	"kaban/internal/account"
+	"kaban/internal/account/passkeytest"
 	"kaban/internal/people"
 	"kaban/internal/store"
 	"kaban/internal/store/storetest"
@@ -67,7 +68,7 @@ func waysIn() []wayIn {
 func (f *fixture) addPasskey(who account.Session) func() *answer {
 	f.t.Helper()
 	rp := virtualwebauthn.RelyingParty{Name: "Kaban", ID: "localhost", Origin: passkeyOrigin}
-	device, credential := virtualwebauthn.NewAuthenticator(), virtualwebauthn.NewCredential(virtualwebauthn.KeyTypeEC2)
+	device, credential := virtualwebauthn.NewAuthenticator(), passkeytest.NewCredential(f.t)
 	begun := f.send("POST", "/v1/passkeys/begin", "", cookie(who)...).has(f.t, 200)
 	made, err := virtualwebauthn.ParseAttestationOptions(begun.body)
 	if err != nil {
