@@ -172,7 +172,7 @@ func (c *nodes) awaitReady() {
 			n.mu.Lock()
 			started := n.process != nil
 			n.mu.Unlock()
-			if started && !n.isReady() {
+			if n.ready.Store(n.isReady()); started && !n.ready.Load() { // so that the front knows it at once
 				missing++
 			}
 		}
