@@ -15,7 +15,6 @@ var nodeCosts = flag.Int("nodecosts", 0, "measure what nodes cost, this many tim
 
 // loaded is what kaban bench has found.
 type loaded struct {
-	Lost, Repeated      int
 	DeliveriesPerSecond float64 `json:"deliveries_per_second"`
 	Server              struct {
 		MicrosPerDelivery float64 `json:"micros_per_delivery"`
@@ -44,8 +43,7 @@ func load(t *testing.T, readers, senders *host, args ...string) loaded {
 	}
 	var found loaded
 	text := c.String()
-	text = text[strings.Index(text, "{"):]
-	if err := json.NewDecoder(strings.NewReader(text)).Decode(&found); err != nil {
+	if err := json.NewDecoder(strings.NewReader(text[max(0, strings.Index(text, "{")):])).Decode(&found); err != nil {
 		t.Fatalf("kaban %s says %q: %v", strings.Join(args, " "), text, err)
 	}
 	return found

@@ -54,7 +54,7 @@ func signOn(config *web.Config, kept store.Documents, endpoints []*endpoint, log
 		if moved, ok := errors.AsType[*account.MovedError](err); ok {
 			log.Warn("passkeys that do not work any more", "error", moved)
 		} else if errors.Is(err, store.ErrDamaged) {
-			log.Error("passkeys are damaged; all others work. \"kaban check\" says what is damaged", "err", err)
+			log.Error("a passkey is damaged, so it is not known which of the others do not work any more. \"kaban check\" says what is damaged", "err", err)
 		} else if err != nil {
 			return fmt.Errorf("start: %w", err)
 		}

@@ -26,7 +26,7 @@ func readAttributions(tx store.Tx) (attributions, error) {
 	var visitors, accounts []string
 	all := make(attributions)
 	err := people.Links.Each(tx, nil, func(key []string, l *people.Link) {
-		if l == nil {
+		if l == nil || l.Visitor != key[0] {
 			all[key[0]] = attribution{until: math.MaxInt64}
 			return
 		}
@@ -79,7 +79,7 @@ func (c *Chat) attribute(e *store.Entry) {
 	}
 }
 
-// isOf reports whether a message is that of an identity, and not shown as an account's, nor perhaps one's.
+// isOf reports whether a message is that of an identity, and is not, or may not be, attributed to an account.
 func (c *Chat) isOf(e *store.Entry, id string) bool {
 	if e.Author != id {
 		return false

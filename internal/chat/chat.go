@@ -268,7 +268,10 @@ func New(ctx context.Context, d *dispatch.Dispatcher, options Options) (*Chat, e
 	if err := c.Reload(ctx); err != nil {
 		return nil, err
 	}
-	if err := c.despiteDamage("damaged rooms are not listed", c.readRooms(ctx)); err != nil {
+	// With any other error no room is out of the list.
+	if err := c.readRooms(ctx); errors.Is(err, errDamagedRooms) {
+		c.log.Error("damaged rooms are not listed; everything else is served. \"kaban check\" says what is damaged", "err", err)
+	} else if err != nil {
 		return nil, err
 	}
 	d.SetJudge(c.judge)
@@ -279,13 +282,13 @@ func New(ctx context.Context, d *dispatch.Dispatcher, options Options) (*Chat, e
 	d.SetOnRevised(c.revisedElsewhere)
 	d.SetMentions(mentions{c})
 	c.names.Expire(session.Expiry{Day: c.now, Elapsed: options.Clock, Renewed: c.renewed})
-	if err := c.despiteDamage("removed accounts may still be in their rooms", c.upgrade(ctx)); err != nil {
+	if err := c.tolerateDamage("removed accounts may still be in their rooms", c.upgrade(ctx)); err != nil {
 		return nil, fmt.Errorf("have removed accounts leave their rooms: %w", err)
 	}
-	if err := c.despiteDamage("hooks of removed accounts may be left", c.orphanHooks(ctx)); err != nil {
+	if err := c.tolerateDamage("hooks of removed accounts may be left", c.orphanHooks(ctx)); err != nil {
 		return nil, fmt.Errorf("find hooks of removed accounts: %w", err)
 	}
-	if err := c.despiteDamage("what was left to be done in rooms may not be done", c.runAllTasks(ctx)); err != nil {
+	if err := c.tolerateDamage("what was left to be done in rooms may not be done", c.runAllTasks(ctx)); err != nil {
 		return nil, fmt.Errorf("finish what was left to be done in rooms: %w", err)
 	}
 	c.eraser.init(options.Log)
@@ -298,13 +301,13 @@ func New(ctx context.Context, d *dispatch.Dispatcher, options Options) (*Chat, e
 	return c, nil
 }
 
-// despiteDamage returns an error of the start that is no damage. Damage is logged, with what comes of it: everything
+// tolerateDamage returns an error of the start that is no damage. Damage is logged, with what comes of it: everything
 // else is served.
-func (c *Chat) despiteDamage(so string, err error) error {
+func (c *Chat) tolerateDamage(consequence string, err error) error {
 	if !errors.Is(err, store.ErrDamaged) {
 		return err
 	}
-	c.log.Error("something is damaged, so "+so+"; everything else is served. \"kaban check\" says what is damaged", "err", err)
+	c.log.Error("something is damaged, so "+consequence+"; everything else is served. \"kaban check\" says what is damaged", "err", err)
 	return nil
 }
 
@@ -329,8 +332,11 @@ func (c *Chat) renewed(s *Session, until int64) (later int64, ok bool) {
 	return later, err == nil && later != until
 }
 
+// errDamagedRooms means that some rooms are damaged. They are not listed, and all others are as they should be.
+var errDamagedRooms = fmt.Errorf("%w: the documents of rooms", store.ErrDamaged)
+
 // readRooms takes the rooms that are not public out of the list of rooms, and counts the
-// accounts in each. Those that are damaged are not listed, and its error says that there are some.
+// accounts in each. Its error is an errDamagedRooms if it has done so.
 func (c *Chat) readRooms(ctx context.Context) error {
 	var all []people.Room
 	err := c.dispatcher.View(ctx, func(tx store.Tx) error {
@@ -364,7 +370,7 @@ func (c *Chat) readRooms(ctx context.Context) error {
 		c.dispatcher.SetAccounts(r, all[i].Members, all[i].Turnover)
 	}
 	if len(damaged) > 0 {
-		return fmt.Errorf("%w: the documents of %d rooms, such as %q", store.ErrDamaged, len(damaged), damaged[0])
+		return fmt.Errorf("%w: %d of them, such as %q", errDamagedRooms, len(damaged), damaged[0])
 	}
 	return nil
 }

@@ -199,8 +199,8 @@ func TestComingBackBeforeTheNews(t *testing.T) {
 	})
 }
 
-// A node starts whichever document is damaged, but for settings, without which it would not know whom to serve; and
-// serves everything else.
+// A node starts whichever document of a few is damaged, but for settings, without which it would not know whom to serve;
+// and serves everything else.
 func TestStartDespiteDamage(t *testing.T) {
 	s := memory.New(0)
 	w := newTown(t, s)
@@ -280,6 +280,38 @@ func TestStartDespiteDamage(t *testing.T) {
 			}
 		})
 	}
+}
+
+// torn is a store in which rooms are on a page that is damaged.
+type torn struct{ store.Store }
+
+type tornTx struct{ store.Tx }
+
+func (s torn) View(ctx context.Context, run func(store.Tx) error) error {
+	return s.Store.View(ctx, func(tx store.Tx) error { return run(tornTx{tx}) })
+}
+
+func (tx tornTx) Scan(from, to string, limit int) ([]store.Document, error) {
+	if strings.HasPrefix(from, "room") {
+		return nil, fmt.Errorf("%w: a page", store.ErrDamaged)
+	}
+	return tx.Tx.Scan(from, to, limit)
+}
+
+// Where no room can be read, private rooms would be listed. So the server does not start.
+func TestNoStartWithoutRooms(t *testing.T) {
+	s := memory.New(0)
+	newTown(t, s).create("ann", "attic", kaban.RoomPrivate)
+	d, err := dispatch.New(t.Context(), torn{s}, dispatch.Options{PresenceDelay: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	c, err := New(t.Context(), d, Options{})
+	if err == nil {
+		c.Close()
+	}
+	want(t, "start", err, store.ErrDamaged)
 }
 
 // nobodyPushed pushes nothing.

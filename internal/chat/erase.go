@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -146,7 +147,7 @@ func (c *Chat) erasedMissed(ctx context.Context) error {
 		})
 	})
 	if err != nil {
-		return passing(err)
+		return c.passing(err)
 	}
 	return c.erasedElsewhere(accounts)
 }
@@ -209,7 +210,7 @@ func (c *Chat) cutsMissed(ctx context.Context) error {
 		return people.Cuts.Each(tx, nil, func(key []string, _ *people.Cut) { rooms[key[0]] = true })
 	})
 	if err != nil {
-		return passing(err)
+		return c.passing(err)
 	}
 	return c.cutElsewhere(rooms)
 }
@@ -319,8 +320,12 @@ func (c *Chat) eraseAll(ctx context.Context) (wait time.Duration) {
 	waiting[elsewhere], waiting[cutting] = e.isErasedElsewhere(), e.isCut()
 	for after, more := "", true; more; {
 		next, err := c.nextErasure(ctx, after)
-		if errors.Is(err, people.ErrNotFound) {
-			e.note("", nil)
+		if isLasting(err) { // all that can be read were seen
+			if errors.Is(err, people.ErrNotFound) {
+				err = nil
+			}
+			e.note("", err)
+			waiting[""] = err != nil
 			maps.DeleteFunc(e.failing, func(account string, _ *failedErasure) bool { return !waiting[account] })
 			maps.DeleteFunc(e.ended, func(account string, _ bool) bool { return !waiting[account] })
 			break
@@ -504,19 +509,29 @@ func (c *Chat) beginRecording(ctx context.Context) error {
 	return c.dispatcher.View(ctx, func(tx store.Tx) error {
 		some, _, err := people.Erasures.List(tx, nil, nil, 1)
 		c.eraser.unrecorded = len(some) > 0 || errors.Is(err, store.ErrDamaged)
-		return passing(err)
+		return c.passing(err)
 	})
 }
 
 // recordAll has every account noted elsewhere that was erased.
 func (c *Chat) recordAll(ctx context.Context) error {
 	var all []people.Erasure
+	damaged := 0
 	err := c.dispatcher.View(ctx, func(tx store.Tx) error {
-		all = nil
-		return people.Erasures.All(tx, func(e *people.Erasure) bool { all = append(all, *e); return true })
+		all, damaged = nil, 0
+		return people.Erasures.Each(tx, nil, func(_ []string, e *people.Erasure) {
+			if e == nil {
+				damaged++
+				return
+			}
+			all = append(all, *e)
+		})
 	})
 	if err == nil {
 		err = c.record(ctx, all)
+	}
+	if err == nil && damaged > 0 {
+		err = fmt.Errorf("%w: %d erasures; the others are noted", store.ErrDamaged, damaged)
 	}
 	if err != nil {
 		return err

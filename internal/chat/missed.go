@@ -23,7 +23,7 @@ func (c *Chat) changedAll(ctx context.Context) error {
 		func() error { return c.visitorsMissed(ctx) },
 		func() error { return c.documentsMissed(ctx, accounts) },
 		func() error { return c.visits.takenAll(ctx) },
-		func() error { return passing(c.readRooms(ctx)) },
+		func() error { return c.passing(c.readRooms(ctx)) },
 		func() error { return c.erasedMissed(ctx) },
 		func() error { return c.cutsMissed(ctx) },
 	} {
@@ -163,7 +163,7 @@ func (c *Chat) documentsMissed(ctx context.Context, accounts []string) error {
 			})
 		},
 	} {
-		if err := passing(c.dispatcher.View(ctx, look)); err != nil {
+		if err := c.passing(c.dispatcher.View(ctx, look)); err != nil {
 			return err
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"kaban"
 	"kaban/internal/people"
@@ -240,6 +241,47 @@ func failsAt(t *testing.T, n int32, all, once bool) bool {
 		t.Errorf("a push is not known after read %d has failed", n)
 	}
 	return reached
+}
+
+// An error that stays, of a store that answers, counts as damage after a while. One of a store that does not answer
+// never does.
+func TestAnErrorThatStays(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		period  time.Duration
+		revoked bool
+	}{{"at first", maxFailing - 1, false}, {"later", maxFailing, true}} {
+		w, _ := newMissing(t)
+		w.look()
+		bob := w.enter("bob", "phone")
+		f := w.chat.follower
+		w.chat.elapsed = func() time.Duration { return 0 }
+		f.note(errNoClass)
+		since := time.Duration(f.since.Load())
+		w.chat.elapsed = func() time.Duration { return since + c.period }
+		w.other.update(func(tx store.Tx) error {
+			a, err := people.Accounts.Get(tx, "id-bob")
+			suspend(&a)
+			return errors.Join(err, people.Accounts.Put(tx, &a))
+		})
+		w.views.Store(0)
+		w.recover.Store(false)
+		w.fails.Store(2) // behind that of the news
+		f.look(t.Context())
+		if w.views.Load() < 2 {
+			t.Fatalf("%s: nothing has failed", c.name)
+		}
+		if got := bob.revoked.Load(); got != c.revoked {
+			t.Errorf("%s: the connection of a suspended account is ended: %v, want %v", c.name, got, c.revoked)
+		}
+		if w.chat.passing(store.ErrUnavailable) == nil {
+			t.Errorf("%s: a database that does not answer counts as damage", c.name)
+		}
+		f.note(nil)
+		if w.chat.passing(errNoClass) == nil {
+			t.Errorf("%s: an error counts as damage after a look that has not failed", c.name)
+		}
+	}
 }
 
 // Accounts that were erased are looked for again after an error that says nothing of what the store has.

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"kaban"
@@ -34,7 +35,8 @@ type follower struct {
 	setting func(key string)
 	wake    chan struct{} // has room for one
 	cancel  context.CancelFunc
-	failing bool // the last look failed; logged
+	failing bool         // the last look failed; logged
+	since   atomic.Int64 // when looks began to fail, by Chat.elapsed, in nanoseconds; 0 if the last one did not
 
 	// What was read and has not taken effect, because the store did not answer; of run.
 	pending *changed
@@ -98,8 +100,26 @@ func (f *follower) run(ctx context.Context) {
 	}
 }
 
+// maxFailing is how long an error of a store that answers may pass.
+const maxFailing = 30 * time.Second
+
+// hasFailed reports whether all looks of a period have failed. A nil follower makes none.
+func (f *follower) hasFailed(period time.Duration) bool {
+	if f == nil {
+		return false
+	}
+	since := f.since.Load()
+	return since != 0 && f.chat.elapsed()-time.Duration(since) >= period
+}
+
 // note logs that the news cannot be read, once until they can.
 func (f *follower) note(err error) {
+	switch {
+	case err == nil:
+		f.since.Store(0)
+	case f.since.Load() == 0:
+		f.since.Store(max(int64(f.chat.elapsed()), 1))
+	}
 	log := f.chat.pushes.log
 	switch {
 	case err != nil && !f.failing && !IsGoingDown(err):
@@ -163,9 +183,15 @@ func isLasting(err error) bool {
 	return errors.Is(err, store.ErrDamaged) || errors.Is(err, ErrNotFound) || errors.Is(err, people.ErrNotFound)
 }
 
-// passing returns an error if it is worth another look.
-func passing(err error) error {
-	if isLasting(err) {
+// isAway reports whether an error says that the store does not answer, or the server ends.
+func isAway(err error) bool {
+	return errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrUnknown) || errors.Is(err, context.DeadlineExceeded) || IsGoingDown(err)
+}
+
+// passing returns an error if it is worth another look. One of a store that answers is not for ever: after a while it
+// counts as damage, so that nobody keeps a right by it, and the news behind it take effect.
+func (c *Chat) passing(err error) error {
+	if err == nil || isLasting(err) || !isAway(err) && c.follower.hasFailed(maxFailing) {
 		return nil
 	}
 	return err
@@ -265,7 +291,7 @@ func (c *Chat) settingElsewhere(_ context.Context, key string) error {
 func (c *Chat) roomsElsewhere(ctx context.Context, rooms map[string]bool) error {
 	for key, more := range rooms {
 		name, err := c.roomElsewhere(ctx, key)
-		if err := passing(err); err != nil {
+		if err := c.passing(err); err != nil {
 			return err
 		}
 		if err == nil && more {
@@ -280,7 +306,7 @@ func (c *Chat) roomsElsewhere(ctx context.Context, rooms map[string]bool) error 
 // its tasks.
 func (c *Chat) accountElsewhere(ctx context.Context, id string) error {
 	ended, err := c.endedOf(ctx, id)
-	if err := passing(err); err != nil {
+	if err := c.passing(err); err != nil {
 		return err
 	}
 	for _, account := range ended {
@@ -291,7 +317,7 @@ func (c *Chat) accountElsewhere(ctx context.Context, id string) error {
 	}
 	err = c.reviseAccount(id, true)
 	c.tell(id, kaban.RoomName{})
-	return passing(err)
+	return c.passing(err)
 }
 
 // endedOf returns an account and its bots, or those of them that may not be connected any more.
@@ -382,7 +408,7 @@ func (c *Chat) roomElsewhere(ctx context.Context, key string) (kaban.RoomName, e
 	}
 	name = r.Name()
 	f, err := c.appearance(ctx, name)
-	if err := passing(err); err != nil {
+	if err := c.passing(err); err != nil {
 		return name, err
 	}
 	if f.Unlisted || err != nil {
@@ -508,7 +534,7 @@ func (c *Chat) pushElsewhere(ctx context.Context, s people.Subject) error {
 	default:
 		c.Unsubscribed(s.Account, s.ID)
 	}
-	return passing(err)
+	return c.passing(err)
 }
 
 // expelledElsewhere ends the subscriptions of somebody without an account that was thrown out of

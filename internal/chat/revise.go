@@ -60,10 +60,10 @@ func (c *Chat) readServer(ctx context.Context) (before access.Server, err error)
 	if known := c.server.Load(); known != nil {
 		before = *known
 	}
-	isAway := passing(err) != nil && c.follower != nil && c.server.Load() != nil
-	c.unread.Store(isAway)
+	mayPass := c.passing(err) != nil && c.follower != nil && c.server.Load() != nil
+	c.unread.Store(mayPass)
 	switch {
-	case isAway:
+	case mayPass:
 		server, err = before, fmt.Errorf("read the settings: %w", err)
 	case err != nil:
 		server, err = access.Server{Claim: before.Claim}, fmt.Errorf("read the settings: %w", err)
@@ -148,7 +148,7 @@ func (c *Chat) reviseAccount(id string, again bool) error {
 			return account != "" && slices.Contains(accounts, account)
 		})
 		if again {
-			later = cmp.Or(later, passing(failed))
+			later = cmp.Or(later, c.passing(failed))
 		}
 	}
 	return cmp.Or(err, later)
@@ -166,7 +166,7 @@ func (c *Chat) revise(r *dispatch.Room, failed error, again bool, among func(*ka
 	if failed == nil {
 		gone, failed = c.withoutRight(context.Background(), r, readers, c.mayRead)
 	}
-	if again && passing(failed) != nil {
+	if again && c.passing(failed) != nil {
 		return failed
 	}
 	c.dispatcher.Expel(r, reasonGone, func(reader dispatch.Reader) bool {

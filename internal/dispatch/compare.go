@@ -118,7 +118,7 @@ func (p *peers) nextResting() []kaban.RoomName {
 	return p.resting[:min(len(p.resting), maxResting)]
 }
 
-// compareResting has known how far a room goes, which had no readers.
+// compareResting notes how far a room without readers has grown.
 func (p *peers) compareResting(state *store.Room) {
 	d := p.dispatcher
 	r := d.Peek(state.Name)

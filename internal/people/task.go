@@ -78,8 +78,8 @@ func (t *tasks) Accounts(tx store.Tx, after string, limit int) (accounts []strin
 	}
 	found, _, err := scan(tx, t.document(nil), t.document(from), len(from) > 0, limit*len(TaskKinds))
 	for i := range found {
-		account := store.KeyParts(found[i].Key)[1]
-		if n := len(accounts); n == 0 || accounts[n-1] != account {
+		account := store.KeyParts(found[i].Key)[1] // none if the key is damaged
+		if n := len(accounts); account != "" && (n == 0 || accounts[n-1] != account) {
 			accounts = append(accounts, account)
 		}
 	}
