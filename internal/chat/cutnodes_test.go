@@ -67,4 +67,10 @@ func TestCutOnAnotherNode(t *testing.T) {
 	f.mu.Unlock()
 	one.update(func(tx store.Tx) error { return tx.Put("cut/attic", []byte(`{"room":"attic","seq":6}`)) })
 	eventually(t, "what the index has refused is forgotten later", func() bool { return f.has("attic 0 6") })
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	slices.Sort(f.forgot)
+	if all := []string{"attic 0 6", "den 0 2", "hall 0 3", "hall 3 7"}; !slices.Equal(f.forgot, all) {
+		t.Errorf("the index was told to forget %q, want %q", f.forgot, all)
+	}
 }
