@@ -155,7 +155,7 @@ func race(b *testing.B, senders int, one, other *side, server, otherServer *post
 	one.batches, other.batches = raceBatches, raceBatches
 	one.measure(b, server) // makes what is made once
 	other.measure(b, otherServer)
-	one.took, other.took = 0, 0
+	one.took, other.took, one.cpu, other.cpu = 0, 0, 0, 0
 	rows := 0
 	for b.Loop() {
 		one.measure(b, server)
@@ -165,6 +165,8 @@ func race(b *testing.B, senders int, one, other *side, server, otherServer *post
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(float64(rows)/one.took.Seconds(), "acks/s")
 	b.ReportMetric(float64(rows)/other.took.Seconds(), "other-acks/s")
+	b.ReportMetric(one.cpu.Seconds()*1e6/float64(rows), "cpu-µs/row")
+	b.ReportMetric(other.cpu.Seconds()*1e6/float64(rows), "other-cpu-µs/row")
 	b.ReportMetric(float64(one.took)/float64(other.took), "acks-ratio")
 }
 
