@@ -189,7 +189,7 @@ comeback: ## kill a node with LOST=10000 clients, and see that all are back at a
 	go test ./e2e -v -count 1 -timeout 10m -run 'TestClientsOfAKilledNode|TestClientsOfADrainedNode' -lostclients $(LOST)
 
 nodecosts: ## measure what nodes and PostgreSQL cost, PAIRS=6 times: appends against plain inserts, several committers and nodes, a standby, deliveries and latencies; on an idle machine, ten minutes
-	go test ./internal/store/postgres -run '^$$' -bench 'Append|Nodes|Standby' -benchtime 10x
+	go test ./internal/store/postgres -run '^$$' -bench 'Append|Nodes|Standby' -benchtime 5x
 	go test ./e2e -v -count 1 -timeout 30m -run TestCostsOfNodes -nodecosts $(PAIRS)
 
 heap: ## see that deleted texts leave the memory of a server; takes minutes

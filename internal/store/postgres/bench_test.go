@@ -21,16 +21,14 @@ import (
 const (
 	benchSenders    = 4096
 	benchCommitters = 4
-	benchBatches    = 8 // of each committer in a round
+	benchBatches    = 40 // of each committer in a round: with fewer, some end long before others
 	benchRows       = benchBatches * benchSenders
-	raceBatches     = 40 // the same where committers get in each other's way, so that some end before others
 )
 
 // side is one of two ways to store the same rows.
 type side struct {
 	cpu, took  time.Duration
 	committers int
-	batches    int // of each committer in a round
 	stores     []*Store
 	batch      func(committer, batch int) (store func() error)
 }
@@ -39,7 +37,7 @@ type side struct {
 func (s *side) measure(b *testing.B, server *postgrestest.Server) {
 	batches := make([][]func() error, s.committers)
 	for committer := range batches {
-		for batch := range s.batches {
+		for batch := range benchBatches {
 			batches[committer] = append(batches[committer], s.batch(committer, batch))
 		}
 	}
@@ -98,7 +96,7 @@ func BenchmarkAppend(b *testing.B) {
 func compare(b *testing.B, rooms int) {
 	server := benchServer(b)
 	s := open(b, server.Database(b), Options{Patience: waiting})
-	plain := &side{committers: benchCommitters, batches: benchBatches, batch: plainly(b, s, rooms)}
+	plain := &side{committers: benchCommitters, batch: plainly(b, s, rooms)}
 	appends := entries(b, "room", rooms, benchSenders, benchCommitters, s)
 	rows := 0
 	for b.Loop() {
@@ -172,7 +170,6 @@ func BenchmarkStandby(b *testing.B) {
 
 // race measures two sides in turn.
 func race(b *testing.B, senders int, one, other *side, server, otherServer *postgrestest.Server) {
-	one.batches, other.batches = raceBatches, raceBatches
 	one.measure(b, server) // makes what is made once
 	other.measure(b, otherServer)
 	one.took, other.took, one.cpu, other.cpu = 0, 0, 0, 0
@@ -180,7 +177,7 @@ func race(b *testing.B, senders int, one, other *side, server, otherServer *post
 	for b.Loop() {
 		one.measure(b, server)
 		other.measure(b, otherServer)
-		rows += raceBatches * senders
+		rows += benchBatches * senders
 	}
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(float64(rows)/one.took.Seconds(), "acks/s")
@@ -222,7 +219,7 @@ func entries(b *testing.B, name string, rooms, senders, committers int, nodes ..
 		storetest.Append(b, nodes[0], storetest.Draft(b, fmt.Sprint(name, "-", i), "ann", "first", "hello"))
 	}
 	all := committers * len(nodes)
-	return &side{committers: all, batches: benchBatches, stores: nodes, batch: func(committer, batch int) func() error {
+	return &side{committers: all, stores: nodes, batch: func(committer, batch int) func() error {
 		first, end := committer*senders/all, (committer+1)*senders/all
 		node := nodes[committer/committers]
 		writes := make([]store.Write, 0, end-first)

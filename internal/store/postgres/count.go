@@ -4,6 +4,7 @@ import (
 	"context"
 	"math"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -92,6 +93,11 @@ func (s *Store) countTo(ctx context.Context, name kaban.RoomName, author string,
 // countEvery is how many entries of a room are counted together.
 const countEvery = 256
 
+// countRest is between two rounds of counting. A busy room grows by more than countEvery meanwhile, so there is a change
+// of a row for each of its authors in a second, not in 256 entries: with 40 authors in turn, that was a third of what its
+// appends cost.
+const countRest = time.Second
+
 // counter counts, in a goroutine of its own, what authors have written in rooms that have grown. What
 // it has not counted yet, those count that ask.
 type counter struct {
@@ -108,6 +114,11 @@ func (c *counter) start(s *Store) {
 			select {
 			case <-c.wake:
 				c.run(s)
+			case <-s.closing.Done():
+				return
+			}
+			select {
+			case <-time.After(countRest):
 			case <-s.closing.Done():
 				return
 			}
