@@ -226,7 +226,8 @@ var rules = map[string]rule{
 		"how many handshakes compute at a time depends on no listener",
 	},
 	"kaban/internal/account/passkeytest": {
-		nil, nil,
+		nil,
+		[]string{"github.com/descope/virtualwebauthn"},
 		"passkeys of tests know nobody that checks them",
 	},
 	"kaban/internal/tlstest": {
