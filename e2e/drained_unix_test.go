@@ -52,18 +52,7 @@ func TestClientsOfADrainedNode(t *testing.T) {
 		if err != nil {
 			t.Fatalf("client %d: %v", i, err)
 		}
-		reading.Go(func() {
-			for m, err := range room.Messages(ctx) {
-				if ctx.Err() != nil {
-					return
-				}
-				if last := seen[i].Load(); err != nil || m.Seq != last+1 {
-					t.Errorf("client %d reads no. %d after %d: %v", i, m.Seq, last, err)
-					return
-				}
-				seen[i].Store(m.Seq)
-			}
-		})
+		reading.Go(func() { readInOrder(ctx, t, i, room, &seen[i]) })
 	}
 	writer := c.join("writer", 1)
 	send(t, writer, 10, "before")

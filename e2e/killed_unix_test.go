@@ -45,6 +45,21 @@ func pagesOfReaders(log string) map[string]int {
 	return asked
 }
 
+// readInOrder has a client of a room read until ctx ends. It reports a message that is lost or repeated, and notes the number
+// of the last one in seen.
+func readInOrder(ctx context.Context, t *testing.T, i int, room *client.Room, seen *atomic.Uint64) {
+	for m, err := range room.Messages(ctx) {
+		if ctx.Err() != nil {
+			return
+		}
+		if last := seen.Load(); err != nil || m.Seq != last+1 {
+			t.Errorf("client %d reads no. %d after %d: %v", i, m.Seq, last, err)
+			return
+		}
+		seen.Store(m.Seq)
+	}
+}
+
 // The clients of a node that is killed go on at another one, with nothing lost or repeated, and the database is asked for
 // what they have missed once for each room and range, not once for each client.
 func TestClientsOfAKilledNode(t *testing.T) {
@@ -76,18 +91,7 @@ func TestClientsOfAKilledNode(t *testing.T) {
 				t.Errorf("client %d: %v", i, err)
 				return
 			}
-			reading.Go(func() {
-				for m, err := range room.Messages(ctx) {
-					if ctx.Err() != nil {
-						return
-					}
-					if last := seen[i].Load(); err != nil || m.Seq != last+1 {
-						t.Errorf("client %d reads no. %d after %d: %v", i, m.Seq, last, err)
-						return
-					}
-					seen[i].Store(m.Seq)
-				}
-			})
+			reading.Go(func() { readInOrder(ctx, t, i, room, &seen[i]) })
 		})
 	}
 	joining.Wait()

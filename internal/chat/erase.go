@@ -123,16 +123,21 @@ func (c *Chat) beginErasingLocked() {
 
 // erasedElsewhere has nothing left here, in the background, of accounts that another node has erased, and takes them out.
 func (c *Chat) erasedElsewhere(accounts map[string]bool) error {
-	if len(accounts) == 0 {
-		return nil
+	c.beginForgetting(&c.eraser.elsewhere, accounts)
+	return nil
+}
+
+// beginForgetting adds what was erased or cut elsewhere to what the goroutine has yet to do, and takes it out.
+func (c *Chat) beginForgetting(due *map[string]bool, news map[string]bool) {
+	if len(news) == 0 {
+		return
 	}
 	e := &c.eraser
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	maps.Copy(e.elsewhere, accounts)
-	clear(accounts)
+	maps.Copy(*due, news)
+	clear(news)
 	c.beginErasingLocked()
-	return nil
 }
 
 // erasedMissed is erasedElsewhere for all accounts that were ever erased.
@@ -189,16 +194,10 @@ func (e *eraser) isErasedElsewhere() bool {
 // cutElsewhere has the search index of this node forget, in the background, what was cut from some rooms, and takes
 // them out.
 func (c *Chat) cutElsewhere(rooms map[string]bool) error {
-	if len(rooms) == 0 || c.forgetIndex == nil {
+	if c.forgetIndex == nil {
 		clear(rooms)
-		return nil
 	}
-	e := &c.eraser
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	maps.Copy(e.cut, rooms)
-	clear(rooms)
-	c.beginErasingLocked()
+	c.beginForgetting(&c.eraser.cut, rooms)
 	return nil
 }
 
