@@ -21,14 +21,18 @@ import (
 const (
 	benchSenders    = 4096
 	benchCommitters = 4
-	benchBatches    = 40 // of each committer in a round: with fewer, some end long before others
-	benchRows       = benchBatches * benchSenders
+	benchRows       = 40 * benchSenders // of a round: with fewer, some committers end long before others
+	mostBatches     = 640               // of each committer in a round
 )
+
+// batchesOf returns how many batches of each committer are a round.
+func batchesOf(senders int) int { return min(benchRows/senders, mostBatches) }
 
 // side is one of two ways to store the same rows.
 type side struct {
 	cpu, took  time.Duration
 	committers int
+	batches    int // of each committer in a round
 	stores     []*Store
 	batch      func(committer, batch int) (store func() error)
 }
@@ -37,7 +41,7 @@ type side struct {
 func (s *side) measure(b *testing.B, server *postgrestest.Server) {
 	batches := make([][]func() error, s.committers)
 	for committer := range batches {
-		for batch := range benchBatches {
+		for batch := range s.batches {
 			batches[committer] = append(batches[committer], s.batch(committer, batch))
 		}
 	}
@@ -96,7 +100,7 @@ func BenchmarkAppend(b *testing.B) {
 func compare(b *testing.B, rooms int) {
 	server := benchServer(b)
 	s := open(b, server.Database(b), Options{Patience: waiting})
-	plain := &side{committers: benchCommitters, batch: plainly(b, s, rooms)}
+	plain := plainly(b, rooms, benchSenders, benchCommitters, s)
 	appends := entries(b, "room", rooms, benchSenders, benchCommitters, s)
 	rows := 0
 	for b.Loop() {
@@ -114,7 +118,7 @@ func compare(b *testing.B, rooms int) {
 }
 
 func benchServer(b *testing.B) *postgrestest.Server {
-	return postgrestest.Start(b, "shared_buffers=128MB", "max_wal_size=1GB")
+	return postgrestest.Start(b, "shared_buffers=512MB", "max_wal_size=1GB", "wal_buffers=64MB")
 }
 
 // BenchmarkNodes compares what two set-ups store of the same senders, each of which waits for its ack.
@@ -151,20 +155,30 @@ func BenchmarkNodes(b *testing.B) {
 }
 
 // BenchmarkStandby compares appends that a synchronous standby has to confirm with those that none has, both
-// on one disk.
+// on one disk. What a standby does to plain inserts is the least that it does to appends.
 func BenchmarkStandby(b *testing.B) {
 	for _, senders := range []int{1, 256, 4096} {
-		b.Run(fmt.Sprintf("%d senders", senders), func(b *testing.B) {
-			alone, primary := benchServer(b), benchServer(b)
-			committers := min(senders, benchCommitters)
-			one := entries(b, "one", 16, senders, committers, open(b, alone.Database(b), Options{Patience: waiting}))
-			database := primary.Database(b)
-			postgrestest.StartStandby(b, primary)
-			primary.Confirm(b)
-			b.Cleanup(func() { primary.ConfirmAlone(b) }) // before the standby ends
-			other := entries(b, "other", 16, senders, committers, open(b, database, Options{Patience: waiting}))
-			race(b, senders, one, other, alone, primary)
-		})
+		for _, kind := range []struct {
+			name  string
+			store func(b *testing.B, rooms, senders, committers int, s *Store) *side
+		}{
+			{"appends", func(b *testing.B, rooms, senders, committers int, s *Store) *side {
+				return entries(b, "room", rooms, senders, committers, s)
+			}},
+			{"plain inserts", plainly},
+		} {
+			b.Run(fmt.Sprintf("%d senders, %s", senders, kind.name), func(b *testing.B) {
+				alone, primary := benchServer(b), benchServer(b)
+				committers := min(senders, benchCommitters)
+				one := kind.store(b, 16, senders, committers, open(b, alone.Database(b), Options{Patience: waiting}))
+				database := primary.Database(b)
+				postgrestest.StartStandby(b, primary)
+				primary.Confirm(b)
+				b.Cleanup(func() { primary.ConfirmAlone(b) }) // before the standby ends
+				other := kind.store(b, 16, senders, committers, open(b, database, Options{Patience: waiting}))
+				race(b, senders, one, other, alone, primary)
+			})
+		}
 	}
 }
 
@@ -177,7 +191,7 @@ func race(b *testing.B, senders int, one, other *side, server, otherServer *post
 	for b.Loop() {
 		one.measure(b, server)
 		other.measure(b, otherServer)
-		rows += benchBatches * senders
+		rows += batchesOf(senders) * senders
 	}
 	b.ReportMetric(0, "ns/op")
 	b.ReportMetric(float64(rows)/one.took.Seconds(), "acks/s")
@@ -190,15 +204,15 @@ func race(b *testing.B, senders int, one, other *side, server, otherServer *post
 var benchText = strings.Repeat("a message of the usual length, ", 2)
 
 // plainly stores rows in a table with one index.
-func plainly(b *testing.B, s *Store, rooms int) func(committer, batch int) func() error {
+func plainly(b *testing.B, rooms, senders, committers int, s *Store) *side {
 	execute(b, s.writers.Config().ConnString(), `CREATE TABLE plain (room bigint NOT NULL, seq bigint NOT NULL, time bigint NOT NULL, target bigint NOT NULL, kind smallint NOT NULL,
 		author text COLLATE "C" NOT NULL, username text COLLATE "C" NOT NULL, id text COLLATE "C" NOT NULL, content text COLLATE "C" NOT NULL, files text COLLATE "C" NOT NULL, PRIMARY KEY (room, seq))`)
 	heads := make([]int64, rooms)
-	return func(committer, batch int) func() error {
+	return &side{committers: committers, batches: batchesOf(senders), batch: func(committer, batch int) func() error {
 		var ids, seqs []int64
 		var authors, texts, keys []string
-		for i := range benchSenders / benchCommitters {
-			room := roomOfSender(i, committer, benchCommitters, rooms)
+		for i := range senders / committers {
+			room := roomOfSender(i, committer, committers, rooms)
 			heads[room]++
 			ids, seqs = append(ids, int64(room)), append(seqs, heads[room])
 			authors, texts, keys = append(authors, fmt.Sprint("sender-", i)), append(texts, benchText), append(keys, kaban.NewMessageID().String())
@@ -209,7 +223,7 @@ func plainly(b *testing.B, s *Store, rooms int) func(committer, batch int) func(
 				ids, seqs, authors, keys, texts)
 			return err
 		}
-	}
+	}}
 }
 
 // entries stores them as entries, with some committers of each of some nodes. Each node has a share of the senders of
@@ -219,7 +233,7 @@ func entries(b *testing.B, name string, rooms, senders, committers int, nodes ..
 		storetest.Append(b, nodes[0], storetest.Draft(b, fmt.Sprint(name, "-", i), "ann", "first", "hello"))
 	}
 	all := committers * len(nodes)
-	return &side{committers: all, stores: nodes, batch: func(committer, batch int) func() error {
+	return &side{committers: all, batches: batchesOf(senders), stores: nodes, batch: func(committer, batch int) func() error {
 		first, end := committer*senders/all, (committer+1)*senders/all
 		node := nodes[committer/committers]
 		writes := make([]store.Write, 0, end-first)

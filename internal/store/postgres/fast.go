@@ -25,8 +25,10 @@ type fast struct {
 	revisions       []int64
 	added, messages []int64
 
-	// One of each for every entry.
-	places                                            []numbered
+	places []numbered // of each write
+
+	// One of each for every entry. Those of a room follow each other, so that its entries and their keys do in the
+	// database: both an append and a read then take fewer pages.
 	positions, numbers                                array // of the room, and in the room, from 1
 	kinds, targets                                    array
 	authors, usernames, entryIDs, contents, fileLists array
@@ -82,9 +84,12 @@ func (s *Store) plan(writes []store.Write) *fast {
 // addAll adds the entries. It reports false if two of them rely on different revisions of a room. If two have the
 // same id, the database refuses all.
 func (f *fast) addAll(writes []store.Write, places map[string]int) bool {
+	ends := make([]int, len(f.rooms)) // of the writes of each room in order
 	for i := range writes {
 		w := &writes[i]
 		at := places[w.Room.Key()]
+		f.places[i].at = at
+		ends[at]++
 		if w.Checked {
 			revision := int64(w.Revision)
 			if before := f.revisions[at]; before != anyRevision && before != revision {
@@ -92,7 +97,17 @@ func (f *fast) addAll(writes []store.Write, places map[string]int) bool {
 			}
 			f.revisions[at] = revision
 		}
-		f.add(w, at)
+	}
+	for at := 1; at < len(ends); at++ {
+		ends[at] += ends[at-1]
+	}
+	order := make([]int, len(writes))
+	for i, p := range slices.Backward(f.places) {
+		ends[p.at]--
+		order[ends[p.at]] = i
+	}
+	for entry, i := range order {
+		f.add(&writes[i], &f.places[i], entry+1)
 	}
 	if f.isUsual { // what is the same for all would cost the database a tenth more
 		f.kinds.clear()
@@ -102,16 +117,17 @@ func (f *fast) addAll(writes []store.Write, places map[string]int) bool {
 	return true
 }
 
-func (f *fast) add(w *store.Write, at int) {
+// add adds an entry, which is this one of all from 1.
+func (f *fast) add(w *store.Write, p *numbered, entry int) {
 	d := &w.Draft
-	f.added[at]++
+	f.added[p.at]++
+	p.number = f.added[p.at]
 	if d.Kind == kaban.KindMessage {
-		f.messages[at]++
+		f.messages[p.at]++
 	}
 	author, files := d.Author.ID(), d.Files.String()
-	f.places = append(f.places, numbered{at, f.added[at]})
-	f.positions.int32(int32(at + 1))
-	f.numbers.int64(f.added[at])
+	f.positions.int32(int32(p.at + 1))
+	f.numbers.int64(p.number)
 	f.kinds.int16(int16(d.Kind))
 	f.targets.int64(int64(d.Target))
 	f.authors.text(author)
@@ -122,7 +138,7 @@ func (f *fast) add(w *store.Write, at int) {
 	f.isUsual = f.isUsual && d.Kind == kaban.KindMessage && d.Target == 0 && files == ""
 	for _, o := range w.Told().Occur(nil, 0) {
 		by, _ := kaban.AuthorOf(author)
-		f.mentioned.int32(int32(len(f.places)))
+		f.mentioned.int32(int32(entry))
 		f.accounts.text(o.Account)
 		f.causes.int16(int16(o.Cause))
 		f.writers.text(by)
@@ -139,7 +155,7 @@ func (f *fast) grow(writes []store.Write) {
 		authors, usernames = authors+len(d.Author.ID()), usernames+len(d.Author.Name().String())
 		ids, contents = ids+len(d.ID.String()), contents+len(d.Body)
 	}
-	f.isUsual, f.places = true, make([]numbered, 0, n)
+	f.isUsual, f.places = true, make([]numbered, n)
 	f.positions, f.numbers = newArray(pgtype.Int4OID, n*(lengthSize+4)), newArray(pgtype.Int8OID, n*(lengthSize+8))
 	f.kinds, f.targets = newArray(pgtype.Int2OID, n*(lengthSize+2)), newArray(pgtype.Int8OID, n*(lengthSize+8))
 	f.authors, f.usernames = newArray(pgtype.TextOID, authors), newArray(pgtype.TextOID, usernames)
