@@ -148,31 +148,41 @@ CREATE FUNCTION append_entries(
 	mentioned integer[], accounts text[], causes smallint[], writers text[], onlines text[]
 ) RETURNS bigint[] LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
 DECLARE
+	one boolean := cardinality(room_ids) = 1 AND NOT look;
 	heads bigint[];
-	found bigint[];
+	actual bigint[]; -- revisions
 BEGIN
-	SELECT array_agg(l.head), array_agg(l.revision) INTO heads, found
-	FROM (SELECT head, revision FROM rooms WHERE id = ANY (room_ids) ORDER BY id FOR NO KEY UPDATE) l;
-	IF cardinality(heads) IS DISTINCT FROM cardinality(room_ids) THEN
-		RAISE 'a room does not exist';
-	END IF;
-	-- What is nested is a statement, which takes time to begin, and is not needed each time.
-	IF revisions <> found THEN
-		IF EXISTS (SELECT FROM unnest(revisions, found) AS r (known, found) WHERE r.known NOT IN (-1, r.found)) THEN
+	IF one THEN
+		-- One statement locks the room, compares its revision and raises its head.
+		UPDATE rooms SET head = head + added[1], messages = messages + messages_added[1]
+		WHERE id = room_ids[1] AND revisions[1] IN (-1, revision) RETURNING ARRAY[head - added[1]] INTO heads;
+		IF NOT FOUND THEN
 			RETURN '{1}';
 		END IF;
-	END IF;
-	IF look THEN
-		-- The comparison of rows leaves the planner no other index.
-		IF EXISTS (
-			SELECT FROM unnest(positions, authors, ids) AS k (position, author, id)
-			CROSS JOIN LATERAL (
-				SELECT e.room, e.author, e.id FROM entries e
-				WHERE (e.id, e.room, e.author) >= (k.id, room_ids[k.position], k.author) ORDER BY e.id, e.room, e.author LIMIT 1
-			) e
-			WHERE e.room = room_ids[k.position] AND e.author = k.author AND e.id = k.id
-		) THEN
-			RETURN '{2}';
+	ELSE
+		SELECT array_agg(l.head), array_agg(l.revision) INTO heads, actual
+		FROM (SELECT head, revision FROM rooms WHERE id = ANY (room_ids) ORDER BY id FOR NO KEY UPDATE) l;
+		IF cardinality(heads) IS DISTINCT FROM cardinality(room_ids) THEN
+			RAISE 'a room does not exist';
+		END IF;
+		-- What is nested is a statement, which takes time to begin, and is not needed each time.
+		IF revisions <> actual THEN
+			IF EXISTS (SELECT FROM unnest(revisions, actual) AS r (known, actual) WHERE r.known NOT IN (-1, r.actual)) THEN
+				RETURN '{1}';
+			END IF;
+		END IF;
+		IF look THEN
+			-- The comparison of rows leaves the planner no other index.
+			IF EXISTS (
+				SELECT FROM unnest(positions, authors, ids) AS k (position, author, id)
+				CROSS JOIN LATERAL (
+					SELECT e.room, e.author, e.id FROM entries e
+					WHERE (e.id, e.room, e.author) >= (k.id, room_ids[k.position], k.author) ORDER BY e.id, e.room, e.author LIMIT 1
+				) e
+				WHERE e.room = room_ids[k.position] AND e.author = k.author AND e.id = k.id
+			) THEN
+				RETURN '{2}';
+			END IF;
 		END IF;
 	END IF;
 	INSERT INTO entries (room, seq, time, target, kind, author, username, id, content, files)
@@ -186,8 +196,10 @@ BEGIN
 		SELECT m.account, room_ids[positions[m.entry]], heads[positions[m.entry]] + numbers[m.entry], m.cause, m.by, at, string_to_array(m.online, ' ')
 		FROM unnest(mentioned, accounts, causes, writers, onlines) AS m (entry, account, cause, by, online);
 	END IF;
-	UPDATE rooms r SET head = r.head + u.added, messages = r.messages + u.messages
-	FROM unnest(room_ids, added, messages_added) AS u (id, added, messages) WHERE r.id = u.id;
+	IF NOT one THEN
+		UPDATE rooms r SET head = r.head + u.added, messages = r.messages + u.messages
+		FROM unnest(room_ids, added, messages_added) AS u (id, added, messages) WHERE r.id = u.id;
+	END IF;
 	RETURN ARRAY[0, (pg_current_wal_insert_lsn() - '0/0')::bigint] || heads;
 END
 $$;
