@@ -155,7 +155,7 @@ func BenchmarkNodes(b *testing.B) {
 }
 
 // BenchmarkStandby compares appends that a synchronous standby has to confirm with those that none has, both
-// on one disk. What a standby does to plain inserts is the least that it does to appends.
+// on one disk. Plain inserts show how much of it is the standby's.
 func BenchmarkStandby(b *testing.B) {
 	for _, senders := range []int{1, 256, 4096} {
 		for _, kind := range []struct {
@@ -203,7 +203,7 @@ func race(b *testing.B, senders int, one, other *side, server, otherServer *post
 
 var benchText = strings.Repeat("a message of the usual length, ", 2)
 
-// plainly stores rows in a table with one index.
+// plainly stores rows in a table with one index, as a program would that uses the driver as it is.
 func plainly(b *testing.B, rooms, senders, committers int, s *Store) *side {
 	execute(b, s.writers.Config().ConnString(), `CREATE TABLE plain (room bigint NOT NULL, seq bigint NOT NULL, time bigint NOT NULL, target bigint NOT NULL, kind smallint NOT NULL,
 		author text COLLATE "C" NOT NULL, username text COLLATE "C" NOT NULL, id text COLLATE "C" NOT NULL, content text COLLATE "C" NOT NULL, files text COLLATE "C" NOT NULL, PRIMARY KEY (room, seq))`)

@@ -137,7 +137,10 @@ CREATE TABLE commits (
 -- append_entries stores entries, or nothing. The rooms are distinct and ascending; revisions has what
 -- each must have, or -1. The entries refer to rooms by their positions and have numbers from 1 in
 -- each. kinds, targets and file_lists are empty if all entries are messages without a target or files. It returns {0}, how far the WAL is, and the heads of the rooms before; {1} if a revision is
--- another one; {2} if an id is known, which it looks for only if it is asked to.
+-- another one, or the only room is not there; {2} if an id is known, which it looks for only if it is asked to.
+--
+-- The plans are made once in a session. They find rooms by their ids, whatever there was when they were made: the
+-- settings leave the planner nothing else.
 --
 -- Each statement of the function sees what was committed before that statement. So the statement
 -- that looks for ids sees what everybody has stored that held the locks before; one that locks and
@@ -146,7 +149,7 @@ CREATE FUNCTION append_entries(
 	look boolean, at bigint, room_ids bigint[], revisions bigint[], added bigint[], messages_added bigint[],
 	positions integer[], numbers bigint[], kinds smallint[], authors text[], usernames text[], ids text[], targets bigint[], contents text[], file_lists text[],
 	mentioned integer[], accounts text[], causes smallint[], writers text[], onlines text[]
-) RETURNS bigint[] LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $$
+) RETURNS bigint[] LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
 DECLARE
 	one boolean := cardinality(room_ids) = 1 AND NOT look;
 	heads bigint[];
@@ -165,7 +168,7 @@ BEGIN
 		IF cardinality(heads) IS DISTINCT FROM cardinality(room_ids) THEN
 			RAISE 'a room does not exist';
 		END IF;
-		-- What is nested is a statement, which takes time to begin, and is not needed each time.
+		-- What is nested is a statement, which takes time to begin.
 		IF revisions <> actual THEN
 			IF EXISTS (SELECT FROM unnest(revisions, actual) AS r (known, actual) WHERE r.known NOT IN (-1, r.actual)) THEN
 				RETURN '{1}';
