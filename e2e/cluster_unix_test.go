@@ -229,6 +229,26 @@ func send(t *testing.T, room *client.Room, count int, what string) (last uint64)
 	return last
 }
 
+// A node that starts while the standby of its database is away waits for it.
+func TestAStartWithoutAStandby(t *testing.T) {
+	t.Parallel()
+	database := postgrestest.Start(t)
+	c := startCluster(t, database.Database(t))
+	first := c.start()
+	if err := first.log.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if code := first.log.finish(); code != 0 {
+		t.Fatalf("the first node exits with %d:\n%s", code, first.log)
+	}
+	database.ConfirmByNobody(t)
+	t.Cleanup(func() { database.ConfirmAlone(t) })
+	late := c.begin()
+	late.log.await("waiting for the database")
+	database.ConfirmAlone(t)
+	c.ready(late)
+}
+
 // Three nodes have NATS within themselves. What is said at one reaches readers at all, in order and once,
 // whatever ends: a node that is killed, the database, a node that is drained. If the database is another one, a
 // node ends by itself.

@@ -66,17 +66,27 @@ func (c *serveCommand) open(ends <-chan os.Signal, log *slog.Logger) (store.Stor
 	if _, warning, _ := at.url(); warning != "" {
 		log.Warn(warning)
 	}
+	var kept store.Store
+	err := awaitDatabase(ends, log, func(ctx context.Context) (err error) {
+		kept, err = openDatabase(ctx, at, log)
+		return err
+	})
+	return kept, err
+}
+
+// awaitDatabase tries something until the database is there for it, or a signal ends that with errStartEnded.
+func awaitDatabase(ends <-chan os.Signal, log *slog.Logger, try func(ctx context.Context) error) error {
 	// The signal also goes to the channel of takeSignals, for a start that is further by then.
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
 	said := false
 	for deadline := time.Now().Add(databaseWait); ; {
-		kept, err := openDatabase(ctx, at, log)
+		err := try(ctx)
 		switch {
 		case err != nil && ctx.Err() != nil:
-			return nil, errStartEnded
+			return errStartEnded
 		case err == nil || !isAway(err) || time.Now().After(deadline):
-			return kept, err
+			return err
 		}
 		if !said {
 			log.Warn("waiting for the database", "at_most", databaseWait, "error", err)
@@ -84,7 +94,7 @@ func (c *serveCommand) open(ends <-chan os.Signal, log *slog.Logger) (store.Stor
 		}
 		select {
 		case <-ends:
-			return nil, errStartEnded
+			return errStartEnded
 		case <-time.After(databasePause):
 		}
 	}

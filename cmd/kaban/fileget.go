@@ -28,7 +28,7 @@ type filesGetCommand struct {
 // Run downloads a file.
 func (c *filesGetCommand) Run(std streams) error {
 	if !kaban.IsFileID(c.ID) {
-		return usagef("the id of a file has %d characters of a-z and 2-7", kaban.FileIDLength)
+		return usagef("the id of a file has %d characters of a-z and 2-7; kaban tail ROOM --json shows it", kaban.FileIDLength)
 	}
 	ctx, stop := untilInterrupted()
 	defer stop()

@@ -149,7 +149,7 @@ func explainDatabase(err error) error {
 // isAway reports whether a database may be there in a moment: it cannot be reached, hangs up, as a proxy does in its
 // place, is just starting, or is a standby that somebody promotes, or it does not answer in time, such as while its standby is away.
 func isAway(err error) bool {
-	if errors.Is(err, store.ErrUnavailable) {
+	if errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrUnknown) {
 		return true
 	}
 	if stated, ok := errors.AsType[interface {

@@ -233,7 +233,7 @@ func closeStore(kept store.Store, before error) error {
 func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*endpoint, around *surroundings) error {
 	log := around.log
 	failed := make(chan error, len(endpoints)+2) // of each listener, of the store and of its directory
-	others, err := c.meet(kept, log)
+	others, err := c.meet(kept, around.ends, log)
 	if err != nil {
 		return err
 	}

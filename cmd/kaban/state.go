@@ -165,7 +165,7 @@ func (s *serverState) report(ctx context.Context) *statusReport {
 	}
 	failed := func(what string, err error) {
 		if err != nil {
-			r.Problems[what] = err.Error()
+			r.Problems[what] = oneLine{err}.Error()
 		}
 	}
 	for _, e := range s.endpoints {

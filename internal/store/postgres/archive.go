@@ -30,10 +30,13 @@ func OpenArchive(ctx context.Context, url string) (*Archive, error) {
 		return nil, err
 	}
 	config.ConnConfig.RuntimeParams["application_name"] = "kaban archive"
-	config.ConnConfig.RuntimeParams["default_transaction_read_only"] = "on"
 	c, err := pgx.ConnectConfig(ctx, config.ConnConfig)
 	if err != nil {
 		return nil, fmt.Errorf("open the database: %w", err)
+	}
+	// A setting of the connection would count as that of a standby where the URL asks for target_session_attrs=read-write.
+	if _, err := c.Exec(ctx, "SET default_transaction_read_only = on"); err != nil {
+		return nil, errors.Join(fmt.Errorf("open the database: %w", err), c.Close(ctx))
 	}
 	if err := isReadable(ctx, c); err != nil {
 		return nil, errors.Join(err, c.Close(ctx))

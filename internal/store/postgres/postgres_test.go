@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -168,6 +169,24 @@ func TestSamplesOfTexts(t *testing.T) {
 	}
 	if err != nil || !slices.Equal(sampled, want) {
 		t.Errorf("there are samples of %q, %v; want %q", sampled, err, want)
+	}
+}
+
+// An archive changes nothing, and opens at a URL that asks for the primary.
+func TestArchiveOfAPrimary(t *testing.T) {
+	url := postgrestest.Database(t)
+	open(t, url, Options{Careless: true, Patience: waiting})
+	separator := "?"
+	if strings.Contains(url, "?") {
+		separator = "&"
+	}
+	a, err := OpenArchive(t.Context(), url+separator+"target_session_attrs=read-write")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	if _, err := a.conn.Exec(t.Context(), "CREATE TABLE other (n int)"); codeOf(err) != "25006" { // read_only_sql_transaction
+		t.Errorf("a change: %v", err)
 	}
 }
 

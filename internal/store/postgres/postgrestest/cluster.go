@@ -81,6 +81,12 @@ func (s *Server) ConfirmAlone(t testing.TB) {
 	s.confirmedBy(t, "")
 }
 
+// ConfirmByNobody has each COMMIT wait for a standby that is away.
+func (s *Server) ConfirmByNobody(t testing.TB) {
+	t.Helper()
+	s.confirmedBy(t, "away")
+}
+
 func (s *Server) confirmedBy(t testing.TB, standbys string) {
 	t.Helper()
 	for _, sql := range []string{"ALTER SYSTEM SET synchronous_standby_names = '" + standbys + "'", "SELECT pg_reload_conf()"} {
