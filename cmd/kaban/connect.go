@@ -85,7 +85,7 @@ func (n *notices) printf(format string, args ...any) {
 	fmt.Fprintln(n.out, "kaban:", display.Line(fmt.Sprintf(format, args...)))
 }
 
-// onState reports that the connection is lost, and that it is back, once each.
+// onState reports that the connection is lost, and that it is back, once each, and what a server says that refuses it meanwhile.
 func (n *notices) onState() func(client.State) {
 	var told string // about the present trouble
 	tell := func(what string, s client.State) {
@@ -113,7 +113,7 @@ func (n *notices) onState() func(client.State) {
 		case s.Status == client.Offline && refused != nil && refused.Code == wire.CodeUsernameTaken:
 			offline = true
 			tell("the name is still in use, perhaps by the connection that was lost; trying to come back", s)
-		case s.Status == client.Offline && !offline:
+		case s.Status == client.Offline && (!offline || refused != nil):
 			offline = true
 			tell(fmt.Sprintf("%v; trying to come back", s.Err), s)
 		}
