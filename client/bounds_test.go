@@ -509,6 +509,43 @@ func TestReplacedByOneself(t *testing.T) {
 	}
 }
 
+// An abandoned attempt may take effect late: its server was frozen, or waited for its database. Much later somebody else
+// has the session.
+func TestReplacedByOneselfLate(t *testing.T) {
+	for _, c := range []struct {
+		late  time.Duration
+		times int64
+	}{{useful + time.Second, 2}, {strayLife - time.Minute, 2}, {strayLife + time.Minute, 1}} {
+		synctest.Test(t, func(t *testing.T) {
+			var greeted atomic.Int64
+			one := dialed(t, piped(func(number int, conn net.Conn) {
+				serveFake(conn, func(a asking) (string, bool) {
+					switch {
+					case number == 1:
+						return usual(a), a.Type == "join" // breaks
+					case number == 2:
+						return "", false // frozen
+					case a.Type == "hello":
+						greeted.Add(1)
+						time.AfterFunc(c.late, func() { fmt.Fprintln(conn, `{"type":"goodbye","reason":"replaced"}`) })
+					}
+					return usual(a), false
+				})
+			}))
+			if _, err := one.Join(t.Context(), "lobby", From{}); err != nil {
+				t.Fatal(err)
+			}
+			<-one.Done()
+			if bye, ok := errors.AsType[*Goodbye](one.Err()); !ok || bye.Reason != wire.ReasonReplaced {
+				t.Errorf("after %v: it ended with %v, want replaced", c.late, one.Err())
+			}
+			if got := greeted.Load(); got != c.times {
+				t.Errorf("after %v: it was replaced %d times, want %d", c.late, got, c.times)
+			}
+		})
+	}
+}
+
 // hello_required means that one side was stopped for too long; Dial tries again.
 func TestAMissedHello(t *testing.T) {
 	for missed, ok := range map[int]bool{1: true, 2: true, dialTries: false} {

@@ -59,8 +59,10 @@ type Client struct {
 
 	failures int // useless connections in a row; the session goroutine's
 	// strays are attempts that were abandoned after hello: the server may still
-	// accept one of them and let it replace a later one. The session goroutine's.
-	strays int
+	// accept one of them and let it replace a later one. The last was abandoned when
+	// strayed says. The session goroutine's.
+	strays  int
+	strayed time.Time
 
 	renaming chan struct{} // held during a change of name
 

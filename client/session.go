@@ -17,6 +17,9 @@ const (
 	firstBackoff = 250 * time.Millisecond
 	// useful is how long a connection has to last to reset the backoff.
 	useful = 10 * time.Second
+	// strayLife is how long an abandoned attempt may still replace this client: its server may have been
+	// frozen, or parted from its database, which other servers have.
+	strayLife = 5 * time.Minute
 )
 
 // run keeps the session alive until it ends. The link is nil for a client that has
@@ -33,7 +36,10 @@ func (c *Client) run(l *link) {
 		began := time.Now()
 		err = c.serve(l)
 		if time.Since(began) >= useful {
-			c.failures, c.strays = 0, 0
+			c.failures = 0
+		}
+		if time.Since(c.strayed) >= strayLife {
+			c.strays = 0
 		}
 		l = c.takeSuccessor()
 	}
@@ -187,7 +193,7 @@ func (c *Client) connect(ctx context.Context) (l *link, err error) {
 	for _, name := range names {
 		var stray bool
 		if l, stray, err = c.attempt(ctx, name, as); stray {
-			c.strays++
+			c.strays, c.strayed = c.strays+1, time.Now()
 		}
 		if !isCode(err, wire.CodeUsernameTaken) {
 			break
