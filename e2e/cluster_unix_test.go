@@ -229,7 +229,7 @@ func send(t *testing.T, room *client.Room, count int, what string) (last uint64)
 	return last
 }
 
-// A node that starts while the standby of its database is away waits for it.
+// A node that starts while the standby of its database is away waits for it, or for a signal.
 func TestAStartWithoutAStandby(t *testing.T) {
 	t.Parallel()
 	database := postgrestest.Start(t)
@@ -243,7 +243,14 @@ func TestAStartWithoutAStandby(t *testing.T) {
 	}
 	database.ConfirmByNobody(t)
 	t.Cleanup(func() { database.ConfirmAlone(t) })
-	late := c.begin()
+	ended, late := c.begin(), c.begin()
+	ended.log.await("waiting for the database")
+	if err := ended.log.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if code := ended.log.finish(); code != 0 {
+		t.Errorf("a node that waits exits with %d after a signal:\n%s", code, ended.log)
+	}
 	late.log.await("waiting for the database")
 	database.ConfirmAlone(t)
 	c.ready(late)

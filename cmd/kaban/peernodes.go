@@ -28,10 +28,8 @@ func (c *serveCommand) meet(kept store.Store, ends <-chan os.Signal, log *slog.L
 	}
 	o := new(peerNodes)
 	err := awaitDatabase(ends, log, func(ctx context.Context) (err error) {
-		if o.news == nil {
-			if o.news, err = news.Open(ctx, kept); err != nil {
-				return explainDatabase(err)
-			}
+		if o.news, err = news.Open(ctx, kept); err != nil {
+			return explainDatabase(err)
 		}
 		// A lease that was stored without the knowledge of this node ends by itself.
 		o.lease, err = lease.Open(ctx, kept, lease.Options{Log: log, OnLost: func() {

@@ -205,15 +205,21 @@ func (c *serveCommand) Run(std streams, args commandLine) (err error) {
 	}
 	defer func() { err = errors.Join(err, release()) }()
 	kept, err := c.open(ends, log.Logger)
+	if err != nil {
+		return unlessEnded(err, log.Logger)
+	}
+	defer func() { err = errors.Join(err, closeStore(kept, err)) }()
+	err = c.over(kept, policy, endpoints, &surroundings{log.Logger, level, source, ends, hangups, systemd.NewNotifier(log.Logger), args, collect})
+	return unlessEnded(err, log.Logger)
+}
+
+// unlessEnded returns the error of a start, or nil if a signal has ended it.
+func unlessEnded(err error, log *slog.Logger) error {
 	if errors.Is(err, errStartEnded) {
 		log.Info("ended before the server was ready")
 		return nil
 	}
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, closeStore(kept, err)) }()
-	return c.over(kept, policy, endpoints, &surroundings{log.Logger, level, source, ends, hangups, systemd.NewNotifier(log.Logger), args, collect})
+	return err
 }
 
 // closeStore closes a store after everything that used it has ended, with an error or not. What
@@ -257,10 +263,6 @@ func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*e
 		return err
 	}
 	shared, err := c.services(others.over(kept), dispatcher, found, limits, policy, log)
-	if errors.Is(err, errStartEnded) {
-		log.Info("ended before the server was ready")
-		return nil
-	}
 	if err != nil {
 		return err
 	}
