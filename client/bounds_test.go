@@ -481,69 +481,48 @@ func TestASlowLineIsAlive(t *testing.T) {
 // each; it leaves the session to any other connection.
 func TestReplacedByOneself(t *testing.T) {
 	for strays := range 4 {
-		synctest.Test(t, func(t *testing.T) {
-			var greeted atomic.Int64
-			c := dialed(t, piped(func(number int, conn net.Conn) {
-				serveFake(conn, func(a asking) (string, bool) {
-					switch {
-					case number == 1:
-						return usual(a), a.Type == "join" // breaks
-					case number <= 1+strays:
-						return "", false // frozen
-					}
-					greeted.Add(1)
-					return usual(a) + "\n" + `{"type":"goodbye","reason":"replaced"}`, true
-				})
-			}))
-			if _, err := c.Join(t.Context(), "lobby", From{}); err != nil {
-				t.Fatal(err)
-			}
-			<-c.Done()
-			if bye, ok := errors.AsType[*Goodbye](c.Err()); !ok || bye.Reason != wire.ReasonReplaced {
-				t.Errorf("%d strays: it ended with %v, want replaced", strays, c.Err())
-			}
-			if want := int64(strays + 1); greeted.Load() != want {
-				t.Errorf("%d strays: it was replaced %d times, want %d", strays, greeted.Load(), want)
-			}
-		})
+		wantReplaced(t, strays, 0, int64(strays+1))
 	}
 }
 
 // An abandoned attempt may take effect late: its server was frozen, or waited for its database. Much later somebody else
 // has the session.
 func TestReplacedByOneselfLate(t *testing.T) {
-	for _, c := range []struct {
-		late  time.Duration
-		times int64
-	}{{useful + time.Second, 2}, {strayLife - time.Minute, 2}, {strayLife + time.Minute, 1}} {
-		synctest.Test(t, func(t *testing.T) {
-			var greeted atomic.Int64
-			one := dialed(t, piped(func(number int, conn net.Conn) {
-				serveFake(conn, func(a asking) (string, bool) {
-					switch {
-					case number == 1:
-						return usual(a), a.Type == "join" // breaks
-					case number == 2:
-						return "", false // frozen
-					case a.Type == "hello":
-						greeted.Add(1)
-						time.AfterFunc(c.late, func() { fmt.Fprintln(conn, `{"type":"goodbye","reason":"replaced"}`) })
-					}
-					return usual(a), false
-				})
-			}))
-			if _, err := one.Join(t.Context(), "lobby", From{}); err != nil {
-				t.Fatal(err)
-			}
-			<-one.Done()
-			if bye, ok := errors.AsType[*Goodbye](one.Err()); !ok || bye.Reason != wire.ReasonReplaced {
-				t.Errorf("after %v: it ended with %v, want replaced", c.late, one.Err())
-			}
-			if got := greeted.Load(); got != c.times {
-				t.Errorf("after %v: it was replaced %d times, want %d", c.late, got, c.times)
-			}
-		})
-	}
+	wantReplaced(t, 1, useful+time.Second, 2)
+	wantReplaced(t, 1, strayLife-time.Minute, 2)
+	wantReplaced(t, 1, strayLife+time.Minute, 1)
+}
+
+// wantReplaced has a client abandon attempts, and replaces each of its connections after a time.
+func wantReplaced(t *testing.T, strays int, after time.Duration, times int64) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		var greeted atomic.Int64
+		c := dialed(t, piped(func(number int, conn net.Conn) {
+			serveFake(conn, func(a asking) (string, bool) {
+				switch {
+				case number == 1:
+					return usual(a), a.Type == "join" // breaks
+				case number <= 1+strays:
+					return "", false // frozen
+				case a.Type == "hello":
+					greeted.Add(1)
+					time.AfterFunc(after, func() { fmt.Fprintln(conn, `{"type":"goodbye","reason":"replaced"}`) })
+				}
+				return usual(a), false
+			})
+		}))
+		if _, err := c.Join(t.Context(), "lobby", From{}); err != nil {
+			t.Fatal(err)
+		}
+		<-c.Done()
+		if bye, ok := errors.AsType[*Goodbye](c.Err()); !ok || bye.Reason != wire.ReasonReplaced {
+			t.Errorf("%d strays, replaced after %v: it ended with %v, want replaced", strays, after, c.Err())
+		}
+		if got := greeted.Load(); got != times {
+			t.Errorf("%d strays, replaced after %v: it was replaced %d times, want %d", strays, after, got, times)
+		}
+	})
 }
 
 // hello_required means that one side was stopped for too long; Dial tries again.

@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"kaban"
@@ -227,17 +226,13 @@ func TestAbandonedLocks(t *testing.T) {
 	url := postgrestest.Database(t)
 	hasty, s := open(t, url, Options{Careless: true, Patience: time.Second}), open(t, url, Options{Careless: true, Patience: waiting})
 	storetest.Append(t, s, storetest.Draft(t, "lobby", "ann", "first", "hello"))
-	holder, err := pgx.Connect(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer holder.Close(context.Background())
+	holder := connect(t, url)
 	if _, err := holder.Exec(t.Context(), "BEGIN; SELECT FROM rooms FOR UPDATE"); err != nil {
 		t.Fatal(err)
 	}
 	draft := storetest.Draft(t, "lobby", "ann", "a", "hello")
 	began := time.Now()
-	err = hasty.Append(t.Context(), storetest.Writes(draft), make([]store.Result, 1))
+	err := hasty.Append(t.Context(), storetest.Writes(draft), make([]store.Result, 1))
 	if took := time.Since(began); took > time.Second+lateness || !errors.Is(err, store.ErrUnavailable) && !errors.Is(err, store.ErrUnknown) {
 		t.Errorf("without the lock: %v, after %v", err, took)
 	}
@@ -258,11 +253,7 @@ func TestRoomInTheMaking(t *testing.T) {
 	draft := storetest.Draft(t, "new", "ann", "a", "hello")
 	batch := storetest.Writes(storetest.Draft(t, "lobby", "ann", "second", "hello"), draft)
 	batch[1].Refusal = errors.New("no") // so a does not make the room
-	holder, err := pgx.Connect(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer holder.Close(context.Background())
+	holder := connect(t, url)
 	if _, err := holder.Exec(t.Context(), "BEGIN; SELECT FROM rooms FOR UPDATE"); err != nil {
 		t.Fatal(err)
 	}

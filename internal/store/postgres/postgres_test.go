@@ -3,7 +3,6 @@
 package postgres
 
 import (
-	"context"
 	"errors"
 	"os"
 	"slices"
@@ -151,11 +150,7 @@ func TestNoServer(t *testing.T) {
 func TestSamplesOfTexts(t *testing.T) {
 	url := postgrestest.Database(t)
 	open(t, url, Options{Careless: true, Patience: waiting})
-	c, err := pgx.Connect(t.Context(), url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close(context.Background())
+	c := connect(t, url)
 	rows, err := c.Query(t.Context(), `SELECT a.attrelid::regclass || '.' || a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
 		WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND a.attnum > 0 AND a.attstattarget IS DISTINCT FROM 0
 		AND a.atttypid IN ('text'::regtype, 'text[]'::regtype, 'bytea'::regtype) ORDER BY 1`)
