@@ -161,6 +161,9 @@ type (
 	EmojiError = emoji.Error
 )
 
+// Fails reports whether an error says that the store could not take something for now.
+func Fails(err error) bool { return dispatch.Fails(err) }
+
 // IsGoingDown reports whether an error means that the server ends. A canceled
 // context counts: the server canceled it, or a client that is gone.
 func IsGoingDown(err error) bool {

@@ -289,6 +289,16 @@ func (u User) DraftFiles(s *Subscription, origin kaban.Origin, id kaban.MessageI
 	}}, nil
 }
 
+// DraftFailed makes the send of a message that cannot be made for now, as its files cannot be
+// read. It is refused in its turn. Fails reports true about err.
+func (u User) DraftFailed(s *Subscription, id kaban.MessageID, err error) Send {
+	return Send{
+		Draft:        kaban.Draft{Author: u.peer.Identity, Room: s.Room().Name(), ID: id, Kind: kaban.KindMessage},
+		Subscription: s,
+		Terms:        &dispatch.Terms{Failed: err},
+	}
+}
+
 // maySend decides in the transaction of the append whether a member may send a message. It returns
 // the first entry that the member may see.
 func (u User) maySend(tx store.Tx, room kaban.RoomName) (from uint64, err error) {

@@ -27,6 +27,8 @@ type Send struct {
 	Ref    string
 	HasRef bool
 
+	attempt uint8 // of Subscription, when it was submitted
+
 	// Trace follows the message, in some builds.
 	Trace trace.Message
 
@@ -59,6 +61,9 @@ type Terms struct {
 	Checked  bool
 	// Unlisted keeps a room that a post makes out of Rooms from the start.
 	Unlisted bool
+	// Failed, if not nil, is why the send could not be made for now: it is refused in its turn.
+	// Fails reports true about it.
+	Failed error
 }
 
 // giveReceipt hands a receipt to the origin of the send.
@@ -82,7 +87,10 @@ func (s *Send) receipt(result *store.Result) Receipt {
 }
 
 // refuse gives the receipt of a send that is not stored.
-func (s *Send) refuse(err error) {
+func (s *Send) refuse(err error, now time.Duration) {
+	if s.Subscription != nil && Fails(err) {
+		s.Subscription.receiptQueue().stop(s, err, now)
+	}
 	s.giveReceipt(Receipt{
 		ID: s.Draft.ID.String(), Ref: s.Ref, HasRef: s.HasRef,
 		Size: s.Size(), Err: err,
@@ -109,12 +117,13 @@ func (d *Dispatcher) Submit(sends []Send) {
 	for i := range sends {
 		sends[i].Subscription.outstanding++
 		sends[i].at = now
+		sends[i].Subscription.begin(&sends[i])
 		sends[i].Trace.Submitted()
 	}
 	for len(sends) > 0 {
 		c, n := d.committerOfFirst(sends)
 		if !c.inbox.put(sends[:n]) {
-			refuseAll(sends[:n], ErrClosed)
+			refuseAll(sends[:n], ErrClosed, now)
 		} else if d.inline {
 			c.commitQueued()
 		}
@@ -142,15 +151,15 @@ func (d *Dispatcher) committerOf(room kaban.RoomName) *committer {
 	return d.committers[maphash.String(d.seed, room.Key())%uint64(len(d.committers))]
 }
 
-func refuseAll(sends []Send, err error) {
+func refuseAll(sends []Send, err error, now time.Duration) {
 	for i := range sends {
-		sends[i].refuse(err)
+		sends[i].refuse(err, now)
 	}
 }
 
 func (c *committer) refuseAll(sends []Send, err error) {
 	c.dispatcher.counts.refused.Add(uint64(len(sends)))
-	refuseAll(sends, err)
+	refuseAll(sends, err, c.dispatcher.clock())
 }
 
 // committer appends and publishes, in the rooms that are its own. It keeps the memory of one round
@@ -313,6 +322,7 @@ func (c *committer) round() {
 // append stores sends at once.
 func (c *committer) append(b *batch, sends []Send) {
 	clear(b.writes)
+	sends = c.withoutStopped(sends)
 	b.sends, b.writes, b.results = sends, b.writes[:0], b.results[:0]
 	clear(b.mentioning)
 	b.mentioning = b.mentioning[:0]
@@ -324,7 +334,7 @@ func (c *committer) append(b *batch, sends []Send) {
 		if b.err == nil {
 			c.attach(&b.writes[i], &sends[i])
 		}
-		if err := b.writes[i].Refusal; errors.Is(err, store.ErrUnavailable) {
+		if err := b.writes[i].Refusal; Fails(err) {
 			b.err = err // each of the others would wait for the database as long
 		}
 		b.results = append(b.results, store.Result{})
@@ -495,7 +505,7 @@ func (c *committer) record(send *Send, result *store.Result) {
 	}
 	if result.Err != nil {
 		c.dispatcher.counts.refused.Add(1)
-		send.refuse(result.Err)
+		send.refuse(result.Err, c.dispatcher.clock())
 		return
 	}
 	d := &send.Draft

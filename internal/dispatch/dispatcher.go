@@ -209,7 +209,7 @@ type Dispatcher struct {
 	seed       maphash.Seed // spreads the rooms over them
 	broken     sync.Once    // calls Options.OnBroken
 
-	clock  func() time.Duration // monotonic, for counts only
+	clock  func() time.Duration // monotonic
 	counts counts
 }
 

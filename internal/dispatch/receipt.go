@@ -31,6 +31,8 @@ type receiptQueue struct {
 	first    int        // the receipts before this one were taken
 
 	taken Receipt // owned by the waker: the last that Next returned
+
+	stopped atomic.Pointer[stop] // nil until a send fails
 }
 
 // maxIdleReceipts is the capacity that an empty queue keeps.
@@ -39,11 +41,7 @@ const maxIdleReceipts = 4
 // addReceipt queues a receipt. The committer calls it before it publishes the
 // entry, so that a write step that sees the entry also sees the receipt.
 func (s *Subscription) addReceipt(r Receipt) {
-	q := s.receipts.Load()
-	for q == nil {
-		s.receipts.CompareAndSwap(nil, new(receiptQueue))
-		q = s.receipts.Load()
-	}
+	q := s.receiptQueue()
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	i := len(q.receipts)
@@ -52,6 +50,16 @@ func (s *Subscription) addReceipt(r Receipt) {
 	}
 	q.receipts = slices.Insert(q.receipts, i, r)
 	q.count.Store(int32(len(q.receipts) - q.first))
+}
+
+// receiptQueue returns the queue, and makes it if there is none.
+func (s *Subscription) receiptQueue() *receiptQueue {
+	q := s.receipts.Load()
+	for q == nil {
+		s.receipts.CompareAndSwap(nil, new(receiptQueue))
+		q = s.receipts.Load()
+	}
+	return q
 }
 
 // peek returns the number of the first receipt and whether it is a duplicate's.

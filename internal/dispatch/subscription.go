@@ -55,6 +55,7 @@ type Subscription struct {
 	partial uint32 // bytes that were given of the entry after seq
 	sum     uint32 // of these bytes
 	pages   uint8  // read by Fetch in a row
+	attempt uint8  // of the client to send what failed, counted by begin
 	left    bool   // Leave was called: Next returns nothing
 	watches bool   // is not a member
 	// Marked belongs to the waker, which may set it for a subscription that it has

@@ -23,7 +23,7 @@ import (
 // faulty is a store that fails appends while err is set.
 type faulty struct {
 	store.Store
-	err atomic.Pointer[error]
+	err, view atomic.Pointer[error]
 }
 
 func (f *faulty) fail(err error) { f.err.Store(&err) }
@@ -33,6 +33,13 @@ func (f *faulty) Append(ctx context.Context, batch []store.Write, results []stor
 		return *err
 	}
 	return f.Store.Append(ctx, batch, results)
+}
+
+func (f *faulty) View(ctx context.Context, do func(store.Tx) error) error {
+	if err := f.view.Load(); err != nil && *err != nil {
+		return *err
+	}
+	return f.Store.View(ctx, do)
 }
 
 // codeCase provokes a code on a connection that is in the lobby.
@@ -199,6 +206,27 @@ func TestStoreFailures(t *testing.T) {
 		s.fail(nil)
 		converse(ann, bob, fmt.Sprint(i)) // the same id goes through now
 	}
+}
+
+// A message whose files cannot be read for now stops those behind it, as one that cannot be stored.
+func TestFilesThatCannotBeRead(t *testing.T) {
+	s := &faulty{Store: teststore.New(t)}
+	f := start(t, conn.Config{}, s, dispatch.Options{})
+	ann := f.join("ann")
+	const withFile = `{"type":"send","room":"lobby","id":"f","content":"x","files":["k7q2m4xw5nbt3jd6fhs2avrc5e"]}`
+	const behind = `{"type":"send","room":"lobby","id":"m","content":"x"}`
+	away, back := error(store.ErrUnavailable), error(nil)
+	s.view.Store(&away)
+	ann.say(withFile + "\n" + behind)
+	ann.expect("error", "code", "unavailable", "id", "f", "room", "lobby")
+	ann.expect("error", "code", "unavailable", "id", "m")
+	s.view.Store(&back)
+	ann.say(behind)
+	ann.expect("error", "code", "unavailable", "id", "m")
+	ann.say(withFile)
+	ann.expect("error", "code", "not_found", "id", "f") // it is nobody's
+	ann.say(behind)
+	ann.expect("ack", "id", "m")
 }
 
 func TestServerFull(t *testing.T) {

@@ -134,8 +134,12 @@ func (c *client) sendFiles(r *wire.Request) {
 			return
 		}
 		var send chat.Send
-		if err == nil {
-			send, err = c.user().DraftFiles(c.membership(r.Room), c.handler.Origin(), r.ID, content, r.ReplyTo, claim)
+		s := c.membership(r.Room)
+		switch {
+		case err == nil:
+			send, err = c.user().DraftFiles(s, c.handler.Origin(), r.ID, content, r.ReplyTo, claim)
+		case s != nil && chat.Fails(err): // what comes behind it fails, too
+			send, err = c.user().DraftFailed(s, r.ID, err), nil
 		}
 		c.submit(r, send, err)
 	})
