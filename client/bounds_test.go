@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -334,6 +335,83 @@ func TestOrderAfterUnavailable(t *testing.T) {
 		if first, second := <-sent, <-sent; first != "first" || second != "second" {
 			t.Errorf("sent again are %q and %q", first, second)
 		}
+	})
+}
+
+// Messages that are refused one after the other, behind the first that the server could not store, are sent again
+// in their order once all have their answers, and before any that has not been sent yet.
+func TestOrderOfWhatIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sent, answers := make(chan asking, 100), make(chan string, 100)
+		c := dialed(t, piped(func(_ int, conn net.Conn) {
+			go func() {
+				for line := range answers {
+					fmt.Fprintln(conn, line)
+				}
+			}()
+			serveFake(conn, func(a asking) (string, bool) {
+				if a.Type == "send" {
+					sent <- a
+				} else if line := usual(a); line != "" {
+					answers <- line
+				}
+				return "", false
+			})
+		}))
+		r, err := c.Join(t.Context(), "lobby", From{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		post := func(contents ...string) {
+			for _, content := range contents {
+				if _, err := r.Post(t.Context(), content); err != nil {
+					t.Fatal(err)
+				}
+			}
+			synctest.Wait()
+		}
+		take := func() (all []asking) {
+			for len(sent) > 0 {
+				all = append(all, <-sent)
+			}
+			return all
+		}
+		refuse := func(a asking) {
+			answers <- fmt.Sprintf(`{"type":"error","code":"unavailable","message":"no","room":"lobby","id":%q,"ref":%q}`, a.ID, a.Ref)
+			synctest.Wait()
+		}
+		assert := func(all []asking, want ...string) {
+			t.Helper()
+			var got []string
+			for _, a := range all {
+				got = append(got, a.Content)
+			}
+			if !slices.Equal(got, want) {
+				t.Fatalf("sent are %q, want %q", got, want)
+			}
+		}
+		for round := range 20 { // the waits are random
+			post("1", "2", "3")
+			first := take()
+			assert(first, "1", "2", "3")
+			refuse(first[0])
+			post("4")
+			time.Sleep(time.Minute)
+			assert(take())
+			refuse(first[2])
+			refuse(first[1])
+			time.Sleep(time.Minute)
+			again := take()
+			assert(again, "1", "2", "3", "4")
+			for i, a := range again {
+				if i < 3 && a.ID != first[i].ID {
+					t.Fatalf("%s has a new id", a.Content)
+				}
+				answers <- fmt.Sprintf(`{"type":"ack","room":"lobby","id":%q,"seq":%d,"time":"2026-11-24T02:35:37.101Z","duplicate":false,"ref":%q}`, a.ID, 4*round+i+1, a.Ref)
+			}
+			synctest.Wait()
+		}
+		close(answers)
 	})
 }
 

@@ -361,7 +361,7 @@ func (c *Client) storedLocked(e *Entry) {
 }
 
 // postponeLocked sends a request again later, before anything that was not written
-// yet. said is when the server wants it.
+// yet; entries in the order in which they were made. said is when the server wants it.
 func (c *Client) postponeLocked(q *call, said time.Duration) {
 	c.unloadLocked(q)
 	q.tries++
@@ -373,12 +373,25 @@ func (c *Client) postponeLocked(q *call, said time.Duration) {
 	}
 	at := 0
 	if q.isEntry() { // those of a room wait for its join
-		for at < len(c.queue) && (c.queue[at].isJoin() || !c.queue[at].notUntil.IsZero()) {
+		for at < len(c.queue) && (c.queue[at].isJoin() || c.queue[at].precedes(q)) {
 			at++
 		}
 	}
 	c.queue = slices.Insert(c.queue, at, q)
 	c.wakeLocked()
+}
+
+// precedes reports whether a request that was put off comes before an entry.
+func (q *call) precedes(entry *call) bool {
+	return !q.notUntil.IsZero() && !(q.isEntry() && q.number > entry.number)
+}
+
+// isOvertakenLocked reports whether an entry that was put off is still followed by entries of its room that were
+// written before this was known. The server refuses these, too, but not once it has the first again.
+func (c *Client) isOvertakenLocked(q *call) bool {
+	return q.tries > 0 && slices.ContainsFunc(c.flight, func(other *call) bool {
+		return other.isEntry() && !other.answered && other.room == q.room && other.number > q.number
+	})
 }
 
 // fail ends all calls and rooms when the session is over for good.

@@ -195,6 +195,9 @@ func (c *Client) gather(l *link) (again time.Duration) {
 		case pause > 0: // nothing overtakes it
 			c.queue = append(waiting, c.queue[i:]...)
 			return pause
+		case q.isEntry() && c.isOvertakenLocked(q): // until they are answered
+			c.queue = append(waiting, c.queue[i:]...)
+			return again
 		}
 		if !c.writeLocked(l, q) {
 			failed = append(failed, q)

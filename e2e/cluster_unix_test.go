@@ -256,6 +256,50 @@ func TestAStartWithoutAStandby(t *testing.T) {
 	c.ready(late)
 }
 
+// Messages that a client sends without waiting for each keep their order while the database is away for longer
+// than a send waits for it.
+func TestOrderWhileTheDatabaseIsAway(t *testing.T) {
+	t.Parallel()
+	database := postgrestest.Start(t)
+	c := startCluster(t, database.Database(t))
+	c.start()
+	room, readers := c.join("ann", 0), c.read(0)
+	var last *client.Pending
+	count := 0
+	post := func(during time.Duration) {
+		t.Helper()
+		for begin := time.Now(); time.Since(begin) < during; time.Sleep(10 * time.Millisecond) {
+			pending, err := room.Post(within(t, patience), fmt.Sprint(count))
+			if err != nil {
+				t.Fatal(err)
+			}
+			last, count = pending, count+1
+		}
+	}
+	post(time.Second)
+	for range 2 {
+		database.Crash(t)
+		post(6 * time.Second)
+		database.Restart(t)
+		post(time.Second)
+	}
+	receipt, err := last.Wait(within(t, patience))
+	if err != nil {
+		t.Fatal(err)
+	}
+	readers.await(receipt.Seq, patience)
+	readers.mu.Lock()
+	defer readers.mu.Unlock()
+	if len(readers.texts) != count {
+		t.Fatalf("%d messages are read, and %d were sent", len(readers.texts), count)
+	}
+	for seq := receipt.Seq; seq > receipt.Seq-uint64(count); seq-- {
+		if want := fmt.Sprint(count - 1 - int(receipt.Seq-seq)); readers.texts[seq] != want {
+			t.Fatalf("no. %d is %s, and not %s", seq, readers.texts[seq], want)
+		}
+	}
+}
+
 // Three nodes have NATS within themselves. What is said at one reaches readers at all, in order and once,
 // whatever ends: a node that is killed, the database, a node that is drained. If the database is another one, a
 // node ends by itself.
