@@ -64,7 +64,7 @@ function transmitLate(): void {
 
 export function transmit(pending: Pending): void {
   const to = find(pending.room)
-  if (!to?.joined.value || pending.late) return
+  if (!to?.joined.value || to.refused || pending.late) return
   if (isOrphan(pending, to)) return update(pending.id, { ...pending, error: { code: 'no_message', message: '' } })
   if (firstOf(pending) !== pending) return
   const { room, id, content, amend: change, reply_to, files } = pending
@@ -201,11 +201,15 @@ export function receiveError(event: Refusal): void {
     state.notice.value = event
     return
   }
-  // A message is sent again by itself, also when the room has to be joined again first.
+  // A message is sent again by itself, also when the room has to be joined again first. Those
+  // behind it wait, or are sent again with it, so that none overtakes another.
   if (isTemporary(event.code) || event.code === 'not_joined') {
+    const room = find(pending.room)
+    if (!room || room.refused) return
+    room.refused = true
     setTimeout(() => {
-      const still = state.pending.value.find((p) => p.id === id)
-      if (still && !still.error) transmit(still)
+      room.refused = false
+      transmitAll(room)
     }, event.retry_after_ms ?? 2000)
     return
   }

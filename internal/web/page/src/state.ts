@@ -105,6 +105,8 @@ export class Room implements Field {
   /** The head at the moment of the last join: catching up until the cursor is there. */
   head = 0
   readonly joined = signal(false)
+  /** Nothing is sent: the server has refused a message, and wants it and those behind it later. */
+  refused = false
   /**
    * Set while it is not known whether the room exists; if it does not and nobody has asked
    * to create it; and if the user was removed from it, and there is no other room to show.
