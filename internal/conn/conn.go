@@ -127,6 +127,8 @@ const (
 	Replaced
 	// Draining: the server shuts down.
 	Draining
+	// Unavailable: the server has lost what it needs to go on, and may find it again.
+	Unavailable
 	// Internal: the server failed.
 	Internal
 	// Lost: the connection broke. There is nobody to give a reason to.

@@ -281,10 +281,10 @@ func (h *Handler) endNow(reason Reason, reconnect time.Duration) {
 }
 
 // Interrupt ends the connection without what the peer is owed. Anybody may call
-// it; it does not wait for the end.
-func (h *Handler) Interrupt(reason Reason) {
+// it; it does not wait for the end. For reconnect see End.
+func (h *Handler) Interrupt(reason Reason, reconnect time.Duration) {
 	h.loop.post(func() {
-		h.guard(func(h *Handler) { h.endNow(reason, 0) })
+		h.guard(func(h *Handler) { h.endNow(reason, reconnect) })
 	})
 }
 

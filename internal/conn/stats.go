@@ -87,7 +87,7 @@ func (h *Handler) block(blocked bool) {
 // reasonNames are the reasons as labels of metrics.
 var reasonNames = [reasons]string{
 	HungUp: "hung_up", Late: "late", Crowded: "crowded", Full: "full", Refused: "refused", Violation: "violation", Idle: "idle",
-	SlowConsumer: "slow_consumer", Replaced: "replaced", Draining: "draining", Internal: "internal", Lost: "lost",
+	SlowConsumer: "slow_consumer", Replaced: "replaced", Draining: "draining", Unavailable: "unavailable", Internal: "internal", Lost: "lost",
 }
 
 // String returns the reason as it is a label of metrics.

@@ -222,9 +222,9 @@ func (*toyClient) Farewell(dst []byte, reason conn.Reason, _ time.Duration) []by
 // Replace implements chat.Owner.
 func (c *toyClient) Changed(kaban.RoomName) {}
 
-func (c *toyClient) Revoke() { c.handler.Interrupt(conn.Refused) }
+func (c *toyClient) Revoke() { c.handler.Interrupt(conn.Refused, 0) }
 
-func (c *toyClient) Replace() { c.handler.Interrupt(conn.Replaced) }
+func (c *toyClient) Replace() { c.handler.Interrupt(conn.Replaced, 0) }
 
 // Leave implements conn.Front.
 func (c *toyClient) Leave(s *chat.Subscription) { c.user.Leave(s, c.handler.InFlight() > 0) }

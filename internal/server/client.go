@@ -235,13 +235,13 @@ func (c *client) remote() string {
 }
 
 // Replace implements chat.Owner.
-func (c *client) Replace() { c.handler.Interrupt(conn.Replaced) }
+func (c *client) Replace() { c.handler.Interrupt(conn.Replaced, 0) }
 
 // Drop implements session.Dropper.
-func (c *client) Drop() { c.handler.Interrupt(conn.Internal) }
+func (c *client) Drop() { c.handler.Interrupt(conn.Unavailable, retryLater()) }
 
 // Revoke implements chat.Owner.
-func (c *client) Revoke() { c.handler.Interrupt(conn.Refused) }
+func (c *client) Revoke() { c.handler.Interrupt(conn.Refused, 0) }
 
 // Leave implements conn.Front. A room that vanishes when it is left does not count
 // as made, unless something that was sent there may still be stored.

@@ -34,6 +34,21 @@ func TestHelloIsUnavailable(t *testing.T) {
 	}
 }
 
+// A visitor whose name a node cannot keep learns why its connection ends, and when to come back.
+func TestVisitorsOfALostLease(t *testing.T) {
+	f := serve(t)
+	ann := f.join("ann")
+	for _, node := range f.all {
+		node.rooms.LeaseLost()
+	}
+	if got := ann.expect("error", "code", "unavailable"); fmt.Sprint(got["retry_after_ms"]) < "1" {
+		t.Errorf("no time in %s", got)
+	}
+	if got := ann.expectEnd("internal"); fmt.Sprint(got["reconnect_after_ms"]) < "1" {
+		t.Errorf("no time in %s", got)
+	}
+}
+
 // A connection that takes no secrets ends when it is sent one, and the client need not try
 // again. The secret is not looked at, and does not count as a guess.
 func TestSecretsInTheClearEnd(t *testing.T) {

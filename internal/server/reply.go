@@ -105,6 +105,10 @@ func (c *client) Farewell(dst []byte, reason conn.Reason, reconnect time.Duratio
 		e := errorEvent(wire.CodeServerFull, "too many connections have not said hello, and this one had the longest time for it; come back and say hello at once")
 		e.RetryAfter, c.close = reconnect, e.Code.Close()
 		dst = c.server.appendFrame(dst, c.framing, &e)
+	case conn.Unavailable:
+		e := errorEvent(wire.CodeUnavailable, "the server has lost its database, and cannot keep your name without it; come back in a moment")
+		e.RetryAfter = reconnect
+		dst = c.server.appendFrame(dst, c.framing, &e)
 	}
 	return appendFarewell(dst, c.framing, reason, reconnect, c.close)
 }
@@ -140,5 +144,5 @@ func reasonOf(reason conn.Reason) wire.Reason {
 	case conn.Draining:
 		return wire.ReasonDraining
 	}
-	return wire.ReasonInternal // Crowded, Full, Internal
+	return wire.ReasonInternal // Crowded, Full, Unavailable, Internal
 }

@@ -49,6 +49,7 @@ type fixture struct {
 type running struct {
 	manager  *conn.Manager
 	server   *server.Server
+	rooms    *chat.Chat
 	accounts *account.Service // nil: it has none
 }
 
@@ -153,7 +154,7 @@ func run(t testing.TB, node *nodetest.Node, l net.Listener, settings chat.Option
 	if people {
 		front.Accounts = account.New(s, account.Options{Hashes: 1, OnRevoked: rooms.Revoke, OnChanged: rooms.AccountChanged, OnSettings: rooms.SettingChanged, OnNotifications: rooms.NotificationsChanged})
 	}
-	r := &running{m, server.New(front, rooms, m), front.Accounts}
+	r := &running{m, server.New(front, rooms, m), rooms, front.Accounts}
 	served := make(chan error, 1)
 	go func() { served <- serveLines(r.server, l) }()
 	t.Cleanup(func() {
