@@ -294,6 +294,35 @@ func TestUnavailableForAWhile(t *testing.T) {
 	})
 }
 
+// A message that was refused although it was stored is sent again even if it has arrived meanwhile: the server
+// takes nothing behind it before.
+func TestRefusedButStored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var tries atomic.Int64
+		c := dialed(t, piped(func(_ int, conn net.Conn) {
+			serveFake(conn, func(a asking) (string, bool) {
+				switch {
+				case a.Type != "send":
+					return usual(a), false
+				case tries.Add(1) == 1:
+					return fmt.Sprintf(`{"type":"error","code":"unavailable","message":"no","room":"lobby","id":%q,"ref":%q}
+{"type":"message","room":"lobby","seq":1,"id":%q,"username":"ann","content":"x","time":"2026-11-24T02:35:37.101Z"}`, a.ID, a.Ref, a.ID), false
+				}
+				return fmt.Sprintf(`{"type":"ack","room":"lobby","id":%q,"seq":1,"time":"2026-11-24T02:35:37.101Z","duplicate":true,"ref":%q}`, a.ID, a.Ref), false
+			})
+		}))
+		r, err := c.Join(t.Context(), "lobby", From{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		if receipt, err := r.Send(ctx, "x"); err != nil || receipt.Seq != 1 || tries.Load() != 2 {
+			t.Fatalf("%+v, %v after %d tries, want 2", receipt, err, tries.Load())
+		}
+	})
+}
+
 // A message that was put off keeps its place before one that was sent later and lost its answer with the
 // connection.
 func TestOrderAfterUnavailable(t *testing.T) {

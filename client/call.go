@@ -26,6 +26,7 @@ type call struct {
 	content  string    // of a send or an edit: its message is made when it is written
 	room     *Room     // of a join, a watch, a part, an unwatch; of an entry, or nil if the client is not in the room
 	link     *link     // that an entry was written on, while it is under way
+	refused  *link     // that an entry was refused on for now
 	notUntil time.Time // when the server wants it again
 	tries    int       // that the server has put off
 	answered bool
@@ -346,7 +347,8 @@ func (c *Client) dropAnsweredLocked() {
 }
 
 // storedLocked takes an own entry that arrives on a later connection than it was
-// sent on: it is stored, and need not be sent again.
+// sent on: it is stored, and need not be sent again. On the connection that it was refused on it
+// is: the server did not know that it was stored, and takes nothing behind it before it comes again.
 func (c *Client) storedLocked(e *Entry) {
 	var id string
 	var at time.Time
@@ -355,7 +357,7 @@ func (c *Client) storedLocked(e *Entry) {
 	} else {
 		id, at = e.Change.ID, e.Change.Time
 	}
-	if q := c.entries[id]; q != nil {
+	if q := c.entries[id]; q != nil && (c.link == nil || q.refused != c.link) { // else the server waits for it
 		c.answerLocked(q, &wire.Event{Type: wire.TypeAck, ID: id, Seq: e.Seq, Time: at, Duplicate: true}, nil)
 	}
 }
@@ -363,6 +365,9 @@ func (c *Client) storedLocked(e *Entry) {
 // postponeLocked sends a request again later, before anything that was not written
 // yet; entries in the order in which they were made. said is when the server wants it.
 func (c *Client) postponeLocked(q *call, said time.Duration) {
+	if q.isEntry() {
+		q.refused = q.link
+	}
 	c.unloadLocked(q)
 	q.tries++
 	bound := backoff(firstPostpone, q.tries, longestPostpone)
