@@ -68,17 +68,19 @@ func (f *claimFile) remove() {
 	}
 }
 
-// offerClaim makes a new claim if the server has no owner, and announces its link.
-// Without a listener of HTTP there is no page to open, so it names the command instead.
-func offerClaim(ctx context.Context, shared *services, pages *web.Server, endpoints []*endpoint, log *slog.Logger) error {
+// newClaim makes a new claim if the server has no owner. It returns its secret, or "".
+func newClaim(ctx context.Context, shared *services) (string, error) {
 	secret, err := shared.accounts.NewClaim(ctx)
-	switch {
-	case errors.Is(err, account.ErrClaimed):
+	if errors.Is(err, account.ErrClaimed) {
 		shared.claim.remove()
-		return nil
-	case err != nil:
-		return err
+		return "", nil
 	}
+	return secret, err
+}
+
+// offerClaim announces the link of a claim. Without a listener of HTTP there is no page to open,
+// so it names the command instead.
+func offerClaim(secret string, shared *services, pages *web.Server, endpoints []*endpoint, log *slog.Logger) error {
 	page := slices.IndexFunc(endpoints, (*endpoint).servesPage)
 	switch {
 	case page < 0 && shared.claim == nil: // no other command reaches data in memory

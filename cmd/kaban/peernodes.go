@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"log/slog"
-	"os"
 	"sync/atomic"
 
 	service "kaban/internal/chat" // chat is a command here
@@ -20,25 +19,21 @@ type peerNodes struct {
 	rooms atomic.Pointer[service.Chat] // once they are there
 }
 
-// meet joins the nodes on a database. It waits while the database is away, or cannot store anything, such as without its
-// standby, until a signal ends that with errStartEnded.
-func (c *serveCommand) meet(kept store.Store, ends <-chan os.Signal, log *slog.Logger) (*peerNodes, error) {
+// meet joins the nodes on a database.
+func (c *serveCommand) meet(ctx context.Context, kept store.Store, log *slog.Logger) (o *peerNodes, err error) {
 	if !c.home().isDatabase() {
 		return nil, nil
 	}
-	o := new(peerNodes)
-	err := awaitDatabase(ends, log, func(ctx context.Context) (err error) {
-		if o.news, err = news.Open(ctx, kept); err != nil {
-			return explainDatabase(err)
+	o = new(peerNodes)
+	if o.news, err = news.Open(ctx, kept); err != nil {
+		return nil, err
+	}
+	// A lease that was stored without the knowledge of this node ends by itself.
+	o.lease, err = lease.Open(ctx, kept, lease.Options{Log: log, OnLost: func() {
+		if rooms := o.rooms.Load(); rooms != nil {
+			rooms.LeaseLost()
 		}
-		// A lease that was stored without the knowledge of this node ends by itself.
-		o.lease, err = lease.Open(ctx, kept, lease.Options{Log: log, OnLost: func() {
-			if rooms := o.rooms.Load(); rooms != nil {
-				rooms.LeaseLost()
-			}
-		}})
-		return explainDatabase(err)
-	})
+	}})
 	if err != nil {
 		return nil, err
 	}

@@ -136,6 +136,7 @@ type surroundings struct {
 	notify        *systemd.Notifier
 	args          commandLine
 	collect       func() // ends collectLess
+	serving       bool   // the listeners are in use: the start cannot begin again
 }
 
 // takeSignals returns the signals that end the server and those that do not. restore
@@ -209,7 +210,19 @@ func (c *serveCommand) Run(std streams, args commandLine) (err error) {
 		return unlessEnded(err, log.Logger)
 	}
 	defer func() { err = errors.Join(err, closeStore(kept, err)) }()
-	err = c.over(kept, policy, endpoints, &surroundings{log.Logger, level, source, ends, hangups, systemd.NewNotifier(log.Logger), args, collect})
+	around := &surroundings{log: log.Logger, level: level, certs: source, ends: ends, hangups: hangups, notify: systemd.NewNotifier(log.Logger), args: args, collect: collect}
+	// A start that loses its database, or finds that it stores nothing without its standby, begins again.
+	var failed error
+	err = awaitDatabase(ends, log.Logger, func(ctx context.Context) error {
+		failed = c.over(ctx, kept, policy, endpoints, around)
+		if isAway := errors.Is(failed, store.ErrUnavailable) || errors.Is(failed, store.ErrUnknown); around.serving || !isAway && ctx.Err() == nil {
+			return nil
+		}
+		return explainDatabase(failed)
+	})
+	if err == nil {
+		err = failed
+	}
 	return unlessEnded(err, log.Logger)
 }
 
@@ -235,11 +248,11 @@ func closeStore(kept store.Store, before error) error {
 	return fmt.Errorf("the store could not be closed properly; the next start reads what it has left: make room on the disk, or check it, and run \"kaban check\" (%w)", err)
 }
 
-// over serves a store until a signal or a failure ends it.
-func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*endpoint, around *surroundings) error {
+// over serves a store until a signal or a failure ends it. The end of ctx ends only the start.
+func (c *serveCommand) over(start context.Context, kept store.Store, policy peer.Policy, endpoints []*endpoint, around *surroundings) error {
 	log := around.log
 	failed := make(chan error, len(endpoints)+2) // of each listener, of the store and of its directory
-	others, err := c.meet(kept, around.ends, log)
+	others, err := c.meet(start, kept, log)
 	if err != nil {
 		return err
 	}
@@ -262,7 +275,7 @@ func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*e
 	if err != nil {
 		return err
 	}
-	shared, err := c.services(others.over(kept), dispatcher, found, limits, policy, log)
+	shared, err := c.services(start, others.over(kept), dispatcher, found, limits, policy, log)
 	if err != nil {
 		return err
 	}
@@ -286,6 +299,10 @@ func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*e
 		return err
 	}
 	defer run.close()
+	claim, err := newClaim(start, shared)
+	if err != nil {
+		return err
+	}
 	processors.Spare() // what counts processors has done so
 	serving.Go(func() { giveBack(ctx, func() { shrink(kept) }) })
 	serving.Go(func() { flushFailures(ctx, shared.accounts, log) })
@@ -308,13 +325,16 @@ func (c *serveCommand) over(kept store.Store, policy peer.Policy, endpoints []*e
 			others.lead(ctx, "files", func(ctx context.Context) { shared.files.sweep(ctx, shared.rooms) })
 		})
 	}
+	around.serving = true
 	serve(run, endpoints, &serving, log, failed)
 	if around.certs != nil {
 		around.certs.Start()
 		defer around.certs.Close()
 	}
-	if err := offerClaim(ctx, shared, run.pages, endpoints, log); err != nil {
-		return err
+	if claim != "" {
+		if err := offerClaim(claim, shared, run.pages, endpoints, log); err != nil {
+			return err
+		}
 	}
 	state := &serverState{
 		command: c, kept: kept, shared: shared, run: run, endpoints: endpoints, clients: clients,
@@ -351,7 +371,7 @@ func forgetIn(x *index.Index) func(context.Context, []store.Run) error {
 }
 
 // services starts the services of a server.
-func (c *serveCommand) services(kept store.Store, d *dispatch.Dispatcher, found *index.Index, limits *limit.Limits, policy peer.Policy, log *slog.Logger) (*services, error) {
+func (c *serveCommand) services(ctx context.Context, kept store.Store, d *dispatch.Dispatcher, found *index.Index, limits *limit.Limits, policy peer.Policy, log *slog.Logger) (*services, error) {
 	options := account.Options{Log: log, SignIns: limits.SignIns, Exempt: exempt(policy)}
 	blobs, err := c.blobs(kept, log)
 	if err != nil {
@@ -367,7 +387,7 @@ func (c *serveCommand) services(kept store.Store, d *dispatch.Dispatcher, found 
 	if c.erased != nil {
 		rooms.RecordErased = c.erased.RecordAccounts
 	}
-	shared, err := newServices(context.Background(), c.home().dir(), kept, blobs, d, rooms, options)
+	shared, err := newServices(ctx, c.home().dir(), kept, blobs, d, rooms, options)
 	if err != nil {
 		endHashing()
 		pages.close()
