@@ -415,6 +415,70 @@ func TestOrderOfWhatIsRefused(t *testing.T) {
 	})
 }
 
+// What the server has put off keeps its order, also while a part waits to be written before it.
+func TestOrderBehindAPart(t *testing.T) {
+	c := dialed(t, piped(func(_ int, conn net.Conn) {
+		serveFake(conn, func(a asking) (string, bool) { return usual(a), false })
+	}))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var entries []*call
+	for range 3 {
+		entries = append(entries, c.callLocked(wire.Request{Type: wire.TypeTopic}, nil))
+	}
+	c.postponeLocked(entries[0], 0)
+	c.queue = slices.Insert(c.queue, 0, c.callLocked(wire.Request{Type: wire.TypePart}, nil))
+	c.postponeLocked(entries[2], 0)
+	c.postponeLocked(entries[1], 0)
+	if got := slices.DeleteFunc(slices.Clone(c.queue), func(q *call) bool { return !q.isEntry() }); !slices.Equal(got, entries) {
+		t.Errorf("the queue has no. %d, %d and %d", got[0].number, got[1].number, got[2].number)
+	}
+	c.queue = nil
+}
+
+// The server refuses what comes behind a message that it could not store, until it has that again. So the client
+// sends it again also if it has turned out meanwhile that it is stored.
+func TestWhatIsRefusedAndStored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sent := make(chan string, 10)
+		c := dialed(t, piped(func(_ int, conn net.Conn) {
+			serveFake(conn, func(a asking) (string, bool) {
+				if a.Type != "send" {
+					return usual(a), false
+				}
+				sent <- a.Content
+				switch len(sent) {
+				case 1:
+					return fmt.Sprintf(`{"type":"error","code":"unavailable","message":"no","room":"lobby","id":%q,"ref":%q}`, a.ID, a.Ref) + "\n" +
+						fmt.Sprintf(`{"type":"message","room":"lobby","id":%q,"username":"ann","content":"1","seq":1,"time":"2026-11-24T02:35:37.101Z"}`, a.ID), false
+				case 2:
+					return fmt.Sprintf(`{"type":"ack","room":"lobby","id":%q,"seq":1,"time":"2026-11-24T02:35:37.101Z","duplicate":true,"ref":%q}`, a.ID, a.Ref), false
+				}
+				return fmt.Sprintf(`{"type":"ack","room":"lobby","id":%q,"seq":2,"time":"2026-11-24T02:35:37.101Z","duplicate":false,"ref":%q}`, a.ID, a.Ref), false
+			})
+		}))
+		r, err := c.Join(t.Context(), "lobby", From{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		for i, content := range []string{"1", "2"} {
+			if receipt, err := r.Send(ctx, content); err != nil || receipt.Seq != uint64(i+1) {
+				t.Errorf("%s: %+v, %v", content, receipt, err)
+			}
+		}
+		close(sent)
+		var got []string
+		for content := range sent {
+			got = append(got, content)
+		}
+		if want := []string{"1", "1", "2"}; !slices.Equal(got, want) {
+			t.Errorf("sent are %q, want %q", got, want)
+		}
+	})
+}
+
 // states collects the states of a client.
 type states struct {
 	c     chan State
