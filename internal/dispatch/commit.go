@@ -291,7 +291,7 @@ func (c *committer) round() {
 	sends, hinted := c.inbox.take(b.sends[:0])
 	c.rest = sends
 	if len(sends) <= maxBatch && !hinted && !haveTerms(sends) {
-		c.decide(b)
+		c.decide(b, len(sends))
 		c.deciding.Unlock()
 		switch {
 		case b.err != nil: // nothing is published, so nothing is waited for
@@ -314,7 +314,7 @@ func (c *committer) round() {
 	c.hints = slices.DeleteFunc(c.hints, func(h hint) bool { return !h.ask && c.believe(&h) })
 	for more := true; more; {
 		c.deciding.Lock()
-		c.decide(b)
+		c.decide(b, together(c.rest))
 		more = len(c.rest) > 0
 		c.deciding.Unlock()
 		c.finish(b)
@@ -336,9 +336,26 @@ func haveTerms(sends []Send) bool {
 	return false
 }
 
-// decide stores the next sends of the rest, or refuses them. The caller holds deciding.
-func (c *committer) decide(b *batch) {
-	n := min(len(c.rest), maxBatch)
+// together returns how many sends are stored at once. A member's message whose rights have changed is
+// stored anew; one with terms of the same connection, which is stored whatever they are, waits for that.
+func together(sends []Send) int {
+	n := min(len(sends), maxBatch)
+	for i := range n {
+		by := sends[i].Subscription
+		if by == nil || sends[i].Terms == nil {
+			continue
+		}
+		for j := range i {
+			if sends[j].Subscription == by && sends[j].Terms == nil {
+				return i
+			}
+		}
+	}
+	return n
+}
+
+// decide stores the first sends of the rest, or refuses them. The caller holds deciding.
+func (c *committer) decide(b *batch, n int) {
 	sends := c.rest[:n]
 	if c.rest = c.rest[n:]; len(c.rest) == 0 {
 		c.rest = nil
@@ -516,8 +533,8 @@ func (c *committer) began(sends []Send) time.Duration {
 }
 
 // retry commits the sends of members whose rights have changed between the decision
-// and the commit, with new rights. They are the last ones of their rooms in the
-// batch, so the order of each room stays. It reports whether there were any.
+// and the commit, with new rights. They are the last ones of their connections in the
+// batch (together), so these keep their order. It reports whether there were any.
 func (c *committer) retry(try int) bool {
 	b := c.storeStale(try)
 	if b != nil {
