@@ -294,35 +294,6 @@ func TestUnavailableForAWhile(t *testing.T) {
 	})
 }
 
-// A message that was refused although it was stored is sent again even if it has arrived meanwhile: the server
-// takes nothing behind it before.
-func TestRefusedButStored(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var tries atomic.Int64
-		c := dialed(t, piped(func(_ int, conn net.Conn) {
-			serveFake(conn, func(a asking) (string, bool) {
-				switch {
-				case a.Type != "send":
-					return usual(a), false
-				case tries.Add(1) == 1:
-					return fmt.Sprintf(`{"type":"error","code":"unavailable","message":"no","room":"lobby","id":%q,"ref":%q}
-{"type":"message","room":"lobby","seq":1,"id":%q,"username":"ann","content":"x","time":"2026-11-24T02:35:37.101Z"}`, a.ID, a.Ref, a.ID), false
-				}
-				return fmt.Sprintf(`{"type":"ack","room":"lobby","id":%q,"seq":1,"time":"2026-11-24T02:35:37.101Z","duplicate":true,"ref":%q}`, a.ID, a.Ref), false
-			})
-		}))
-		r, err := c.Join(t.Context(), "lobby", From{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
-		defer cancel()
-		if receipt, err := r.Send(ctx, "x"); err != nil || receipt.Seq != 1 || tries.Load() != 2 {
-			t.Fatalf("%+v, %v after %d tries, want 2", receipt, err, tries.Load())
-		}
-	})
-}
-
 // A message that was put off keeps its place before one that was sent later and lost its answer with the
 // connection.
 func TestOrderAfterUnavailable(t *testing.T) {
@@ -441,6 +412,70 @@ func TestOrderOfWhatIsRefused(t *testing.T) {
 			synctest.Wait()
 		}
 		close(answers)
+	})
+}
+
+// What the server has put off keeps its order, also while a part waits to be written before it.
+func TestOrderBehindAPart(t *testing.T) {
+	c := dialed(t, piped(func(_ int, conn net.Conn) {
+		serveFake(conn, func(a asking) (string, bool) { return usual(a), false })
+	}))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var entries []*call
+	for range 3 {
+		entries = append(entries, c.callLocked(wire.Request{Type: wire.TypeTopic}, nil))
+	}
+	c.postponeLocked(entries[0], 0)
+	c.queue = slices.Insert(c.queue, 0, c.callLocked(wire.Request{Type: wire.TypePart}, nil))
+	c.postponeLocked(entries[2], 0)
+	c.postponeLocked(entries[1], 0)
+	if got := slices.DeleteFunc(slices.Clone(c.queue), func(q *call) bool { return !q.isEntry() }); !slices.Equal(got, entries) {
+		t.Errorf("the queue has no. %d, %d and %d", got[0].number, got[1].number, got[2].number)
+	}
+	c.queue = nil
+}
+
+// The server refuses what comes behind a message that it could not store, until it has that again. So the client
+// sends it again also if it has turned out meanwhile that it is stored.
+func TestWhatIsRefusedAndStored(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sent := make(chan string, 10)
+		c := dialed(t, piped(func(_ int, conn net.Conn) {
+			serveFake(conn, func(a asking) (string, bool) {
+				if a.Type != "send" {
+					return usual(a), false
+				}
+				sent <- a.Content
+				switch len(sent) {
+				case 1:
+					return fmt.Sprintf(`{"type":"error","code":"unavailable","message":"no","room":"lobby","id":%q,"ref":%q}`, a.ID, a.Ref) + "\n" +
+						fmt.Sprintf(`{"type":"message","room":"lobby","id":%q,"username":"ann","content":"1","seq":1,"time":"2026-11-24T02:35:37.101Z"}`, a.ID), false
+				case 2:
+					return fmt.Sprintf(`{"type":"ack","room":"lobby","id":%q,"seq":1,"time":"2026-11-24T02:35:37.101Z","duplicate":true,"ref":%q}`, a.ID, a.Ref), false
+				}
+				return fmt.Sprintf(`{"type":"ack","room":"lobby","id":%q,"seq":2,"time":"2026-11-24T02:35:37.101Z","duplicate":false,"ref":%q}`, a.ID, a.Ref), false
+			})
+		}))
+		r, err := c.Join(t.Context(), "lobby", From{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		for i, content := range []string{"1", "2"} {
+			if receipt, err := r.Send(ctx, content); err != nil || receipt.Seq != uint64(i+1) {
+				t.Errorf("%s: %+v, %v", content, receipt, err)
+			}
+		}
+		close(sent)
+		var got []string
+		for content := range sent {
+			got = append(got, content)
+		}
+		if want := []string{"1", "1", "2"}; !slices.Equal(got, want) {
+			t.Errorf("sent are %q, want %q", got, want)
+		}
 	})
 }
 

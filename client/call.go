@@ -26,9 +26,9 @@ type call struct {
 	content  string    // of a send or an edit: its message is made when it is written
 	room     *Room     // of a join, a watch, a part, an unwatch; of an entry, or nil if the client is not in the room
 	link     *link     // that an entry was written on, while it is under way
-	refused  *link     // that an entry was refused on for now
 	notUntil time.Time // when the server wants it again
 	tries    int       // that the server has put off
+	putOff   *link     // on which it was, the last time
 	answered bool
 	written  bool          // in flight
 	doubtful bool          // an entry that may have reached the server
@@ -347,8 +347,8 @@ func (c *Client) dropAnsweredLocked() {
 }
 
 // storedLocked takes an own entry that arrives on a later connection than it was
-// sent on: it is stored, and need not be sent again. On the connection that it was refused on it
-// is: the server did not know that it was stored, and takes nothing behind it before it comes again.
+// sent on: it is stored, and need not be sent again. One that was refused on this connection
+// must be: until then the server may refuse what comes behind it.
 func (c *Client) storedLocked(e *Entry) {
 	var id string
 	var at time.Time
@@ -357,7 +357,14 @@ func (c *Client) storedLocked(e *Entry) {
 	} else {
 		id, at = e.Change.ID, e.Change.Time
 	}
-	if q := c.entries[id]; q != nil && (c.link == nil || q.refused != c.link) { // else the server waits for it
+	switch q := c.entries[id]; {
+	case q == nil:
+	case q.putOff != nil && q.putOff == c.link:
+		if !q.written {
+			q.notUntil = time.Now()
+			c.wakeLocked()
+		}
+	default:
 		c.answerLocked(q, &wire.Event{Type: wire.TypeAck, ID: id, Seq: e.Seq, Time: at, Duplicate: true}, nil)
 	}
 }
@@ -365,11 +372,9 @@ func (c *Client) storedLocked(e *Entry) {
 // postponeLocked sends a request again later, before anything that was not written
 // yet; entries in the order in which they were made. said is when the server wants it.
 func (c *Client) postponeLocked(q *call, said time.Duration) {
-	if q.isEntry() {
-		q.refused = q.link
-	}
 	c.unloadLocked(q)
 	q.tries++
+	q.putOff = c.link
 	bound := backoff(firstPostpone, q.tries, longestPostpone)
 	q.notUntil = time.Now().Add(max(min(said, c.options.MaxBackoff), bound/2+rand.N(bound/2)))
 	if q.written {
@@ -377,8 +382,8 @@ func (c *Client) postponeLocked(q *call, said time.Duration) {
 		c.flight = slices.DeleteFunc(c.flight, func(other *call) bool { return other == q })
 	}
 	at := 0
-	if q.isEntry() { // those of a room wait for its join
-		for at < len(c.queue) && (c.queue[at].isJoin() || c.queue[at].precedes(q)) {
+	if q.isEntry() { // those of a room wait for its join, and a part is not put off
+		for at < len(c.queue) && (c.queue[at].isJoin() || c.queue[at].isPart() || c.queue[at].precedes(q)) {
 			at++
 		}
 	}

@@ -178,8 +178,14 @@ type committer struct {
 	pipe    chan *batch
 	waiting sync.WaitGroup // for batches in the pipe
 
+	// deciding is held by whoever has sends that are neither in the inbox nor below, until each of
+	// them is stored or refused: so none is refused before one that was submitted earlier.
+	deciding sync.Mutex
+	// These come before those of the inbox, in this order; guarded by deciding.
+	stale []Send // of the last append: their rights have changed
+	rest  []Send // that were taken, and not tried yet
+
 	// Used by one goroutine at a time: by the one that completes a batch.
-	stale []Send
 	rooms []grownRoom // in the order of their first entry in the batch
 	index map[string]int
 	deaf  bool // the last hint could not be followed; logged
@@ -281,35 +287,37 @@ func (c *committer) progress() (rounds uint64, idle bool) {
 // them. When it returns, everything is completed, or more is queued, or an append has failed.
 func (c *committer) round() {
 	b := <-c.batches
-	var hinted bool
-	b.sends, hinted = c.inbox.take(b.sends[:0])
-	if len(b.sends) <= maxBatch && !hinted {
-		c.append(b, b.sends)
-		if b.err != nil { // nothing is published, so nothing is waited for
-			c.refuseBatch(b)
+	c.deciding.Lock()
+	sends, hinted := c.inbox.take(b.sends[:0])
+	c.rest = sends
+	if len(sends) <= maxBatch && !hinted && !haveTerms(sends) {
+		c.decide(b, len(sends))
+		c.deciding.Unlock()
+		switch {
+		case b.err != nil: // nothing is published, so nothing is waited for
 			c.release(b)
-			return
-		}
-		if !c.dispatcher.inline && b.simple && !c.inbox.isEmpty() {
+		case !c.dispatcher.inline && b.simple && !c.inbox.isEmpty():
 			c.waiting.Add(1)
 			c.pipe <- b
-			return
+		default:
+			c.waiting.Wait()
+			c.complete(b)
 		}
-		c.waiting.Wait()
-		c.complete(b)
 		return
 	}
+	// What terms decide, and what those before them have changed, has one order. Hints stay in the inbox
+	// until nothing is completed that may need their entries. They come before the sends: what others have
+	// appended need not be read once these are stored.
+	c.deciding.Unlock()
 	c.waiting.Wait()
-	// Hints stay in the inbox until nothing is completed that may need their entries. They come
-	// before the sends: what others have appended need not be read once these are stored.
 	c.hints = c.inbox.takeHints(c.hints[:0])
 	c.hints = slices.DeleteFunc(c.hints, func(h hint) bool { return !h.ask && c.believe(&h) })
-	sends := b.sends
-	for rest := sends; len(rest) > 0; {
-		n := min(len(rest), maxBatch)
-		c.append(b, rest[:n])
+	for more := true; more; {
+		c.deciding.Lock()
+		c.decide(b, together(c.rest))
+		more = len(c.rest) > 0
+		c.deciding.Unlock()
 		c.finish(b)
-		rest = rest[n:]
 	}
 	b.sends = sends
 	c.release(b)
@@ -317,6 +325,62 @@ func (c *committer) round() {
 		c.follow(context.Background(), h)
 	}
 	clear(c.hints)
+}
+
+func haveTerms(sends []Send) bool {
+	for i := range sends {
+		if sends[i].Terms != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// together returns how many sends are stored at once. A member's message whose rights have changed is
+// stored anew; one with terms of the same connection, which is stored whatever they are, waits for that.
+func together(sends []Send) int {
+	n := min(len(sends), maxBatch)
+	for i := range n {
+		by := sends[i].Subscription
+		if by == nil || sends[i].Terms == nil {
+			continue
+		}
+		for j := range i {
+			if sends[j].Subscription == by && sends[j].Terms == nil {
+				return i
+			}
+		}
+	}
+	return n
+}
+
+// decide stores the first sends of the rest, or refuses them. The caller holds deciding.
+func (c *committer) decide(b *batch, n int) {
+	sends := c.rest[:n]
+	if c.rest = c.rest[n:]; len(c.rest) == 0 {
+		c.rest = nil
+	}
+	c.store(b, sends)
+}
+
+// store appends sends, or refuses them if that fails. It keeps those that are stale. The caller
+// holds deciding.
+func (c *committer) store(b *batch, sends []Send) {
+	c.append(b, sends)
+	if b.err != nil {
+		c.refuseBatch(b)
+		return
+	}
+	for i := range b.results {
+		if b.isStale(i) {
+			c.stale = append(c.stale, b.sends[i])
+		}
+	}
+}
+
+// isStale reports whether the rights of a member have changed between the decision and the append.
+func (b *batch) isStale(i int) bool {
+	return errors.Is(b.results[i].Err, store.ErrStale) && b.sends[i].Subscription != nil
 }
 
 // append stores sends at once.
@@ -344,9 +408,6 @@ func (c *committer) append(b *batch, sends []Send) {
 		return
 	}
 	c.findMentions(b)
-	if !b.simple { // what it decides, and what those before it have changed, has one order
-		c.waiting.Wait()
-	}
 	// The drain waits for everything that was read, so nothing cancels a commit.
 	began := c.began(sends)
 	b.err = c.dispatcher.store.Append(context.Background(), b.writes, b.results)
@@ -379,18 +440,13 @@ func (c *committer) release(b *batch) {
 // changed are committed again, until they are stored or refused.
 func (c *committer) finish(b *batch) {
 	c.publishBatch(b)
-	for try := 1; len(c.stale) > 0; try++ {
-		c.retry(try)
+	for try := 1; !b.simple && c.retry(try); try++ { // one that is simple may be completed while the next is stale
 	}
 }
 
 func (c *committer) publishBatch(b *batch) {
 	sends, results := b.sends, b.results
-	if len(sends) == 0 {
-		return
-	}
-	if b.err != nil {
-		c.refuseBatch(b)
+	if len(sends) == 0 || b.err != nil {
 		return
 	}
 	ctx, n := context.Background(), &c.dispatcher.counts
@@ -398,7 +454,9 @@ func (c *committer) publishBatch(b *batch) {
 	n.committed(results, b.took)
 	n.acknowledged(sends, results, b.now)
 	for i := range sends {
-		c.record(&sends[i], &results[i])
+		if !b.isStale(i) {
+			c.record(&sends[i], &results[i])
+		}
 	}
 	c.traceCommitted(sends, results)
 	failpoint.Point("publish.before")
@@ -475,34 +533,44 @@ func (c *committer) began(sends []Send) time.Duration {
 }
 
 // retry commits the sends of members whose rights have changed between the decision
-// and the commit, with new rights. They are the last ones of their rooms in the
-// batch, so the order of each room stays.
-func (c *committer) retry(try int) {
+// and the commit, with new rights. They are the last ones of their connections in the
+// batch (together), so these keep their order. It reports whether there were any.
+func (c *committer) retry(try int) bool {
+	b := c.storeStale(try)
+	if b != nil {
+		c.publishBatch(b)
+	}
+	return b != nil
+}
+
+// storeStale stores those that were stale, or refuses them. It returns nil if nothing is to be published.
+func (c *committer) storeStale(try int) *batch {
+	c.deciding.Lock()
+	defer c.deciding.Unlock()
 	sends := c.stale
 	c.stale = nil
+	if len(sends) == 0 {
+		return nil
+	}
 	if try > maxStale {
 		c.refuseAll(sends, store.ErrStale)
-		return
+		return nil
 	}
 	for i := range sends {
 		if _, _, err := c.dispatcher.stored(context.Background(), sends[i].Subscription.audience.room.name); err != nil {
 			c.failed(err)
 			c.refuseAll(sends, err)
-			return
+			return nil
 		}
 	}
 	b := new(batch)
-	c.append(b, sends)
-	c.publishBatch(b)
+	c.store(b, sends)
+	return b
 }
 
 // record gives the sender the receipt of a send, before anyone can see the entry,
 // and collects the entries to publish in its room.
 func (c *committer) record(send *Send, result *store.Result) {
-	if errors.Is(result.Err, store.ErrStale) && send.Subscription != nil {
-		c.stale = append(c.stale, *send)
-		return
-	}
 	if result.Err != nil {
 		c.dispatcher.counts.refused.Add(1)
 		send.refuse(result.Err, c.dispatcher.clock())
@@ -669,8 +737,7 @@ func (c *committer) persist(ask func() error) error {
 			return err
 		}
 		if errors.Is(err, store.ErrUnavailable) { // nobody waits for a database that is away
-			sends, _ := c.inbox.take(nil)
-			c.refuseAll(sends, err)
+			c.refuseQueued(err)
 			c.rounds.Add(1) // the store answers
 		}
 		select {
@@ -679,4 +746,17 @@ func (c *committer) persist(ask func() error) error {
 			return err
 		}
 	}
+}
+
+// refuseQueued refuses what is not tried yet, unless something earlier is being tried.
+func (c *committer) refuseQueued(err error) {
+	if !c.deciding.TryLock() {
+		return
+	}
+	defer c.deciding.Unlock()
+	sends, _ := c.inbox.take(nil)
+	for _, queued := range [][]Send{c.stale, c.rest, sends} {
+		c.refuseAll(queued, err)
+	}
+	c.stale, c.rest = nil, nil
 }

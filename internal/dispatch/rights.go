@@ -209,7 +209,7 @@ func (d *Dispatcher) rights(s *Subscription) (*Rights, error) {
 // looked whether the entry is there already.
 func (c *committer) attach(w *store.Write, s *Send) {
 	if t := s.Terms; t != nil {
-		w.Decide, w.Allow, w.Revision, w.Checked, w.Refusal = t.Decide, t.Allow, t.Revision, t.Checked, t.Failed
+		w.Decide, w.Allow, w.Revision, w.Checked = t.Decide, t.Allow, t.Revision, t.Checked
 		return
 	}
 	if s.Subscription == nil || c.dispatcher.judge == nil {

@@ -230,3 +230,21 @@ func TestAPlaceOfOldRights(t *testing.T) {
 		t.Errorf("with a new place: %v", err)
 	}
 }
+
+// A message that is stored anew because rights have changed stays before one of the same connection
+// whose rights are looked up only when it is stored, as with files.
+func TestOrderOfWhatIsStoredAnew(t *testing.T) {
+	s := memory.New(0)
+	var decisions atomic.Int64
+	d := newDispatcher(t, s, Options{})
+	d.SetJudge(judgeOf(s, &decisions))
+	ann, bob := newReader(t), newReader(t)
+	a, b := join(t, d, ann, "lobby", "ann", Start{}), join(t, d, bob, "lobby", "bob", Start{})
+	deed := send(t, a, "ann", "mute", "carol is muted")
+	deed.Terms = &Terms{Decide: mute(a.Room().Name(), "carol")}
+	file := send(t, b, "bob", "2", "with files")
+	file.Terms = &Terms{Decide: func(store.Tx) error { return nil }}
+	d.Submit([]Send{deed, send(t, b, "bob", "1", "x"), file, send(t, b, "bob", "3", "x")})
+	bob.until(b, 4)
+	assertGiven(t, bob, "lobby 1 ann carol is muted", "ack 2 1", "ack 3 2", "ack 4 3")
+}

@@ -53,6 +53,9 @@ func (s *Send) stopped() error {
 			return now.err
 		}
 	}
+	if s.Terms != nil {
+		return s.Terms.Failed
+	}
 	return nil
 }
 

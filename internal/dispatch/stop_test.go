@@ -151,13 +151,16 @@ func TestAFailedSendIsForgotten(t *testing.T) {
 }
 
 // A send that could not even be made is refused in its turn: the order of what is sent again
-// is that of before.
+// is that of before. Those of others go on.
 func TestASendThatCouldNotBeMade(t *testing.T) {
 	s := newStopped(t)
 	failed := send(t, s.sub, "alice", "2", "with a file")
 	failed.Terms = &Terms{Failed: fmt.Errorf("read: %w", store.ErrUnavailable)}
-	s.submit(send(t, s.sub, "alice", "1", "x"), failed, send(t, s.sub, "alice", "3", "x"))
+	bob := newReader(t)
+	b := join(t, s.d, bob, "lobby", "bob", Start{})
+	s.submit(send(t, s.sub, "alice", "1", "x"), failed, send(t, s.sub, "alice", "3", "x"), send(t, b, "bob", "b", "of somebody else"))
+	bob.until(b, 0)
 	s.say("4")
 	s.say("1", "2", "3", "4")
-	s.assertStored("1", "2", "3", "4")
+	s.assertStored("1", "b", "2", "3", "4")
 }
