@@ -250,7 +250,7 @@ func TestEveryReasonHasACloseCode(t *testing.T) {
 	noConnections(t)
 	want := map[conn.Reason]uint16{
 		conn.HungUp: 1000, conn.Draining: 1001, conn.Idle: 1001, conn.Late: 1001, conn.SlowConsumer: 1008, conn.Refused: 1008,
-		conn.Violation: 1002, conn.Replaced: 4001, conn.Internal: 1011, conn.Crowded: 1011, conn.Full: 1011, // the last two have the code of their error
+		conn.Violation: 1002, conn.Replaced: 4001, conn.Internal: 1011, conn.Unavailable: 1011, conn.Crowded: 1011, conn.Full: 1011, // the last two have the code of their error
 	}
 	said := make(map[wire.Reason]bool)
 	for reason := conn.HungUp; reason <= conn.Internal; reason++ {
