@@ -201,13 +201,19 @@ export function receiveError(event: Refusal): void {
     state.notice.value = event
     return
   }
-  // A message is sent again by itself, also when the room has to be joined again first. Those
-  // behind it wait, or are sent again with it, so that none overtakes another.
+  // A message is sent again by itself, also when the room has to be joined again first. Unless the
+  // failure is about this one, those behind it wait, or are sent again with it: none overtakes another.
   if (isTemporary(event.code) || event.code === 'not_joined') {
     const room = find(pending.room)
-    if (!room || room.refused) return
-    room.refused = true
+    const alone = event.code === 'internal'
+    if (!room || (room.refused && !alone)) return
+    room.refused ||= !alone
     setTimeout(() => {
+      if (alone) {
+        const still = state.pending.value.find((p) => p.id === id)
+        if (still && !still.error) transmit(still)
+        return
+      }
       room.refused = false
       transmitAll(room)
     }, event.retry_after_ms ?? 2000)
