@@ -216,11 +216,9 @@ func (c *Client) refusedLocked(q *call, e *wire.Event) {
 	again := q.isJoin() && c.knowsLocked(q.room)
 	switch {
 	case q.isEntry() && !q.written && e.Code.Temporary(): // it waits already
-	case q.isEntry() && e.Code == wire.CodeUnavailable: // the connection may go on, as when the database is away
-		c.postponeLocked(q, e.RetryAfter)
-	case q.isEntry() && (e.Code == wire.CodeStorageFull || e.Code == wire.CodeRateLimited):
-		c.postponeLocked(q, e.RetryAfter)
-		if c.options.OnHeld != nil {
+	case q.isEntry() && (e.Code == wire.CodeUnavailable || e.Code == wire.CodeStorageFull || e.Code == wire.CodeRateLimited):
+		c.postponeLocked(q, e.RetryAfter) // the connection may go on, as when the database is away
+		if c.options.OnHeld != nil && (e.Code != wire.CodeUnavailable || q.tries > 1) {
 			c.options.OnHeld(errorOf(e))
 		}
 	case again && e.Code == wire.CodeResync:

@@ -67,8 +67,8 @@ type Options struct {
 	// goroutine: they must not block nor call methods that wait for the server.
 	OnState func(State)
 	// OnHeld reports that the server refuses a message, or a change of one, for now, such as
-	// with storage_full: the client keeps it and sends it again. It may be called several times
-	// for one, from the client's own goroutine, and must not call methods of the client.
+	// with storage_full, or with unavailable for the second time: the client keeps it and sends it again. It may
+	// be called several times for one, from the client's own goroutine, and must not call methods of the client.
 	OnHeld     func(*Error)
 	OnPresence func(Presence)
 	// OnTyping reports who is typing. Nobody is in any room after the client was Offline.

@@ -327,9 +327,13 @@ func (r *chat) post(ctx context.Context, number int, line string) error {
 		return nil
 	}
 	r.watching.Go(func() {
-		if _, err := pending.Wait(context.Background()); err != nil {
+		_, err := pending.Wait(context.Background())
+		switch {
+		case err == nil:
+			r.notices.stored()
+		case r.client.Err() == nil:
 			r.refuse(number, err)
-		}
+		} // else the session is over: it is unknown whether this is stored, and converse says how many there are
 	})
 	return nil
 }
@@ -340,7 +344,8 @@ func (r *chat) refuse(number int, err error) {
 }
 
 // settle waits until every message is acknowledged and every earlier message of
-// others is printed. It gives up after a while without progress.
+// others is printed. It gives up after a while without progress, unless the server says that it
+// stores nothing for now.
 func (r *chat) settle(ctx context.Context) error {
 	waiting, stop := context.WithCancel(context.Background())
 	defer stop()
@@ -356,7 +361,7 @@ func (r *chat) settle(ctx context.Context) error {
 		err := r.client.Flush(waiting)
 		if err == nil {
 			r.watching.Wait()
-			err = r.room.Sync(waiting)
+			err = r.sync(waiting)
 		}
 		settled <- err
 	})
@@ -372,13 +377,32 @@ func (r *chat) settle(ctx context.Context) error {
 			}
 			return nil
 		case <-tick.C:
-			if now := r.progress(); now != last {
+			if now := r.progress(); now != last || r.notices.putsOff.Load() {
 				last, since = now, time.Now()
 			}
 			if time.Since(since) > ackPatience {
 				stop()
-				return fmt.Errorf("the server does not answer: %s not acknowledged and may not be stored", display.Count(r.client.Unacknowledged(), "message is", "messages are"))
+				n := r.client.Unacknowledged()
+				if n == 0 {
+					return errors.New("the server does not answer: all is stored, but what others have said last may be missing here")
+				}
+				return fmt.Errorf("the server does not answer: %s not acknowledged and may not be stored", display.Count(n, "message is", "messages are"))
 			}
+		}
+	}
+}
+
+// sync waits until everything that the room has now is printed. It asks again when the server refuses that for now.
+func (r *chat) sync(ctx context.Context) error {
+	for {
+		err := r.room.Sync(ctx)
+		if refused, ok := errors.AsType[*client.Error](err); !ok || !refused.Code.Temporary() {
+			return err
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return err
 		}
 	}
 }

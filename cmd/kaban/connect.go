@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -77,11 +78,18 @@ func isSameName(a, b string) bool {
 type notices struct {
 	mu  sync.Mutex
 	out io.Writer
+
+	held    wire.Code   // the refusal for now that was told and is not over
+	putsOff atomic.Bool // the server's last word is that it cannot store anything for now
 }
 
 func (n *notices) printf(format string, args ...any) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.printLocked(format, args...)
+}
+
+func (n *notices) printLocked(format string, args ...any) {
 	fmt.Fprintln(n.out, "kaban:", display.Line(fmt.Sprintf(format, args...)))
 }
 
@@ -101,6 +109,7 @@ func (n *notices) onState() func(client.State) {
 	offline := false
 	return func(s client.State) {
 		refused, _ := errors.AsType[*client.Error](s.Err)
+		n.putsOff.Store(s.Status == client.Offline && refused != nil && refused.Code == wire.CodeUnavailable)
 		switch {
 		case s.Status == client.Silent:
 			tell("the server does not answer", s)
@@ -120,15 +129,37 @@ func (n *notices) onState() func(client.State) {
 	}
 }
 
-// onHeld reports once that the server's disk is full. The message is not lost.
+// onHeld reports once that the server stores nothing for now. No message is lost.
 func (n *notices) onHeld() func(*client.Error) {
-	var once sync.Once
 	return func(e *client.Error) {
-		if e.Code == wire.CodeStorageFull {
-			once.Do(func() {
-				n.printf("the server's disk is full; the message is kept and tried again until there is room (Ctrl-C gives up)")
-			})
+		why := ""
+		switch e.Code {
+		case wire.CodeStorageFull:
+			why = "the server's disk is full; the message is kept and tried again until there is room (Ctrl-C gives up)"
+		case wire.CodeUnavailable:
+			why = "the server cannot store messages at the moment; yours are kept and tried again until it can (Ctrl-C gives up)"
+		default:
+			return
 		}
+		n.putsOff.Store(true)
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		if n.held == "" {
+			n.held = e.Code
+			n.printLocked("%s", why)
+		}
+	}
+}
+
+// stored reports that the server stores messages again, if it was said that it cannot. A full disk is said once
+// only: one that is nearly full takes some messages and refuses others.
+func (n *notices) stored() {
+	n.putsOff.Store(false)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.held == wire.CodeUnavailable {
+		n.held = ""
+		n.printLocked("the server stores messages again")
 	}
 }
 

@@ -125,7 +125,7 @@ func TestErrorsOfADatabaseSayWhatToDo(t *testing.T) {
 		{fmt.Errorf("%w: %w", store.ErrUnavailable, postgres.ErrNoStandby), "is away: bring it back, or name another"},
 		{fmt.Errorf("%w: %w", store.ErrUnavailable, refused), "connection refused; is PostgreSQL running there"},
 		{fmt.Errorf("%w: %w", store.ErrUnavailable, state("53300")), "raise max_connections"},
-		{fmt.Errorf("failed to connect:\n\t%w\n\t%w", refused, refused), "failed to connect: dial: connection refused; dial: connection refused; is PostgreSQL running there"},
+		{fmt.Errorf("failed to connect:\n\tdb1: %w\n\tdb1: %w\n\tdb2: %w", refused, refused, refused), "failed to connect: db1: dial: connection refused; db2: dial: connection refused; is PostgreSQL running there"},
 	} {
 		got := explainDatabase(test.err)
 		blames := strings.Contains(got.Error(), "standby") != strings.Contains(test.want, "standby") && !errors.Is(test.err, postgres.ErrNoStandby)

@@ -299,9 +299,6 @@ type helpCommand struct {
 
 // Run prints the help of a command.
 func (h helpCommand) Run(std streams) error {
-	if len(h.Command) > 1 {
-		return usagef("help explains one command at a time, not %s", strings.Join(h.Command, " "))
-	}
 	switch run(append(h.Command, "--help"), std) {
 	case exitDone:
 		return nil

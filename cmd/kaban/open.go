@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -103,11 +104,13 @@ var databaseAdvice = map[string]string{
 	"57P03": "the database is just starting; start the server again in a moment",
 }
 
-// oneLine is an error of a driver that tells of each of several attempts on a line of its own.
+// oneLine is an error of a driver that tells of each of several attempts on a line of its own. What it says twice, such as of
+// an attempt with TLS and one without, is said once.
 type oneLine struct{ error }
 
 func (e oneLine) Error() string {
-	return strings.NewReplacer(":\n\t", ": ", "\n\t", "; ", "\n", "; ").Replace(e.error.Error())
+	lines := slices.Compact(strings.Split(e.error.Error(), "\n"))
+	return strings.NewReplacer(":\n\t", ": ", "\n\t", "; ", "\n", "; ").Replace(strings.Join(lines, "\n"))
 }
 
 func (e oneLine) Unwrap() error { return e.error }

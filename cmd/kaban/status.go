@@ -210,7 +210,9 @@ func statusLines(r *statusReport, now time.Time) []string {
 	if r.Refused != nil {
 		add("", "REFUSED since %s, %s: %s", r.Refused.Since.Local().Format(statusTime), fromNow(r.Refused.Since, now), r.Refused.Reason)
 	}
-	add("Rooms", "%s", thousands(r.Rooms))
+	if _, unknown := r.Problems["rooms"]; !unknown {
+		add("Rooms", "%s", thousands(r.Rooms))
+	}
 	if r.Database == nil {
 		add("Journal", "%s to merge, %s of files, %s of WAL", counted(int(r.Journal.Unmerged), "entry", "entries"), byteSize(r.Journal.Files), byteSize(r.Journal.WAL))
 		add("Database", "%s", byteSize(r.Disk.Database))

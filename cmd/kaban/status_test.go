@@ -92,8 +92,14 @@ func TestStatusLines(t *testing.T) {
 	if strings.Contains(got, "\x1b") {
 		t.Errorf("a control sequence reaches the terminal: %q", got)
 	}
+	if strings.Contains(got, "1,200\n") {
+		t.Errorf("rooms that are unknown are counted: %s", got)
+	}
 	r.Certificate, r.Backup, r.Problems, r.Refused = nil, nil, nil, nil
 	got = strings.Join(statusLines(r, now), "\n")
+	if !strings.Contains(got, "  Rooms         1,200\n") {
+		t.Errorf("no rooms: %s", got)
+	}
 	if strings.Contains(got, "REFUSED") {
 		t.Errorf("messages are refused: %s", got)
 	}

@@ -46,7 +46,7 @@ type (
 		room string
 		err  error
 	}
-	heldEvent    struct{} // the server has no room for messages; they are kept and sent again
+	heldEvent    struct{ code wire.Code } // the server stores no messages for now; they are kept and sent again
 	messageEvent struct {
 		room    string
 		message wire.Message

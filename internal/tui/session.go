@@ -41,9 +41,9 @@ type Session struct {
 	client  *client.Client
 	options Options
 
-	mu      sync.Mutex // guards all below
-	space   *sync.Cond // events were taken
-	held    time.Time  // when it was last reported that the server has no room
+	mu      sync.Mutex              // guards all below
+	space   *sync.Cond              // events were taken
+	held    map[wire.Code]time.Time // when it was last reported that the server stores nothing for now
 	events  batch
 	bytes   int                      // of the events, nearly
 	counts  map[string]presenceEvent // of presence there was no space for, by room
@@ -64,7 +64,7 @@ type Session struct {
 
 // newSession returns a session that is not connected yet.
 func newSession(o Options) *Session {
-	s := &Session{options: o, wake: make(chan struct{}, 1), rooms: make(map[string]*client.Room), counts: make(map[string]presenceEvent), typists: make(map[string]typingEvent)}
+	s := &Session{options: o, wake: make(chan struct{}, 1), held: make(map[wire.Code]time.Time), rooms: make(map[string]*client.Room), counts: make(map[string]presenceEvent), typists: make(map[string]typingEvent)}
 	s.space = sync.NewCond(&s.mu)
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.client = client.New(client.Options{
@@ -125,22 +125,30 @@ func (s *Session) connect(server string, names []string) {
 
 func (s *Session) reconnect() { s.client.Reconnect() }
 
-// heldAgain is how long a server that has no room for messages is not reported again: each
+// heldAgain is how long a server that stores no messages for now is not reported again: each
 // message is refused every few seconds.
 const heldAgain = time.Hour
 
-// onHeld reports to the Model that the server has no room for messages.
+// onHeld reports to the Model that the server stores no messages for now.
 func (s *Session) onHeld(refused *client.Error) {
-	if refused.Code != wire.CodeStorageFull {
+	if refused.Code != wire.CodeStorageFull && refused.Code != wire.CodeUnavailable {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.held.IsZero() && time.Since(s.held) < heldAgain {
+	if at, ok := s.held[refused.Code]; ok && time.Since(at) < heldAgain {
 		return
 	}
-	s.held = time.Now()
-	s.putLocked(heldEvent{})
+	s.held[refused.Code] = time.Now()
+	s.putLocked(heldEvent{code: refused.Code})
+}
+
+// stored takes note that the server stores messages. That says nothing of its disk: one that is nearly full takes
+// some and refuses others.
+func (s *Session) stored() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.held, wire.CodeUnavailable)
 }
 
 // onState reports the connection to the Model.
@@ -248,6 +256,9 @@ func (s *Session) post(name string, number, replyTo uint64, content string, file
 		if err == nil {
 			s.group.Go(func() {
 				receipt, err := p.Wait(s.ctx)
+				if err == nil {
+					s.stored()
+				}
 				s.put(sentEvent{room: name, number: number, receipt: receipt, err: err})
 			})
 			return

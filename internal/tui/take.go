@@ -40,7 +40,11 @@ func (m *Model) take(e event) tea.Cmd {
 	case failedEvent:
 		m.takeFailed(e)
 	case heldEvent:
-		m.say("the server's disk is full; what you send is kept and tried again until there is room")
+		if e.code == wire.CodeStorageFull {
+			m.say("the server's disk is full; what you send is kept and tried again until there is room")
+		} else {
+			m.say("the server cannot store messages at the moment; what you send is kept and tried again until it can")
+		}
 	case messageEvent:
 		return m.takeMessage(e)
 	case entryEvent:
