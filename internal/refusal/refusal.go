@@ -165,10 +165,10 @@ var refusals = []row{
 	{isErr(chat.ErrBadPlace), wire.CodeBadField, text("before: it must be the next of an earlier page of the same search; search from the beginning again")},
 	{isErr(chat.ErrNoSearch), wire.CodeUnavailable, text("this server has no search index; ask whoever runs it")},
 	{isErr(chat.ErrStorageFull), wire.CodeStorageFull, text("the server's disk is full and the message was not stored; send it again later with the same id")},
-	{isErr(chat.ErrUnavailable), wire.CodeUnavailable, text("the server's database cannot be reached, and nothing was stored; try again later, a message with the same id")},
+	{isErr(chat.ErrUnavailable), wire.CodeUnavailable, text("the server's database does not answer, so nothing was stored; try again later")},
 	{isErr(chat.ErrUnknown), wire.CodeUnavailable, text("the server has lost its database meanwhile, so nobody knows yet whether this was done; look before you do it again, and send a message again with the same id")},
-	{chat.IsGoingDown, wire.CodeUnavailable, text("the server is going down; try again when it is back, a message with the same id")},
-	{isErr(context.DeadlineExceeded), wire.CodeUnavailable, text("the server is too busy; try again later, a message with the same id")},
+	{chat.IsGoingDown, wire.CodeUnavailable, text("the server is going down; try again when it is back")},
+	{isErr(context.DeadlineExceeded), wire.CodeUnavailable, text("the server is too busy; try again later")},
 	{is[*chat.DamagedError], wire.CodeInternal, damagedText},
 	{func(err error) bool { return wire.CodeOf(err) == wire.CodeInternal }, wire.CodeInternal, text("the server failed and the request was not done; its log says why")},
 }
