@@ -260,7 +260,7 @@ func takePlace(ctx context.Context, data string, chosen filePlace, needs func() 
 		if err != nil {
 			return nil, err
 		}
-		log.Info("from now on files are kept in another place", "place", to.name)
+		log.Info("files are kept here from now on", "place", to.name)
 	case ok && failed.Final:
 		return nil, err
 	case err != nil: // it may be away for a moment

@@ -135,6 +135,8 @@ var (
 	ErrStorageFull = store.ErrFull
 	// ErrUnavailable says that the database cannot be reached, and that nothing was stored.
 	ErrUnavailable = store.ErrUnavailable
+	// ErrNoLease says that this node cannot hold names of visitors: it does not know yet that the database counts on it.
+	ErrNoLease = fmt.Errorf("the lease of the node is over: %w", store.ErrUnavailable)
 	// ErrUnknown says that the database was lost, and that nobody knows yet whether the change is stored.
 	ErrUnknown = store.ErrUnknown
 	// ErrDamaged says that an entry cannot be read as it was written. The store has

@@ -247,11 +247,11 @@ func (v *visits) work() {
 func (v *visits) store(ctx context.Context, batch []*visit) error {
 	node, holds := v.lease.Node()
 	if !holds {
-		return store.ErrUnavailable
+		return ErrNoLease
 	}
 	return v.chat.dispatcher.Update(ctx, func(tx store.Tx) error {
 		if over, err := lease.IsOver(tx, node); err != nil || over {
-			return cmp.Or(err, store.ErrUnavailable)
+			return cmp.Or(err, ErrNoLease)
 		}
 		for _, next := range batch {
 			next.err, next.resumes, next.taken = nil, next.earlier, false

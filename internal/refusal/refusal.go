@@ -165,6 +165,7 @@ var refusals = []row{
 	{isErr(chat.ErrBadPlace), wire.CodeBadField, text("before: it must be the next of an earlier page of the same search; search from the beginning again")},
 	{isErr(chat.ErrNoSearch), wire.CodeUnavailable, text("this server has no search index; ask whoever runs it")},
 	{isErr(chat.ErrStorageFull), wire.CodeStorageFull, text("the server's disk is full and the message was not stored; send it again later with the same id")},
+	{isErr(chat.ErrNoLease), wire.CodeUnavailable, text("this node was cut off from its database, and does not take visitors yet; try again in a moment")},
 	{isErr(chat.ErrUnavailable), wire.CodeUnavailable, text("the server's database does not answer, so nothing was stored; try again later")},
 	{isErr(chat.ErrUnknown), wire.CodeUnavailable, text("the server has lost its database meanwhile, so nobody knows yet whether this was done; look before you do it again, and send a message again with the same id")},
 	{chat.IsGoingDown, wire.CodeUnavailable, text("the server is going down; try again when it is back")},

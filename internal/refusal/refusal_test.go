@@ -66,6 +66,7 @@ func TestEveryErrorHasItsCodeAndSaysWhatToDo(t *testing.T) {
 		{chat.ErrBadPlace, wire.CodeBadField, "from the beginning"},
 		{chat.ErrNoSearch, wire.CodeUnavailable, "no search index"},
 		{store.ErrFull, wire.CodeStorageFull, "with the same id"},
+		{fmt.Errorf("come: %w", chat.ErrNoLease), wire.CodeUnavailable, "does not take visitors yet"},
 		{fmt.Errorf("append: %w", store.ErrUnavailable), wire.CodeUnavailable, "nothing was stored; try again later"},
 		{fmt.Errorf("append: %w", store.ErrUnknown), wire.CodeUnavailable, "look before you do it again"},
 		{store.ErrBroken, wire.CodeUnavailable, "going down"},
