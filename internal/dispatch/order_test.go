@@ -201,7 +201,8 @@ type speaker struct {
 	// A page sends everything that is not answered again after a refusal, while other clients first wait
 	// for the answers.
 	page  bool
-	burst int // bounds what is sent at once
+	burst int           // bounds what is sent at once
+	pace  time.Duration // bounds the pauses between
 
 	seats   []*orderSeat
 	wire    []copied // written, and not read by the server
@@ -235,7 +236,7 @@ func (c *speaker) fault(format string, args ...any) {
 
 // run has the client and its connection do what they have to, until all that it says is answered.
 func (c *speaker) run(end time.Time) {
-	for steps := []func(){c.say, c.submit, c.hear, c.learn}; !c.isDone(); time.Sleep(time.Microsecond + c.dice.pause(3*time.Millisecond)) {
+	for steps := []func(){c.say, c.submit, c.hear, c.learn}; !c.isDone(); time.Sleep(time.Microsecond + c.dice.pause(c.pace)) {
 		if time.Now().After(end) {
 			c.fault("%d sends have no answer, and %d are not read", len(c.open), len(c.wire))
 			return
@@ -455,6 +456,7 @@ type clientPlan struct {
 	rooms []string
 	says  int
 	burst int
+	pace  time.Duration
 }
 
 func drawOrderPlan(t *rapid.T) orderPlan {
@@ -473,8 +475,9 @@ func drawOrderPlan(t *rapid.T) orderPlan {
 		c := clientPlan{
 			page:  rapid.Bool().Draw(t, "page"),
 			rooms: rapid.SampledFrom([][]string{{"lobby"}, {"den"}, {"lobby", "den"}, {"den", "attic"}}).Draw(t, "rooms"),
-			says:  rapid.IntRange(5, 80).Draw(t, "says"),
+			says:  rapid.IntRange(5, 150).Draw(t, "says"),
 			burst: rapid.SampledFrom([]int{1, 4, 20}).Draw(t, "burst"),
+			pace:  rapid.SampledFrom([]time.Duration{time.Millisecond, 5 * time.Millisecond, 30 * time.Millisecond}).Draw(t, "pace"),
 		}
 		if many && i == 0 {
 			c.says, c.burst, p.troubles = maxBatch+100, maxBatch+100, min(p.troubles, 5)
@@ -504,7 +507,7 @@ func newOrderTest(t *testing.T, p *orderPlan) *orderTest {
 	for i, plan := range p.clients {
 		c := &speaker{
 			t: t, d: o.d, dice: newDice(p.seed + uint64(i) + 1), user: fmt.Sprint("user", i, "x"),
-			page: plan.page, burst: plan.burst, open: make(map[string]copied),
+			page: plan.page, burst: plan.burst, pace: plan.pace, open: make(map[string]copied),
 		}
 		for _, room := range plan.rooms {
 			sub, joined, err := tryJoin(o.d, c, plain, storetest.Username(t, c.user), storetest.RoomName(t, room), Start{})
