@@ -338,6 +338,7 @@ func haveTerms(sends []Send) bool {
 
 // together returns how many sends are stored at once. A member's message whose rights have changed is
 // stored anew; one with terms of the same connection, which is stored whatever they are, waits for that.
+// One that could not be made waits until it is known whether those before it fail.
 func together(sends []Send) int {
 	n := min(len(sends), maxBatch)
 	for i := range n {
@@ -346,7 +347,7 @@ func together(sends []Send) int {
 			continue
 		}
 		for j := range i {
-			if sends[j].Subscription == by && sends[j].Terms == nil {
+			if sends[j].Subscription == by && (sends[j].Terms == nil || sends[i].Terms.Failed != nil) {
 				return i
 			}
 		}
