@@ -127,7 +127,9 @@ func TestALargeRoomHoldsUpNobody(t *testing.T) {
 	for _, p := range []*turnedPeer{ann, bob} {
 		p.say(`{"type":"join","room":"kitchen"}`)
 	}
-	l.roundsUntil("all are in", func() bool { return !l.loop.Posted() && !l.loop.Busy() && bob.got(`"type":"joined"`) == 1 })
+	l.roundsUntil("all are in", func() bool {
+		return !l.loop.Posted() && !l.loop.Busy() && ann.got(`"type":"joined"`) == 1 && bob.got(`"type":"joined"`) == 1
+	})
 	crowd[0].say(`{"type":"send","room":"lobby","id":"1","content":"hello, all"}`)
 	l.round()
 	ann.say(`{"type":"send","room":"kitchen","id":"2","content":"hello, bob"}`)
