@@ -201,22 +201,17 @@ export function receiveError(event: Refusal): void {
     state.notice.value = event
     return
   }
-  // A message is sent again by itself, also when the room has to be joined again first. Unless the
-  // failure is about this one, those behind it wait, or are sent again with it: none overtakes another.
+  // A message is sent again by itself, also when the room has to be joined again first. If the server
+  // says when, those behind it wait, or are sent again with it: none overtakes another.
   if (isTemporary(event.code) || event.code === 'not_joined') {
     const room = find(pending.room)
-    const alone = event.code === 'internal'
-    if (!room || (room.refused && !alone)) return
-    room.refused ||= !alone
+    if (!room || room.refused) return
+    const after = event.retry_after_ms
+    room.refused = !!after
     setTimeout(() => {
-      if (alone) {
-        const still = state.pending.value.find((p) => p.id === id)
-        if (still && !still.error) transmit(still)
-        return
-      }
       room.refused = false
       transmitAll(room)
-    }, event.retry_after_ms ?? 2000)
+    }, after ?? 2000)
     return
   }
   const { code: said, message, max, actual } = event
