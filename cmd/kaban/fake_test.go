@@ -59,6 +59,16 @@ func newFake(t *testing.T, answer func(asking) (lines string)) (addr string) {
 	return l.Addr().String()
 }
 
+// joined is the answer to a join.
+func joined(a asking) string {
+	return fmt.Sprintf(`{"type":"joined","room":%q,"epoch":"e","head":0,"members":1,"ref":%q}`, a.Room, a.Ref)
+}
+
+// acknowledged is the answer to a message.
+func acknowledged(a asking) string {
+	return fmt.Sprintf(`{"type":"ack","room":%q,"id":%q,"seq":1,"time":"2026-11-24T02:35:37.101Z","ref":%q}`, a.Room, a.ID, a.Ref)
+}
+
 // With --join, no other answer than that to the join keeps a message from being sent.
 func TestJoiningNeedsNoOtherAnswer(t *testing.T) {
 	newTown(t) // an empty home
@@ -67,9 +77,9 @@ func TestJoiningNeedsNoOtherAnswer(t *testing.T) {
 		case "hello":
 			return fakeWelcome
 		case "join":
-			return fmt.Sprintf(`{"type":"joined","room":%q,"epoch":"e","head":0,"members":1,"ref":%q}`, a.Room, a.Ref)
+			return joined(a)
 		case "send":
-			return fmt.Sprintf(`{"type":"ack","room":%q,"id":%q,"seq":1,"time":"2026-11-24T02:35:37.101Z","ref":%q}`, a.Room, a.ID, a.Ref)
+			return acknowledged(a)
 		}
 		return failing(a, wire.CodeUnavailable)
 	})
@@ -87,7 +97,7 @@ func TestPlainChatOfAServerThatIsGone(t *testing.T) {
 		case "hello":
 			return fakeWelcome
 		case "join":
-			return fmt.Sprintf(`{"type":"joined","room":%q,"epoch":"e","head":0,"members":1,"ref":%q}`, a.Room, a.Ref) +
+			return joined(a) +
 				"\n" + `{"type":"goodbye","reason":"auth"}` + "\ngone"
 		}
 		return failing(a, wire.CodeUnavailable)

@@ -21,11 +21,11 @@ func TestSendToAFullServer(t *testing.T) {
 		case a.Type == "hello":
 			return fakeWelcome
 		case a.Type == "join":
-			return fmt.Sprintf(`{"type":"joined","room":%q,"epoch":"e","head":0,"members":1,"ref":%q}`, a.Room, a.Ref)
+			return joined(a)
 		case a.Type == "send" && refused.Add(1) <= 2:
 			return failing(a, wire.CodeStorageFull)
 		case a.Type == "send":
-			return fmt.Sprintf(`{"type":"ack","room":%q,"id":%q,"seq":1,"time":"2026-11-24T02:35:37.101Z","ref":%q}`, a.Room, a.ID, a.Ref)
+			return acknowledged(a)
 		}
 		return failing(a, wire.CodeUnavailable)
 	})
@@ -48,9 +48,9 @@ func TestChatWithAServerThatStoresNothing(t *testing.T) {
 			case a.Type == "hello":
 				return fakeWelcome
 			case a.Type == "join":
-				return fmt.Sprintf(`{"type":"joined","room":%q,"epoch":"e","head":0,"members":1,"ref":%q}`, a.Room, a.Ref)
+				return joined(a)
 			case a.Type == "send" && refused.Add(1) > times:
-				return fmt.Sprintf(`{"type":"ack","room":%q,"id":%q,"seq":1,"time":"2026-11-24T02:35:37.101Z","ref":%q}`, a.Room, a.ID, a.Ref)
+				return acknowledged(a)
 			case a.Type == "history" && asked.Add(1) > 1:
 				return fmt.Sprintf(`{"type":"history","room":%q,"epoch":"e","first":0,"last":0,"as_of":0,"more":false,"messages":[],"ref":%q}`, a.Room, a.Ref)
 			}
@@ -101,7 +101,7 @@ func TestChatWhoseSessionEnds(t *testing.T) {
 		case "hello":
 			return fakeWelcome
 		case "join":
-			return fmt.Sprintf(`{"type":"joined","room":%q,"epoch":"e","head":0,"members":1,"ref":%q}`, a.Room, a.Ref)
+			return joined(a)
 		}
 		return `{"type":"goodbye","reason":"replaced"}` + "\ngone"
 	})
