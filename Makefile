@@ -188,9 +188,9 @@ cluster: ## lose the answers to ANSWERS=1000 commits, crash PostgreSQL CRASHES=1
 comeback: ## kill a node with LOST=10000 clients, and see that all are back at another one, with one query for each room and range, and drain one with 100; a minute, with 30,000 open files
 	go test ./e2e -v -count 1 -timeout 10m -run 'TestClientsOfAKilledNode|TestClientsOfADrainedNode' -lostclients $(LOST)
 
-nodecosts: ## measure what nodes and PostgreSQL cost, PAIRS=6 times: appends against plain inserts, several committers and nodes, a standby, deliveries and latencies; on an idle machine, ten minutes
+nodecosts: ## measure what nodes and PostgreSQL cost, PAIRS=6 times: appends against plain inserts, several committers and nodes, a standby, deliveries and latencies; on an idle machine, twenty minutes
 	go test ./internal/store/postgres -run '^$$' -bench 'Append|Nodes|Standby' -benchtime 5x
-	go test ./e2e -v -count 1 -timeout 30m -run TestCostsOfNodes -nodecosts $(PAIRS)
+	go test ./e2e -v -count 1 -timeout 30m -run 'TestCostsOfADatabase|TestCostsOfNodes' -nodecosts $(PAIRS)
 
 heap: ## see that deleted texts leave the memory of a server; takes minutes
 	go test ./e2e -v -count 1 -timeout 10m -run TestErasedFromHeap -heap

@@ -4,10 +4,12 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
+	"kaban/internal/childtest"
 	"kaban/internal/store/postgres/postgrestest"
 )
 
@@ -49,10 +51,58 @@ func load(t *testing.T, readers, senders *host, args ...string) loaded {
 	return found
 }
 
-// TestCostsOfNodes measures what messages cost a server over PostgreSQL, against one with a directory; what a reader
-// costs the node that it is at, if the sender is at another node; and how late messages are there. All share
-// one machine, with the database and the load. What is checked is that nothing gets lost or repeated, which kaban bench
-// does.
+// fraction returns a number as it is where costs are measured, and a twentieth of it otherwise.
+func fraction(n int) string {
+	if *nodeCosts == 0 {
+		n /= 20
+	}
+	return fmt.Sprint(n)
+}
+
+// workload is what kaban bench is told.
+type workload struct {
+	name string
+	args []string
+}
+
+func fanouts() []workload {
+	return []workload{
+		{"1 room × 1,000, 4 senders, 1,024 in flight", []string{"fanout", "--members", fraction(1000), "--senders", "4", "--in-flight", "1024"}},
+		{"1 room × 1,000, 4 senders, 32 in flight", []string{"fanout", "--members", fraction(1000), "--senders", "4", "--in-flight", "32"}},
+		{"1 room × 5,000, 4 senders, 256 in flight", []string{"fanout", "--members", fraction(5000), "--senders", "4", "--in-flight", "256"}},
+		{"100 rooms × 10, one sender each, 16 in flight each", []string{"rooms", "--rooms", fraction(100), "--members", "10", "--senders", "1", "--in-flight", "16"}},
+	}
+}
+
+// TestCostsOfADatabase measures what messages cost a server over PostgreSQL, against one with a directory. The
+// database has a processor of its own, as on its own machine, and both servers share another one with the load.
+func TestCostsOfADatabase(t *testing.T) {
+	if *nodeCosts == 0 || runtime.NumCPU() < 2 {
+		t.Skip("it needs -nodecosts, and two processors")
+	}
+	server := postgrestest.Start(t)
+	server.Pin(t, 1)
+	childtest.PinSelf(t, 0) // and all that it starts from now on
+	directory := startHost(t, t.TempDir())
+	alone := startCluster(t, server.Database(t), "--max-clients", "10000").start()
+	for _, w := range fanouts() {
+		t.Run(w.name, func(t *testing.T) {
+			var speeds, costs []float64
+			for range *nodeCosts {
+				files, rows := load(t, directory, directory, w.args...), load(t, alone.host, alone.host, w.args...)
+				speeds = append(speeds, rows.DeliveriesPerSecond/files.DeliveriesPerSecond)
+				costs = append(costs, rows.Server.MicrosPerDelivery/files.Server.MicrosPerDelivery)
+				t.Logf("deliveries/s, and µs of the server each: directory %.0f, %.2f; PostgreSQL %.0f, %.2f",
+					files.DeliveriesPerSecond, files.Server.MicrosPerDelivery, rows.DeliveriesPerSecond, rows.Server.MicrosPerDelivery)
+			}
+			t.Logf("PostgreSQL to directory: deliveries/s %s, µs %s", middle(speeds), middle(costs))
+		})
+	}
+}
+
+// TestCostsOfNodes measures the same where all share the processors; what a reader costs the node that it is at, if the sender
+// is at another node; and how late messages are there. What is checked is that nothing gets lost or repeated, which kaban
+// bench does.
 func TestCostsOfNodes(t *testing.T) {
 	if *nodeCosts == 0 {
 		t.Parallel()
@@ -62,21 +112,8 @@ func TestCostsOfNodes(t *testing.T) {
 	c := startCluster(t, postgrestest.LastingDatabase(t), "--bus", "embedded", "--max-clients", "10000")
 	c.startPeers(2)
 	one, other := c.all()[0], c.all()[1]
-	divisor := 1
-	if *nodeCosts == 0 {
-		divisor = 20
-	}
-	n := func(n int) string { return fmt.Sprint(n / divisor) }
 
-	for _, w := range []struct {
-		name string
-		args []string
-	}{
-		{"1 room × 1,000, 4 senders, 1,024 in flight", []string{"fanout", "--members", n(1000), "--senders", "4", "--in-flight", "1024"}},
-		{"1 room × 1,000, 4 senders, 32 in flight", []string{"fanout", "--members", n(1000), "--senders", "4", "--in-flight", "32"}},
-		{"1 room × 5,000, 4 senders, 256 in flight", []string{"fanout", "--members", n(5000), "--senders", "4", "--in-flight", "256"}},
-		{"100 rooms × 10, one sender each, 16 in flight each", []string{"rooms", "--rooms", n(100), "--members", "10", "--senders", "1", "--in-flight", "16"}},
-	} {
+	for _, w := range fanouts() {
 		t.Run(w.name, func(t *testing.T) {
 			var speeds, costs, elsewhere []float64
 			for range max(1, *nodeCosts) {
@@ -92,12 +129,9 @@ func TestCostsOfNodes(t *testing.T) {
 			t.Logf("PostgreSQL to directory: deliveries/s %s, µs %s; sender at the other node to the same: µs %s", middle(speeds), middle(costs), middle(elsewhere))
 		})
 	}
-	for _, w := range []struct {
-		name string
-		args []string
-	}{
-		{"1 room × 100, 1,000 messages a second", []string{"latency", "--members", "100", "--senders", "4", "--rate", n(1000)}},
-		{"100 rooms × 10, 1,000 messages a second", []string{"latency", "--rooms", n(100), "--members", "10", "--senders", "1", "--rate", n(1000)}},
+	for _, w := range []workload{
+		{"1 room × 100, 1,000 messages a second", []string{"latency", "--members", "100", "--senders", "4", "--rate", fraction(1000)}},
+		{"100 rooms × 10, 1,000 messages a second", []string{"latency", "--rooms", fraction(100), "--members", "10", "--senders", "1", "--rate", fraction(1000)}},
 	} {
 		t.Run(w.name, func(t *testing.T) {
 			for range max(1, *nodeCosts) {

@@ -5,12 +5,14 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"kaban"
+	"kaban/internal/childtest"
 	"kaban/internal/store"
 	"kaban/internal/store/postgres/postgrestest"
 	"kaban/internal/store/storetest"
@@ -155,8 +157,20 @@ func BenchmarkNodes(b *testing.B) {
 }
 
 // BenchmarkStandby compares appends that a synchronous standby has to confirm with those that none has, both
-// on one disk. Plain inserts show how much of it is the standby's.
+// on one disk. Plain inserts show how much of it is the standby's. First all share the processors, and then the standby has one
+// of its own, and everything else has another one, as it is with a standby on its own machine.
 func BenchmarkStandby(b *testing.B) {
+	b.Run("shared processors", func(b *testing.B) { standby(b, func(*testing.B, *postgrestest.Server) {}) })
+	b.Run("a processor of its own", func(b *testing.B) {
+		if runtime.NumCPU() < 2 {
+			b.Skip("there is one processor")
+		}
+		childtest.PinSelf(b, 0)
+		standby(b, func(b *testing.B, standby *postgrestest.Server) { standby.Pin(b, 1) })
+	})
+}
+
+func standby(b *testing.B, place func(b *testing.B, standby *postgrestest.Server)) {
 	for _, senders := range []int{1, 256, 4096} {
 		for _, kind := range []struct {
 			name  string
@@ -172,7 +186,7 @@ func BenchmarkStandby(b *testing.B) {
 				committers := min(senders, benchCommitters)
 				one := kind.store(b, 16, senders, committers, open(b, alone.Database(b), Options{Patience: waiting}))
 				database := primary.Database(b)
-				postgrestest.StartStandby(b, primary)
+				place(b, postgrestest.StartStandby(b, primary))
 				primary.Confirm(b)
 				b.Cleanup(func() { primary.ConfirmAlone(b) }) // before the standby ends
 				other := kind.store(b, 16, senders, committers, open(b, database, Options{Patience: waiting}))

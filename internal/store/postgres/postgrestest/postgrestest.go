@@ -456,3 +456,9 @@ func Name(databaseURL string) string {
 	}
 	return strings.TrimPrefix(u.Path, "/")
 }
+
+// Pin keeps the server on one processor (childtest.Pin).
+func (s *Server) Pin(t testing.TB, processor int) {
+	t.Helper()
+	childtest.Pin(t, s.process.Process.Pid, processor)
+}
