@@ -80,9 +80,9 @@ func TestCostsOfADatabase(t *testing.T) {
 	if *nodeCosts == 0 || runtime.NumCPU() < 2 {
 		t.Skip("it needs -nodecosts, and two processors")
 	}
+	childtest.PinSelf(t, 0) // and all that it starts from now on
 	server := postgrestest.Start(t)
 	server.Pin(t, 1)
-	childtest.PinSelf(t, 0) // and all that it starts from now on
 	directory := startHost(t, t.TempDir())
 	alone := startCluster(t, server.Database(t), "--max-clients", "10000").start()
 	for _, w := range fanouts() {

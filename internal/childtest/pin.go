@@ -14,7 +14,8 @@ func Pin(t testing.TB, pid, processor int) {
 	pinned(t, pin(pid, processor))
 }
 
-// PinSelf is Pin for the process of the test, until the test ends.
+// PinSelf is Pin for the process of the test, until the test ends. Its children go along, so those that belong
+// elsewhere are pinned after it.
 func PinSelf(t testing.TB, processor int) {
 	t.Helper()
 	undo, err := pinSelf(processor)
