@@ -339,6 +339,7 @@ func TestThreeNodes(t *testing.T) {
 
 	began := time.Now()
 	database.Crash(t)
+	c.wantAway(c.all()[0])
 	late := c.begin("--bus-listen", "127.0.0.1:0", "--peers", strings.Join(peers, ","))
 	late.log.await("waiting for the database")
 	database.Restart(t)
@@ -371,8 +372,22 @@ func TestThreeNodes(t *testing.T) {
 	}
 }
 
-// wantStatus checks what a node says of its database and its bus.
-func (c *cluster) wantStatus(n *node, others int) {
+// clusterStatus is what a node says of its database and its bus.
+type clusterStatus struct {
+	Rooms    int
+	Database struct {
+		Up       bool
+		Timeline int
+	}
+	Bus struct {
+		Connected bool
+		Nodes     int
+	}
+	Problems map[string]string
+}
+
+// status returns what a node says of itself.
+func (c *cluster) status(n *node) (s clusterStatus) {
 	c.t.Helper()
 	out := filepath.Join(c.t.TempDir(), "status.json")
 	kaban(c.t, out, "status", "--json", "--data", c.database, "--state", n.state)
@@ -380,21 +395,27 @@ func (c *cluster) wantStatus(n *node, others int) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	var status struct {
-		Database struct {
-			Up       bool
-			Timeline int
-		}
-		Bus struct {
-			Connected bool
-			Nodes     int
-		}
-	}
-	if err := json.Unmarshal(text, &status); err != nil {
+	if err := json.Unmarshal(text, &s); err != nil {
 		c.t.Fatal(err)
 	}
-	if !status.Database.Up || status.Database.Timeline == 0 || !status.Bus.Connected || status.Bus.Nodes != others {
-		c.t.Errorf("the status of a node is %s", text)
+	return s
+}
+
+// wantStatus checks what a node says while it has its database and its bus.
+func (c *cluster) wantStatus(n *node, others int) {
+	c.t.Helper()
+	s := c.status(n)
+	if !s.Database.Up || s.Database.Timeline == 0 || s.Rooms == 0 || !s.Bus.Connected || s.Bus.Nodes != others || len(s.Problems) != 0 {
+		c.t.Errorf("the status of a node is %+v", s)
+	}
+}
+
+// wantAway checks what a node says while its database does not answer.
+func (c *cluster) wantAway(n *node) {
+	c.t.Helper()
+	s := c.status(n)
+	if s.Database.Up || s.Problems["rooms"] == "" {
+		c.t.Errorf("the status of a node without its database is %+v", s)
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"math"
 	"net/http"
 	"os"
@@ -177,7 +178,8 @@ func (s *serverState) report(ctx context.Context) *statusReport {
 	n.TCP, n.TLS, n.WebSocket = open["tcp"], open["tls"], open["websocket"]
 	n.HTTP, n.Streams = s.run.pages.Open()
 	r.Messages, r.Refused = s.rate.report(), refusedBy(s.kept)
-	rooms, err := s.kept.Rooms(ctx)
+	s.shared.line.ask(ctx)
+	rooms, err := s.rooms(ctx)
 	r.Rooms = len(rooms)
 	failed("rooms", err)
 	if watched, ok := s.kept.(store.Watched); ok {
@@ -200,6 +202,14 @@ func (s *serverState) report(ctx context.Context) *statusReport {
 	r.Backup = s.backup()
 	r.Database, r.Bus = s.shared.line.reports()
 	return r
+}
+
+// rooms returns all rooms. It does not wait for a database that has just not answered.
+func (s *serverState) rooms(ctx context.Context) ([]store.Room, error) {
+	if s.shared.line.isAway() {
+		return nil, errors.New(databaseIsAway)
+	}
+	return s.kept.Rooms(ctx)
 }
 
 // backup returns the state of the backups, or nil if there are none.

@@ -349,7 +349,7 @@ func (c *conn) other(k kind, line []byte) {
 	case kindPing:
 		l.write(c, l.dialect.appendPong(l.scratch[:0]))
 	case kindError:
-		l.fail("%s", refusal(line))
+		l.fail("%s", refusal(line, l.React))
 	case kindGoodbye:
 		if !c.silent {
 			l.fail("the server says %s", line)
