@@ -169,9 +169,6 @@ func (l *line) watch(ctx context.Context) {
 
 // ask asks the database for something small, and notes how long that takes.
 func (l *line) ask(ctx context.Context) {
-	if l == nil {
-		return
-	}
 	limited, cancel := context.WithTimeout(ctx, databasePatience)
 	defer cancel()
 	began := time.Now()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"time"
 )
@@ -27,11 +28,13 @@ type busReport struct {
 	Forged    uint64 `json:"forged"`
 }
 
-// reports returns the states of the database and the bus, nil without them.
-func (l *line) reports() (*databaseReport, *busReport) {
+// reports returns the states of the database and the bus, nil without them. It asks the database, so that
+// the state is that of now.
+func (l *line) reports(ctx context.Context) (*databaseReport, *busReport) {
 	if l == nil {
 		return nil, nil
 	}
+	l.ask(ctx)
 	now, counted := l.databaseNow(), l.bus.Stats()
 	b := &busReport{
 		Kind: l.kind, Connected: counted.Connected,

@@ -13,8 +13,11 @@ import (
 	"sync"
 	"testing"
 
+	"kaban"
+	"kaban/internal/bus/local"
 	"kaban/internal/push"
 	"kaban/internal/store"
+	"kaban/internal/store/memory"
 	"kaban/internal/store/postgres"
 )
 
@@ -317,4 +320,29 @@ func TestADatabaseThatHangsUp(t *testing.T) {
 	if _, err := openStore(at, nil, slog.New(slog.DiscardHandler)); err == nil || !isAway(err) {
 		t.Errorf("away is %t: %v", isAway(err), err)
 	}
+}
+
+// A status is that of now, also if the node has not asked its database since that went.
+func TestAStatusAsksTheDatabase(t *testing.T) {
+	kept := &awayStore{Store: memory.New(memory.DefaultWindow)}
+	l := &line{bus: new(local.Network).Open(), kept: kept, log: slog.New(slog.DiscardHandler)}
+	for _, away := range []bool{false, true, false} {
+		kept.away = away
+		if database, _ := l.reports(t.Context()); database.Up == away {
+			t.Errorf("while the database is away (%t), it is reported as up (%t)", away, database.Up)
+		}
+	}
+}
+
+// awayStore is a store that may be away.
+type awayStore struct {
+	store.Store
+	away bool
+}
+
+func (s *awayStore) Room(ctx context.Context, name kaban.RoomName) (store.Room, error) {
+	if s.away {
+		return store.Room{}, store.ErrUnavailable
+	}
+	return s.Store.Room(ctx, name)
 }

@@ -178,7 +178,7 @@ func (s *serverState) report(ctx context.Context) *statusReport {
 	n.TCP, n.TLS, n.WebSocket = open["tcp"], open["tls"], open["websocket"]
 	n.HTTP, n.Streams = s.run.pages.Open()
 	r.Messages, r.Refused = s.rate.report(), refusedBy(s.kept)
-	s.shared.line.ask(ctx)
+	r.Database, r.Bus = s.shared.line.reports(ctx)
 	rooms, err := s.rooms(ctx)
 	r.Rooms = len(rooms)
 	failed("rooms", err)
@@ -200,7 +200,6 @@ func (s *serverState) report(ctx context.Context) *statusReport {
 	r.Search = searchReport{Behind: found.Behind, Lag: found.Lag.Milliseconds(), Building: found.Building, Indexed: found.Indexed, Bytes: found.Bytes}
 	failed("search", found.Problem)
 	r.Backup = s.backup()
-	r.Database, r.Bus = s.shared.line.reports()
 	return r
 }
 
