@@ -58,7 +58,11 @@ const inspectQuery = `SELECT current_setting('server_version_num'), current_sett
 // inspect returns what a connection leads to.
 func inspect(ctx context.Context, c *pgconn.PgConn) (*server, error) {
 	results, err := c.Exec(ctx, inspectQuery).ReadAll()
-	if err != nil {
+	switch {
+	case err == nil:
+	case codeOf(err) == "" || isPassing(err): // the connection was lost, whatever pgx calls that
+		return nil, fmt.Errorf("%w: inspect the server: %w", store.ErrUnavailable, err)
+	default:
 		return nil, fmt.Errorf("inspect the server: %w", err)
 	}
 	row := results[0].Rows[0]

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"kaban"
@@ -336,5 +337,35 @@ func TestFullServer(t *testing.T) {
 	storetest.Append(t, s, draft)
 	if since, err := s.Refusing(); !since.IsZero() || err != nil {
 		t.Errorf("Refusing afterwards: %v, %v", since, err)
+	}
+}
+
+// A server that ends a connection while it is inspected is away, and not one that cannot be used.
+func TestALostInspection(t *testing.T) {
+	url := postgrestest.Database(t)
+	killer := connect(t, url)
+	for name, lose := range map[string]func(c *pgx.Conn) error{
+		"closed": func(c *pgx.Conn) error { return c.Close(t.Context()) },
+		"ended by the server": func(c *pgx.Conn) error {
+			_, err := killer.Exec(t.Context(), "SELECT pg_terminate_backend($1, 10000)", c.PgConn().PID())
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := connect(t, url)
+			if err := lose(c); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := inspect(t.Context(), c.PgConn()); !errors.Is(err, store.ErrUnavailable) {
+				t.Errorf("got %v, want %v", err, store.ErrUnavailable)
+			}
+		})
+	}
+	c := connect(t, url)
+	if _, err := c.Exec(t.Context(), "BEGIN; SELECT 1/0"); err == nil {
+		t.Fatal("a division by zero")
+	}
+	if _, err := inspect(t.Context(), c.PgConn()); err == nil || errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("in a transaction that has failed: %v, want an error that does not pass", err)
 	}
 }
