@@ -68,7 +68,7 @@ func (c *serveCommand) checkBus() error {
 	}
 	switch {
 	case c.Bus != busLocal && !isDatabase(c.Data):
-		problem("bus", "several nodes have their messages in one database; name it: --data postgres://ROLE@HOST/NAME")
+		problem("bus", "several nodes have their messages in one database; name it: --data postgres://ROLE@HOST/NAME; for a data directory leave this out, and KABAN_BUS")
 	case isNATS && slices.ContainsFunc(c.servers(), func(a string) bool {
 		return !strings.HasPrefix(a, "nats://") && !strings.HasPrefix(a, "tls://")
 	}):

@@ -74,7 +74,7 @@ func (c *checkCommand) checkFiles(ctx context.Context, archive store.Archive, st
 	}
 	if c.home().isDatabase() && !place.isSet() {
 		if all.files > 0 {
-			fmt.Fprintf(std.err, "kaban: %s has %s, which are not checked: nothing in %s says where they are; name the directory of a node with --state\n", c.Data, display.Count(all.files, "file"), c.dir())
+			fmt.Fprintf(std.err, "kaban: %s needs %s, not checked: nothing in %s says where they are; name the directory of a node with --state\n", c.Data, display.Count(all.files, "file"), c.dir())
 		}
 		return nil
 	}

@@ -40,8 +40,10 @@ const (
 // checkDatabase refuses what does not go with a database, or only with one.
 func (c *serveCommand) checkDatabase() error {
 	switch is := isDatabase(c.Data); {
+	case c.nodeFlags.alone(c.Data):
+		return c.noDatabase(c.named("state"))
 	case !is && c.Files != "":
-		return usagef("%s: files are in the data directory; only nodes on one database need another one for them", c.named("files"))
+		return usagef("%s: files are in the data directory; only nodes on one database need another one for them; leave this out, and KABAN_FILES", c.named("files"))
 	case is && c.Files != "" && c.s3Flags.isSet():
 		return usagef("%s: files are in S3 already (--s3-endpoint); name one place for them", c.named("files"))
 	case is && len(c.acme.Hosts) > 0:

@@ -16,6 +16,12 @@ import (
 // maxPassword is longer than any password of a role, in bytes.
 const maxPassword = 4 << 10
 
+// Where the data of a server and what belongs to a node are by default.
+const (
+	defaultData  = "./kaban-data"
+	defaultState = "./kaban-node"
+)
+
 // isDatabase reports whether a --data names a database, and not a directory.
 func isDatabase(data string) bool {
 	return strings.HasPrefix(data, "postgres://") || strings.HasPrefix(data, "postgresql://")
@@ -53,7 +59,24 @@ func (d *dataFlags) check() error {
 	if err := d.nodeFlags.settle("--data", &d.Data); err != nil || isDatabase(d.Data) {
 		return err
 	}
+	if d.namesNode() {
+		return d.noDatabase("--state")
+	}
 	return checkDirectory(d.Data)
+}
+
+// namesNode reports whether a node is named and no data. The variable of a node does not keep anybody from
+// naming another data directory.
+func (d *dataFlags) namesNode() bool { return d.nodeFlags.alone(d.Data) }
+
+// alone reports whether there is a node, and no --data was given.
+func (n *nodeFlags) alone(data string) bool {
+	return data == defaultData && n.State != "" && n.State != defaultState
+}
+
+// noDatabase refuses a node without its database. flag is how --state is called where it was set.
+func (n *nodeFlags) noDatabase(flag string) error {
+	return usagef("%s %s: only a node has such a directory; name its database, too: --data postgres://ROLE@HOST/NAME, or KABAN_DATA", flag, n.State)
 }
 
 // checkIsDirectory is check for a command that works on files of a data directory. instead says what does that

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"kaban"
 	"kaban/internal/bus/local"
@@ -146,6 +147,35 @@ func TestErrorsOfADatabaseSayWhatToDo(t *testing.T) {
 	_, err := openStore(home{"postgres://kaban@127.0.0.1:1/chat?sslmode=disable", nodeFlags{password: "hidden"}}, nil, slog.New(slog.DiscardHandler))
 	if err == nil || !strings.Contains(err.Error(), "is PostgreSQL running there") || strings.ContainsAny(err.Error(), "\n\t") || strings.Contains(err.Error(), "hidden") {
 		t.Errorf("a database that is away: %v", err)
+	}
+}
+
+// A node is named with its database. Only its state is asked for without one, and a variable of a node keeps
+// nobody from another data directory.
+func TestANodeWithoutItsDatabase(t *testing.T) {
+	for _, test := range []struct {
+		data, state string
+		refused     bool
+	}{
+		{defaultData, "node1", true},
+		{defaultData, defaultState, false},
+		{"elsewhere", "node1", false},
+		{"postgres://kaban@127.0.0.1/chat", "node1", false},
+	} {
+		d := dataFlags{Data: test.data, nodeFlags: nodeFlags{State: test.state}}
+		if err := d.check(); (err != nil) != test.refused || err != nil && !strings.Contains(err.Error(), "name its database, too") {
+			t.Errorf("%+v: %v", test, err)
+		}
+	}
+	dir := t.TempDir()
+	c := statusCommand{dataFlags: dataFlags{Data: defaultData, nodeFlags: nodeFlags{State: dir}}, Every: time.Second}
+	if err := c.Run(streams{}); err == nil || !strings.Contains(err.Error(), "no node is running on "+dir) {
+		t.Errorf("the status of a node: %v", err)
+	}
+	if serve, err := loadFile(writeFile(t, "state = \"node1\"\n")); err != nil {
+		t.Error(err)
+	} else if _, _, err := serve.validate(); err == nil || !strings.Contains(err.Error(), "state node1: only a node has such a directory") {
+		t.Errorf("a server: %v", err)
 	}
 }
 

@@ -71,7 +71,7 @@ func TestMigrate(t *testing.T) {
 	says(checked+text, "DAMAGED: it has", "stop all nodes and restore a backup")
 	count("- 1")
 	_, text = command(exitFailed, "user", "list", "--data", data)
-	says(text, "the data are moved", "serve that", "remove the file "+filepath.Join(data, "migration"))
+	says(text, "the data has moved", "serve that", "remove the file "+filepath.Join(data, "migration"))
 	if got, _ := command(exitDone, "export", "--no-audit", "--data", database); got != want {
 		t.Errorf("the export of the database is\n%s\nwant\n%s", got, want)
 	}

@@ -135,9 +135,12 @@ func (p *pushes) close(log *slog.Logger) {
 
 // keepPushKey puts the key for Web Push beside a backup: browsers subscribe to that one key.
 func (c *backupCommand) keepPushKey(std streams) error {
-	_, err := push.CopyKey(c.Data, filepath.Dir(c.File))
+	copied, err := push.CopyKey(c.Data, filepath.Dir(c.File))
 	switch {
 	case err == nil:
+		if copied && !c.Whole {
+			fmt.Fprintf(std.err, "kaban: put %s beside it, the key that notifications are signed with; it is a secret, as the backup is, and belongs to it\n", push.KeyName)
+		}
 		return nil
 	case c.Whole: // on a schedule: the backup itself is good, and counts
 		fmt.Fprintf(std.err, "kaban: warning: the key for Web Push is not beside the backup: %v\n", err)

@@ -453,7 +453,7 @@ func TestThePushKeyIsKept(t *testing.T) {
 	}
 	backups := t.TempDir()
 	file := filepath.Join(backups, "one.kaban")
-	if code, output := process(t, nil, "", "backup", "--data", h.data, file); code != 0 {
+	if code, output := process(t, nil, "", "backup", "--data", h.data, file); code != 0 || !strings.Contains(output, "put "+push.KeyName+" beside it") {
 		t.Fatalf("backup: %d %s", code, output)
 	}
 	if info, err := os.Stat(filepath.Join(backups, push.KeyName)); err != nil || info.Mode().Perm() != 0o600 {

@@ -36,8 +36,10 @@ const (
 
 // Run shows the state of the server.
 func (c *statusCommand) Run(std streams) error {
-	if err := c.check(); err != nil {
-		return err
+	if !c.namesNode() { // the directory of a node is all that this needs of one
+		if err := c.check(); err != nil {
+			return err
+		}
 	}
 	if c.Every < minStatusEvery || c.Every > maxStatusEvery {
 		return usagef("--every must be %v to %v, not %v", minStatusEvery, maxStatusEvery, c.Every)
@@ -97,7 +99,7 @@ const statusTimeout = 10 * time.Second
 func (c *statusCommand) ask(ctx context.Context) (*statusReport, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, statusTimeout, fmt.Errorf("the server did not answer in %v; it, or its disk, is overloaded", statusTimeout))
 	defer cancel()
-	transport, err := operator.Dial(ctx, c.dir())
+	transport, err := operator.Dial(ctx, c.asked())
 	if errors.Is(err, operator.ErrNotRunning) {
 		return nil, c.notRunning()
 	}
@@ -127,8 +129,19 @@ func (c *statusCommand) ask(ctx context.Context) (*statusReport, error) {
 	return report, nil
 }
 
+// asked returns the directory of the server that is asked.
+func (c *statusCommand) asked() string {
+	if c.namesNode() {
+		return c.State
+	}
+	return c.dir()
+}
+
 // notRunning says where no server runs, and what to do.
 func (c *statusCommand) notRunning() error {
+	if c.namesNode() {
+		return fmt.Errorf("no node is running on %s; start one with \"kaban serve --data postgres://ROLE@HOST/NAME --state %s\", or name the directory of another with --state", c.State, shellWord(c.State))
+	}
 	if isDatabase(c.Data) {
 		return fmt.Errorf("no node is running on %s; start one with \"kaban serve --data %s --state %s\", or name the directory of another with --state", c.State, shellWord(c.Data), shellWord(c.State))
 	}

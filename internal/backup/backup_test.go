@@ -387,7 +387,7 @@ func TestNewest(t *testing.T) {
 		}
 		return found.Newest(dir, at)
 	}
-	if _, err := newest(time.Time{}); !errors.Is(err, ErrNone) {
+	if _, err := newest(time.Time{}); !errors.Is(err, ErrNone) || !strings.Contains(err.Error(), "name the file of any other") {
 		t.Errorf("an empty directory: %v", err)
 	}
 	at := func(hour, minute int) time.Time { return time.Date(2026, 11, 26, hour, minute, 0, 0, time.UTC) }

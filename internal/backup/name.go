@@ -98,7 +98,7 @@ func (l *Listing) dated() []File { return l.Files[l.Ahead:] }
 func (l *Listing) Newest(dir string, at time.Time) (File, error) {
 	switch {
 	case len(l.Files) == 0:
-		return File{}, fmt.Errorf("%w in %s: the names of backups are like %s", ErrNone, dir, nameOf(time.Date(2026, 11, 26, 15, 30, 0, 0, time.UTC)))
+		return File{}, fmt.Errorf("%w in %s: those on a schedule have names like %s; name the file of any other", ErrNone, dir, nameOf(time.Date(2026, 11, 26, 15, 30, 0, 0, time.UTC)))
 	case at.IsZero():
 		return l.Files[len(l.Files)-1], nil
 	}

@@ -148,8 +148,12 @@ func (m *migration) begin(ctx context.Context) (given bool, err error) {
 	case source.Role == store.RoleLeft && source.Other == m.to.Place() && target.Role == store.RoleNone && errors.Is(m.checkEmpty(ctx), ErrOccupied):
 		return false, fmt.Errorf("%w: what was in %s is in %s; nothing was changed", ErrDone, m.from.Place(), m.to.Place())
 	case source.Role == store.RoleLeft || source.Role == store.RoleTarget:
-		return false, source.ErrInUse(m.from.Place(), "give that up first, as \"kaban serve\" says")
-	case target.Role != store.RoleNone:
+		return false, source.ErrInUse(m.from.Place(), m.from.GiveUp())
+	case target.Role == store.RoleLeft:
+		return false, fmt.Errorf("%w: %s has what was taken from there to %s, without all that was said since; name another place", ErrOccupied, m.to.Place(), target.Other)
+	case target.Role == store.RoleSource:
+		return false, fmt.Errorf("%w: %s is being taken to %s; finish that migration, or to give it up, %s", ErrOccupied, m.to.Place(), target.Other, m.to.GiveUp())
+	case target.Role == store.RoleTarget:
 		return false, fmt.Errorf("%w: %s has what is left of another migration (from %s): empty it, or finish that one", ErrOccupied, m.to.Place(), target.Other)
 	}
 	if err := m.checkEmpty(ctx); err != nil {
@@ -183,7 +187,7 @@ func (m *migration) checkEmpty(ctx context.Context) error {
 		return err
 	}
 	if len(rooms) > 0 || documents {
-		return fmt.Errorf("%w: %s has data of its own; name an empty place", ErrOccupied, m.to.Place())
+		return fmt.Errorf("%w: %s has data of its own; name an empty place, or empty this one if nobody needs what is there", ErrOccupied, m.to.Place())
 	}
 	return nil
 }

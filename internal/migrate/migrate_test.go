@@ -424,8 +424,27 @@ func TestRefusals(t *testing.T) {
 	}
 	run(source, half, ErrOccupied)
 	run(half, newDirectory(t), store.ErrMoved)
+	beside := newDirectory(t)
+	fill(t, beside, 1)
 	run(source, newDirectory(t), nil)
 	run(source, newDirectory(t), store.ErrMoved)
+	// What became of the places is said, and how it is given up.
+	said := func(from, to store.Movable, parts ...string) {
+		t.Helper()
+		_, err := Run(t.Context(), from, to, Options{})
+		for _, part := range parts {
+			if err == nil || !strings.Contains(err.Error(), part) {
+				t.Errorf("from %s to %s: %v, want %q", from.Place(), to.Place(), err, part)
+			}
+		}
+	}
+	said(source, newDirectory(t), source.GiveUp())
+	said(beside, source, "has what was taken from there to", "name another place")
+	begun := newDirectory(t)
+	if err := begun.NoteMove(t.Context(), store.Move{Role: store.RoleSource, ID: "other", Other: "elsewhere"}); err != nil {
+		t.Fatal(err)
+	}
+	said(beside, begun, "is being taken to elsewhere", begun.GiveUp())
 
 	// In use, or of an older version.
 	url := postgrestest.Database(t)

@@ -15,9 +15,9 @@ import (
 var (
 	// ErrMoved means that all of a store was taken to another one, or is being taken there or
 	// from there, so nobody may use it.
-	ErrMoved = errors.New("the data are moved")
+	ErrMoved = errors.New("the data has moved")
 	// ErrOlder means that a store has the schema of an older version, which a move does not update.
-	ErrOlder = errors.New("the data have the schema of an older version")
+	ErrOlder = errors.New("the data has the schema of an older version")
 )
 
 // Kept is a record with all that a store keeps of it. An export has less.
@@ -83,6 +83,8 @@ type Movable interface {
 
 	// Place names the store for people, without what is secret.
 	Place() string
+	// GiveUp says to people how to remove the note of a move, which is not finished or has gone elsewhere.
+	GiveUp() string
 
 	// Move returns the note about a move, which has RoleNone if there is none.
 	Move(ctx context.Context) (Move, error)

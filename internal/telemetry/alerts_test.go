@@ -239,6 +239,7 @@ func TestAlertsFire(t *testing.T) {
 	bad.search.Lag, bad.search.Behind = 10*time.Minute, 1000
 	bad.store.journal.Store(64 << 20)
 	bad.database.Up = false
+	good.nodes, bad.nodes = 1, 0
 	hasLyingPeers(bad)
 	bad.certificate = time.Now().Add(3 * 24 * time.Hour)
 	down, badAt, goodAt := l.Addr().String(), bad.scrape(false), good.scrape(false)

@@ -53,7 +53,7 @@ func (d door) check(s *Server, by *who, r *http.Request) *Problem {
 	case d&secret != 0 && !by.takesSecrets:
 		return s.problemOf(account.ErrInsecure)
 	case d&signsIn == signsIn && !s.origins.isExact(r, by.peer.Encrypted):
-		return originProblem()
+		return originProblem(r)
 	case d&admits == toOperator:
 		return s.problemOf(chat.ErrForbidden)
 	case d&admits == toAnybody:

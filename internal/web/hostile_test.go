@@ -114,6 +114,10 @@ func TestOrigins(t *testing.T) {
 	f.t = t
 	f.post("lobby", `{"id":"1","username":"bot","content":"x"}`, "Sec-Fetch-Site", "cross-site").has(t, 403)
 	f.post("lobby", `{"id":"1","username":"bot","content":"x"}`, "Sec-Fetch-Site", "same-origin", "Origin", "http://"+f.host).has(t, 201)
+	// A program that does not know of origins is told what it sends instead.
+	if got := f.raw("POST /v1/session HTTP/1.1\r\nHost: " + f.host + "\r\nContent-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}"); !strings.Contains(got, "no Origin header; a program sends a token") {
+		t.Errorf("without an origin: %q", got)
+	}
 	for _, bad := range []string{
 		"chat.example.org", "https://chat.example.org/chat", "https://", "https:///", "https://:443", "*", "ftp://x", "null", "https://x?y", "https://x#", "https://u@x",
 		"https:x", "https://x y", "https://x/ ", "",

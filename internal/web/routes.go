@@ -159,11 +159,15 @@ func isSafe(method string) bool {
 	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
 }
 
-func refuseOrigin(w http.ResponseWriter, _ *http.Request) { writeProblem(w, originProblem()) }
+func refuseOrigin(w http.ResponseWriter, r *http.Request) { writeProblem(w, originProblem(r)) }
 
-func originProblem() *Problem {
+func originProblem(r *http.Request) *Problem {
 	status := http.StatusForbidden
-	return &Problem{Title: http.StatusText(status), Status: status, Detail: "pages of this origin may not use this server; its operator can allow it with --origin"}
+	detail := "pages of this origin may not use this server; its operator can allow it with --origin"
+	if r.Header.Get("Origin") == "" {
+		detail = "this is for pages, and the request has no Origin header; a program sends a token instead, as Authorization: Bearer TOKEN"
+	}
+	return &Problem{Title: http.StatusText(status), Status: status, Detail: detail}
 }
 
 // healthz says that the process answers.

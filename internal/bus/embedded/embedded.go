@@ -37,6 +37,9 @@ const (
 	// is given up.
 	pingInterval = 5 * time.Second
 	writeTimeout = 5 * time.Second // how long a connection may take nothing
+	// reports is of how many attempts to reach a node the log has one, beside the first. There is one a
+	// second, also to a node that is gone for good.
+	reports = 3600
 	// lookInterval is how often the number of routes is looked at.
 	lookInterval = 250 * time.Millisecond
 )
@@ -145,7 +148,7 @@ func serverOptions(options *Options, password string) (*server.Options, error) {
 		Host: "127.0.0.1", Port: server.RANDOM_PORT, Username: user, Password: password, // with DontListen there would be no routes
 		NoSigs: true, NoLog: true, NoSystemAccount: true,
 		MaxPending: maxPending, MaxPayload: 2 * bus.MaxHint, WriteDeadline: writeTimeout,
-		Routes: routes,
+		Routes: routes, ConnectErrorReports: reports, ReconnectErrorReports: reports,
 		Cluster: server.ClusterOpts{
 			Name: "kaban", Host: host, Port: port, Username: user, Password: secret,
 			TLSConfig: config, TLSTimeout: tlsTimeout, NoAdvertise: true, PoolSize: -1,

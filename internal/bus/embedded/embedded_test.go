@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
+	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -146,6 +147,22 @@ func TestBadOptions(t *testing.T) {
 	}
 	if _, err := Open(Options{Listen: "127.0.0.1:0", Secret: "short"}); !errors.Is(err, bus.ErrShortSecret) {
 		t.Errorf("a short secret: %v", err)
+	}
+}
+
+// A node that is not there is said once, in words that say what to do, and not at each attempt.
+func TestANodeThatIsNotThere(t *testing.T) {
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed.Close()
+	log := new(buffer)
+	options := Options{Listen: "127.0.0.1:0", Secret: secret, Peers: []string{closed.Addr().String()}, Log: slog.New(slog.NewTextHandler(log, nil))}
+	open(t, options)
+	waitFor(t, "said", func() bool { return strings.Contains(log.String(), "another node is not reached") })
+	if o, err := serverOptions(&options, ""); err != nil || o.ConnectErrorReports != reports || o.ReconnectErrorReports != reports {
+		t.Errorf("said would be %d and %d of all attempts, %v", o.ConnectErrorReports, o.ReconnectErrorReports, err)
 	}
 }
 

@@ -36,8 +36,18 @@ const plaintext = "Plaintext passwords detected"
 // Fatalf implements server.Logger. It does not end the process.
 func (l *logger) Fatalf(format string, v ...any) { l.warn(format, v) }
 
+// unreached begins a warning about a node that is not there. So it is while the first nodes start.
+const unreached = "Error trying to connect to route"
+
 // Errorf implements server.Logger.
-func (l *logger) Errorf(format string, v ...any) { l.warn(format, v) }
+func (l *logger) Errorf(format string, v ...any) {
+	if strings.HasPrefix(format, unreached) && len(v) > 0 {
+		why := l.secrets.Replace(fmt.Sprint(v[len(v)-1]))
+		l.log.Warn("another node is not reached, which is tried again every second; nothing is wrong if it is stopped, or starts now", "error", why)
+		return
+	}
+	l.warn(format, v)
+}
 
 // Debugf implements server.Logger.
 func (l *logger) Debugf(string, ...any) {}

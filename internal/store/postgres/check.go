@@ -112,7 +112,7 @@ func (s *Store) validate(ctx context.Context, c *pgconn.PgConn) error {
 		return ErrOtherServer
 	}
 	if newest := s.timeline.Load(); v.timeline < newest {
-		return fmt.Errorf("%w: %d, and %d was seen", ErrFenced, v.timeline, newest)
+		return fmt.Errorf("%w: %d, and %d was seen; it must not serve any more: make it a standby of the new primary", ErrFenced, v.timeline, newest)
 	}
 	s.turn(v.timeline)
 	n := notesOf(c)
@@ -127,6 +127,9 @@ func (s *Store) turn(timeline int64) {
 	for seen := s.timeline.Load(); timeline > seen; seen = s.timeline.Load() {
 		if s.timeline.CompareAndSwap(seen, timeline) {
 			s.reset()
+			if seen != 0 {
+				s.log.Info("the database has failed over: another server is the primary now", "timeline", timeline)
+			}
 			return
 		}
 	}

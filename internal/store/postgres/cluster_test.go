@@ -7,6 +7,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net/url"
 	"strings"
@@ -544,13 +545,35 @@ func TestRestoredSnapshot(t *testing.T) {
 	}
 }
 
+// lockedBuffer is a log that several goroutines write.
+type lockedBuffer struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
 // When a newer timeline is seen, connections to a server of an older one end at once, and what they
 // still say does not count.
 func TestOlderTimeline(t *testing.T) {
 	url := postgrestest.Database(t)
-	s := open(t, url, Options{Careless: true, Patience: 3 * time.Second})
+	var log lockedBuffer
+	s := open(t, url, Options{Careless: true, Patience: 3 * time.Second, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	draft := storetest.Draft(t, "lobby", "ann", "a", "hello")
 	storetest.Append(t, s, draft)
+	if strings.Contains(log.String(), "failed over") {
+		t.Errorf("the first timeline is one of a failover:\n%s", log.String())
+	}
 	err := s.Update(t.Context(), func(tx store.Tx) error {
 		s.turn(s.timeline.Load() + 1)
 		return tx.Put("a", []byte("b"))
@@ -563,6 +586,9 @@ func TestOlderTimeline(t *testing.T) {
 	}
 	if err := s.Append(t.Context(), storetest.Writes(draft), make([]store.Result, 1)); !errors.Is(err, store.ErrUnavailable) || !errors.Is(err, ErrFenced) {
 		t.Errorf("Append: %v, want %v", err, ErrFenced)
+	}
+	if n := strings.Count(log.String(), "the database has failed over"); n != 1 {
+		t.Errorf("a failover is logged %d times:\n%s", n, log.String())
 	}
 }
 

@@ -39,6 +39,9 @@ func placeOf(c *pgx.ConnConfig) string {
 // Place implements store.Movable.
 func (s *Store) Place() string { return placeOf(s.readers.Config().ConnConfig) }
 
+// GiveUp implements store.Movable.
+func (s *Store) GiveUp() string { return giveUp }
+
 // refuseOlder returns a store.ErrOlder for the schema of an older version.
 func refuseOlder(ctx context.Context, c *pgx.Conn) error {
 	scripts, err := migrations()

@@ -46,11 +46,17 @@ func refuseMoved(dir string) error {
 	if err != nil {
 		return err
 	}
-	return m.ErrInUse(dir, "remove the file "+filepath.Join(dir, moveName))
+	return m.ErrInUse(dir, giveUp(dir))
 }
+
+// giveUp says how to go on with a data directory that was moved.
+func giveUp(dir string) string { return "remove the file " + filepath.Join(dir, moveName) }
 
 // Place implements store.Movable.
 func (s *Store) Place() string { return filepath.Dir(s.path) }
+
+// GiveUp implements store.Movable.
+func (s *Store) GiveUp() string { return giveUp(s.Place()) }
 
 // Move implements store.Movable.
 func (s *Store) Move(ctx context.Context) (store.Move, error) {
