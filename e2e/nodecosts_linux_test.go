@@ -80,7 +80,7 @@ func TestCostsOfADatabase(t *testing.T) {
 	if *nodeCosts == 0 || runtime.NumCPU() < 2 {
 		t.Skip("it needs -nodecosts, and two processors")
 	}
-	childtest.PinSelf(t, 0) // and all that it starts from now on
+	childtest.PinSelf(t, 0)
 	server := postgrestest.Start(t)
 	server.Pin(t, 1)
 	directory := startHost(t, t.TempDir())

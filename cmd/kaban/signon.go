@@ -50,11 +50,18 @@ func signOn(config *web.Config, kept store.Documents, endpoints []*endpoint, log
 		return fmt.Errorf("start: %w", err)
 	} else {
 		config.Passkeys = keys
-		err := kept.View(context.Background(), keys.CheckMoved)
+		damaged := 0
+		err := kept.View(context.Background(), func(tx store.Tx) (err error) {
+			damaged, err = keys.CheckMoved(tx)
+			return err
+		})
+		if damaged > 0 {
+			log.Error("passkeys are damaged, and do not work. \"kaban check\" says which", "passkeys", damaged)
+		}
 		if moved, ok := errors.AsType[*account.MovedError](err); ok {
 			log.Warn("passkeys that do not work any more", "error", moved)
 		} else if errors.Is(err, store.ErrDamaged) {
-			log.Error("a passkey is damaged, so it is not known which of the others do not work any more. \"kaban check\" says what is damaged", "err", err)
+			log.Error("passkeys cannot be read, so it is not known which of them do not work any more. \"kaban check\" says what is damaged", "err", err)
 		} else if err != nil {
 			return fmt.Errorf("start: %w", err)
 		}

@@ -46,7 +46,7 @@ const (
 
 // countHooks returns ErrTooMany if there are too many hooks for another one in a room.
 func (c *change) countHooks(room string) error {
-	all, _, err := people.Hooks.List(c.Tx, nil, nil, people.MaxHooks)
+	all, damaged, err := people.Hooks.Readable(c.Tx)
 	if err != nil {
 		return err
 	}
@@ -61,7 +61,7 @@ func (c *change) countHooks(room string) error {
 		}
 	}
 	switch {
-	case len(all) >= people.MaxHooks, !admin && len(all) >= maxMembersHooks:
+	case len(all)+damaged >= people.MaxHooks, !admin && len(all)+damaged >= maxMembersHooks:
 		return fmt.Errorf("%w: the limit of hooks is 1,000, and 900 for those of members", ErrTooMany)
 	case !c.by.Operator && own >= maxOwnHooks:
 		return fmt.Errorf("%w: the limit of hooks that one account makes is 50", ErrTooMany)
@@ -75,7 +75,7 @@ func (c *change) countHooks(room string) error {
 // Package chat lets no hook of such an account post, and removes it in TaskLeave, with the
 // entry that its room's members see.
 func (c *change) endHooks(a *people.Account) error {
-	all, _, err := people.Hooks.List(c.Tx, nil, nil, people.MaxHooks)
+	all, _, err := people.Hooks.Readable(c.Tx)
 	if err != nil {
 		return err
 	}

@@ -53,3 +53,15 @@ func TestHooksAreShared(t *testing.T) {
 		t.Errorf("after %d: %v", n, err)
 	}
 }
+
+// A damaged hook keeps nobody from being removed, and no other from being made.
+func TestBesideADamagedHook(t *testing.T) {
+	w := newWorld(t, nil)
+	alice := w.claim()
+	bob := w.add(alice, "bob", kaban.RoleMember)
+	w.must(w.documents.Update(w.ctx, func(tx store.Tx) error { return tx.Put(store.Key("hook", "damaged"), []byte("{")) }))
+	w.must(w.documents.Update(w.ctx, func(tx store.Tx) error {
+		return w.KeepHook(tx, bob, &people.Hook{Hash: "hash", ID: "id", Room: "room", Username: "webhook"})
+	}))
+	w.must(w.Remove(w.ctx, alice, "bob"))
+}

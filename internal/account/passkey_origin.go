@@ -106,25 +106,21 @@ func (e *MovedError) Error() string {
 // maxMoved is the maximum number of passkeys that CheckMoved reads.
 const maxMoved = 1000
 
-// CheckMoved returns a *MovedError if there are passkeys for another host.
-func (p *Passkeys) CheckMoved(tx store.Tx) error {
-	found, _, err := people.Credentials.List(tx, []string{string(people.CredentialPasskey)}, nil, maxMoved)
-	if err != nil {
-		return err
-	}
+// CheckMoved returns a *MovedError if there are passkeys for another host, and how many are damaged.
+func (p *Passkeys) CheckMoved(tx store.Tx) (damaged int, err error) {
 	moved := MovedError{Party: p.party.Config.RPID}
-	for i := range found {
-		data, err := passkeyOf(&found[i])
-		if err != nil {
-			return err
-		}
-		if data.Party != moved.Party {
+	err = people.Credentials.Some(tx, []string{string(people.CredentialPasskey)}, maxMoved, func(_ []string, c *people.Credential) {
+		if c == nil {
+			damaged++
+		} else if data, err := passkeyOf(c); err != nil {
+			damaged++
+		} else if data.Party != moved.Party {
 			moved.Count++
 			moved.Was = data.Party
 		}
+	})
+	if err == nil && moved.Count > 0 {
+		err = &moved
 	}
-	if moved.Count > 0 {
-		return &moved
-	}
-	return nil
+	return damaged, err
 }

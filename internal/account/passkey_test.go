@@ -395,8 +395,9 @@ func TestPasskeysAfterAChangeOfOrigin(t *testing.T) {
 	b := newKeyBench(t)
 	ann := b.account("ann", kaban.RoleMember)
 	cred := b.register(ann, "")
+	damaged := 0
 	check := func() (err error) {
-		update(t, b.docs, func(tx store.Tx) error { err = b.keys.CheckMoved(tx); return nil })
+		update(t, b.docs, func(tx store.Tx) error { damaged, err = b.keys.CheckMoved(tx); return nil })
 		return err
 	}
 	if err := check(); err != nil {
@@ -418,6 +419,13 @@ func TestPasskeysAfterAChangeOfOrigin(t *testing.T) {
 	}
 	if moved, ok := errors.AsType[*MovedError](check()); !ok || moved.Count != 1 || moved.Was != testHost {
 		t.Errorf("after the change: %+v", moved)
+	}
+	update(t, b.docs, func(tx store.Tx) error {
+		kind := string(people.CredentialPasskey)
+		return errors.Join(tx.Put(store.Key("credential", kind, "!"), []byte("{")), tx.Put(store.Key("credential", kind, "\""), []byte(`{"data":"x"}`)))
+	})
+	if moved, ok := errors.AsType[*MovedError](check()); !ok || moved.Count != 1 || damaged != 2 {
+		t.Errorf("beside damaged ones: %+v, and %d are damaged", moved, damaged)
 	}
 	fresh := b.register(ann, "")
 	if got, _, err := b.signIn(ann, fresh); err != nil || got != ann {

@@ -320,3 +320,37 @@ type nobodyPushed struct{}
 func (nobodyPushed) Push(*push.Subscription, push.Notice) error { return nil }
 func (nobodyPushed) Withdraw(string, string, uint64) int        { return 0 }
 func (nobodyPushed) Forget(string, string) int                  { return 0 }
+
+// A damaged hook hides none of the others: the next start ends those that an older version has left.
+func TestOrphanHooksBesideDamage(t *testing.T) {
+	s := memory.New(0)
+	w := newTown(t, s)
+	w.create("ann", "attic", kaban.RoomPublic)
+	w.update(func(tx store.Tx) error {
+		return errors.Join(
+			people.Accounts.Put(tx, &people.Account{ID: "id-old", Username: "old", Role: kaban.RoleMember, Status: people.StatusRemoved}),
+			people.Hooks.Put(tx, &people.Hook{Hash: "hash", ID: "hook", Room: "attic", Username: "hook", Creator: "id-old"}),
+			tx.Put(store.Key("hook", "damaged"), []byte("{")),
+		)
+	})
+	log := new(lines)
+	d, err := dispatch.New(t.Context(), s, dispatch.Options{PresenceDelay: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	c, err := New(t.Context(), d, Options{Log: slog.New(slog.NewTextHandler(log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	w.update(func(tx store.Tx) error {
+		if left, damaged, err := people.Hooks.Readable(tx); err != nil || len(left) > 0 || damaged != 1 {
+			t.Errorf("%+v are left, and %d damaged ones, %v", left, damaged, err)
+		}
+		return nil
+	})
+	if !strings.Contains(log.String(), "1 hooks") {
+		t.Errorf("the log has\n%s", log.String())
+	}
+}

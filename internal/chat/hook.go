@@ -154,7 +154,7 @@ func (u User) Hooks(ctx context.Context) (seen []SeenHook, err error) {
 }
 
 func (u User) hooks(tx store.Tx) (seen []SeenHook, err error) {
-	all, _, err := people.Hooks.List(tx, nil, nil, people.MaxHooks)
+	all, _, err := people.Hooks.Readable(tx)
 	if err != nil {
 		return nil, err
 	}

@@ -503,7 +503,7 @@ func (u User) leaveAll(ctx context.Context) error {
 
 // endHooks removes the hooks that an account has made that was removed. Their rooms see it.
 func (u User) endHooks(ctx context.Context) error {
-	hooks, err := u.chat.hooksOf(ctx, func(_ store.Tx, creator string) (bool, error) { return creator == u.account(), nil })
+	hooks, _, err := u.chat.hooksOf(ctx, func(_ store.Tx, creator string) (bool, error) { return creator == u.account(), nil })
 	if err != nil {
 		return err
 	}
@@ -531,12 +531,12 @@ func (u User) endHooks(ctx context.Context) error {
 	return nil
 }
 
-// hooksOf returns the hooks of those creators that a function wants.
-func (c *Chat) hooksOf(ctx context.Context, wants func(tx store.Tx, creator string) (bool, error)) (hooks []people.Hook, err error) {
-	err = c.dispatcher.View(ctx, func(tx store.Tx) error {
+// hooksOf returns the hooks of those creators that a function wants, and how many hooks are damaged.
+func (c *Chat) hooksOf(ctx context.Context, wants func(tx store.Tx, creator string) (bool, error)) (hooks []people.Hook, damaged int, err error) {
+	err = c.dispatcher.View(ctx, func(tx store.Tx) (err error) {
+		var all []people.Hook
 		hooks = nil
-		all, _, err := people.Hooks.List(tx, nil, nil, people.MaxHooks)
-		if err != nil {
+		if all, damaged, err = people.Hooks.Readable(tx); err != nil {
 			return err
 		}
 		for i := range all {
@@ -550,13 +550,13 @@ func (c *Chat) hooksOf(ctx context.Context, wants func(tx store.Tx, creator stri
 		}
 		return nil
 	})
-	return hooks, err
+	return hooks, damaged, err
 }
 
 // orphanHooks gives the task to leave to accounts that an older version has removed, and
 // whose hooks it has left.
 func (c *Chat) orphanHooks(ctx context.Context) error {
-	orphans, err := c.hooksOf(ctx, func(tx store.Tx, creator string) (bool, error) {
+	orphans, damaged, err := c.hooksOf(ctx, func(tx store.Tx, creator string) (bool, error) {
 		if creator == "" {
 			return false, nil
 		}
@@ -566,9 +566,17 @@ func (c *Chat) orphanHooks(ctx context.Context) error {
 		}
 		return a.Status == people.StatusRemoved, err
 	})
-	if err != nil || len(orphans) == 0 {
-		return err
+	if err == nil && len(orphans) > 0 {
+		err = c.leaveHooks(ctx, orphans)
 	}
+	if err == nil && damaged > 0 {
+		err = fmt.Errorf("%w: %d hooks, by which nobody can post", store.ErrDamaged, damaged)
+	}
+	return err
+}
+
+// leaveHooks gives the creators of hooks the task to leave.
+func (c *Chat) leaveHooks(ctx context.Context, orphans []people.Hook) error {
 	return c.dispatcher.Update(ctx, func(tx store.Tx) error {
 		for i := range orphans {
 			task := people.Task{Account: orphans[i].Creator, Kind: people.TaskLeave, ID: rand.Text(), Since: c.now()}

@@ -3,6 +3,7 @@ package childtest
 import (
 	"errors"
 	"testing"
+	"time"
 )
 
 // Pin keeps a process and its children on one processor, and all that they start from then on. It is for
@@ -14,8 +15,8 @@ func Pin(t testing.TB, pid, processor int) {
 	pinned(t, pin(pid, processor))
 }
 
-// PinSelf is Pin for the process of the test, until the test ends. Its children go along, so those that belong
-// elsewhere are pinned after it.
+// PinSelf is Pin for the process of the test, until the test ends, and for what it starts until then. The children that it
+// has already stay where they are.
 func PinSelf(t testing.TB, processor int) {
 	t.Helper()
 	undo, err := pinSelf(processor)
@@ -32,3 +33,7 @@ func pinned(t testing.TB, err error) {
 		t.Errorf("keep a process on a processor: %v", err)
 	}
 }
+
+// CPU returns what a process and its children have used of processors, those that have ended included. Linux
+// alone tells it.
+func CPU(pid int) (time.Duration, error) { return cpu(pid) }

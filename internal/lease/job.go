@@ -117,12 +117,13 @@ func (k *Keeper) leadLocked(held map[string]bool) {
 	}
 }
 
-// take takes those of some jobs that no living node does. It returns those that this node holds.
+// take takes those of some jobs that no living node does, and those whose documents are damaged. It returns those that
+// this node holds.
 func take(tx store.Tx, node string, wanted []string, nodes []people.Node) (held map[string]bool, err error) {
 	held = make(map[string]bool)
 	for _, name := range wanted {
 		j, err := people.Jobs.Get(tx, name)
-		if err != nil && !errors.Is(err, people.ErrNotFound) {
+		if err != nil && !errors.Is(err, people.ErrNotFound) && !errors.Is(err, store.ErrDamaged) {
 			return nil, err
 		}
 		isHolder := func(n people.Node) bool { return n.ID == j.Node }

@@ -106,9 +106,9 @@ func (k *Keeper) Node() (incarnation string, holds bool) {
 	return k.node, k.holds
 }
 
-// IsOver reports whether the lease of a node is over.
+// IsOver reports whether the lease of a node is over. That of a damaged one is not, until others remove it.
 func IsOver(tx store.Tx, node string) (bool, error) {
-	_, err := people.Nodes.Get(tx, node)
+	_, err := people.Nodes.Find(tx, node)
 	if errors.Is(err, people.ErrNotFound) {
 		return true, nil
 	}
@@ -162,16 +162,16 @@ func (k *Keeper) renew(ctx context.Context) error {
 	var nodes []people.Node
 	var held map[string]bool
 	err := k.documents.Update(ctx, func(tx store.Tx) (err error) {
-		switch over, err := IsOver(tx, node.ID); {
-		case err != nil:
+		switch own, err := people.Nodes.Find(tx, node.ID); {
+		case err != nil && !errors.Is(err, people.ErrNotFound):
 			return err
-		case over && !first:
+		case !first && own.Beat == 0: // it is gone, or damaged
 			return errOver
 		}
 		if err := people.Nodes.Put(tx, &node); err != nil {
 			return err
 		}
-		if nodes, _, err = people.Nodes.List(tx, nil, nil, maxNodes); err != nil {
+		if nodes, err = people.Nodes.Known(tx, maxNodes); err != nil {
 			return err
 		}
 		held, err = take(tx, node.ID, wanted, nodes)
@@ -288,29 +288,17 @@ func (k *Keeper) watch(ctx context.Context, nodes []people.Node, own string) err
 // it.
 func (k *Keeper) bury(ctx context.Context, n people.Node, own bool) error {
 	for more := true; more; {
-		err := k.documents.Update(ctx, func(tx store.Tx) error {
+		err := k.documents.Update(ctx, func(tx store.Tx) (err error) {
 			more = false
-			switch now, err := people.Nodes.Get(tx, n.ID); {
+			switch now, err := people.Nodes.Find(tx, n.ID); {
 			case errors.Is(err, people.ErrNotFound):
 			case err != nil:
 				return err
 			case !own && now.Beat != n.Beat:
 				return nil
 			}
-			if err := people.Nodes.Delete(tx, n.ID); err != nil {
-				return err
-			}
-			var left []people.Visit
-			var err error
-			if left, more, err = people.Visits.On(tx, n.ID, maxBuried); err != nil {
-				return err
-			}
-			for _, v := range left {
-				if err := people.Visits.Delete(tx, v.Key); err != nil {
-					return err
-				}
-			}
-			return nil
+			more, err = people.Nodes.Remove(tx, n.ID, maxBuried)
+			return err
 		})
 		if err != nil {
 			return fmt.Errorf("end the lease of a node: %w", err)

@@ -208,9 +208,13 @@ func TestTheEndOfALease(t *testing.T) {
 				if is, err = IsOver(tx, node); err != nil {
 					return err
 				}
-				found, _, err := people.Visits.On(tx, node, 2*maxBuried)
-				visits = len(found)
-				return err
+				visits = 0
+				return people.Visits.All(tx, func(v *people.Visit) bool {
+					if v.Node == node {
+						visits++
+					}
+					return true
+				})
 			}); err != nil {
 				t.Fatal(err)
 			}
@@ -258,6 +262,52 @@ func TestJobsThatEnd(t *testing.T) {
 		one.Lead(ctx, "once", func(context.Context) { runs++ })
 		if runs != 1 {
 			t.Errorf("it ran %d times", runs)
+		}
+	})
+}
+
+// Damage holds up neither leases nor jobs: whatever is damaged goes, as if it were of a node that has ended.
+func TestDamage(t *testing.T) {
+	inCluster(t, func(t *testing.T, c *cluster) {
+		damage := func(key ...string) {
+			t.Helper()
+			if err := c.store.Update(t.Context(), func(tx store.Tx) error { return tx.Put(store.Key(key...), []byte("{")) }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		damage("node", "gone")
+		if err := c.store.Update(t.Context(), func(tx store.Tx) error {
+			return people.Visits.Put(tx, &people.Visit{Key: "ann", Name: "ann", Node: "gone"})
+		}); err != nil {
+			t.Fatal(err)
+		}
+		damage("visit", "ann")
+		one := c.add("one")
+		c.after(renewInterval+time.Second, "one")
+		two := c.add("two")
+		damage("job", "sweep")
+		c.after(time.Minute, "one")
+		var left []store.Document
+		if err := c.store.View(t.Context(), func(tx store.Tx) (err error) {
+			left, err = tx.Scan("visit", "visiu", 10)
+			if over, err := IsOver(tx, "gone"); err != nil || !over {
+				t.Errorf("the lease of the damaged node is over: %v, %v", over, err)
+			}
+			return err
+		}); err != nil || len(left) != 1 { // the look of the name, which leads nowhere
+			t.Errorf("%q are left, %v", left, err)
+		}
+		for _, n := range []*node{one, two} {
+			before, _ := n.Node()
+			damage("node", before)
+			time.Sleep(3 * renewInterval)
+			if now, holds := n.Node(); now == before || !holds {
+				t.Errorf("after damage to its lease it is the same: %v, holds it: %v", now == before, holds)
+			}
+			time.Sleep(time.Minute)
+		}
+		if one.lost != 1 || two.lost != 1 {
+			t.Errorf("they have lost their leases %d and %d times", one.lost, two.lost)
 		}
 	})
 }

@@ -1,6 +1,8 @@
 package people
 
 import (
+	"errors"
+
 	"kaban"
 	"kaban/internal/store"
 )
@@ -14,9 +16,47 @@ type Node struct {
 }
 
 // Nodes has the nodes whose leases are not over.
-var Nodes = Table[Node]{
+var Nodes = nodes{Table[Node]{
 	name: "node",
 	key:  func(n *Node) []string { return []string{n.ID} },
+}}
+
+type nodes struct{ Table[Node] }
+
+// Known returns up to limit nodes. One that is damaged has a beat of 0, which does not grow.
+func (t *nodes) Known(tx store.Tx, limit int) (found []Node, err error) {
+	documents, _, err := scan(tx, t.document(nil), "", false, limit)
+	for _, d := range documents {
+		n, err := t.decode(d.Value)
+		if err != nil {
+			n = Node{ID: store.KeyParts(d.Key)[1]}
+		}
+		found = append(found, n)
+	}
+	return found, err
+}
+
+// Find returns a node as Known does, or ErrNotFound.
+func (t *nodes) Find(tx store.Tx, id string) (Node, error) {
+	n, err := t.Get(tx, id)
+	if errors.Is(err, errDecode) {
+		return Node{ID: id}, nil
+	}
+	return n, err
+}
+
+// Remove removes a node, damaged or not, and up to limit of its visitors. It reports whether there are more.
+func (t *nodes) Remove(tx store.Tx, id string, limit int) (more bool, err error) {
+	if err := t.discard(tx, id); err != nil {
+		return false, err
+	}
+	entries, more, err := scan(tx, Visits.entry("node", []string{id}), "", false, limit)
+	for _, d := range entries {
+		if err := errors.Join(Visits.discard(tx, store.KeyParts(string(d.Value))...), tx.Delete(d.Key)); err != nil {
+			return false, err
+		}
+	}
+	return more, err
 }
 
 // Job is something that one node at a time does.
@@ -90,9 +130,4 @@ func (t *visits) Like(tx store.Tx, name kaban.Username) (found []Visit, err erro
 		}
 	}
 	return found, nil
-}
-
-// On returns up to limit visitors of a node.
-func (t *visits) On(tx store.Tx, node string, limit int) (found []Visit, more bool, err error) {
-	return t.listBy(tx, "node", []string{node}, nil, limit)
 }

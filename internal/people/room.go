@@ -240,3 +240,16 @@ var Hooks = hooks{Table[Hook]{
 }}
 
 type hooks struct{ Table[Hook] }
+
+// Readable returns the hooks that are not damaged, and how many others there are: of those nobody knows whose they are,
+// and nobody can post by them.
+func (t *hooks) Readable(tx store.Tx) (found []Hook, damaged int, err error) {
+	err = t.Some(tx, nil, MaxHooks, func(_ []string, h *Hook) {
+		if h == nil {
+			damaged++
+		} else {
+			found = append(found, *h)
+		}
+	})
+	return found, damaged, err
+}

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 
 	"kaban/internal/store"
@@ -151,13 +152,19 @@ func (t *Table[T]) decode(data []byte) (v T, err error) {
 }
 
 // Put adds or replaces a value. If another one has the same value in a unique
-// index, it returns an *ExistsError and changes nothing.
+// index, it returns an *ExistsError and changes nothing. One that is damaged is replaced only
+// where no index may have it.
 func (t *Table[T]) Put(tx store.Tx, v *T) error {
 	key := t.key(v)
-	old, err := t.Get(tx, key...)
-	known := err == nil
-	if err != nil && !errors.Is(err, ErrNotFound) {
-		return err
+	var old T
+	known := false
+	if len(t.indexes) > 0 {
+		var err error
+		old, err = t.Get(tx, key...)
+		known = err == nil
+		if err != nil && !errors.Is(err, ErrNotFound) {
+			return err
+		}
 	}
 	primary := store.Key(key...)
 	for _, x := range t.indexes {
@@ -239,6 +246,16 @@ func (t *Table[T]) Delete(tx store.Tx, key ...string) error {
 	return tx.Delete(t.document(key))
 }
 
+// discard removes the value with a key, damaged or not. Entries of a damaged one stay in the indexes, as where documents
+// were lost.
+func (t *Table[T]) discard(tx store.Tx, key ...string) error {
+	err := t.Delete(tx, key...)
+	if errors.Is(err, errDecode) {
+		err = tx.Delete(t.document(key))
+	}
+	return err
+}
+
 // List returns up to limit values, ascending by key, whose keys begin with the
 // parts of a prefix and come after the parts of another key (empty is all), and
 // whether there are more.
@@ -270,13 +287,19 @@ func (t *Table[T]) All(tx store.Tx, visit func(*T) bool) error {
 // Each calls visit for every value, ascending by key, whose key begins with the parts of a prefix; nil stands for
 // one that is damaged. So that one hides none of the others.
 func (t *Table[T]) Each(tx store.Tx, prefix []string, visit func(key []string, v *T)) error {
+	return t.Some(tx, prefix, math.MaxInt, visit)
+}
+
+// Some is Each for up to limit values.
+func (t *Table[T]) Some(tx store.Tx, prefix []string, limit int, visit func(key []string, v *T)) error {
 	var last []string
-	for more := true; more; {
+	for more := true; more && limit > 0; {
 		var found []store.Document
 		var err error
-		if found, more, err = scan(tx, t.document(prefix), t.document(last), len(last) > 0, maxPage); err != nil {
+		if found, more, err = scan(tx, t.document(prefix), t.document(last), len(last) > 0, min(limit, maxPage)); err != nil {
 			return err
 		}
+		limit -= len(found)
 		for _, d := range found {
 			last = store.KeyParts(d.Key)[1:]
 			if v, err := t.decode(d.Value); err != nil {

@@ -129,10 +129,10 @@ func (a *Archive) Export(ctx context.Context, only []kaban.RoomName, to store.Re
 const rowsAtOnce = 2000
 
 // eachDocument passes on the documents, by key.
-func eachDocument(ctx context.Context, tx pgx.Tx, pass func(*store.Document) error) error {
+func eachDocument(ctx context.Context, c querier, pass func(*store.Document) error) error {
 	last := []byte{}
 	for {
-		rows, err := tx.Query(ctx, "SELECT key, value FROM documents WHERE key > $1 ORDER BY key LIMIT $2", last, rowsAtOnce)
+		rows, err := c.Query(ctx, "SELECT key, value FROM documents WHERE key > $1 ORDER BY key LIMIT $2", last, rowsAtOnce)
 		if err != nil {
 			return err
 		}
@@ -205,31 +205,31 @@ func eachEntry(ctx context.Context, tx pgx.Tx, r *store.Room, pass func(*store.E
 	return nil
 }
 
-// Check implements store.Archive. PostgreSQL itself knows whether its pages are sound.
+// Check implements store.Archive. PostgreSQL itself knows whether its pages are sound. Each room is of one moment, and not all
+// of them of the same: as long as a transaction sees an old moment, PostgreSQL keeps every row of rooms that there was since
+// then, and each append takes longer than the one before.
 func (a *Archive) Check(ctx context.Context) (*store.Report, error) {
 	report := new(store.Report)
-	err := a.at(ctx, func(tx pgx.Tx) error {
-		rooms, err := archivedRooms(ctx, tx)
-		if err != nil {
-			return err
-		}
-		for i := range rooms {
-			health, err := checkRoom(ctx, tx, &rooms[i])
-			if err != nil {
-				return err
-			}
+	rooms, err := a.Rooms(ctx)
+	for i := 0; err == nil && i < len(rooms); i++ {
+		err = a.at(ctx, func(tx pgx.Tx) error {
+			health, err := checkRoom(ctx, tx, rooms[i].Name.Key())
 			report.Rooms = append(report.Rooms, health)
-		}
-		if err := checkRest(ctx, tx, report); err != nil {
 			return err
-		}
-		return eachDocument(ctx, tx, func(d *store.Document) error {
-			report.Documents++
-			if err := d.Check(); err != nil {
-				report.Problems = append(report.Problems, (&store.DocumentError{Key: d.Key, Err: err}).Error())
-			}
-			return nil
 		})
+	}
+	if err == nil {
+		err = checkRest(ctx, a.conn, report)
+	}
+	if err != nil {
+		return nil, err
+	}
+	err = eachDocument(ctx, a.conn, func(d *store.Document) error {
+		report.Documents++
+		if err := d.Check(); err != nil {
+			report.Problems = append(report.Problems, (&store.DocumentError{Key: d.Key, Err: err}).Error())
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, err
@@ -238,8 +238,14 @@ func (a *Archive) Check(ctx context.Context) (*store.Report, error) {
 }
 
 // checkRoom reads the entries of a room.
-func checkRoom(ctx context.Context, tx pgx.Tx, r *store.Room) (h store.Health, err error) {
-	h.Room = *r
+func checkRoom(ctx context.Context, tx pgx.Tx, key string) (h store.Health, err error) {
+	rows, err := tx.Query(ctx, "SELECT name, head, oldest, revision FROM rooms WHERE key = $1", key)
+	if err != nil {
+		return h, err
+	}
+	if h.Room, err = pgx.CollectExactlyOneRow(rows, scanRoom); err != nil {
+		return h, err
+	}
 	var messages uint64
 	complain := func(err error) error {
 		if h.Trouble == "" {
@@ -247,7 +253,7 @@ func checkRoom(ctx context.Context, tx pgx.Tx, r *store.Room) (h store.Health, e
 		}
 		return nil
 	}
-	err = exportRoom(ctx, tx, r, store.Receiver{Damaged: complain, Record: func(one *store.Record) error {
+	err = exportRoom(ctx, tx, &h.Room, store.Receiver{Damaged: complain, Record: func(one *store.Record) error {
 		h.Entries++
 		switch one.Kind {
 		case kaban.KindMessage:
@@ -261,7 +267,7 @@ func checkRoom(ctx context.Context, tx pgx.Tx, r *store.Room) (h store.Health, e
 		return h, err
 	}
 	var counted uint64
-	if err := tx.QueryRow(ctx, "SELECT messages - front FROM rooms WHERE key = $1", r.Name.Key()).Scan(&counted); err != nil {
+	if err := tx.QueryRow(ctx, "SELECT messages - front FROM rooms WHERE key = $1", key).Scan(&counted); err != nil {
 		return h, err
 	}
 	if counted != messages {
@@ -279,10 +285,10 @@ var orphans = []struct{ query, problem string }{
 }
 
 // checkRest looks for rows that belong to nothing.
-func checkRest(ctx context.Context, tx pgx.Tx, report *store.Report) error {
+func checkRest(ctx context.Context, c querier, report *store.Report) error {
 	for _, o := range orphans {
 		var n uint64
-		if err := tx.QueryRow(ctx, o.query).Scan(&n); err != nil {
+		if err := c.QueryRow(ctx, o.query).Scan(&n); err != nil {
 			return err
 		}
 		if n > 0 {

@@ -216,11 +216,18 @@ func adopt(ctx context.Context, c *pgx.Conn, v *server) (epoch string, err error
 
 // KeepEpoch has the next change of the timeline keep the epoch: the operator knows that the failover
 // loses nothing, because the standby is synchronous. It is called before the failover, on the old
-// primary, or after it on the new one before any node connects. After a store.ErrUnavailable it may be
-// called again.
+// primary, or after it on the new one before any node connects. Of several hosts in the URL it takes the first
+// that is no standby. After a store.ErrUnavailable it may be called again.
 func KeepEpoch(ctx context.Context, url string) error {
 	config, err := parse(url, DefaultPatience)
 	if err != nil {
+		return err
+	}
+	config.ConnConfig.ValidateConnect = func(ctx context.Context, c *pgconn.PgConn) error {
+		v, err := inspect(ctx, c)
+		if err == nil && v.standby {
+			err = ErrStandby
+		}
 		return err
 	}
 	c, err := pgx.ConnectConfig(ctx, config.ConnConfig)

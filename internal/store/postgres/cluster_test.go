@@ -300,7 +300,7 @@ func TestFailovers(t *testing.T) {
 	c := newCrowd(t, s, 4)
 	for i := range *failovers {
 		c.await(t, 40)
-		if err := KeepEpoch(t.Context(), p.primary.URL(database)); err != nil {
+		if err := KeepEpoch(t.Context(), (&pair{p.standby, p.primary}).both()); err != nil { // it passes over the standby
 			t.Fatal(err)
 		}
 		crash := i%4 == 0 || i%4 == 3 // or the primary is cut off from its standby only, also if its host comes first

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -71,4 +72,47 @@ func TestAnArchiveMakesNoBackup(t *testing.T) {
 	if _, err := a.Backup(t.Context(), t.TempDir()+"/backup", nil); !errors.Is(err, errBackup) {
 		t.Errorf("a backup: %v, want %v", err, errBackup)
 	}
+}
+
+// A check keeps no view of the database from one part to the next: with an old one, each append takes longer than the one
+// before.
+func TestChecksAreShort(t *testing.T) {
+	url := postgrestest.Database(t)
+	s := open(t, url, Options{Careless: true, Patience: waiting})
+	results := make([]store.Result, 1)
+	if err := s.Append(t.Context(), []store.Write{{Draft: storetest.Draft(t, "hall", "ann", "id", "hello")}}, results); err != nil || results[0].Err != nil {
+		t.Fatal(err, results[0].Err)
+	}
+	a, err := OpenArchive(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	c := connect(t, url)
+	tx, err := c.Begin(t.Context())
+	if err == nil {
+		_, err = tx.Exec(t.Context(), "LOCK TABLE documents IN ACCESS EXCLUSIVE MODE") // which come last
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	var checking sync.WaitGroup
+	checking.Go(func() {
+		if report, err := a.Check(t.Context()); err != nil || report.Err() != nil || len(report.Rooms) != 1 {
+			t.Errorf("%+v, %v", report, err)
+		}
+	})
+	other := connect(t, url) // a transaction sees the sessions of one moment
+	isNew, err := false, pgx.ErrNoRows
+	for end := time.Now().Add(waiting); errors.Is(err, pgx.ErrNoRows) && time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		err = other.QueryRow(t.Context(), `SELECT xact_start = query_start FROM pg_stat_activity
+			WHERE datname = current_database() AND application_name = 'kaban archive' AND wait_event_type = 'Lock'`).Scan(&isNew)
+	}
+	if err != nil || !isNew {
+		t.Errorf("it waits for the documents in a transaction of its own: %v, %v", isNew, err)
+	}
+	if err := tx.Rollback(t.Context()); err != nil {
+		t.Error(err)
+	}
+	checking.Wait()
 }

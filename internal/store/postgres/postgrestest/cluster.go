@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"kaban/internal/childtest"
 )
 
 // StartStandby starts a server that follows another one, for one test.
@@ -151,5 +153,5 @@ func copyFiles(from, to string) error {
 	return nil
 }
 
-// CPU returns the processor time that the processes of the server have used which run now.
-func (s *Server) CPU() (time.Duration, error) { return cpuOf(s.process.Process.Pid) }
+// CPU returns what the processes of the server have used of processors.
+func (s *Server) CPU() (time.Duration, error) { return childtest.CPU(s.process.Process.Pid) }
