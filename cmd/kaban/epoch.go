@@ -14,7 +14,7 @@ type epochKeep struct{ dataFlags }
 // Help implements kong.HelpProvider.
 func (epochKeep) Help() string {
 	return "After a failover, a database has another timeline. Nodes cannot know whether the new primary has everything that the old one had acknowledged, so they change the epoch, and clients read all rooms anew. " +
-		"Run this right before a planned switchover, or before you promote a synchronous standby, against the server that is the primary then. It holds for one failover."
+		"Run this right before a planned switchover, or before you promote a synchronous standby, against the server that is the primary then. It holds for one failover within an hour."
 }
 
 // Run has the next change of the timeline keep the epoch.
@@ -30,6 +30,6 @@ func (c *epochKeep) Run(std streams) error {
 	if err := keepEpoch(ctx, c.home()); err != nil {
 		return err
 	}
-	fmt.Fprintf(std.err, "kaban: the next failover of %s keeps the epoch, so clients do not notice it; it must lose nothing\n", c.Data)
+	fmt.Fprintf(std.err, "kaban: a failover of %s within an hour keeps the epoch, so clients do not notice it; it must lose nothing\n", c.Data)
 	return nil
 }

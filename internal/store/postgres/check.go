@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -203,8 +204,8 @@ func adopt(ctx context.Context, c *pgx.Conn, v *server) (epoch string, err error
 	case system == v.system && timeline > v.timeline:
 		return "", fmt.Errorf("%w: %d, and the data are of %d", ErrFenced, v.timeline, timeline)
 	}
-	_, err = c.Exec(ctx, `UPDATE store SET epoch = CASE WHEN keep AND system = $1 THEN epoch ELSE $3 END, system = $1, timeline = $2, keep = false
-		WHERE system <> $1 OR timeline < $2`, v.system, v.timeline, newEpoch())
+	_, err = c.Exec(ctx, `UPDATE store SET epoch = CASE WHEN keep AND kept > now() - $4::interval AND system = $1 THEN epoch ELSE $3 END, system = $1, timeline = $2, keep = false
+		WHERE system <> $1 OR timeline < $2`, v.system, v.timeline, newEpoch(), KeepTime)
 	if err == nil {
 		err = c.QueryRow(ctx, "SELECT epoch FROM store").Scan(&epoch)
 	}
@@ -214,7 +215,11 @@ func adopt(ctx context.Context, c *pgx.Conn, v *server) (epoch string, err error
 	return epoch, nil
 }
 
-// KeepEpoch has the next change of the timeline keep the epoch: the operator knows that the failover
+// KeepTime is how long after KeepEpoch a change of the timeline keeps the epoch. A failover that comes
+// later is another one than the operator had in mind, and may lose something.
+const KeepTime = time.Hour
+
+// KeepEpoch has the next change of the timeline within KeepTime keep the epoch: the operator knows that the failover
 // loses nothing, because the standby is synchronous. It is called before the failover, on the old
 // primary, or after it on the new one before any node connects. Of several hosts in the URL it takes the first
 // that is no standby. After a store.ErrUnavailable it may be called again.
@@ -236,7 +241,7 @@ func KeepEpoch(ctx context.Context, url string) error {
 	}
 	limited, end := context.WithTimeout(ctx, DefaultPatience)
 	defer end()
-	if _, err = c.Exec(limited, "UPDATE store SET keep = true"); ctx.Err() == nil && mayPass(c, err) {
+	if _, err = c.Exec(limited, "UPDATE store SET keep = true, kept = now()"); ctx.Err() == nil && mayPass(c, err) {
 		err = fmt.Errorf("%w: no answer within %v: %w", store.ErrUnavailable, DefaultPatience, err)
 	}
 	if v := notesOf(c.PgConn()); err == nil && v != nil && v.doubtful {

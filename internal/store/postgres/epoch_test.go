@@ -5,6 +5,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 	"sync"
 	"testing"
@@ -70,8 +71,19 @@ func TestEpochs(t *testing.T) {
 		t.Fatal(err)
 	}
 	execute(t, url, "UPDATE store SET system = 7") // a dump that was restored elsewhere
-	if got := now(); got == third {
+	fourth := now()
+	if fourth == third {
 		t.Error("in another cluster the epoch is the same")
+	}
+	for minutes, kept := range map[int]bool{58: true, 61: false} {
+		if err := KeepEpoch(t.Context(), url); err != nil {
+			t.Fatal(err)
+		}
+		execute(t, url, fmt.Sprintf("UPDATE store SET timeline = 0, kept = now() - interval '%d minutes'", minutes))
+		before := fourth
+		if fourth = now(); (fourth == before) != kept {
+			t.Errorf("%d minutes later the epoch is kept: %t", minutes, !kept)
+		}
 	}
 	execute(t, url, "UPDATE store SET timeline = timeline + 1")
 	if s, err := Open(t.Context(), url, Options{Careless: true}); !errors.Is(err, ErrFenced) {
