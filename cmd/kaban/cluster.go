@@ -28,7 +28,7 @@ import (
 // What does for a database what a command does for a data directory.
 const (
 	databaseBackups = "back it up with what is made for PostgreSQL, such as pgBackRest, or pg_dump while it is small (docs/cluster.md)"
-	databaseLines   = "name a data directory; this command cannot read or write a database"
+	databaseLines   = "import into a new data directory, and take that to an empty database with \"kaban migrate\" (docs/migrate.md)"
 )
 
 // Secrets that nodes have in common.

@@ -65,12 +65,22 @@ func TestWhatIsNoDatabase(t *testing.T) {
 		{"postgres://kaban@db/chat?sslpassword=secret", "", "node", "must not be in the URL"},
 		{"postgres://kaban:secret@db/chat", "", "", "--state: name a directory"},
 		{"mysql://kaban:secret@db/chat", "", "node", "a database is named as postgres://ROLE@HOST/NAME"},
+		{"host=db user=kaban password=secret", "", "node", "a database is named as postgres://ROLE@HOST/NAME"},
+		{"user=kaban password = secret", "", "node", "a database is named as postgres://ROLE@HOST/NAME"},
+		{"postgres:kaban:secret@db/chat", "", "node", "a database is named as postgres://ROLE@HOST/NAME"},
+		{"PostgreSQL:/kaban:secret@db/chat", "", "node", "a database is named as postgres://ROLE@HOST/NAME"},
+		{"kaban:secret@db/chat", "", "node", "a database is named as postgres://ROLE@HOST/NAME"},
 		{"", "", "node", "name the server's data directory"},
 	} {
 		d := dataFlags{Data: test.data, nodeFlags: nodeFlags{State: test.state, DataPasswordFile: test.file}}
 		err := d.check()
 		if _, ok := errors.AsType[usageError](err); !ok || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%q: %v, want %q and no password", test.data, err, test.want)
+		}
+	}
+	for _, data := range []string{"kaban-data", "./host=a", "/srv/kaban:a@b", "chat@example.org", "postgres", "a:b/c@d"} {
+		if err := checkDirectory(data); err != nil {
+			t.Errorf("the directory %s: %v", data, err)
 		}
 	}
 	at := home{data: "postgres://kaban@db/chat"}

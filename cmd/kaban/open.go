@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -35,10 +36,22 @@ func checkData(flag, data string) error {
 	case strings.Contains(data, "://") && !isDatabase(data):
 		scheme, _, _ := strings.Cut(data, "://") // the rest may have a password
 		return usagef("%s %s://…: a database is named as postgres://ROLE@HOST/NAME; for a directory of that name use ./%s:", flag, scheme, scheme)
+	case isOtherNameOfDatabase(data): // which may have a password
+		return usagef("%s: a database is named as postgres://ROLE@HOST/NAME, and this looks like another way to name one; for a directory of that name put ./ before it", flag)
 	case strings.HasPrefix(data, ":") && data != inMemory:
 		return usagef("%s %s: the only name that may begin with a colon is %s; for a directory of that name use ./%s", flag, data, inMemory, data)
 	}
 	return nil
+}
+
+// otherNames are ways to name a database that other programs have: words such as host=HOST, an address without //,
+// and credentials before a host.
+var otherNames = regexp.MustCompile(`(?i)^\s*postgres(ql)?:([^/]|/[^/])|(^|\s)(host|hostaddr|port|user|dbname|password|passfile|service)\s*=|^[^/]*:[^/]*@`)
+
+// isOtherNameOfDatabase reports whether a --data was meant for a database. As the name of a directory it would make
+// an empty server, and have its password in the log.
+func isOtherNameOfDatabase(data string) bool {
+	return !filepath.IsAbs(data) && !strings.HasPrefix(data, ".") && !isDatabase(data) && otherNames.MatchString(data)
 }
 
 // checkDirectory refuses a --data that names no directory.

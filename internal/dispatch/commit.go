@@ -20,6 +20,9 @@ import (
 // does not wait until the last is stored.
 const maxBatch = 1024
 
+// eager is how long an append may take so that the next may be larger, after one that took too long.
+const eager = time.Second
+
 // Send is an entry that a connection wants stored.
 type Send struct {
 	Draft kaban.Draft
@@ -184,6 +187,7 @@ type committer struct {
 	// These come before those of the inbox, in this order; guarded by deciding.
 	stale []Send // of the last append: their rights have changed
 	rest  []Send // that were taken, and not tried yet
+	most  int    // sends in one append, up to maxBatch; guarded by deciding
 
 	// Used by one goroutine at a time: by the one that completes a batch.
 	rooms []grownRoom // in the order of their first entry in the batch
@@ -214,7 +218,7 @@ const pipelined = 3
 
 // newCommitter returns one of several committers of a dispatcher.
 func newCommitter(d *Dispatcher, several int) *committer {
-	c := &committer{dispatcher: d, index: make(map[string]int)}
+	c := &committer{dispatcher: d, index: make(map[string]int), most: maxBatch}
 	c.inbox.init((d.options.MaxRooms+several-1)/several, maxHinted/several)
 	c.batches, c.pipe = make(chan *batch, pipelined), make(chan *batch, 1)
 	for range pipelined {
@@ -290,7 +294,7 @@ func (c *committer) round() {
 	c.deciding.Lock()
 	sends, hinted := c.inbox.take(b.sends[:0])
 	c.rest = sends
-	if len(sends) <= maxBatch && !hinted && !haveTerms(sends) {
+	if len(sends) <= c.most && !hinted && !haveTerms(sends) {
 		c.decide(b, len(sends))
 		c.deciding.Unlock()
 		switch {
@@ -314,7 +318,7 @@ func (c *committer) round() {
 	c.hints = slices.DeleteFunc(c.hints, func(h hint) bool { return !h.ask && c.believe(&h) })
 	for more := true; more; {
 		c.deciding.Lock()
-		c.decide(b, together(c.rest))
+		c.decide(b, c.together(c.rest))
 		more = len(c.rest) > 0
 		c.deciding.Unlock()
 		c.finish(b)
@@ -339,8 +343,8 @@ func haveTerms(sends []Send) bool {
 // together returns how many sends are stored at once. A member's message whose rights have changed is
 // stored anew; one with terms of the same connection, which is stored whatever they are, waits for that.
 // One that could not be made waits until it is known whether those before it fail.
-func together(sends []Send) int {
-	n := min(len(sends), maxBatch)
+func (c *committer) together(sends []Send) int {
+	n := min(len(sends), c.most)
 	for i := range n {
 		by := sends[i].Subscription
 		if by == nil || sends[i].Terms == nil {
@@ -370,6 +374,10 @@ func (c *committer) store(b *batch, sends []Send) {
 	c.append(b, sends)
 	if b.err != nil {
 		c.refuseBatch(b)
+		if isOutage(b.err) { // each append more would wait as long
+			c.refuseAll(c.rest, b.err)
+			c.rest = nil
+		}
 		return
 	}
 	for i := range b.results {
@@ -414,9 +422,26 @@ func (c *committer) append(b *batch, sends []Send) {
 	b.err = c.dispatcher.store.Append(context.Background(), b.writes, b.results)
 	b.now = c.dispatcher.clock()
 	b.took = b.now - began
+	c.pace(len(sends), b)
 	for i := range b.results {
 		b.simple = b.simple && !errors.Is(b.results[i].Err, store.ErrStale)
 	}
+}
+
+// pace decides how many sends the next append has. Where the way to the database is slow, one that was too large
+// for the patience of the store would be so each time that its clients send again. The caller holds deciding.
+func (c *committer) pace(n int, b *batch) {
+	switch {
+	case isOutage(b.err):
+		c.most = max(n/4, 1)
+	case b.err == nil && n >= c.most && b.took < eager:
+		c.most = min(2*c.most, maxBatch)
+	}
+}
+
+// isOutage reports whether the store did not answer in time.
+func isOutage(err error) bool {
+	return errors.Is(err, store.ErrUnavailable) || errors.Is(err, store.ErrUnknown)
 }
 
 // complete finishes a batch and lets go of it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -179,5 +180,74 @@ func TestSendsDoNotWaitForADatabaseThatIsAway(t *testing.T) {
 		s.away.Store(false)
 		alice.until(a, 3)
 		assertGiven(t, alice, "lobby 1 carol x", "lobby 2 carol x", "ack 3 stored")
+	}
+}
+
+// narrow is a store that takes no more than some entries at once in time.
+type narrow struct {
+	slowStore
+	most    int
+	appends atomic.Int64
+}
+
+func (s *narrow) Append(ctx context.Context, batch []store.Write, results []store.Result) error {
+	if s.appends.Add(1); len(batch) > s.most {
+		return errAway
+	}
+	return s.slowStore.Append(ctx, batch, results)
+}
+
+// A client that sends again what took too long does so in vain if it is appended at once again.
+func TestAppendsBecomeSmallWhereTheWayIsNarrow(t *testing.T) {
+	s := &narrow{slowStore: slowStore{memory.New(0)}, most: 40}
+	d := newDispatcher(t, s, Options{PresenceDelay: time.Hour})
+	alice := newReader(t)
+	a := join(t, d, alice, "lobby", "alice", Start{})
+	var sends []Send
+	for i := range 300 {
+		sends = append(sends, send(t, a, "alice", fmt.Sprint(i), "x"))
+	}
+	attempts := 0
+	for ; attempts < 20 && len(sends) > 0; attempts++ {
+		d.Submit(slices.Clone(sends))
+		alice.until(a, 0)
+		sends = sends[a.Room().Head()-uint64(300-len(sends)):]
+	}
+	if len(sends) > 0 {
+		t.Errorf("%d messages are not stored after %d attempts", len(sends), attempts)
+	}
+	if s.most = maxBatch; s.appends.Load() > 60 {
+		t.Errorf("there were %d appends", s.appends.Load())
+	}
+	// Once the way is wide again, appends are as large as before.
+	for i := range 20 {
+		var more []Send
+		for j := range maxBatch {
+			more = append(more, send(t, a, "alice", fmt.Sprint("more-", i, "-", j), "x"))
+		}
+		s.appends.Store(0)
+		d.Submit(more)
+		alice.until(a, 0)
+	}
+	if n := s.appends.Load(); n > 2 {
+		t.Errorf("there were %d appends for %d messages", n, maxBatch)
+	}
+}
+
+// Of what was taken, nothing waits for a database that has not answered meanwhile.
+func TestOneAppendFindsOutThatADatabaseIsAway(t *testing.T) {
+	s := &narrow{slowStore: slowStore{memory.New(0)}}
+	d := newDispatcher(t, s, Options{PresenceDelay: time.Hour})
+	reader := newReader(t)
+	a, b := join(t, d, reader, "lobby", "alice", Start{}), join(t, d, reader, "lobby", "bob", Start{})
+	var sends []Send
+	for i := range maxBatch + 10 {
+		sends = append(sends, send(t, a, "alice", fmt.Sprint(i), "x"))
+	}
+	d.Submit(append(sends, send(t, b, "bob", "last", "x")))
+	reader.until(a, 0)
+	reader.until(b, 0)
+	if n := s.appends.Load(); n != 1 {
+		t.Errorf("there were %d appends, want 1", n)
 	}
 }

@@ -135,16 +135,18 @@ func (k *Keeper) Close() {
 func (k *Keeper) run(ctx context.Context) {
 	ticker := time.NewTicker(renewInterval)
 	defer ticker.Stop()
-	for {
+	for failing := false; ; {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 		}
 		limited, cancel := context.WithTimeout(ctx, renewTimeout)
-		if err := k.renew(limited); err != nil && ctx.Err() == nil {
+		err := k.renew(limited)
+		if err != nil && !failing && ctx.Err() == nil {
 			k.options.Log.Warn("the lease of this node could not be renewed", "error", err)
 		}
+		failing = err != nil
 		cancel()
 	}
 }

@@ -17,7 +17,6 @@ import (
 	"net"
 	"net/url"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -102,7 +101,7 @@ func Open(options Options) (*Bus, error) {
 	if b.server, err = server.NewServer(o); err != nil {
 		return nil, fmt.Errorf("prepare the bus: %w", err)
 	}
-	b.server.SetLoggerV2(&logger{options.Log, strings.NewReplacer(o.Cluster.Password, hidden, password, hidden, options.Secret, hidden)}, false, false, false)
+	b.server.SetLoggerV2(newLogger(options.Log, o.Cluster.Password, password, options.Secret), false, false, false)
 	b.group.Go(b.server.Start)
 	if !b.server.ReadyForConnections(startTimeout) {
 		b.stop()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"strings"
@@ -95,7 +96,6 @@ func TestThreeNodes(t *testing.T) {
 // nothing secret.
 func TestStrangers(t *testing.T) {
 	log := new(buffer)
-	one := open(t, Options{Listen: "127.0.0.1:0", Secret: secret, Log: slog.New(slog.NewTextHandler(log, nil))})
 	otherSecret := strings.Repeat("another secret ", 3)
 	right, err := certificates(secret)
 	if err != nil {
@@ -112,6 +112,7 @@ func TestStrangers(t *testing.T) {
 		"a certificate and another password": {Secret: otherSecret, TLS: right},
 	} {
 		t.Run(name, func(t *testing.T) {
+			one := open(t, Options{Listen: "127.0.0.1:0", Secret: secret, Log: slog.New(slog.NewTextHandler(log, nil))})
 			before := strings.Count(log.String(), "\n")
 			options.Listen, options.Peers = "127.0.0.1:0", []string{one.Address()}
 			open(t, options)
@@ -169,7 +170,7 @@ func TestANodeThatIsNotThere(t *testing.T) {
 // What the server says loses its secrets on the way to the log.
 func TestTheLoggerHidesSecrets(t *testing.T) {
 	log := new(buffer)
-	l := &logger{slog.New(slog.NewTextHandler(log, nil)), strings.NewReplacer("pass-word", hidden)}
+	l := newLogger(slog.New(slog.NewTextHandler(log, nil)), "pass-word")
 	l.Errorf("route to nats://kaban:%s@host", "pass-word")
 	l.Warnf("pass-word")
 	l.Fatalf("%d", 7)
@@ -178,5 +179,34 @@ func TestTheLoggerHidesSecrets(t *testing.T) {
 	l.Tracef("a trace")
 	if text := log.String(); strings.Contains(text, "pass-word") || strings.Count(text, "level=WARN") != 3 {
 		t.Errorf("the log has\n%s", text)
+	}
+}
+
+// A node that is away for a day is no reason for tens of thousands of lines, and nor is a stranger.
+func TestTheLoggerSaysAProblemOnceInAWhile(t *testing.T) {
+	log, now := new(buffer), time.Unix(0, 0)
+	l := newLogger(slog.New(slog.NewTextHandler(log, nil)))
+	l.now = func() time.Time { return now }
+	fails := func(address string, port int) {
+		l.Errorf("%s:6650 - rid:%d - TLS route handshake error: read tcp 10.0.0.1:%d->%s:6650: i/o timeout", address, port/7, port, address)
+	}
+	for i := range 100 {
+		fails("10.0.0.2", 40_000+i)
+		fails("10.0.0.3", 50_000+i)
+	}
+	if lines := strings.Count(log.String(), "\n"); lines != 2 {
+		t.Errorf("200 lines about two nodes became %d, want 2", lines)
+	}
+	now = now.Add(quiet)
+	fails("10.0.0.2", 1)
+	fails("10.0.0.2", 2)
+	if text := log.String(); strings.Count(text, "\n") != 3 || !strings.Contains(text, "repeated=99") {
+		t.Errorf("later the log has\n%s", text)
+	}
+	for i := range 10 * maxProblems {
+		fails(fmt.Sprintf("10.1.%d.%d", i/200, i%200), 1)
+	}
+	if lines, kept := strings.Count(log.String(), "\n"), len(l.problems); lines > 4+maxProblems || kept > 1+maxProblems {
+		t.Errorf("%d strangers: %d lines, %d problems are kept", 10*maxProblems, lines, kept)
 	}
 }
