@@ -31,17 +31,20 @@ func TestNamesStandInLine(t *testing.T) {
 		t.Errorf("the usernames %s are cut off, and their display names are beside them", cut)
 	}
 	p.until(`[...document.querySelectorAll('.change')].some((e) => e.innerText.includes(%s))`, hebrew)
-	p.create(hebrew, "public")
-	p.create("plain", "public")
-	for _, names := range []string{".change", ".room .room-name"} {
-		if edges := p.text(`[...new Set([...document.querySelectorAll(` + quote(names) + `)].map((e) => {
+	oneEdge := func(texts string) {
+		t.Helper()
+		if edges := p.text(`[...new Set([...document.querySelectorAll(` + quote(texts) + `)].map((e) => {
 			const text = document.createRange()
 			text.selectNodeContents(e)
 			return Math.round(text.getBoundingClientRect().left)
 		}))].join()`); strings.Contains(edges, ",") {
-			t.Errorf("%s: texts begin at %s, want all at one edge", names, edges)
+			t.Errorf("%s: texts begin at %s, want all at one edge", texts, edges)
 		}
 	}
+	oneEdge(".change")
+	p.create(hebrew, "public")
+	p.create("plain", "public")
+	oneEdge(".room .room-name")
 	p.button("New direct message")
 	p.until(`document.activeElement?.role === 'combobox'`)
 	p.choose("Name of a person", "ben")
