@@ -62,7 +62,7 @@ func TestSearch(t *testing.T) {
 	p.text(`document.querySelectorAll('.scope input')[1].click(), ''`)
 	p.until(`location.hash === '#search-all/pear*'`)
 	p.found("pear*", "https://example.org/pears | no pear here | a Pear among them")
-	p.until(`document.querySelector('.result-room').innerText === 'team'`)
+	p.until(`document.querySelector('.result-head > .quiet').innerText === '# team'`)
 	p.click(".search .results li:nth-child(2) a")
 	p.until(`document.querySelector('h1 bdi').innerText === 'team' && document.querySelector('#messages .marked')?.innerText.includes('no pear here') && document.querySelector('.search') && document.activeElement.matches('.row')`)
 

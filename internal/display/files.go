@@ -7,9 +7,11 @@ import (
 )
 
 // File writes a file of a message for people, in one line: "[file: cat.png, 68.6 KiB, image/png]",
-// and behind a colon what describes it to those that do not see it.
+// and behind a colon what describes it to those that do not see it. What a type says beside what it
+// is, such as the characters of a text, is for programs.
 func File(f *kaban.File) string {
-	line := "[file: " + Line(f.Name) + ", " + Bytes(f.Size) + ", " + Line(f.Type)
+	kind, _, _ := strings.Cut(f.Type, ";")
+	line := "[file: " + Line(f.Name) + ", " + Bytes(f.Size) + ", " + Line(kind)
 	if f.Alt != "" {
 		line += ": " + Line(f.Alt)
 	}

@@ -23,12 +23,12 @@ func TestWithFiles(t *testing.T) {
 	id := func(c string) string { return strings.Repeat(c, kaban.FileIDLength) }
 	files, err := kaban.NewFiles(
 		kaban.File{ID: id("a"), Name: "cat.png", Size: 70_211, Type: "image/png", Alt: "a cat"},
-		kaban.File{ID: id("b"), Name: "gpj.\u202etxt.exe", Type: "text/plain"})
+		kaban.File{ID: id("b"), Name: "gpj.\u202etxt.exe", Type: "text/plain; charset=utf-8"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := WithFiles("look", files), "look [file: cat.png, 68.6 KiB, image/png: a cat] "; !strings.HasPrefix(got, want) || strings.Contains(got, "\u202e") {
-		t.Errorf("got %q, want %q and the other one without control of the direction", got, want)
+	if got, want := WithFiles("look", files), "look [file: cat.png, 68.6 KiB, image/png: a cat] "; !strings.HasPrefix(got, want) || strings.Contains(got, "\u202e") || !strings.HasSuffix(got, ", text/plain]") {
+		t.Errorf("got %q, want %q and the other one without control of the direction and the characters of its type", got, want)
 	}
 	if got := WithFiles("", files); !strings.HasPrefix(got, "[file: cat.png") {
 		t.Errorf("without a text: %q", got)

@@ -371,6 +371,8 @@ func TestCommandsOfAMember(t *testing.T) {
 	d.shows("ann removed ben")
 	d.happens(actedEvent{room: "plans", change: done, err: &client.Error{Code: wire.CodeLastOp, Text: "name another op first"}})
 	d.shows("cannot remove ben: name another op first")
+	d.happens(noticeEvent{room: "plans", err: context.DeadlineExceeded})
+	d.shows("not done: the server does not answer in time")
 	d.happens(noticeEvent{room: "plans", text: "notifications: none"})
 	d.shows("notifications: none")
 	d.happens(whoisEvent{room: "plans", name: "zed", absent: true}, whoisEvent{room: "plans", name: "ben", member: &wire.Member{Username: "ben", Name: "Ben B", Account: "x", Online: true, Role: kaban.RoomRoleSpeaker}})

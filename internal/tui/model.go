@@ -1,6 +1,7 @@
 package tui
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -331,6 +332,9 @@ func codeOf(err error) wire.Code {
 func reasonOf(err error) string {
 	if refused, ok := errors.AsType[*client.Error](err); ok {
 		return refused.Text
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return "the server does not answer in time"
 	}
 	return err.Error()
 }

@@ -11,7 +11,7 @@ import { markRead } from './reading'
 import { pathOf, type Place } from './route'
 import { walk } from './search'
 import { ask } from './session'
-import { Sign } from './sign'
+import { Sign, Where } from './sign'
 import { beside, byName, covered, find, mentionsTotal, rooms, status, type Room } from './state'
 import { Inbox as InboxSymbol } from './symbols'
 import { count, dayOf, fullTimeOf, t, timeOf } from './texts'
@@ -192,7 +192,7 @@ function Mention({ mention }: { mention: Mentioned }) {
           <Avatar username={author} small />
           <bdi class={`author ${nickClass(author)}`}>{author}</bdi>
           {bot && <span class="badge">{t('bot')}</span>}
-          <bdi class="result-room">{byName.value.get(name)?.title.value ?? name}</bdi>
+          <Where name={name} />
           {cause !== 'name' && <span class="badge">{t(cause === 'here' ? 'mentionedHere' : 'mentionedEveryone')}</span>}
           {read && <span class="badge">{t('isRead')}</span>}
           <span class="quiet">

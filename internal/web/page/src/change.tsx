@@ -56,7 +56,7 @@ export function ChangeLine({ room, message }: { room: Room; message: Message }) 
   // People begin a conversation, and think of no room; the text above it says where it begins.
   if (room.kind.value === 'direct' && message.change?.type === 'room' && message.change.change === 'created') return null
   return (
-    <p class="change" title={fullTimeOf(message.time)} dir="auto">
+    <p class="change" title={fullTimeOf(message.time)}>
       {sentence(message)}
     </p>
   )

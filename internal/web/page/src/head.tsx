@@ -68,12 +68,13 @@ export function Head() {
   )
 }
 
-/** Puts the room above the others in the list. */
-export function StarButton({ room }: { room: Room }) {
+/** Puts the room above the others in the list. A wide one says so. */
+export function StarButton({ room, wide }: { room: Room; wide?: boolean }) {
   const on = starred.value.has(room.name)
   return (
-    <button type="button" class={on ? 'icon star on' : 'icon star'} aria-pressed={on} aria-label={t('star')} title={t(on ? 'unstar' : 'star')} onClick={() => star(room.name, !on)}>
+    <button type="button" class={`${wide ? 'secondary with-symbol' : 'icon'} star${on ? ' on' : ''}`} aria-pressed={on} aria-label={t('star')} title={t(on ? 'unstar' : 'star')} onClick={() => star(room.name, !on)}>
       <Star filled={on} />
+      {wide && t('star')}
     </button>
   )
 }

@@ -159,7 +159,7 @@ export function PendingRow({ room, pending, late, grouped, thread }: { room: Roo
   return (
     <div class="row" role="listitem" data-id={pending.id}>
       <div class={['message pending', grouped && 'grouped', error && 'failed', pending.elsewhere && 'elsewhere'].filter(Boolean).join(' ')}>
-        <Author username={pending.username} grouped={grouped} name={room.names.value.get(pending.username)} />
+        <Author username={pending.username} grouped={grouped} name={room.names.value.get(pending.username)} />{' '}
         <span class="time">{error ? '' : timeOf(pending.time)}</span>
         {quoted !== undefined && quoted !== thread?.seq && <Quote room={room.name} seq={quoted} message={room.log.quote(quoted)} />}
         {!amend && pending.content !== '' && <Body content={pending.content} />}

@@ -21,9 +21,9 @@ export function nickClass(username: string): string {
   return `c${Math.floor(hue / fine)} f${hue % fine} v${Math.floor(sum / (coarse * fine)) % shades}`
 }
 
-/** The initials of a name: of its first two words, or its first two letters. */
+/** The initials of a name, or of the names of several people: of its first two words, or its first two letters. */
 function initials(username: string): string {
-  const parts = username.split(/[_.-]+/).filter(Boolean)
+  const parts = username.split(/[_., -]+/).filter(Boolean)
   const [first, second] = parts.length > 1 ? [letters(parts[0]!)[0], letters(parts[1]!)[0]] : letters(parts[0] ?? username)
   return (first ?? '').toUpperCase() + (parts.length > 1 ? (second ?? '').toUpperCase() : (second ?? ''))
 }

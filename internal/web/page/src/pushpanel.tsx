@@ -34,7 +34,7 @@ export function PushPanel() {
   useEffect(() => void attempt(() => Promise.resolve()), [])
   const never = inTheWay.value === 'insecure' || inTheWay.value === 'unsupported'
   return (
-    <fieldset aria-busy={busy.value}>
+    <fieldset class="options" aria-busy={busy.value}>
       <Option id="push" on={on.value} disabled={busy.value || never} turn={() => void attempt(on.peek() ? unsubscribe : subscribe)} title={words.title} help={words.help} />
       {inTheWay.value && (
         <p class={never ? 'quiet' : 'problem'} role="alert">
@@ -76,9 +76,11 @@ function Option(props: { id: string; on: boolean; disabled: boolean; turn: () =>
           props.turn()
         }}
       />
-      <span>{props.title}</span>
-      <span class="quiet help" id={help}>
-        {props.help}
+      <span>
+        {props.title}
+        <span class="quiet" id={help}>
+          {props.help}
+        </span>
       </span>
     </label>
   )

@@ -60,7 +60,7 @@ export function RoomSettings() {
             {t('invitePeople')}
           </button>
         )}
-        <StarButton room={room} />
+        <StarButton wide room={room} />
         <button type="button" class="secondary with-symbol" onClick={() => openPanel({ kind: 'pins' })}>
           <Pin />
           {t('pins')}

@@ -11,7 +11,8 @@ import { nickClass } from './nick'
 import { complete, everything, type Completion, type Offer } from './operators'
 import type { Hit } from './protocol'
 import { pathOf, type Panel } from './route'
-import { covered, find as roomOf, rooms, status, username, type Finding, type Room } from './state'
+import { covered, rooms, status, username, type Finding, type Room } from './state'
+import { Where } from './sign'
 import { Search } from './symbols'
 import { count, dayOf, explain, fullTimeOf, t, timeOf } from './texts'
 
@@ -256,7 +257,7 @@ function Result({ hit, panel }: { hit: Hit; panel: SearchPanel }) {
         <span class="result-head">
           <bdi class={`author ${nickClass(author)}`}>{author}</bdi>
           {bot && <span class="badge">{t('bot')}</span>}
-          {panel.everywhere && <bdi class="result-room">{roomOf(room)?.title.value ?? room}</bdi>}
+          {panel.everywhere && <Where name={room} />}
           <span class="quiet">
             {dayOf(time)}, {timeOf(time)}
           </span>

@@ -1,9 +1,19 @@
 // The sign of a room's kind, before its name: for a direct room the face of the other.
 
 import { Avatar } from './nick'
-import type { Room } from './state'
+import { byName, type Room } from './state'
 import { Lock } from './symbols'
 import { t } from './texts'
+
+/** Where a message is, by the name of its room: what people write to each other has no sign. */
+export function Where({ name }: { name: string }) {
+  return (
+    <span class="quiet">
+      {name[0] !== '@' && '# '}
+      <bdi>{byName.value.get(name)?.title.value ?? name}</bdi>
+    </span>
+  )
+}
 
 /** The kind of a room, before its name. */
 export function Sign({ room }: { room: Room }) {

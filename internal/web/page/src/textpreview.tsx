@@ -45,10 +45,10 @@ export function TextPreview({ file }: { file: FileInfo }) {
   }, [file.file])
   const { name, size } = file
   const long = text.value !== undefined && (text.value.split('\n', fewLines + 2).length > fewLines + 1 || text.value.length > 4000)
-  // The place is kept while it loads, so that nothing jumps.
+  // The place of a long text is kept while it loads.
   return (
     <div class={whole.value ? 'text whole' : 'text'}>
-      <pre tabIndex={0} aria-label={f('textOf', { name })} role="region">
+      <pre tabIndex={0} aria-busy={text.value === undefined && !failed.value ? true : undefined} aria-label={f('textOf', { name })} role="region">
         <code>{failed.value ? f('noPreview') : (text.value ?? '')}</code>
       </pre>
       {whole.value && size > most && <p class="quiet">{f('textCut', { size: sizeOf(most) })}</p>}
