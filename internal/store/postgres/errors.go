@@ -19,6 +19,7 @@ const (
 	codeSerialization      = "40001"
 	codeDeadlock           = "40P01"
 	codeDiskFull           = "53100"
+	codeOutOfMemory        = "53200"
 	codeTooManyConnections = "53300"
 	codeLockTimeout        = "55P03"
 	codeQueryCanceled      = "57014"
@@ -92,7 +93,7 @@ func isPassing(err error) bool {
 	case "":
 		_, isUnsent := errors.AsType[unsent](err)
 		return isOurs(err) || isLost(err) || isUnsent
-	case codeSerialization, codeDeadlock, codeReadOnly, codeTooManyConnections, codeLockTimeout, codeQueryCanceled, codeAdminShutdown, codeCrashShutdown,
+	case codeSerialization, codeDeadlock, codeReadOnly, codeOutOfMemory, codeTooManyConnections, codeLockTimeout, codeQueryCanceled, codeAdminShutdown, codeCrashShutdown,
 		codeCannotConnectNow, codeIdleInTransaction, codeTransactionTimeout:
 		return true
 	default:

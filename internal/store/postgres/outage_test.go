@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"kaban"
@@ -367,5 +368,23 @@ func TestALostInspection(t *testing.T) {
 	}
 	if _, err := inspect(t.Context(), c.PgConn()); err == nil || errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("in a transaction that has failed: %v, want an error that does not pass", err)
+	}
+}
+
+// What another attempt may mend is tried again, and clients are told to come back. Anything else is said at once.
+func TestWhatPasses(t *testing.T) {
+	for code, want := range map[string]bool{
+		"53200": true,  // out of memory
+		"53300": true,  // too many connections
+		"40P01": true,  // a deadlock
+		"08006": true,  // a connection failure
+		"53100": false, // a full disk, which has an error of its own
+		"23505": false, // a key twice
+		"42P01": false, // no such table
+		"XX001": false, // damage
+	} {
+		if got := isPassing(&pgconn.PgError{Code: code, Severity: "ERROR"}); got != want {
+			t.Errorf("%s passes: %v", code, got)
+		}
 	}
 }
