@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"kaban/internal/account"
 	"kaban/internal/limit"
 	"kaban/internal/peer"
 	"kaban/internal/tcp"
@@ -237,4 +238,9 @@ func (c *counting) Read(p []byte) (int, error) {
 	n, err := c.Reader.Read(p)
 	c.read += n
 	return n, err
+}
+
+// Still tells why an account with a token may not go on with something.
+func (s *Server) Still(ctx context.Context, p account.Principal, may func() error) error {
+	return (&who{server: s, proof: bearerProof, principal: p}).still(ctx, may)
 }

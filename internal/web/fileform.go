@@ -144,7 +144,7 @@ func (s *Server) keepFile(ctx context.Context, by *who, info upload.Info, staged
 	}
 	kept, err := s.config.Files.Keep(ctx, by.user(), info, staged)
 	if err != nil {
-		return kaban.File{}, err
+		return kaban.File{}, by.because(ctx, err)
 	}
 	return answerOf(&kept), nil
 }

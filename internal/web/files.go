@@ -273,10 +273,7 @@ func (b *bounded) Read(p []byte) (int, error) {
 		return n, err
 	}
 	b.next = b.read + askEvery
-	refused := b.by.renew(b.ctx)
-	if refused == nil {
-		refused = b.mayUpload(b.ctx, b.by, b.read)
-	}
+	refused := b.by.still(b.ctx, func() error { return b.mayUpload(b.ctx, b.by, b.read) })
 	if refused != nil {
 		return 0, fmt.Errorf("after %d bytes: %w", b.read, refused)
 	}

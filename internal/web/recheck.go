@@ -50,21 +50,17 @@ func (s *Server) recheckDownload(ctx context.Context, w http.ResponseWriter, by 
 
 // mayDownload returns why somebody may not have a file any more.
 func mayDownload(ctx context.Context, by *who, f *people.File) error {
-	if err := by.renew(ctx); err != nil {
+	return by.still(ctx, func() error {
+		_, err := by.user().File(ctx, f.ID)
 		return err
-	}
-	_, err := by.user().File(ctx, f.ID)
-	return err
+	})
 }
 
 // recheckUpload begins to ask about an upload.
 func (s *Server) recheckUpload(ctx context.Context, by *who, b *body) *recheck {
 	c := &recheck{
 		may: func() error {
-			if err := by.renew(ctx); err != nil {
-				return err
-			}
-			return s.mayUpload(ctx, by, -1)
+			return by.still(ctx, func() error { return s.mayUpload(ctx, by, -1) })
 		},
 		cut: b.cut,
 	}

@@ -193,6 +193,29 @@ func TestAnUploadEndsWithTheRight(t *testing.T) {
 	}
 }
 
+// Whoever is suspended while it is asked whether an upload may go on reads that, and not what follows from it.
+func TestTheEndOfACredentialIsTheReason(t *testing.T) {
+	f, _ := claimed(t, "open")
+	eve := f.person("eve", kaban.RoleMember)
+	for refused, want := range map[error]error{nil: nil, chat.ErrForbidden: chat.ErrForbidden} {
+		if err := f.web.Still(t.Context(), eve.Principal, func() error { return refused }); err != want {
+			t.Errorf("%v: it ends with %v", refused, err)
+		}
+	}
+	for _, meanwhile := range []bool{true, false} {
+		err := f.web.Still(t.Context(), eve.Principal, func() error {
+			if !meanwhile {
+				t.Error("it is asked for somebody whose credential has ended")
+			}
+			f.must(f.accounts.Suspend(t.Context(), account.Operator(), "eve", ""))
+			return chat.ErrForbidden
+		})
+		if !errors.Is(err, account.ErrSuspended) {
+			t.Errorf("suspended meanwhile (%v): %v, want %v", meanwhile, err, account.ErrSuspended)
+		}
+	}
+}
+
 // The same with TLS, over either version of HTTP: a body that stands still is cut, and its client is told why.
 func TestAnUploadEndsOverTLS(t *testing.T) {
 	nodetest.One(t, "it watches what a node has open")

@@ -60,6 +60,26 @@ func (w *who) renew(ctx context.Context) error {
 	return err
 }
 
+// because returns why somebody was refused: the end of the credential goes before what follows from it, which may take
+// effect first.
+func (w *who) because(ctx context.Context, refused error) error {
+	if refused == nil {
+		return nil
+	}
+	if ended := w.renew(ctx); ended != nil && isKnown(ended) {
+		return ended
+	}
+	return refused
+}
+
+// still returns why somebody may not go on with something, nil if nothing has ended.
+func (w *who) still(ctx context.Context, may func() error) error {
+	if err := w.renew(ctx); err != nil {
+		return err
+	}
+	return w.because(ctx, may())
+}
+
 // isProgram reports whether the request is made with a token.
 func (w *who) isProgram() bool {
 	return w.isAccount() && w.principal.Kind == people.SecretToken
