@@ -17,11 +17,14 @@ import (
 )
 
 // parallel is a store that wants several appends at a time. It notes those that are under way,
-// by room, and holds up those of one room until it is let go.
+// by room, and holds up those of one room until it is let go. All others wait until there are two of them, or for a
+// few seconds in vain, if they are to.
 type parallel struct {
 	store.Store
-	held string
-	let  chan struct{}
+	held     string
+	let      chan struct{}
+	together bool
+	two      chan struct{} // closed when there are two
 
 	mu    sync.Mutex
 	under map[string]bool // rooms of appends under way
@@ -31,7 +34,7 @@ type parallel struct {
 }
 
 func newParallel(held string) *parallel {
-	return &parallel{Store: memory.New(0), held: held, let: make(chan struct{}), under: make(map[string]bool)}
+	return &parallel{Store: memory.New(0), held: held, let: make(chan struct{}), two: make(chan struct{}), under: make(map[string]bool)}
 }
 
 func (s *parallel) Instant() bool { return false }
@@ -43,6 +46,9 @@ func (s *parallel) note(batch []store.Write, begins bool) (held bool) {
 	defer s.mu.Unlock()
 	if s.now--; begins {
 		s.now += 2
+	}
+	if s.most < 2 && s.now == 2 {
+		close(s.two)
 	}
 	s.most = max(s.most, s.now)
 	rooms := make(map[string]bool)
@@ -62,7 +68,12 @@ func (s *parallel) Append(ctx context.Context, batch []store.Write, results []st
 		<-s.let
 	}
 	defer s.note(batch, false)
-	time.Sleep(time.Microsecond)
+	if s.together {
+		select {
+		case <-s.two:
+		case <-time.After(10 * time.Second):
+		}
+	}
 	return s.Store.Append(ctx, batch, results)
 }
 
@@ -97,6 +108,7 @@ func TestCommittersAreIndependent(t *testing.T) {
 // What one connection sends to many rooms at once arrives in the order of each room.
 func TestOneSubmitForManyRooms(t *testing.T) {
 	s := newParallel("")
+	s.together = true
 	d := newDispatcher(t, s, Options{PresenceDelay: time.Hour})
 	const rooms, each = 20, 50
 	var readers []*reader
