@@ -73,6 +73,7 @@ func TestOneConnectionMakesRoomsForALimitedTime(t *testing.T) {
 		t.Errorf("got %v, want %d rooms and 500 refused with a time to wait", got, server.NameRooms)
 	}
 	ann.ask(nil, func(more map[string]int) bool { return got["not_joined"]+more["not_joined"] == 2*500 })
+	eventually(t, "all rooms are there, also at another node", func() bool { return bob.countRooms() > server.NameRooms })
 	if n := bob.countRooms(); n != server.NameRooms+1 {
 		t.Errorf("there are %d rooms, want %d and the lobby", n, server.NameRooms)
 	}
