@@ -41,7 +41,8 @@ func (w *town) found(u User, s Search) (all []string, err error) {
 		if err != nil {
 			return nil, err
 		}
-		if page.Partial || page.More != (page.Next != 0) || len(page.Hits) > s.Limit {
+		// On a busy machine a page may end early, where the next one goes on.
+		if page.Partial && !page.More || page.More != (page.Next != 0) || len(page.Hits) > s.Limit {
 			w.t.Fatalf("%s: a page of %d hits: partial %t, more %t, next %d", s.Query, len(page.Hits), page.Partial, page.More, page.Next)
 		}
 		page.Cut(3) // as if no more fit
