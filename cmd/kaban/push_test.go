@@ -36,6 +36,7 @@ import (
 	"kaban"
 	"kaban/internal/account"
 	"kaban/internal/guard"
+	"kaban/internal/logs/logstest"
 	"kaban/internal/push"
 	"kaban/internal/store/sqlite"
 )
@@ -226,26 +227,8 @@ type household struct {
 	url     string
 	service *pushService
 	secrets map[string]string // of devices, by username
-	log     syncBuffer
+	log     logstest.Buffer
 	command *exec.Cmd
-}
-
-// syncBuffer is a bytes.Buffer for several goroutines.
-type syncBuffer struct {
-	mu sync.Mutex
-	bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.Buffer.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.Buffer.String()
 }
 
 func newHousehold(t *testing.T, service *pushService) *household {

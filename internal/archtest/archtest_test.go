@@ -124,6 +124,10 @@ var rules = map[string]rule{
 		[]string{"golang.org/x/sys"},
 		"the end of a process of tests does not depend on its work",
 	},
+	"kaban/internal/logs/logstest": {
+		nil, nil,
+		"the log of a test does not depend on what is logged",
+	},
 	"kaban/internal/failpoint": {
 		nil, nil,
 		"any code may contain a failpoint",

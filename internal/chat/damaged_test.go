@@ -7,13 +7,13 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"kaban"
 	"kaban/internal/access"
 	"kaban/internal/dispatch"
+	"kaban/internal/logs/logstest"
 	"kaban/internal/people"
 	"kaban/internal/push"
 	"kaban/internal/store"
@@ -43,7 +43,7 @@ func TestDamageHoldsNobodyUp(t *testing.T) {
 	for _, all := range []bool{false, true} {
 		t.Run(fmt.Sprintf("everything may have changed: %v", all), func(t *testing.T) {
 			s := memory.New(0)
-			log := new(lines)
+			log := new(logstest.Buffer)
 			one, two := twoNodesOn(t, false, s, s, Options{Log: slog.New(slog.NewTextHandler(log, nil))})
 			one.create("ann", "attic", kaban.RoomPublic)
 			one.create("ann", "hall", kaban.RoomPublic)
@@ -97,24 +97,6 @@ func TestDamageHoldsNobodyUp(t *testing.T) {
 			}
 		})
 	}
-}
-
-// lines is a log that may be read while others write to it.
-type lines struct {
-	mu  sync.Mutex
-	all strings.Builder
-}
-
-func (l *lines) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.all.Write(p)
-}
-
-func (l *lines) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.all.String()
 }
 
 // A look at many finds all those that fail, with few looks where they are few, and ends when the store does not answer.
@@ -236,7 +218,7 @@ func TestStartDespiteDamage(t *testing.T) {
 		t.Run(strings.ReplaceAll(d.Key, "/", " "), func(t *testing.T) {
 			w.update(func(tx store.Tx) error { return tx.Put(d.Key, []byte("{")) })
 			defer w.update(func(tx store.Tx) error { return tx.Put(d.Key, d.Value) })
-			log := new(lines)
+			log := new(logstest.Buffer)
 			over, err := dispatch.New(t.Context(), s, dispatch.Options{PresenceDelay: time.Hour})
 			if err != nil {
 				t.Fatal(err)
@@ -333,7 +315,7 @@ func TestOrphanHooksBesideDamage(t *testing.T) {
 			tx.Put(store.Key("hook", "damaged"), []byte("{")),
 		)
 	})
-	log := new(lines)
+	log := new(logstest.Buffer)
 	d, err := dispatch.New(t.Context(), s, dispatch.Options{PresenceDelay: time.Hour})
 	if err != nil {
 		t.Fatal(err)

@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/argon2"
+
+	"kaban/internal/logs/logstest"
 )
 
 // fakes start processes that are goroutines. Each behaves as the next function says, or
@@ -97,36 +99,18 @@ func hang(in io.Reader, _ io.Writer) error {
 // maxTest is how many processes there are at most in a test.
 const maxTest = 4
 
-// logged is a log in a test.
-type logged struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *logged) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
 // hasher is Processes in a test.
 type hasher struct {
 	*Processes
 	t *testing.T
 	*fakes
-	log *logged
+	log *logstest.Buffer
 }
 
 // within runs a test in which time is simulated.
 func within(t *testing.T, next []func(io.Reader, io.Writer) error, run func(h hasher)) {
 	synctest.Test(t, func(t *testing.T) {
-		f, log := &fakes{next: next}, new(logged)
+		f, log := &fakes{next: next}, new(logstest.Buffer)
 		h := hasher{New(f.start, maxTest, slog.New(slog.NewTextHandler(log, nil))), t, f, log}
 		defer f.bodies.Wait()
 		defer h.Close()
@@ -308,11 +292,11 @@ func TestMain(m *testing.M) {
 }
 
 // realProcesses starts the test binary as processes that serve, with more variables.
-func realProcesses(t *testing.T, variables ...string) (all hasher, commands func() []*exec.Cmd, log *logged) {
+func realProcesses(t *testing.T, variables ...string) (all hasher, commands func() []*exec.Cmd, log *logstest.Buffer) {
 	t.Helper()
 	var mu sync.Mutex
 	var started []*exec.Cmd
-	log = new(logged)
+	log = new(logstest.Buffer)
 	h := New(func() (*Process, error) {
 		c := exec.Command(os.Args[0])
 		c.Env = append([]string{servesHere, "GORACE=atexit_sleep_ms=0"}, variables...)

@@ -21,6 +21,7 @@ import (
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
 	"kaban/internal/limit"
+	"kaban/internal/logs/logstest"
 	"kaban/internal/nodetest"
 	peers "kaban/internal/peer"
 	"kaban/internal/server"
@@ -72,7 +73,7 @@ func gateOver(t *testing.T, s store.Store, limits limit.Config, policy peers.Pol
 	if g.chat, err = chat.New(t.Context(), d, chat.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	log := new(syncBuffer)
+	log := new(logstest.Buffer)
 	m, err := conn.New(conn.Config{Submit: g.chat.Submit, Clock: func() time.Duration { return time.Duration(g.clock.Load()) }, Log: slog.New(slog.NewTextHandler(log, nil))})
 	if err != nil {
 		t.Fatal(err)

@@ -1,7 +1,6 @@
 package server_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,7 +10,6 @@ import (
 	"net"
 	"net/http/httptest"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -20,6 +18,7 @@ import (
 	"kaban/internal/chat"
 	"kaban/internal/conn"
 	"kaban/internal/dispatch"
+	"kaban/internal/logs/logstest"
 	"kaban/internal/nodetest"
 	"kaban/internal/server"
 	"kaban/internal/store"
@@ -36,7 +35,7 @@ type fixture struct {
 	addr    string
 	manager *conn.Manager // of the first node
 	server  *server.Server
-	log     *syncBuffer // of all nodes
+	log     *logstest.Buffer // of all nodes
 	served  chan error
 	web     *httptest.Server // nil until somebody dials it
 
@@ -120,7 +119,7 @@ func startAll(t testing.TB, settings chat.Options, config conn.Config, s store.S
 	if config.Heartbeat == 0 {
 		config.Heartbeat = time.Hour // within patience no ping moves on what has got stuck
 	}
-	f := &fixture{t: t, addr: l.Addr().String(), log: new(syncBuffer), nodes: nodetest.On(t, s)}
+	f := &fixture{t: t, addr: l.Addr().String(), log: new(logstest.Buffer), nodes: nodetest.On(t, s)}
 	config.Log = slog.New(slog.NewTextHandler(f.log, nil))
 	for i, l := range nodetest.Share(l, len(f.nodes)) {
 		f.all = append(f.all, run(t, f.nodes[i], l, settings, config, options, use != nil, f.log))
@@ -133,7 +132,7 @@ func startAll(t testing.TB, settings chat.Options, config conn.Config, s store.S
 }
 
 // run runs a node that ends with the test.
-func run(t testing.TB, node *nodetest.Node, l net.Listener, settings chat.Options, config conn.Config, options dispatch.Options, people bool, log *syncBuffer) *running {
+func run(t testing.TB, node *nodetest.Node, l net.Listener, settings chat.Options, config conn.Config, options dispatch.Options, people bool, log *logstest.Buffer) *running {
 	t.Helper()
 	s := node.Store
 	d, err := dispatch.New(t.Context(), s, options)
@@ -180,23 +179,6 @@ func run(t testing.TB, node *nodetest.Node, l net.Listener, settings chat.Option
 // serve runs a server with defaults.
 func serve(t testing.TB) *fixture {
 	return start(t, conn.Config{}, nil, dispatch.Options{})
-}
-
-type syncBuffer struct {
-	mu     sync.Mutex
-	buffer bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.String()
 }
 
 // frame is what came over the wire, decoded by other means than our own.

@@ -21,6 +21,7 @@ import (
 	"kaban/internal/files/disk"
 	"kaban/internal/files/keep"
 	"kaban/internal/limit"
+	"kaban/internal/logs/logstest"
 	"kaban/internal/nodetest"
 	"kaban/internal/peer"
 	"kaban/internal/people"
@@ -338,7 +339,7 @@ func TestErasingEndsUploads(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	uploads, log := staging(t, dir), new(syncBuffer)
+	uploads, log := staging(t, dir), new(logstest.Buffer)
 	kept := keep.New(keep.Config{Staging: uploads, Store: blobs})
 	f := start(t, web.Config{Files: kept}, docs, chat.Options{Blobs: kept, Log: slog.New(slog.NewTextHandler(log, nil))})
 	f.claim("open")

@@ -33,6 +33,7 @@ import (
 	"kaban/internal/files/disk"
 	"kaban/internal/files/keep"
 	"kaban/internal/files/upload"
+	"kaban/internal/logs/logstest"
 	"kaban/internal/nodetest"
 	"kaban/internal/peer"
 	"kaban/internal/push"
@@ -73,7 +74,7 @@ type fixture struct {
 	accounts   *account.Service
 	nodes      []*nodetest.Node
 	acts       atomic.Int64 // acts so far
-	log        *syncBuffer
+	log        *logstest.Buffer
 	clock      clock // of the accounts
 	client     *http.Client
 }
@@ -87,30 +88,13 @@ func (c *clock) pass(d time.Duration)   { c.ahead.Add(int64(d)) }
 
 var started = time.Now()
 
-type syncBuffer struct {
-	mu     sync.Mutex
-	buffer bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.String()
-}
-
 func start(t testing.TB, config web.Config, s store.Store, settings ...chat.Options) *fixture {
 	t.Helper()
 	settings = append(settings, chat.Options{})
 	if s == nil {
 		s = teststore.New(t)
 	}
-	f := &fixture{t: t, log: new(syncBuffer), nodes: nodetest.On(t, s)}
+	f := &fixture{t: t, log: new(logstest.Buffer), nodes: nodetest.On(t, s)}
 	config.Log = slog.New(slog.NewTextHandler(f.log, nil))
 	listen := func() (net.Listener, string) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")

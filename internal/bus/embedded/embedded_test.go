@@ -1,19 +1,18 @@
 package embedded
 
 import (
-	"bytes"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"kaban/internal/bus"
 	"kaban/internal/bus/bustest"
+	"kaban/internal/logs/logstest"
 )
 
 const patience = time.Minute
@@ -55,24 +54,6 @@ func waitFor(t *testing.T, what string, holds func() bool) {
 	}
 }
 
-// buffer is a log that several goroutines write.
-type buffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
-}
-
 // Three nodes, of which each knows one other, hear each other. Whoever is left goes on when one
 // ends, and is told when another one comes.
 func TestThreeNodes(t *testing.T) {
@@ -95,7 +76,7 @@ func TestThreeNodes(t *testing.T) {
 // A node needs both the password of routes and a certificate of the cluster, and the log says
 // nothing secret.
 func TestStrangers(t *testing.T) {
-	log := new(buffer)
+	log := new(logstest.Buffer)
 	otherSecret := strings.Repeat("another secret ", 3)
 	right, err := certificates(secret)
 	if err != nil {
@@ -158,7 +139,7 @@ func TestANodeThatIsNotThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	closed.Close()
-	log := new(buffer)
+	log := new(logstest.Buffer)
 	options := Options{Listen: "127.0.0.1:0", Secret: secret, Peers: []string{closed.Addr().String()}, Log: slog.New(slog.NewTextHandler(log, nil))}
 	open(t, options)
 	waitFor(t, "said", func() bool { return strings.Contains(log.String(), "another node is not reached") })
@@ -169,7 +150,7 @@ func TestANodeThatIsNotThere(t *testing.T) {
 
 // What the server says loses its secrets on the way to the log.
 func TestTheLoggerHidesSecrets(t *testing.T) {
-	log := new(buffer)
+	log := new(logstest.Buffer)
 	l := newLogger(slog.New(slog.NewTextHandler(log, nil)), "pass-word")
 	l.Errorf("route to nats://kaban:%s@host", "pass-word")
 	l.Warnf("pass-word")
@@ -184,7 +165,7 @@ func TestTheLoggerHidesSecrets(t *testing.T) {
 
 // A node that is away for a day is no reason for tens of thousands of lines, and nor is a stranger.
 func TestTheLoggerSaysAProblemOnceInAWhile(t *testing.T) {
-	log, now := new(buffer), time.Unix(0, 0)
+	log, now := new(logstest.Buffer), time.Unix(0, 0)
 	l := newLogger(slog.New(slog.NewTextHandler(log, nil)))
 	l.now = func() time.Time { return now }
 	fails := func(address string, port int) {

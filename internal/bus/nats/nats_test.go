@@ -1,7 +1,6 @@
 package nats
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -18,6 +17,7 @@ import (
 
 	"kaban/internal/bus"
 	"kaban/internal/bus/bustest"
+	"kaban/internal/logs/logstest"
 )
 
 const (
@@ -214,28 +214,10 @@ func TestForgedHints(t *testing.T) {
 	}
 }
 
-// buffer is a log that several goroutines write.
-type buffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
-}
-
 // A bus with a wrong password goes on trying. Neither password nor secret is in the log.
 func TestTheLogHasNoSecrets(t *testing.T) {
 	s := start(t)
-	log := new(buffer)
+	log := new(logstest.Buffer)
 	options := optionsOf(s)
 	options.Password, options.Log = "wrong-password", slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	wrong := bustest.Join(t, open(t, options))

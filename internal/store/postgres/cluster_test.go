@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"kaban"
+	"kaban/internal/logs/logstest"
 	"kaban/internal/store"
 	"kaban/internal/store/postgres/postgrestest"
 	"kaban/internal/store/storetest"
@@ -545,29 +546,11 @@ func TestRestoredSnapshot(t *testing.T) {
 	}
 }
 
-// lockedBuffer is a log that several goroutines write.
-type lockedBuffer struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
-}
-
 // When a newer timeline is seen, connections to a server of an older one end at once, and what they
 // still say does not count.
 func TestOlderTimeline(t *testing.T) {
 	url := postgrestest.Database(t)
-	var log lockedBuffer
+	var log logstest.Buffer
 	s := open(t, url, Options{Careless: true, Patience: 3 * time.Second, Log: slog.New(slog.NewTextHandler(&log, nil))})
 	draft := storetest.Draft(t, "lobby", "ann", "a", "hello")
 	storetest.Append(t, s, draft)
